@@ -1,0 +1,1 @@
+"""Differentiate and compile plain NumPy functions."""
