@@ -1,0 +1,149 @@
+"""The row of an op (`Prim`): everything there is to know about it, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .types import Aval
+
+
+class _Zero:
+    """An absent tangent or cotangent: never stored, never computed with."""
+
+    def __repr__(self) -> str:
+        return "ZERO"
+
+
+ZERO: Final = _Zero()
+PRIMS: dict[str, Prim] = {}
+
+
+# ------------------------------------------------------------------ emission data
+
+
+@dataclass(frozen=True)
+class Expr:
+    """A scalar expression of the kernel language: {0}, {1}, … are operands, {t} is 32 or 64.
+
+    `ints` and `bools` replace the text where the first operand that is read has such a dtype.
+    `cost` is in units of one addition; it decides between recomputing and storing.
+    """
+
+    text: str
+    ints: str | None = None
+    bools: str | None = None
+    cost: int = 1
+
+
+@dataclass(frozen=True)
+class View:
+    """Another index into the operand: no work, no memory.
+
+    `index(shape, **attrs)` gives, for each operand dim, `(result dim or None, start, step)`, and
+    the window `(result dim, size)` pairs outside of which the value is zero: see `ViewMap`.
+    """
+
+    index: Callable[..., ViewMap]
+
+
+@dataclass(frozen=True)
+class ViewMap:
+    """Operand index along dim d is `start + step * i[result dim]` (or `start` if there is none).
+
+    `windows` lists `(result dim, low, high, step)`: the result is zero wherever its index along
+    that dim is outside [low, high) or not a multiple of `step` away from `low`.
+    """
+
+    dims: tuple[tuple[int | None, int, int], ...]
+    windows: tuple[tuple[int, int, int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Fold:
+    """An accumulation over `axes`: start from `init[kind]`, combine by `text[kind]`.
+
+    Kinds are f, i, b (complex counts as f); {acc} is the accumulator, {0} the operand.
+    """
+
+    init: Mapping[str, str]
+    text: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A root that codegen knows how to write by name (gather, scatter, dot, scan, …)."""
+
+    name: str
+
+
+Emission = Expr | View | Fold | Call
+
+
+# ------------------------------------------------------------------ the row
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prim:
+    """One row.  Exactly one derivative answer: partials, transpose, jvp + vjp, or nondiff.
+
+    name        the op's name in the text form
+    infer       (*avals, **attrs) -> result avals, one or a tuple; raises as NumPy would
+    ref         (*arrays, **attrs) -> array or tuple: the NumPy meaning
+    emit        how kernels compute it; None: a host step through `ref`
+    partials    (y, *args, **attrs) -> d y / d arg for each arg, None where there is none
+    transpose   (ct, *args, **attrs) -> a cotangent for each arg, ZERO for those not linear
+    linear      which args `transpose` is linear in (None: all)
+    jvp         (tangents, outs, *args, **attrs) -> tangents of the results
+    vjp         (cts, outs, *args, **attrs) -> cotangents of the args
+    forward     for rows with regions: (ctx, op, args) -> outs, pull; see passes/vjp.py
+    push        for rows with regions: (ctx, op, args, tangents) -> outs, out tangents
+    nondiff     why there is no derivative
+    batch       (sizes, args, dims, **attrs) -> outs, dims; None: batched by a loop
+    domain      where tests draw inputs from (a name in tests, see docs)
+    like        the first arg whose dtype literals take
+    """
+
+    name: str
+    infer: Callable[..., Aval | tuple[Aval, ...]]
+    ref: Callable[..., Any]
+    emit: Emission | None = None
+    partials: Callable[..., tuple[Any, ...]] | None = None
+    transpose: Callable[..., tuple[Any, ...]] | None = None
+    linear: tuple[int, ...] | None = None
+    jvp: Callable[..., tuple[Any, ...]] | None = None
+    vjp: Callable[..., tuple[Any, ...]] | None = None
+    forward: Callable[..., Any] | None = None
+    push: Callable[..., Any] | None = None
+    nondiff: str = ""
+    batch: Callable[..., Any] | None = None
+    commutes: bool = False
+    pure: bool = True
+    domain: str = "real"
+    like: int = 0
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        answers = {
+            "partials": self.partials,
+            "transpose": self.transpose,
+            "jvp + vjp": self.jvp and self.vjp,
+            "forward + push": self.forward and self.push,
+            "nondiff": self.nondiff,
+        }
+        given = [k for k, v in answers.items() if v]
+        if len(given) != 1:
+            raise TypeError(f"row {self.name}: give one of {', '.join(answers)}; found {given}")
+        if self.name in PRIMS:
+            raise TypeError(f"row {self.name} is defined twice")
+        PRIMS[self.name] = self
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether the op acts on each element alone (its operands broadcast)."""
+        return isinstance(self.emit, Expr)
+
+    def __repr__(self) -> str:
+        return f"<row {self.name}>"
+
