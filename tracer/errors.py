@@ -1,0 +1,63 @@
+"""One class per mistake of a user; each is also the builtin that plain Python would raise."""
+
+from __future__ import annotations
+
+
+class AdjitError(Exception):
+    """The base of all errors of adjit."""
+
+
+class UnsupportedOp(AdjitError, NotImplementedError, TypeError):
+    """A NumPy or SciPy function, or a way of calling it, that cannot be traced."""
+
+
+class EscapedTracer(AdjitError, RuntimeError):
+    """A traced value was used after its trace had ended, or in another thread."""
+
+
+class TracedBranch(AdjitError, TypeError):
+    """Python asked for the truth or the integer value of something that depends on an input.
+
+    Wrong:  if x > 0: y = x
+    Right:  y = np.where(x > 0, x, 0)
+    """
+
+
+class TracedConversion(AdjitError, TypeError):
+    """Python or C code asked for the number or the array behind a traced value.
+
+    Wrong:  float(x) * 2, math.fma(x, y, z), np.float64(x)
+    Right:  x * 2, np.asarray(x)
+    """
+
+
+class FrozenWrite(AdjitError, ValueError):
+    """A write into an argument, a captured array, or a view of one.
+
+    Wrong:  def f(x): x += 1; return x
+    Right:  def f(x): x = x + 1; return x     or     x = x.copy(); x += 1
+    """
+
+
+class UntracedWrite(AdjitError, TypeError):
+    """A write of a traced value into a plain NumPy array.
+
+    Wrong:  z = G.copy(); z[0] = x
+    Right:  z = np.copy(G); z[0] = x
+    """
+
+
+class UnsupportedArgument(AdjitError, TypeError):
+    """An argument that cannot be traced: an object array, a masked array, an ndarray subclass."""
+
+
+class UnsupportedFunction(AdjitError, TypeError):
+    """A function that cannot be traced: a coroutine or a generator function."""
+
+
+class RandomInTrace(AdjitError, RuntimeError):
+    """Random numbers drawn while tracing would be the same in every call.
+
+    Wrong:  def f(x): return x + rng.normal(size=3)
+    Right:  def f(x, noise): return x + noise
+    """

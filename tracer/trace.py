@@ -1,0 +1,71 @@
+"""`trace(fn, args, kwargs)` runs a Python function once on Tracers and returns its `Trace`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..ir.core import Function
+from ..ir.types import Aval
+from .tree import Tree
+
+
+@dataclass(frozen=True)
+class LeafSpec:
+    """What the trace knows of one argument leaf.
+
+    kind     "array", "scalar" (NumPy scalar) or "python" (float, int, complex: weak)
+    strides  of an array, in bytes
+    path     where the leaf stands in the call: "x", "params['w']"
+    """
+
+    aval: Aval
+    kind: str
+    strides: tuple[int, ...] | None = None
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """An array from outside that the function reads: a hidden input.
+
+    read     gives the array of now; LookupError where the path leads nowhere any more
+    path     "closure W", "global G", "made while tracing at model.py:12", "outer trace"
+    value    what was seen at trace time: an ndarray, or the outer trace's Tracer
+    live     whether `read` follows the user's program (False: the value was made while tracing)
+    """
+
+    read: Callable[[], Any]
+    path: str
+    value: Any
+    live: bool = True
+
+
+@dataclass(frozen=True)
+class StateGuard:
+    """A fact about captured state that the trace relies on."""
+
+    check: Callable[[], bool]
+    text: str
+
+    def describe(self) -> str:
+        """The fact in words, such as "global lr == 0.1"."""
+        return self.text
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one run of the function did.
+
+    function   params: the leaves of `(args, kwargs)` in order, then one per capture
+    out_leaves ("value", index into function.outs, kind) or ("static", object), per output leaf
+    """
+
+    function: Function
+    in_tree: Tree
+    leaves: tuple[LeafSpec, ...]
+    captures: tuple[Capture, ...]
+    outs_tree: Tree
+    out_leaves: tuple[tuple[Any, ...], ...]
+    guards: tuple[StateGuard, ...] = field(default=())
