@@ -41,11 +41,11 @@ class Expr:
 class View:
     """Another index into the operand: no work, no memory.
 
-    `index(shape, **attrs)` gives, for each operand dim, `(result dim or None, start, step)`, and
-    the window `(result dim, size)` pairs outside of which the value is zero: see `ViewMap`.
+    `index(operand shape, **attrs)` says where each result element is found (see `ViewMap`), or
+    None where no affine index says it: the result is then materialised.
     """
 
-    index: Callable[..., ViewMap]
+    index: Callable[..., ViewMap | None]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class ViewMap:
 class Fold:
     """An accumulation over `axes`: start from `init[kind]`, combine by `text[kind]`.
 
-    Kinds are f, i, b (complex counts as f); {acc} is the accumulator, {0} the operand.
+    Kinds are f, i, b (complex counts as f, unsigned as i); {acc} is the accumulator, {0} the
+    operand.  An init `min_int` or `max_int` is the least or greatest number of the dtype.
     """
 
     init: Mapping[str, str]
