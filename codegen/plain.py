@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import cache
 
-from llvmlite import ir
 from numba import cfunc, njit, types
 from numba.extending import intrinsic
 
@@ -31,6 +30,12 @@ def load(wanted: types.Type) -> Callable:
         return wanted(types.intp, types.intp), generate
 
     return load_word
+
+
+def argument_types(source: Source) -> tuple[types.Type, ...]:
+    """The Numba types of a kernel's parameters."""
+    pointers = tuple(types.CPointer(NUMBA_TYPES[dtype]) for dtype in source.pointers)
+    return pointers + (types.int64,) * source.n_sizes + (types.float64,) * source.n_consts
 
 
 def compile_cfunc(function: Callable, source: Source) -> object:

@@ -1,4 +1,4 @@
-"""What the emitter hands to the compiler: the text of one function and the types of its parameters."""
+"""What the emitter hands to the compiler: a function's text and its parameter types."""
 
 import re
 from dataclasses import dataclass
