@@ -1,0 +1,165 @@
+"""The text form of functions: `show` for people, `canonical` as the identity of a program."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .core import Block, Const, Function, Op, Value
+from .prim import Prim
+from .types import KIND, Aval
+
+_COMMENT_COLUMN = 49
+_NOT_WORD = re.compile(r"\W")
+_BARE = {"b": "bool", "i": "i64", "u": "i64", "f": "f64", "c": "c128"}
+
+
+def show(code: Function | Block, name: str | None = None, where: bool = True) -> str:
+    """The text of a function, with the user's names and, as comments, the user's lines."""
+    named = name or (code.name if isinstance(code, Function) else "f")
+    return _Writer(hints=True, where=where).function(code, named)
+
+
+def canonical(code: Function | Block) -> str:
+    """A text that is equal for equal programs: it leaves out the user's names and lines."""
+    return _Writer(hints=False, where=False).function(code, "f")
+
+
+def show_op(op: Op) -> str:
+    """One op alone, on one line, its regions left out."""
+    writer = _Writer(hints=True, where=False)
+    for a in op.args:
+        if type(a) is not Const:
+            writer.bind(a)
+    return writer.head(op) + "".join(f" {label}(…)" for label in op.blocks)
+
+
+class _Writer:
+    """Lines of text, and the names given so far."""
+
+    def __init__(self, *, hints: bool, where: bool) -> None:
+        self.hints = hints
+        self.where = where
+        self.names: dict[Value, str] = {}
+        self.taken: dict[str, int] = {}
+        self.count = 0
+        self.avals: dict[Aval, str] = {}
+        self.lines: list[str] = []
+
+    def function(self, code: Function | Block, name: str) -> str:
+        block = code.block if isinstance(code, Function) else code
+        params = ", ".join(map(self.bind, block.params))
+        results = ", ".join(self.aval(v.aval) for v in block.outs)
+        self.lines.append(f"func {name}({params}) -> ({results}) {{")
+        self.block(block, "  ", "return")
+        self.lines.append("}")
+        return "\n".join(self.lines)
+
+    def block(self, block: Block, pad: str, tail: str) -> None:
+        for op in block.ops:
+            line = pad + self.head(op)
+            at = f"  # {op.where}" if self.where and op.where else ""
+            for label, region in op.blocks.items():
+                params = ", ".join(map(self.bind, region.params))
+                self.line(f"{line} {label}({params}) {{", at)
+                self.block(region, pad + "  ", "yield")
+                line, at = f"{pad}}}", ""
+            self.line(line, at)
+        outs = ", ".join(self.result(v) for v in block.outs)
+        self.lines.append(f"{pad}{tail} {outs}" if outs else pad + tail)
+
+    def line(self, text: str, comment: str) -> None:
+        self.lines.append(f"{text:<{_COMMENT_COLUMN}}{comment}" if comment else text)
+
+    def head(self, op: Op) -> str:
+        names = self.names
+        # Arguments before results: a malformed op that reads its own result shows it as unknown.
+        args = [
+            names.get(a) or "%?" if type(a) is not Const else self.operand(op, i)
+            for i, a in enumerate(op.args)
+        ]
+        text = op.prim.name
+        if op.attrs:
+            text += attrs_text(op.prim, op.attrs)
+        if args:
+            text = f"{text} {', '.join(args)}"
+        if not op.outs:
+            return text
+        return f"{', '.join(map(self.bind, op.outs))} = {text}"
+
+    def bind(self, v: Value) -> str:
+        name = _NOT_WORD.sub("_", v.hint) if self.hints and v.hint else ""
+        if not name or name.isdigit():
+            name = str(self.count)
+            self.count += 1
+        else:
+            name = self.unique(name)
+        self.names[v] = name = "%" + name
+        return f"{name}: {self.aval(v.aval)}"
+
+    def unique(self, hint: str) -> str:
+        name, k = hint, self.taken.get(hint, 0)
+        while name in self.taken:
+            k += 1
+            name = f"{hint}_{k}"
+        self.taken[hint] = k
+        self.taken[name] = self.taken.get(name, 0)
+        return name
+
+    def aval(self, aval: Aval) -> str:
+        text = self.avals.get(aval)
+        if text is None:
+            text = self.avals[aval] = str(aval)
+        return text
+
+    def operand(self, op: Op, i: int) -> str:
+        const: Const = op.args[i]  # type: ignore[assignment]
+        text = literal_text(const)
+        if const.aval.dtype == bare_dtype(op.prim, op.args, i, KIND[const.aval.dtype]):
+            return text
+        return f"{text}:{const.aval.dtype}"
+
+    def result(self, v: Value) -> str:
+        if type(v) is Const:
+            return f"{literal_text(v)}:{v.aval.dtype}"
+        return self.names.get(v) or "%?"
+
+
+def bare_dtype(prim: Prim, args: Sequence[Any], i: int, kind: str) -> str | None:
+    """The dtype that a literal at position `i` has when none is written after it."""
+    if i < prim.like:
+        return _BARE[kind]
+    for a in args[prim.like :]:
+        if isinstance(a, Value) and type(a) is not Const:
+            return a.aval.dtype
+    return None
+
+
+def attrs_text(prim: Prim, attrs: Mapping[str, Any]) -> str:
+    """Attributes in brackets, sorted, without those that have their default."""
+    known = prim.defaults
+    facts = [
+        f"{k}={attrs[k]!r}" for k in sorted(attrs) if not (k in known and known[k] == attrs[k])
+    ]
+    return f"[{', '.join(facts)}]" if facts else ""
+
+
+def literal_text(const: Const) -> str:
+    """A number that reads back as the same bits (NaN: the same sign)."""
+    dtype, data = const.aval.dtype, const.data
+    kind = KIND[dtype]
+    if kind == "f":
+        return _float_text(data)
+    if kind == "c":
+        imag = _float_text(data.imag)
+        return f"{_float_text(data.real)}{imag if imag[0] == '-' else '+' + imag}j"
+    return repr(data.item())
+
+
+def _float_text(x: Any) -> str:
+    if x != x:
+        return "-nan" if math.copysign(1.0, x) < 0 else "nan"
+    # The shortest text that its own dtype reads back; Python's own is the faster one for f64.
+    return repr(float(x)) if x.itemsize == 8 else str(x)
