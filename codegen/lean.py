@@ -9,7 +9,7 @@ from time import perf_counter
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import codegen, compiler, cpu_options, types
+from numba.core import codegen, compiler, cpu_options, errors, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 from numba.core.target_extension import target_override
@@ -108,13 +108,18 @@ def front_end(
     """Numba's typing and lowering of one Python function."""
     descriptor = target.Dispatcher.targetdescr
     typing, context = descriptor.typing_context, descriptor.target_context
-    library = Library(context.codegen(), name)
-    with target_override(target.NAME):
-        result = compiler.compile_extra(
-            typing, context, function, args, returns, options, {},
-            library=library, pipeline_class=pipeline,
-        )  # fmt: skip
-    return library, result
+    while True:
+        library = Library(context.codegen(), name)
+        try:
+            with target_override(target.NAME):
+                result = compiler.compile_extra(
+                    typing, context, function, args, returns, options, {},
+                    library=library, pipeline_class=pipeline,
+                )  # fmt: skip
+            return library, result
+        except errors.NumbaError:
+            if not target.add_ufuncs():
+                raise
 
 
 def entry_module(callee: ir.Function, symbol: str, source: Source) -> ir.Module:

@@ -7,7 +7,8 @@ bitcode, also across processes.
 """
 
 from numba.core import cpu, fastmathpass, registry, sigutils, target_extension, types, typing
-from numba.core.typing import templates
+from numba.core.typing import cmathdecl, mathdecl, templates
+from numba.cpython import builtins, cmathimpl, mathimpl, numbers, rangeobj, tupleobj  # noqa: F401
 
 from . import helpers
 
@@ -17,30 +18,36 @@ NAME = "adjit"
 class Typing(typing.Context):
     """The typing rules of scalars and pointers."""
 
-    def load_additional_registries(self) -> None:
-        from numba.core.typing import cmathdecl, mathdecl, npydecl
+    def __init__(self) -> None:
+        self._resolved: dict[tuple, templates.Signature] = {}
+        super().__init__()
 
-        for module in (cmathdecl, mathdecl, npydecl):
+    def load_additional_registries(self) -> None:
+        for module in (cmathdecl, mathdecl):
             self.install_registry(module.registry)
 
     def resolve_function_type(self, func, args, kws):
+        """Numba's answer, remembered: it walks a dozen templates for each `a + b`."""
         if isinstance(func, types.Dispatcher):
             pysig, args = func.dispatcher._compiler.fold_argument_types(args, kws)
             helper = helpers.get(func.dispatcher, tuple(map(types.unliteral, args)))
             return helper.signature.replace(pysig=pysig)
-        return super().resolve_function_type(func, args, kws)
+        if kws or not isinstance(func, types.Function):
+            return super().resolve_function_type(func, args, kws)
+        key = (func, tuple(args))
+        if key not in self._resolved:
+            signature = super().resolve_function_type(func, args, kws)
+            if signature is None:
+                return None
+            self._resolved[key] = signature
+        return self._resolved[key]
 
 
 class Context(cpu.CPUContext):
     """Lowering of scalars and pointers; calls of `@njit` functions go to `helpers`."""
 
     def load_additional_registries(self) -> None:
-        from numba.core import optional  # noqa: F401
-        from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401
-        from numba.cpython import cmathimpl, mathimpl
-        from numba.np import npyimpl
-
-        for module in (cmathimpl, mathimpl, npyimpl):
+        for module in (cmathimpl, mathimpl):
             self.install_registry(module.registry)
 
     def refresh(self) -> None:
@@ -67,6 +74,18 @@ class Context(cpu.CPUContext):
 
 
 _refreshing: list[bool] = []
+
+
+def add_ufuncs() -> bool:
+    """Teach the target NumPy's ufuncs; says whether they are new to it."""
+    from numba.core.typing import npydecl
+    from numba.np import npyimpl
+
+    contexts = Dispatcher.targetdescr
+    new = npydecl.registry not in contexts.typing_context._registries
+    contexts.typing_context.install_registry(npydecl.registry)
+    contexts.target_context.install_registry(npyimpl.registry)
+    return new
 
 
 class Target(target_extension.CPU):
