@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import Value
 from ..prim import Prim
-from .elementwise import elementwise, equal, less, number, or_, select, sign
+from .arithmetic import elementwise, equal, less, number, or_, select, sign
 
 # ------------------------------------------------------------------ extrema
 
