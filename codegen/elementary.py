@@ -1,0 +1,283 @@
+"""The formulas of the vector maths: exponentials, logarithms, hyperbolic and error functions.
+
+A body takes and returns `Num`s and serves both widths. `table[bits]` picks what differs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from . import coefficients as C
+from .irmath import (
+    Num,
+    copysign,
+    fabs,
+    fast_two_sum,
+    fma,
+    mad,
+    poly,
+    select,
+    sqrt,
+)
+
+INF, NAN = math.inf, math.nan
+LOG2E = math.log2(math.e)
+# ln 2 in two parts of the format's precision: with an fma the first product is exact.
+LN2 = {
+    64: (0.6931471805599453, 2.3190468138462996e-17),
+    32: (0.693147182464599609375, -1.904654323148236017e-09),
+}
+EXP_RANGE = {64: (-746.0, 710.0), 32: (-105.0, 89.0)}
+
+
+def clamp(x: Num, low: float, high: float) -> Num:
+    """x held between two bounds; NaN passes."""
+    x = select(x < low, low, x)
+    return select(x > high, high, x)
+
+
+def exp_reduce(x: Num) -> tuple[Num, Num, Num]:
+    """x = n ln 2 + r + low: the bits that hold n, r and low."""
+    w = x.width
+    high, low = LN2[w.bits]
+    z = mad(x, LOG2E, w.magic)
+    n = z - w.magic
+    r1 = fma(-n, high, x)
+    r = fma(-n, low, r1)
+    return z.bits(), r, fma(-n, low, r1 - r)
+
+
+def exp_tail(r: Num) -> Num:
+    """exp(r) - 1 on a reduced argument."""
+    return mad(r * r, poly(r, C.EXP[r.width.bits]), r)
+
+
+def scale(p: Num, n: Num, shift: int = 0) -> Num:
+    """p * 2**(n + shift) in two steps, so that subnormal results round once; n in the low bits."""
+    w = p.width
+    half = n >> 1
+    first = ((half << w.mantissa) + (w.one + (shift << w.mantissa))).as_real()
+    second = (((n - half) << w.mantissa) + w.one).as_real()
+    return p * first * second
+
+
+def exp(x: Num) -> Num:
+    n, r, _ = exp_reduce(clamp(x, *EXP_RANGE[x.width.bits]))
+    return scale(1.0 + exp_tail(r), n)
+
+
+def exp2(x: Num) -> Num:
+    w = x.width
+    high, low = LN2[w.bits]
+    x = clamp(x, -(w.bias + w.mantissa + 2.0), w.bias + 2.0)
+    z = x + w.magic
+    f = x - (z - w.magic)
+    r = f * high
+    rest = fma(f, high, -r) + f * low
+    return scale(1.0 + (exp_tail(r) + rest), z.bits())
+
+
+def expm1(x: Num) -> Num:
+    w = x.width
+    y = clamp(x, -0.75 * w.mantissa - 1.0, EXP_RANGE[w.bits][1])
+    n, r, low = exp_reduce(y)
+    p = mad(r * r, poly(r, C.EXPM1[w.bits]), low) + r
+    # Half of 2**n, since 2**n itself may overflow where the result does not.
+    s = ((n << w.mantissa) + (w.one - (1 << w.mantissa))).as_real()
+    return select(fabs(x) < 2.0 ** -(w.mantissa + 2), x, 2.0 * mad(s, p, s - 0.5))
+
+
+def log_split(x: Num, offset: Num | float = 0.0) -> tuple[Num, Num, Num]:
+    """x = m 2**e with m in sqrt(1/2) .. sqrt(2): e - offset as a real, m - 1, and 2**-e."""
+    w = x.width
+    bits = x.bits()
+    j = bits + (w.one - SQRT_HALF[w.bits])
+    exponent = j & -(1 << w.mantissa)
+    big = 2.0**w.mantissa
+    e = ((j >> w.mantissa) | ((w.bias + w.mantissa) << w.mantissa)).as_real()
+    e = e - (offset + x.const(big + w.bias))
+    m = (bits - (exponent - w.one)).as_real()
+    return e, m - 1.0, ((2 * w.one) - exponent).as_real()
+
+
+SQRT_HALF = {64: 0x3FE6A09E667F3BCD, 32: 0x3F3504F3}
+
+
+def log_tail(f: Num) -> tuple[Num, Num]:
+    """h = f*f/2 and t with log(1 + f) = f - (h - t)."""
+    s = f / (2.0 + f)
+    z = s * s
+    h = (0.5 * f) * f
+    return h, s * mad(z, poly(z, C.LOG[f.width.bits]), h)
+
+
+def log_join(e: Num, f: Num) -> Num:
+    """e ln 2 + log(1 + f)."""
+    high, low = LN2[f.width.bits]
+    h, t = log_tail(f)
+    return mad(e, high, f - (h - mad(e, low, t)))
+
+
+def log_ends(x: Num, y: Num) -> Num:
+    """y, but the special values of a logarithm of x."""
+    y = select(x < INF, y, x)
+    return select(x > 0.0, y, select(x.equals(0.0), x.const(-INF), NAN))
+
+
+def normal(x: Num) -> tuple[Num, Num]:
+    """x brought out of the subnormals, and the power of two that did it."""
+    w = x.width
+    small = x < w.tiny
+    up = float(w.mantissa + 2)
+    return select(small, x * 2.0**up, x), select(small, x.const(up), 0.0)
+
+
+def log(x: Num) -> Num:
+    y, up = normal(x)
+    e, f, _ = log_split(y, up)
+    return log_ends(x, log_join(e, f))
+
+
+def log_sum(u: Num, c: Num, extra: Num | float = 0.0) -> Num:
+    """log(u + c) + extra * ln 2 for a normal u and a c below its last place."""
+    e, f, down = log_split(u)
+    f = select(u > 2.0 ** (2 * u.width.mantissa), f, mad(c, down, f))
+    return log_join(e + extra, f)
+
+
+def log1p(x: Num) -> Num:
+    u = 1.0 + x
+    y = log_ends(u, log_sum(u, x - (u - 1.0)))
+    return select(fabs(x) < 2.0 ** -(x.width.mantissa + 2), x, y)
+
+
+def log_pair(x: Num) -> tuple[Num, Num, Num]:
+    """e, and log(m) as a rounded value and the rest, for bases other than e."""
+    y, up = normal(x)
+    e, f, _ = log_split(y, up)
+    h, t = log_tail(f)
+    rest = fma(0.5 * f, f, -h)
+    a, low = fast_two_sum(f, -h)
+    return e, a, low + (t - rest)
+
+
+def log_base(x: Num, unit: tuple[float, float], two: tuple[float, float]) -> Num:
+    """log(x) in a base where a natural unit is `unit` and log(2) is `two`, both as high, low."""
+    e, a, low = log_pair(x)
+    v = a * unit[0]
+    rest = fma(a, unit[0], -v) + mad(a, unit[1], low * unit[0])
+    top = e * two[0]
+    rest = rest + mad(e, two[1], fma(e, two[0], -top))
+    y, more = fast_two_sum(top, v)
+    return log_ends(x, y + (more + rest))
+
+
+LOG2E_PARTS = {
+    64: (1.4426950408889634, 2.0355273740931033e-17),
+    32: (1.44269502162933349609375, 1.925963033500e-08),
+}
+LOG10E_PARTS = {
+    64: (0.4342944819032518, 1.098319650216765e-17),
+    32: (0.4342944920063018798828125, -1.010305011e-08),
+}
+LOG10_2_PARTS = {
+    64: (0.3010299956639812, -2.8037281277851704e-18),
+    32: (0.3010300099849700927734375, -1.432098889e-08),
+}
+
+
+def log2(x: Num) -> Num:
+    return log_base(x, LOG2E_PARTS[x.width.bits], (1.0, 0.0))
+
+
+def log10(x: Num) -> Num:
+    return log_base(x, LOG10E_PARTS[x.width.bits], LOG10_2_PARTS[x.width.bits])
+
+
+def tanh(x: Num) -> Num:
+    w = x.width
+    a = fabs(x)
+    z = x * x
+    small = mad(x * z, poly(z, C.TANH[w.bits]), x)
+    y = select(a > w.mantissa * 0.375 + 2.0, w.mantissa * 0.375 + 2.0, a)
+    n, r, _ = exp_reduce(y + y)
+    e = (1.0 + exp_tail(r)) * ((n << w.mantissa) + w.one).as_real()
+    return select(a < 0.55, small, copysign(1.0 - 2.0 / (e + 1.0), x))
+
+
+def expit(x: Num) -> Num:
+    e = exp(-fabs(x))
+    return select(x < 0.0, e, 1.0) / (1.0 + e)
+
+
+def log_expit(x: Num) -> Num:
+    return select(x < 0.0, x, 0.0) - log1p(exp(-fabs(x)))
+
+
+ERFCX_K = 4.0
+ERFCX_SLOPE = (1.894, -1.755, 0.861)
+
+
+def erfcx(a: Num) -> tuple[Num, Num]:
+    """exp(a^2) erfc(a) for a >= 0, and a relative correction of it.
+
+    With w = 1 / (a + K) the value is w P(1 - 2 K w), K a power of two. Small a magnify the error
+    of w up to 4.5 times: the correction is that error times d ln(value) / d ln(w).
+    """
+    k = ERFCX_K
+    d = a + k
+    w = 1.0 / d
+    error = fma(-w, d, 1.0) - w * (a - (d - k))
+    q = fma(w, -2.0 * k, 1.0)
+    return poly(q, C.ERFCX[a.width.bits]) * w, error * poly(q, ERFCX_SLOPE)
+
+
+def erfc_positive(a: Num) -> Num:
+    """erfc(a) for 0 <= a below underflow's end."""
+    t, error = erfcx(a)
+    h = a * a
+    low = fma(a, a, -h)
+    n, r, more = exp_reduce(-h)
+    p, rest = fast_two_sum(1.0, exp_tail(r))
+    y = p * t
+    rest = fma(p, t, -y) + t * (rest + (more - low) * p) + y * error
+    return scale(y + rest, n)
+
+
+def erfc(x: Num) -> Num:
+    limit = {64: 28.0, 32: 10.6}[x.width.bits]
+    a = fabs(x)
+    y = erfc_positive(select(a > limit, limit, a))
+    return select(x < 0.0, 2.0 - y, y)
+
+
+def erf(x: Num) -> Num:
+    w = x.width
+    limit = {64: 6.0, 32: 4.0}[w.bits]
+    a = fabs(x)
+    small = mad(x, poly(x * x, C.ERF[w.bits]), x)
+    y = select(a > limit, limit, a)
+    h = y * y
+    n, r, more = exp_reduce(-h)
+    p = 1.0 + (exp_tail(r) + (more - fma(y, y, -h)))
+    t, error = erfcx(y)
+    tail = p * mad(t, error, t) * ((n << w.mantissa) + w.one).as_real()
+    return select(a < 0.5, small, copysign(1.0 - tail, x))
+
+
+BODIES: dict[str, tuple[int, Callable[..., Num]]] = {
+    "exp": (1, exp),
+    "exp2": (1, exp2),
+    "expm1": (1, expm1),
+    "log": (1, log),
+    "log1p": (1, log1p),
+    "log2": (1, log2),
+    "log10": (1, log10),
+    "sqrt": (1, sqrt),
+    "tanh": (1, tanh),
+    "expit": (1, expit),
+    "log_expit": (1, log_expit),
+    "erf": (1, erf),
+    "erfc": (1, erfc),
+}
