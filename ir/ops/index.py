@@ -1,0 +1,174 @@
+"""Rows that read and write at computed positions: gather, scatter, scatter_add."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..core import Value
+from ..prim import ZERO, Call, Prim
+from ..types import Aval
+from .elementwise import equal, maximum, minimum, remainder, select
+from .shape import Shape, broadcast, check_axes, drop, iota, reshaped, zeros
+
+MODES = ("raise", "clip", "wrap")
+
+
+def _gathered(row: str, x: Aval, indices: tuple[Aval, ...], axes: Shape) -> Shape:
+    """The shape of x at these indices: theirs, then the dims of x that are not indexed."""
+    check_axes(row, x.ndim, axes)
+    if len(indices) != len(axes) or not axes:
+        raise IndexError(f"{row}: {len(indices)} index arrays for the axes {axes} of {x}")
+    for i in indices:
+        if i.dtype != "i64":
+            raise IndexError(f"{row}: arrays used as indices must be of dtype i64, not {i.dtype}")
+        if i.shape != indices[0].shape:
+            shapes = " ".join(str(j.shape) for j in indices)
+            raise IndexError(f"{row}: indexing arrays of different shapes: {shapes}")
+    return indices[0].shape + drop(x.shape, axes)
+
+
+def _gather_infer(x: Aval, *indices: Aval, axes: Shape, mode: str = "raise") -> Aval:
+    if mode not in MODES:
+        raise ValueError(f"gather: mode {mode!r} is none of {', '.join(MODES)}")
+    return Aval(x.dtype, _gathered("gather", x, indices, axes))
+
+
+def _scatter_infer(x: Aval, upd: Aval, *indices: Aval, axes: Shape) -> Aval:
+    wanted = Aval(x.dtype, _gathered("scatter", x, indices, axes))
+    if upd != wanted:
+        raise ValueError(f"scatter: {upd} cannot be written where {wanted} is indexed in {x}")
+    return x
+
+
+def _settled(shape: Shape, indices: Any, axes: Shape, mode: str) -> tuple[np.ndarray, ...]:
+    """Indices that NumPy takes as they are; an IndexError if one is out of bounds."""
+    out = []
+    for i, a in zip(map(np.asarray, indices), axes, strict=True):
+        n = shape[a]
+        if i.size and n == 0 and mode != "raise":
+            raise IndexError("cannot do a non-empty take from an empty axes.")
+        if mode == "clip":
+            i = np.clip(i, 0, max(n - 1, 0))
+        elif mode == "wrap":
+            i = np.remainder(i, max(n, 1))
+        else:
+            outside = i[(i < -n) | (i >= n)]
+            if outside.size:
+                raise IndexError(f"index {outside[0]} is out of bounds for axis {a} with size {n}")
+        # NumPy visits index arrays in the order of their memory; repeated ones need program order.
+        out.append(np.asarray(i, order="C"))
+    return tuple(out)
+
+
+def _gather_ref(x: Any, *indices: Any, axes: Shape, mode: str = "raise") -> np.ndarray:
+    front = np.moveaxis(x, axes, range(len(axes)))
+    return front[_settled(x.shape, indices, axes, mode)]
+
+
+def _scatter_ref(x: Any, upd: Any, *indices: Any, axes: Shape) -> np.ndarray:
+    out = np.array(x, order="C")
+    front = np.moveaxis(out, axes, range(len(axes)))
+    front[_settled(out.shape, indices, axes, "raise")] = np.asarray(upd, order="C")
+    return out
+
+
+def _scatter_add_ref(x: Any, upd: Any, *indices: Any, axes: Shape) -> np.ndarray:
+    out = np.array(x, order="C")
+    front = np.moveaxis(out, axes, range(len(axes)))
+    np.add.at(front, _settled(out.shape, indices, axes, "raise"), upd)
+    return out
+
+
+def _inside(i: Value, n: int, mode: str) -> Value:
+    """The index that a mode turns `i` into."""
+    if mode == "clip":
+        return minimum(maximum(i, 0), n - 1)
+    return remainder(i, n) if mode == "wrap" else i
+
+
+def _gather_transpose(
+    ct: Value, x: Value, *indices: Value, axes: Shape, mode: str = "raise"
+) -> tuple[Any, ...]:
+    at = [_inside(i, x.shape[a], mode) for i, a in zip(indices, axes, strict=True)]
+    return scatter_add(zeros(x.aval), ct, *at, axes=axes), *(ZERO for _ in indices)
+
+
+def _scatter_add_transpose(
+    ct: Value, x: Value, upd: Value, *indices: Value, axes: Shape
+) -> tuple[Any, ...]:
+    return ct, gather(ct, *indices, axes=axes), *(ZERO for _ in indices)
+
+
+def _scatter_transpose(
+    ct: Value, x: Value, upd: Value, *indices: Value, axes: Shape
+) -> tuple[Any, ...]:
+    kept = scatter(ct, zeros(upd.aval), *indices, axes=axes)
+    written = gather(ct, *indices, axes=axes)
+    won = _winners(tuple(x.shape[a] for a in axes), indices)
+    if won is not None:
+        extra = tuple(range(won.ndim, upd.ndim))
+        written = select(broadcast(won, shape=upd.shape, axes=extra), written, 0)
+    return kept, written, *(ZERO for _ in indices)
+
+
+def _winners(extents: Shape, indices: tuple[Value, ...]) -> Value | None:
+    """Where an update survives: it is the last one at its place (None: there is one at most)."""
+    shape = indices[0].shape
+    count = math.prod(shape)
+    if count <= 1:
+        return None
+    order = reshaped(iota(shape=(count,), axis=0, dtype="i64"), shape)
+    axes = tuple(range(len(extents)))
+    last = scatter(zeros(Aval("i64", extents)), order, *indices, axes=axes)
+    return equal(gather(last, *indices, axes=axes), order)
+
+
+gather = Prim(
+    name="gather",
+    infer=_gather_infer,
+    ref=_gather_ref,
+    emit=Call("gather"),
+    transpose=_gather_transpose,
+    linear=(0,),
+    defaults={"mode": "raise"},
+    domain="index",
+)
+scatter_add = Prim(
+    name="scatter_add",
+    infer=_scatter_infer,
+    ref=_scatter_add_ref,
+    emit=Call("scatter_add"),
+    transpose=_scatter_add_transpose,
+    linear=(0, 1),
+    domain="index",
+)
+scatter = Prim(
+    name="scatter",
+    infer=_scatter_infer,
+    ref=_scatter_ref,
+    emit=Call("scatter"),
+    transpose=_scatter_transpose,
+    linear=(0, 1),
+    domain="index",
+)
+
+
+def along(indices: Value, axis: int) -> tuple[tuple[Value, ...], Shape]:
+    """Index arrays and axes that read every dim at its own position but `axis` at `indices`."""
+    shape = indices.shape
+    where = (
+        indices if d == axis else iota(shape=shape, axis=d, dtype="i64") for d in range(len(shape))
+    )
+    return tuple(where), tuple(range(len(shape)))
+
+
+def take_along(x: Value, indices: Value, axis: int) -> Value:
+    """`x` at `indices` along one axis, as np.take_along_axis (equal extents elsewhere)."""
+    check_axes("take_along", x.ndim, (axis,))
+    if drop(x.shape, (axis,)) != drop(indices.shape, (axis,)):
+        raise IndexError(f"indices of shape {indices.shape} do not match {x.shape} off axis {axis}")
+    where, axes = along(indices, axis)
+    return gather(x, *where, axes=axes)
