@@ -1,27 +1,33 @@
 """A Source becomes machine code: compile it, or load what an earlier process compiled.
 
-Nothing here imports Numba: a process that finds its kernels in the store never needs it.
+Nothing here imports Numba at once: a process that finds its kernels in the store never needs it.
 """
 
-import hashlib
+import contextlib
+import functools
 import importlib.util
+import linecache
+import logging
 import os
 import sys
 import tempfile
 import threading
 import types
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from time import perf_counter
 
-from .source import Source, module_text
+from . import cache, engine, symbols
+from .source import Source, module_text, used_globals
 
 RUNGS = ("lean", "plain")
+
+log = logging.getLogger("adjit.compile")
 _memory: dict[str, "Executable"] = {}
 _locks: dict[str, threading.Lock] = {}
-_locks_guard = threading.Lock()
+_guard = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -37,57 +43,83 @@ class Executable:
 
 
 def compile_source(source: Source, rung: str | None = None) -> Executable:
-    """Compile a kernel once; the second request for the same text is answered from memory."""
+    """The machine code of a kernel: from memory, else from the store, else compiled.
+
+    Rung "lean" (the default, or what ADJIT_RUNG says) uses Numba's internals and is stored;
+    rung "plain" uses Numba's public API and lives as long as the process.
+    """
     rung = rung or os.environ.get("ADJIT_RUNG") or "lean"
     if rung not in RUNGS:
         raise ValueError(f"rung {rung!r} is none of {RUNGS}")
-    key = key_of(source) + rung[0]
-    with _locks_guard:
+    key = cache.key(identity(source, rung))
+    with _guard:
         lock = _locks.setdefault(key, threading.Lock())
     with lock:
         if key not in _memory:
-            _memory[key] = _compile(source, key, rung)
+            _memory[key] = _load(key) or _compile(source, key, rung)
         return _memory[key]
 
 
-def key_of(source: Source) -> str:
-    """Identity of a kernel."""
-    text = f"{source.name}\n{source.signature}\n{source.text}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def identity(source: Source, rung: str) -> str:
+    """The text that says what a kernel is, besides the toolchain."""
+    blas = str(symbols.blas().bits) if "blas" in used_globals(source.text) else "none"
+    return f"{rung}, blas {blas}\n{source.name} ({source.signature})\n{source.text}"
+
+
+def forget() -> None:
+    """Drop the kernels remembered in memory; those in use stay alive with their users."""
+    _memory.clear()
+
+
+def _load(key: str) -> Executable | None:
+    """The kernel of that key from the store, by LLVM alone."""
+    start = perf_counter()
+    entry = cache.load(key, (".o", ".py"))
+    if entry is None:
+        return None
+    try:
+        address = _link(entry.files[".o"], key, entry.meta["needs"])
+    except (RuntimeError, KeyError, ImportError, TypeError) as error:
+        log.debug("kernel %s is compiled again: %s", key, error)
+        return None
+    seconds = {"frontend": 0.0, "llvm": 0.0, "load": perf_counter() - start}
+    return Executable(address, entry.stem.with_suffix(".py"), "lean", seconds, True)
+
+
+def _link(code: bytes, key: str, needs: list[str]) -> int:
+    return engine.load_object(code, _symbol(key), symbols.resolve(needs))
+
+
+def _symbol(key: str) -> str:
+    return f"adjit_kernel_{key}"
 
 
 def _compile(source: Source, key: str, rung: str) -> Executable:
-    path = _scratch() / f"{key}.py"
-    path.write_text(module_text(source))
-    function = getattr(load_module(path, key), source.name)
+    text = module_text(source)
+    path = cache.write_source(key, text) or _scratch_file(key, text)
+    function = getattr(load_module(path, text, _symbol(key)), source.name)
     if rung == "lean":
         try:
-            return _lean(function, source, key, path)
+            return _lean(function, source, key, path, text)
         except Exception as error:
-            if _plain_also_fails(error):
+            if _text_is_to_blame(error):
                 raise
-            warnings.warn(f"compiling by Numba's public API, because: {error!r}", stacklevel=3)
+            _warn_once(error)
     return _plain(function, source, path)
 
 
-def _plain_also_fails(error: Exception) -> bool:
-    """Whether the kernel's text is to blame, not Numba's internals."""
-    from numba.core.errors import NumbaError
+def _lean(function: Callable, source: Source, key: str, path: Path, text: str) -> Executable:
+    from . import lean
 
-    return isinstance(error, NumbaError)
-
-
-def _lean(function, source: Source, key: str, path: Path) -> Executable:
-    from . import engine, lean
-
-    symbol = f"adjit_{key}"
-    code, _needs, seconds = lean.compile_object(function, source, symbol)
+    code, needs, seconds = lean.compile_object(function, source, _symbol(key))
     start = perf_counter()
-    address = engine.load_object(code, symbol, {}, symbol)
+    address = _link(code, key, needs)
+    meta = {"name": source.name, "signature": source.signature, "needs": needs}
+    cache.store(key, {".py": text.encode(), ".o": code}, meta)
     return Executable(address, path, "lean", seconds | {"load": perf_counter() - start}, False)
 
 
-def _plain(function, source: Source, path: Path) -> Executable:
+def _plain(function: Callable, source: Source, path: Path) -> Executable:
     start = perf_counter()
     from . import plain
 
@@ -96,16 +128,66 @@ def _plain(function, source: Source, path: Path) -> Executable:
     return Executable(entry.address, path, "plain", seconds, False, keep=entry)
 
 
-def load_module(path: Path, key: str) -> types.ModuleType:
-    """Import a kernel's file."""
-    name = f"adjit_kernel_{key}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before it runs: Numba's cache and pickle look the module up
-    spec.loader.exec_module(module)
+def _text_is_to_blame(error: Exception) -> bool:
+    """Whether the public API would refuse the kernel too."""
+    from numba.core.errors import NumbaError
+
+    return isinstance(error, NumbaError)
+
+
+@functools.cache
+def _warn_about(kind: type) -> None:
+    warnings.warn(
+        f"compiling by Numba's public API, which takes longer: its internals raised {kind.__name__}"
+        " (set ADJIT_RUNG=plain to silence this)",
+        RuntimeWarning,
+        stacklevel=6,
+    )
+
+
+def _warn_once(error: Exception) -> None:
+    log.debug("lean rung failed", exc_info=error)
+    _warn_about(type(error))
+
+
+def load_module(path: Path, text: str, name: str) -> types.ModuleType:
+    """Run a kernel's file as a module; without a file its text still shows in tracebacks."""
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
+    module.__spec__ = importlib.util.spec_from_file_location(name, path)
+    sys.modules[name] = module  # before it runs: Numba and pickle look a function's module up
+    linecache.cache[str(path)] = (len(text), None, text.splitlines(True), str(path))
+    exec(compile(text, str(path), "exec"), vars(module))
     return module
 
 
-@cache
+def _scratch_file(key: str, text: str) -> Path:
+    """A kernel's file outside the store; where nothing can be written, a path to no file."""
+    path = _scratch() / f"{key}.py"
+    with contextlib.suppress(OSError):
+        path.write_text(text)
+    return path
+
+
+@functools.cache
 def _scratch() -> Path:
-    return Path(tempfile.mkdtemp(prefix="adjit-"))
+    try:
+        keep = tempfile.TemporaryDirectory(prefix="adjit-")
+    except OSError:
+        return Path("<adjit>")
+    _kept.append(keep)
+    return Path(keep.name)
+
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []  # removed when the interpreter ends
+
+
+def _after_fork() -> None:
+    """A child gets fresh locks: the thread that held one does not exist there."""
+    global _guard
+    _guard = threading.Lock()
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

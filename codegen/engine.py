@@ -1,6 +1,7 @@
 """LLVM without Numba: the host's target machine, object code, and loading it into this process."""
 
 import functools
+import os
 import threading
 from collections.abc import Mapping
 
@@ -12,12 +13,15 @@ _loaded: list[object] = []  # trackers: machine code lives as long as the proces
 
 @functools.cache
 def cpu() -> tuple[str, str]:
-    """Name and features of this machine's CPU."""
+    """Name and features of the CPU to compile for: this machine's, or what Numba was told."""
     try:
         features = llvm.get_host_cpu_features().flatten()
     except RuntimeError:  # some platforms do not tell
         features = ""
-    return llvm.get_host_cpu_name(), features
+    told = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
+    if told[0] not in (None, "host"):
+        features = ""
+    return told[0] or llvm.get_host_cpu_name(), features if told[1] is None else told[1]
 
 
 @functools.cache
@@ -46,13 +50,16 @@ def optimise(module: llvm.ModuleRef) -> None:
     builder.getModulePassManager().run(module, builder)
 
 
-def load_object(code: bytes, exports: str, symbols: Mapping[str, int], name: str) -> int:
-    """Link object code into the process and return the address of `exports`."""
+def load_object(code: bytes, symbol: str, imports: Mapping[str, int]) -> int:
+    """Link object code into the process and return the address of its function `symbol`.
+
+    A symbol that neither `imports` nor the process has is a RuntimeError, not a crash.
+    """
     with _lock:
-        builder = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(exports)
+        builder = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(symbol)
         builder.add_current_process()
-        for symbol, address in symbols.items():
-            builder.import_symbol(symbol, address)
-        tracker = builder.link(_jit(), name)
+        for name, address in imports.items():
+            builder.import_symbol(name, address)
+        tracker = builder.link(_jit(), f"{symbol}.{len(_loaded)}")
         _loaded.append(tracker)
-        return int(tracker[exports])
+        return int(tracker[symbol])

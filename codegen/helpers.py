@@ -59,7 +59,9 @@ def get(dispatcher, args: tuple[types.Type, ...]) -> Helper:
         function = dispatcher.py_func
         options = json.dumps(dispatcher.targetoptions, sort_keys=True, default=str)
         identity = f"{function.__module__}.{function.__qualname__} {args} {options}"
-        symbol = f"adjit.{function.__qualname__}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+        symbol = (
+            f"adjit.{function.__qualname__}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+        )
         ours = function.__module__.startswith(__package__ + ".")  # then its text is in the key
         helper = _stored(identity, symbol, args) if ours else None
         if helper is None:
