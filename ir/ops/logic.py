@@ -40,7 +40,7 @@ def _extremum(name: str, ref: np.ufunc, partials: Any, sign_: str, bools: str) -
         ints=f"ll.select({{0}} {sign_} {{1}}, {{0}}, {{1}})",
         bools=bools,
         commutes=True,
-        domain="apart",
+        domain="lattice, shifted lattice",
     )
 
 
@@ -85,7 +85,7 @@ fmod = elementwise(
     lambda y, a, b: (1, -trunc(a / b)),
     kinds="iuf",
     cost=20,
-    domain="remainder",
+    domain="dividend, divisor",
 )
 remainder = elementwise(
     "remainder",
@@ -94,7 +94,7 @@ remainder = elementwise(
     lambda y, a, b: (1, -floor(a / b)),
     kinds="iuf",
     cost=20,
-    domain="remainder",
+    domain="dividend, divisor",
 )
 floordiv = elementwise(
     "floordiv",
@@ -103,7 +103,7 @@ floordiv = elementwise(
     kinds="iuf",
     cost=20,
     nondiff="piecewise constant",
-    domain="remainder",
+    domain="dividend, divisor",
 )
 
 # ------------------------------------------------------------------ floating-point format
