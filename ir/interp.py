@@ -42,4 +42,5 @@ def _callable(block: Block) -> Callable[..., tuple[Any, ...]]:
         outs = run(block, args, apply)
         return tuple(v.data if isinstance(v, Const) else v for v in outs)
 
+    call.block = block  # type: ignore[attr-defined]  # its types, where there is no data to ask
     return call

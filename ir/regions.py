@@ -1,0 +1,167 @@
+"""What control rows do with blocks: copy, prune, and divide an adjoint from its primal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .builder import Builder, current
+from .core import Block, Const, Op, Value
+from .prim import Expr, View
+from .types import is_float
+
+Mask = tuple[bool, ...]
+_WORTH_KEEPING = 16  # units of one addition, a little more than an exp
+
+
+def fresh(values: Iterable[Value]) -> tuple[Value, ...]:
+    """New values like these."""
+    return tuple(Value(v.aval, v.hint) for v in values)
+
+
+def inlined(block: Block, args: Sequence[Value]) -> list[Value]:
+    """Emit a copy of a block's ops into the innermost builder; returns the block's results."""
+    env = dict(zip(block.params, args, strict=True))
+    _emit(block.ops, env)
+    return [env.get(v, v) for v in block.outs]
+
+
+def _emit(ops: Iterable[Op], env: dict[Value, Value]) -> None:
+    b = current()
+    before = b.where
+    for op in ops:
+        b.where = op.where
+        blocks = {label: copied(r) for label, r in op.blocks.items()}
+        args = [env.get(a, a) for a in op.args]
+        outs = b.add(op.prim, args, op.attrs, blocks, [v.hint for v in op.outs])
+        env.update(zip(op.outs, outs, strict=True))
+    b.where = before
+
+
+def copied(block: Block) -> Block:
+    """The same block, sharing no value with it."""
+    params = fresh(block.params)
+    with Builder(params) as b:
+        return b.done(inlined(block, params))
+
+
+def pruned(block: Block) -> Block:
+    """The block without ops that nothing reads."""
+    live, kept = set(block.outs), []
+    for op in reversed(block.ops):
+        # A region may hold an op with an effect, so an op with regions counts as impure as those.
+        if not live.isdisjoint(op.outs) or not _pure(op):
+            kept.append(op)
+            live.update(op.args)
+    return Block(block.params, tuple(reversed(kept)), block.outs)
+
+
+def _pure(op: Op) -> bool:
+    return op.prim.pure and all(_pure(o) for b in op.blocks.values() for o in b.ops)
+
+
+def depends(block: Block, active: Mask) -> Mask:
+    """Which results carry a derivative with respect to the active params."""
+    live = {p for p, a in zip(block.params, active, strict=True) if a and is_float(p.aval.dtype)}
+    for op in block.ops:
+        if not op.prim.nondiff and not live.isdisjoint(op.args):
+            live.update(v for v in op.outs if is_float(v.aval.dtype))
+    return tuple(v in live for v in block.outs)
+
+
+# ------------------------------------------------------------------ primal and adjoint apart
+
+
+@dataclass(frozen=True)
+class Division:
+    """A joint block in two.
+
+    primal   the params; the results, then the residuals
+    adjoint  the params listed in `reads`, the residuals, the seeds; the cotangents
+    """
+
+    primal: Block
+    adjoint: Block
+    reads: tuple[int, ...]
+
+
+def divide(joint: Block, n_params: int, n_outs: int, free: Mask, *, stacked: bool) -> Division:
+    """Cut a joint block into primal and adjoint, which may read the `free` params again.
+
+    What follows by light work from free params and from other residuals is computed again.  With
+    `stacked`, residuals are kept round by round: what has no fixed shape is computed again too.
+    """
+    params, seeds = joint.params[:n_params], joint.params[n_params:]
+    outs, grads = joint.outs[:n_outs], joint.outs[n_outs:]
+    ops, border = _adjoint_ops(joint, seeds, grads)
+    again, residuals = _residuals(
+        joint, ops, border, {p for p, f in zip(params, free, strict=True) if f}, stacked
+    )
+    read = border | {a for op in again for a in op.args}
+    reads = tuple(i for i, p in enumerate(params) if free[i] and p in read)
+    given = (*(params[i] for i in reads), *residuals, *seeds)
+    new = fresh(given)
+    with Builder(new) as b:
+        env = dict(zip(given, new, strict=True))
+        _emit((op for op in joint.ops if op in ops or op in again), env)
+        adjoint = b.done(env.get(v, v) for v in grads)
+    rest = tuple(op for op in joint.ops if op not in ops)
+    primal = copied(pruned(Block(params, rest, (*outs, *residuals))))
+    return Division(primal, adjoint, reads)
+
+
+def _adjoint_ops(
+    joint: Block, seeds: Sequence[Value], grads: Sequence[Value]
+) -> tuple[set[Op], set[Value]]:
+    """The live ops that depend on a seed, and the values they read that do not."""
+    seeded = set(seeds)
+    for op in joint.ops:
+        if not seeded.isdisjoint(op.args):
+            seeded.update(op.outs)
+    ops, live = set(), set(grads)
+    for op in reversed(joint.ops):
+        if not seeded.isdisjoint(op.outs) and not live.isdisjoint(op.outs):
+            ops.add(op)
+            live.update(op.args)
+    return ops, {v for v in live if v not in seeded and type(v) is not Const}
+
+
+def _residuals(
+    joint: Block, ops: set[Op], border: set[Value], free: set[Value], stacked: bool
+) -> tuple[set[Op], list[Value]]:
+    """The primal ops that the adjoint runs again, and the values that it is handed."""
+    primal = [op for op in joint.ops if op not in ops]
+    ragged = {op for op in primal if stacked and any(-1 in v.aval.shape for v in op.outs)}
+    needed = set(border)
+    for op in reversed(primal):
+        if op in ragged and not needed.isdisjoint(op.outs):
+            needed.update(op.args)
+    # How much work it is to have a value in the adjoint; absent: it has to be handed over.
+    cost = dict.fromkeys(free, 0)
+    residuals = [p for p in joint.params if p in needed and p not in free]
+    cost.update(dict.fromkeys(residuals, 0))
+    for op in primal:
+        work = 0 if op in ragged else _work(op, cost)
+        for v in op.outs:
+            if work <= _WORTH_KEEPING:
+                cost[v] = work
+            elif v in needed:
+                residuals.append(v)
+                cost[v] = 0
+    kept, again = set(residuals), set()
+    for op in reversed(primal):
+        if not needed.isdisjoint(op.outs) and kept.isdisjoint(op.outs):
+            again.add(op)
+            needed.update(op.args)
+    return again, residuals
+
+
+def _work(op: Op, cost: dict[Value, int]) -> int:
+    """The work of an op and of what it reads; beyond bounds for what is no light work."""
+    emit = op.prim.emit
+    light = isinstance(emit, Expr | View) or op.prim.name == "reshape"
+    total = emit.cost if isinstance(emit, Expr) else 0 if light else _WORTH_KEEPING + 1
+    for a in op.args:
+        if type(a) is not Const:
+            total += cost.get(a, _WORTH_KEEPING + 1)
+    return total
