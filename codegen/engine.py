@@ -63,3 +63,13 @@ def load_object(code: bytes, symbol: str, imports: Mapping[str, int]) -> int:
         tracker = builder.link(_jit(), f"{symbol}.{len(_loaded)}")
         _loaded.append(tracker)
         return int(tracker[symbol])
+
+
+def compile_text(text: str) -> bytes:
+    """Object code of a module written in LLVM's language."""
+    target_machine()
+    module = llvm.parse_assembly(text)
+    module.triple = llvm.get_process_triple()
+    module.data_layout = str(target_machine().target_data)
+    optimise(module)
+    return target_machine().emit_object(module)

@@ -59,15 +59,18 @@ def get(dispatcher, args: tuple[types.Type, ...]) -> Helper:
         function = dispatcher.py_func
         options = json.dumps(dispatcher.targetoptions, sort_keys=True, default=str)
         identity = f"{function.__module__}.{function.__qualname__} {args} {options}"
-        symbol = (
-            f"adjit.{function.__qualname__}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-        )
-        ours = function.__module__.startswith(__package__ + ".")  # then its text is in the key
-        helper = _stored(identity, symbol, args) if ours else None
+        ours = function.__module__.startswith(__package__ + ".")
+        # The key of the store covers the text of this package's files, but no closure's contents.
+        lasting = ours and "<locals>" not in identity
+        if not lasting:
+            identity += f" number {len(_known)}"
+        digest = hashlib.sha256(identity.encode()).hexdigest()
+        symbol = f"adjit.{function.__qualname__}.{digest[:16]}"
+        helper = _stored(identity, symbol, args) if lasting else None
         if helper is None:
             helper = _compile(dispatcher, args, symbol, ours)
-            if ours and str(helper.returns) in SCALARS:
-                meta = {"identity": identity, "returns": str(helper.returns)}
+            if lasting and str(helper.returns) in SCALARS:
+                meta = {"name": function.__qualname__, "returns": str(helper.returns)}
                 cache.store(cache.key(identity), {".bc": helper.bitcode}, meta)
         _known[key] = helper
     return _known[key]
@@ -75,7 +78,7 @@ def get(dispatcher, args: tuple[types.Type, ...]) -> Helper:
 
 def _stored(identity: str, symbol: str, args: tuple[types.Type, ...]) -> Helper | None:
     entry = cache.load(cache.key(identity), (".bc",))
-    if entry is None or entry.meta.get("identity") != identity:
+    if entry is None:
         return None
     return Helper(symbol, SCALARS[entry.meta["returns"]], args, entry.files[".bc"])
 
