@@ -27,13 +27,14 @@ def canonical(code: Function | Block) -> str:
     return _Writer(hints=False, where=False).function(code, "f")
 
 
-def show_op(op: Op) -> str:
-    """One op alone, on one line, its regions left out."""
+def show_around(code: Function | Block, op: Op, lines: int = 1) -> tuple[str, str]:
+    """The text of one op of a function, perhaps malformed, and that of its neighbourhood."""
     writer = _Writer(hints=True, where=False)
-    for a in op.args:
-        if type(a) is not Const:
-            writer.bind(a)
-    return writer.head(op) + "".join(f" {label}(…)" for label in op.blocks)
+    writer.rows = {}
+    text = writer.function(code, code.name if isinstance(code, Function) else "f").split("\n")
+    row = writer.rows[op]
+    near = range(max(row - lines, 0), min(row + lines + 1, len(text)))
+    return text[row].strip().removesuffix(" {"), "\n".join(("> " if i == row else "  ") + text[i] for i in near)
 
 
 class _Writer:
@@ -47,6 +48,7 @@ class _Writer:
         self.count = 0
         self.avals: dict[Aval, str] = {}
         self.lines: list[str] = []
+        self.rows: dict[Op, int] | None = None
 
     def function(self, code: Function | Block, name: str) -> str:
         block = code.block if isinstance(code, Function) else code
@@ -59,6 +61,8 @@ class _Writer:
 
     def block(self, block: Block, pad: str, tail: str) -> None:
         for op in block.ops:
+            if self.rows is not None:
+                self.rows[op] = len(self.lines)
             line = pad + self.head(op)
             at = f"  # {op.where}" if self.where and op.where else ""
             for label, region in op.blocks.items():
@@ -77,7 +81,7 @@ class _Writer:
         names = self.names
         # Arguments before results: a malformed op that reads its own result shows it as unknown.
         args = [
-            names.get(a) or "%?" if type(a) is not Const else self.operand(op, i)
+            names.get(a) or f"%?{a.hint}" if type(a) is not Const else self.operand(op, i)
             for i, a in enumerate(op.args)
         ]
         text = op.prim.name
@@ -124,7 +128,7 @@ class _Writer:
     def result(self, v: Value) -> str:
         if type(v) is Const:
             return f"{literal_text(v)}:{v.aval.dtype}"
-        return self.names.get(v) or "%?"
+        return self.names.get(v) or f"%?{v.hint}"
 
 
 def bare_dtype(prim: Prim, args: Sequence[Any], i: int, kind: str) -> str | None:
