@@ -19,6 +19,8 @@ from .irmath import (
     poly,
     select,
     sqrt,
+    two_product,
+    two_sum,
 )
 
 INF, NAN = math.inf, math.nan
@@ -215,55 +217,56 @@ def log_expit(x: Num) -> Num:
     return select(x < 0.0, x, 0.0) - log1p(exp(-fabs(x)))
 
 
-ERFCX_K = 4.0
-ERFCX_SLOPE = (1.894, -1.755, 0.861)
-
-
 def erfcx(a: Num) -> tuple[Num, Num]:
-    """exp(a^2) erfc(a) for a >= 0, and a relative correction of it.
+    """exp(a^2) erfc(a) for a >= 0.5, rounded and the rest.
 
-    With w = 1 / (a + K) the value is w P(1 - 2 K w), K a power of two. Small a magnify the error
-    of w up to 4.5 times: the correction is that error times d ln(value) / d ln(w).
+    Small a magnify the error of u = 4 / (a + 4) up to 4.5 times: it is corrected by its own size
+    times d ln(value) / d ln(u), which 1 + 3.5 u^2 approaches well enough.
     """
-    k = ERFCX_K
-    d = a + k
-    w = 1.0 / d
-    error = fma(-w, d, 1.0) - w * (a - (d - k))
-    q = fma(w, -2.0 * k, 1.0)
-    return poly(q, C.ERFCX[a.width.bits]) * w, error * poly(q, ERFCX_SLOPE)
+    first, *others = C.ERFCX[a.width.bits]
+    d = a + 4.0
+    u = 4.0 / d
+    error = fma(u, d, -4.0) + u * (a - (d - 4.0))
+    product, low = two_product(u, poly(u, others, 5))
+    p, more = two_sum(product, product.const(first))
+    t, rest = two_product(p, u)
+    return t, mad(low + more, u, mad(t * error, mad(u * u, -0.875, -0.25), rest))
 
 
-def erfc_positive(a: Num) -> Num:
-    """erfc(a) for 0 <= a below underflow's end."""
-    t, error = erfcx(a)
+def erfc_tail(a: Num) -> Num:
+    """erfc(a) for 0.5 <= a, with a below 2^10."""
+    t, more = erfcx(a)
     h = a * a
-    low = fma(a, a, -h)
-    n, r, more = exp_reduce(-h)
+    n, r, low = exp_reduce(-h)
     p, rest = fast_two_sum(1.0, exp_tail(r))
-    y = p * t
-    rest = fma(p, t, -y) + t * (rest + (more - low) * p) + y * error
-    return scale(y + rest, n)
+    rest = mad(low - fma(a, a, -h), p, rest)
+    y, last = two_product(p, t)
+    return scale(y + (last + mad(t, rest, p * more)), n)
+
+
+def erf_small(x: Num) -> Num:
+    """erf(x) where -0.5 < x < 0.5."""
+    return mad(x, poly(x * x, C.ERF[x.width.bits]), x)
 
 
 def erfc(x: Num) -> Num:
     limit = {64: 28.0, 32: 10.6}[x.width.bits]
     a = fabs(x)
-    y = erfc_positive(select(a > limit, limit, a))
-    return select(x < 0.0, 2.0 - y, y)
+    y = erfc_tail(select(a > limit, limit, a))
+    return select(a < 0.5, 1.0 - erf_small(x), select(x < 0.0, 2.0 - y, y))
 
 
 def erf(x: Num) -> Num:
     w = x.width
     limit = {64: 6.0, 32: 4.0}[w.bits]
     a = fabs(x)
-    small = mad(x, poly(x * x, C.ERF[w.bits]), x)
     y = select(a > limit, limit, a)
     h = y * y
     n, r, more = exp_reduce(-h)
     p = 1.0 + (exp_tail(r) + (more - fma(y, y, -h)))
     t, error = erfcx(y)
-    tail = p * mad(t, error, t) * ((n << w.mantissa) + w.one).as_real()
-    return select(a < 0.5, small, copysign(1.0 - tail, x))
+    tail = p * (t + error) * ((n << w.mantissa) + w.one).as_real()
+    return select(a < 0.5, erf_small(x), copysign(1.0 - tail, x))
 
 
 BODIES: dict[str, tuple[int, Callable[..., Num]]] = {

@@ -256,8 +256,13 @@ def _split(a: Num) -> tuple[Num, Num]:
     return high, a - high
 
 
-def poly(x: Num, coefficients: Sequence[float]) -> Num:
-    """A polynomial, lowest power first, as two interleaved chains of half the length."""
+def poly(x: Num, coefficients: Sequence[float], serial: int = 0) -> Num:
+    """A polynomial, lowest power first, as two interleaved chains of half the length.
+
+    Where even and odd part nearly cancel, the first `serial` steps run one by one instead.
+    """
+    if serial:
+        return mad(poly(x, coefficients[1:], serial - 1), x, coefficients[0])
     if len(coefficients) < 5:
         return _horner(x, coefficients)
     square = x * x

@@ -151,4 +151,54 @@ def _install() -> None:
             globals()[name] = intrinsic(typer)
 
 
+def _cast(target: Any) -> Callable[..., Any]:
+    """Conversion of a number to `target` as NumPy's astype does it."""
+
+    def typer(typingctx: Any, x: Any) -> Any:
+        source = types.unliteral(x)
+        if not isinstance(source, types.Number | types.Boolean):
+            return None
+
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+            (value,) = args
+            if target != types.boolean:
+                return context.cast(builder, value, source, target)
+            zero = ir.Constant(value.type, 0.0 if isinstance(source, types.Float) else 0)
+            if isinstance(source, types.Float):
+                return builder.fcmp_unordered("!=", value, zero)
+            return builder.icmp_signed("!=", value, zero)
+
+        return target(source), generate
+
+    return typer
+
+
+def _extreme(name: str) -> Callable[[Num, Num], Num]:
+    def body(a: Num, b: Num) -> Num:
+        return a.intrinsic(name, b)
+
+    return body
+
+
+CASTS = {
+    "f64": types.float64,
+    "f32": types.float32,
+    **{f"{s}{n}": getattr(types, f"{'u' * (s == 'u')}int{n}") for s in "iu" for n in (8, 16, 32, 64)},
+    "bool": types.boolean,
+}
+
+
+def _install_reductions() -> None:
+    """Casts by dtype name, and the extremes whose accumulation LLVM turns into a vector one."""
+    for name, target in CASTS.items():
+        typer = _cast(target)
+        typer.__name__ = typer.__qualname__ = name
+        globals()[name] = intrinsic(typer)
+    for name, llvm in (("rmax", "maximum"), ("rmin", "minimum")):
+        typer = _two(_extreme(llvm))
+        typer.__name__ = typer.__qualname__ = name
+        globals()[name] = intrinsic(typer)
+
+
 _install()
+_install_reductions()

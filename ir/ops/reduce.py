@@ -62,13 +62,12 @@ def _drop_axes(row: str, *, bools: bool = False, empty: str = "") -> Rule:
         check_axes(row, x.ndim, axes)
         if bools and x.dtype != "bool":
             raise TypeError(f"{row}: {x} is not boolean; compare it with 0 first")
-        out = Aval(x.dtype, drop(x.shape, axes))
-        if empty and x.size == 0 and out.size:
+        if empty and any(x.shape[a] == 0 for a in axes):
             raise ValueError(
                 f"zero-size array to reduction operation {empty} which has no identity: "
                 f"{x} over axes {axes}"
             )
-        return out
+        return Aval(x.dtype, drop(x.shape, axes))
 
     return infer
 
@@ -144,8 +143,8 @@ max_ = Prim(
     infer=_drop_axes("max", empty="maximum"),
     ref=lambda x, *, axes: np.max(x, axis=axes),
     emit=Fold(
-        {"f": "-np.inf", "i": "min_int", "b": "False"},
-        {"f": "ll.fmaximum({acc}, {0})", "i": "max({acc}, {0})", "b": "{acc} | {0}"},
+        {"f": "-math.inf", "i": "min_int", "b": "False"},
+        {"f": "ll.rmax({acc}, {0})", "i": "max({acc}, {0})", "b": "{acc} | {0}"},
     ),
     jvp=_extremum_jvp,
     vjp=_extremum_vjp,
@@ -155,8 +154,8 @@ min_ = Prim(
     infer=_drop_axes("min", empty="minimum"),
     ref=lambda x, *, axes: np.min(x, axis=axes),
     emit=Fold(
-        {"f": "np.inf", "i": "max_int", "b": "True"},
-        {"f": "ll.fminimum({acc}, {0})", "i": "min({acc}, {0})", "b": "{acc} & {0}"},
+        {"f": "math.inf", "i": "max_int", "b": "True"},
+        {"f": "ll.rmin({acc}, {0})", "i": "min({acc}, {0})", "b": "{acc} & {0}"},
     ),
     jvp=_extremum_jvp,
     vjp=_extremum_vjp,

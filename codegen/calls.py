@@ -1,0 +1,173 @@
+"""Roots that are a library call or a nest of their own shape: products, scatters, scans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..ir.core import Value
+from ..ir.plan import Root
+from ..ir.types import KIND
+from .emit import At, fold_start
+
+if TYPE_CHECKING:
+    from .loops import Writer
+
+
+def gemm(w: Writer, r: Root, rows: str | None) -> None:
+    """C = op(A) op(B), or C += … when the rows of a block are what is summed over."""
+    assert r.op is not None
+    nb = len(r.dims) - 3
+    m, n, k = nb, nb + 1, nb + 2
+    a, b = r.accesses
+    carried = {d for d in (m, n, k) if (r, d) in w.at}
+    size = {d: rows if d in carried and rows else w.names.size(r.dims[d]) for d in (m, n, k)}
+    ta, tb = a.index[nb][0] == k, b.index[nb][0] == n
+    accumulate = k in carried
+    pa, lda = operand(w, r, a.base, [i[0] for i in a.index])
+    pb, ldb = operand(w, r, b.base, [i[0] for i in b.index])
+    pc, ldc = operand(w, r, r.value, list(r.par))
+    name = "sgemm" if r.value.dtype == "f32" else "dgemm"
+    beta = "1.0" if accumulate else "0.0"
+    w.line(
+        f"blas.{name}({ta}, {tb}, {size[m]}, {size[n]}, {size[k]}, "
+        f"1.0, {pa}, {lda}, {pb}, {ldb}, {beta}, {pc}, {ldc})"
+    )
+
+
+def operand(w: Writer, r: Root, v: Value, dims: list[int]) -> tuple[str, str]:
+    """Where a matrix starts, and its row length, when the domain dims in `dims` index it."""
+    pointer = w.pointer(v)
+    kept = w.plan.storage[v].kept if v in w.plan.roots else ("full",) * v.ndim
+    index: list[At] = []
+    extents: list[int] = []
+    for q, (d, how) in enumerate(zip(dims, kept, strict=True)):
+        if how == "drop":
+            continue
+        extents.append(v.shape[q])
+        carried = how == "full" and (r, d) in w.at
+        index.append(w.at[r, d] if carried else (None, 0, 0))
+    start = w.offset(index, extents)
+    if start != "0":
+        pointer = f"blas.at({pointer}, {start})"
+    return pointer, w.names.size(extents[-1])
+
+
+def scatter(w: Writer, r: Root) -> None:
+    """A copy of x with updates set or added at indices taken from data."""
+    assert r.op is not None
+    x, upd, *idx = r.op.args
+    axes = r.op.attrs["axes"]
+    with w.nest(x.shape) as index:
+        w.line(f"{w.target(r, index)} = {w.pull(x, tuple(index))}")
+    n = idx[0].ndim
+    with w.nest(upd.shape) as index:
+        found = {}
+        for axis, i in zip(axes, idx, strict=True):
+            raw = w.pull(i, tuple(index[:n]))
+            found[axis] = w.checked(raw, x.shape[axis], r.op, tuple(index[:n]), ())
+        rest = iter(index[n:])
+        at = tuple((found[d], 0, 1) if d in found else next(rest) for d in range(x.ndim))
+        value = w.pull(upd, tuple(index))
+        cell = w.target(r, at)
+        if r.op.prim.name == "scatter_add":
+            w.line(f"{cell} = {cell} + {value}")
+        else:
+            w.line(f"{cell} = {value}")
+
+
+SCAN_FLOAT = {
+    "cumsum": ("0.0", "{acc} + {0}"),
+    "cumprod": ("1.0", "{acc} * {0}"),
+    "cummax": ("-math.inf", "ll.fmaximum({acc}, {0})"),
+    "cummin": ("math.inf", "ll.fminimum({acc}, {0})"),
+}
+SCAN_INT = {
+    "cumsum": ("0", "{acc} + {0}"),
+    "cumprod": ("1", "{acc} * {0}"),
+    "cummax": ("min_int", "max({acc}, {0})"),
+    "cummin": ("max_int", "min({acc}, {0})"),
+}
+
+
+def scan(w: Writer, r: Root) -> None:
+    """A running reduction along one axis, the carry in a register."""
+    assert r.op is not None
+    x, axis = r.op.args[0], r.op.attrs["axis"]
+    if r.op.prim.name == "linrec":
+        linear_recurrence(w, r)
+        return
+    table = SCAN_FLOAT if KIND[r.value.dtype] == "f" else SCAN_INT
+    start, text = table[r.op.prim.name]
+    outer = [n for k, n in enumerate(x.shape) if k != axis]
+    with w.nest(outer) as around:
+        acc = w.names.fresh("acc")
+        w.line(f"{acc} = {fold_start(start, r.value.dtype)}")
+        with w.nest([x.shape[axis]]) as (along,):
+            if r.op.attrs.get("reverse", False):
+                along = (along[0], x.shape[axis] - 1, -1)
+            index = (*around[:axis], along, *around[axis:])
+            value = w.pull(x, index)
+            w.line(f"{acc} = {text.format(value, acc=acc)}")
+            w.line(f"{w.target(r, index)} = {acc}")
+
+
+def linear_recurrence(w: Writer, r: Root) -> None:
+    """h[i] = a[i] h[i-1] + b[i] along one axis, from h = 0 before the first."""
+    assert r.op is not None
+    a, b = r.op.args
+    axis = r.op.attrs["axis"]
+    with w.nest([n for k, n in enumerate(b.shape) if k != axis]) as around:
+        acc = w.names.fresh("acc")
+        w.line(f"{acc} = {fold_start('0.0', r.value.dtype)}")
+        with w.nest([b.shape[axis]]) as (along,):
+            if r.op.attrs.get("reverse", False):
+                along = (along[0], b.shape[axis] - 1, -1)
+            index = (*around[:axis], along, *around[axis:])
+            first, step = w.pull(b, index), w.pull(a, index)
+            w.line(f"{acc} = {first} if {along[0]} == 0 else {step} * {acc} + {first}")
+            w.line(f"{w.target(r, index)} = {acc}")
+
+
+def strided_pad(w: Writer, r: Root) -> None:
+    """Zeros with the operand's elements set a stride apart."""
+    assert r.op is not None
+    x = r.op.args[0]
+    start, step = r.op.attrs["start"], r.op.attrs["step"]
+    with w.nest(r.value.shape) as index:
+        w.line(f"{w.target(r, index)} = {w.zero(r.value.dtype)}")
+    with w.nest(x.shape) as index:
+        at = tuple((who, s, k) for (who, _, _), s, k in zip(index, start, step, strict=True))
+        w.line(f"{w.target(r, at)} = {w.pull(x, tuple(index))}")
+
+
+def arg_extremum(w: Writer, r: Root) -> None:
+    """The first position of the largest or smallest element; the first NaN wins."""
+    assert r.op is not None
+    x, axis = r.op.args[0], r.op.attrs["axis"]
+    sense = ">" if r.op.prim.name == "argmax" else "<"
+    outer = [n for k, n in enumerate(x.shape) if k != axis]
+    with w.nest(outer) as around:
+        first = (*around[:axis], (None, 0, 0), *around[axis:])
+        best, where = w.names.fresh("best"), w.names.fresh("where")
+        w.line(f"{best} = {w.pull(x, first)}")
+        w.line(f"{where} = 0")
+        with w.nest([x.shape[axis]]) as (along,):
+            index = (*around[:axis], along, *around[axis:])
+            value = w.pull(x, index)
+            better = f"{value} {sense} {best}"
+            if KIND[x.dtype] == "f":
+                better = f"({better}) or (({value} != {value}) and ({best} == {best}))"
+            w.line(f"if {better}:")
+            w.line(f"    {best} = {value}")
+            w.line(f"    {where} = {along[0]}")
+        w.line(f"{w.target(r, tuple(around))} = {where}")
+
+
+CALLS: dict[str, Callable[[Writer, Root], None]] = {
+    "argmax": arg_extremum,
+    "argmin": arg_extremum,
+    "scan": scan,
+    "scatter": scatter,
+    "scatter_add": scatter,
+}

@@ -1,0 +1,115 @@
+"""The pieces a kernel's text is made of: scopes of lines, indices, sizes and literals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from ..ir.core import Const
+from ..ir.types import KIND
+
+LITERAL_SIZE = 16  # extents up to here are literals, so that LLVM unrolls; larger are arguments
+ITEM = {"f32": 4, "f64": 8, "i64": 8, "i32": 4, "bool": 1}
+
+# An index of the kernel: `step * variable + offset`; the variable is None for a fixed index.
+At = tuple[str | None, int, int]
+
+
+@dataclass(eq=False)
+class Scope:
+    """The lines of one loop body, and the values already computed in it."""
+
+    depth: int
+    lines: list[str] = field(default_factory=list)
+    memo: dict[object, str] = field(default_factory=dict)
+
+
+class Names:
+    """Fresh, readable names, and the sizes and constants that become arguments."""
+
+    def __init__(self) -> None:
+        self.used: set[str] = {"np", "math", "vm", "ll", "sp", "blas", "status", "range", "min"}
+        self.counts: dict[str, int] = {}
+        self.sizes: dict[int, str] = {}
+        self.consts: dict[float, str] = {}
+        self.head: list[str] = []
+        self._literals: dict[tuple[str, bytes], str] = {}
+
+    def fresh(self, stem: str) -> str:
+        """A name not used before, from a stem such as a user's variable name."""
+        stem = stem if stem.isidentifier() and not stem.startswith("__") else "t"
+        while True:
+            k = self.counts.get(stem, -1) + 1
+            self.counts[stem] = k
+            name = stem if k == 0 and len(stem) > 1 else f"{stem}{k}"
+            if name not in self.used:
+                self.used.add(name)
+                return name
+
+    def size(self, n: int) -> str:
+        """An integer of the program: a literal if tiny, else an argument shared by equal ones."""
+        if n < 0:
+            return f"(-{self.size(-n)})"
+        if n <= LITERAL_SIZE:
+            return str(n)
+        if n not in self.sizes:
+            self.sizes[n] = f"n{len(self.sizes)}"
+        return self.sizes[n]
+
+    def literal(self, c: Const) -> str:
+        """A constant as kernel text, of exactly its dtype."""
+        kind, dtype = KIND[c.dtype], c.dtype
+        if kind == "b":
+            return "True" if c.data else "False"
+        if kind in "iu":
+            return self._integer(int(c.data), dtype)
+        known = self._literals.get(c.key)
+        if known is None:
+            known = self._literals[c.key] = self._float(float(c.data), dtype)
+        return known
+
+    def _integer(self, x: int, dtype: str) -> str:
+        text = f"({x})" if x < 0 else str(x)
+        if dtype == "i64" and -(2**63) < x < 2**63:
+            return text
+        name = self.fresh("k")
+        self.head.append(f"{name} = ll.{dtype}({text})")
+        return name
+
+    def _float(self, x: float, dtype: str) -> str:
+        plain = self._is_plain(x)
+        if plain and dtype == "f64":
+            return f"({x!r})" if math.copysign(1.0, x) < 0 else repr(x)
+        if math.isnan(x) or math.isinf(x):
+            text = "math.nan" if math.isnan(x) else ("math.inf" if x > 0 else "(-math.inf)")
+            if dtype == "f64":
+                return text
+        elif plain:
+            text = repr(x)
+        else:
+            if x not in self.consts:
+                self.consts[x] = f"c{len(self.consts)}"
+            text = self.consts[x]
+            if dtype == "f64":
+                return text
+        name = self.fresh("k")
+        self.head.append(f"{name} = ll.{dtype}({text})")
+        return name
+
+    @staticmethod
+    def _is_plain(x: float) -> bool:
+        """Numbers of the mathematics (2, 0.5) stay in the text; the user's become arguments."""
+        return abs(x) <= 16.0 and x * 4.0 == int(x * 4.0) if math.isfinite(x) else False
+
+
+def fold_start(token: str, dtype: str) -> str:
+    """The start value of an accumulation, of exactly the accumulator's dtype."""
+    kind = KIND[dtype]
+    if token in ("min_int", "max_int"):
+        bits = 8 * ITEM.get(dtype, int(dtype[1:]) // 8)
+        if kind == "u":
+            value = 0 if token == "min_int" else 2**bits - 1
+        else:
+            value = -(2 ** (bits - 1)) if token == "min_int" else 2 ** (bits - 1) - 1
+        token = f"({value})" if value >= 0 else f"(-{2 ** (bits - 1) - 1} - 1)"
+    return token if dtype in ("f64", "i64", "bool") else f"ll.{dtype}({token})"

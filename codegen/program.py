@@ -1,0 +1,187 @@
+"""A schedule becomes a Program: compiled kernels and host steps, run in order."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+
+from ..ir.core import Const, Op, Value
+from ..ir.interp import apply
+from ..ir.plan import HostStep, KernelStep, Schedule
+from ..ir.types import NUMPY, Aval
+from . import entry
+from .compile import Executable, compile_source
+from .kernel import Kernel, item_bytes, write_kernel
+
+ALIGN = 64
+STAGGER = 192  # large buffers at equal offsets of a page evict each other
+LARGE = 1 << 16
+NOGIL_WORK = 1 << 13  # elements: below it releasing the GIL costs more than it gives
+
+
+class KernelError(IndexError):
+    """A kernel reported an index out of bounds."""
+
+
+@dataclass(eq=False)
+class Workspace:
+    """Aligned scratch arrays of a kernel; sets of them are reused between calls."""
+
+    avals: tuple[Aval, ...]
+    free: list[tuple[np.ndarray, ...]] = field(default_factory=list)
+
+    def take(self) -> tuple[np.ndarray, ...]:
+        try:
+            return self.free.pop()
+        except IndexError:
+            return self._make()
+
+    def give(self, arrays: tuple[np.ndarray, ...]) -> None:
+        if len(self.free) < 2:
+            self.free.append(arrays)
+
+    def _make(self) -> tuple[np.ndarray, ...]:
+        offsets, total = [], 0
+        for k, a in enumerate(self.avals):
+            size = item_bytes(a)
+            total += STAGGER * (k % 16) if size > LARGE else 0
+            total = -(-total // ALIGN) * ALIGN
+            offsets.append(total)
+            total += size
+        block = np.empty(total + ALIGN, np.uint8)
+        start = -block.ctypes.data % ALIGN
+        return tuple(
+            block[start + o : start + o + item_bytes(a)].view(NUMPY[a.dtype]).reshape(a.shape)
+            for o, a in zip(offsets, self.avals, strict=True)
+        )
+
+
+@dataclass(eq=False)
+class KernelRun:
+    """One compiled kernel with its arguments' layout."""
+
+    kernel: Kernel
+    step: KernelStep
+    executable: Executable
+    workspace: Workspace
+    call: Callable[..., object]
+
+    def run(self, env: dict[Value, np.ndarray]) -> None:
+        reads = [env[self.step.reads[k]] for k in self.kernel.inputs]
+        outs = [np.empty(a.shape, NUMPY[a.dtype]) for a in self.kernel.outputs]
+        work = self.workspace.take()
+        status = self.call(*reads, *outs, *work)
+        self.workspace.give(work)
+        if status is not True:
+            raise KernelError("an index is out of bounds for the array it indexes")
+        env.update(zip(self.step.writes, outs, strict=True))
+
+
+@dataclass(eq=False)
+class HostRun:
+    """One op run in Python through its row's reference."""
+
+    op: Op
+
+    def run(self, env: dict[Value, np.ndarray]) -> None:
+        args = [a if type(a) is Const else env[a] for a in self.op.args]
+        with np.errstate(all="ignore"):
+            outs = apply(self.op, args)
+        for v, x in zip(self.op.outs, outs, strict=True):
+            env[v] = np.require(x, NUMPY[v.dtype], "CA")
+
+
+@dataclass(eq=False)
+class Program:
+    """A compiled function on arrays: `call(inputs)` gives fresh outputs."""
+
+    schedule: Schedule
+    runs: list[KernelRun | HostRun]
+    seconds: dict[str, float]
+
+    def call(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The results, as arrays owned by the caller; inputs are C-contiguous arrays."""
+        env: dict[Value, np.ndarray] = dict(zip(self.schedule.params, inputs, strict=True))
+        for run in self.runs:
+            run.run(env)
+        return self._results(env)
+
+    def _results(self, env: dict[Value, np.ndarray]) -> list[np.ndarray]:
+        outs: list[np.ndarray] = []
+        given = set(self.schedule.params)
+        for k, v in enumerate(self.schedule.outs):
+            if type(v) is Const:
+                outs.append(np.array(v.data))
+            elif v in given or v in self.schedule.outs[:k]:
+                outs.append(np.array(env[v], order="C"))
+            else:
+                outs.append(env[v])
+        return outs
+
+    @property
+    def kernels(self) -> list[KernelRun]:
+        return [r for r in self.runs if isinstance(r, KernelRun)]
+
+    @property
+    def sources(self) -> list[tuple[str, str]]:
+        """Path and text of each kernel."""
+        return [(str(r.executable.path), r.kernel.source.text) for r in self.kernels]
+
+    @property
+    def plan(self) -> Schedule:
+        return self.schedule
+
+    @property
+    def single(self) -> KernelRun | None:
+        """The kernel that is the whole program, if there is one and its outputs are all its own."""
+        if len(self.runs) != 1 or not isinstance(self.runs[0], KernelRun):
+            return None
+        run = self.runs[0]
+        return run if run.step.writes == self.schedule.outs else None
+
+
+def build(schedule: Schedule, rung: str | None = None) -> Program:
+    """Write and compile the kernels of a schedule."""
+    seconds = {"codegen": 0.0, "frontend": 0.0, "llvm": 0.0, "load": 0.0}
+    runs: list[KernelRun | HostRun] = []
+    for k, step in enumerate(schedule.steps):
+        if isinstance(step, HostStep):
+            runs.append(HostRun(step.op))
+            continue
+        start = perf_counter()
+        kernel = write_kernel(step.plan, _name(schedule.name, k))
+        seconds["codegen"] += perf_counter() - start
+        executable = compile_source(kernel.source, rung)
+        for part, s in executable.seconds.items():
+            seconds[part] = seconds.get(part, 0.0) + s
+        runs.append(_run(kernel, step, executable))
+    return Program(schedule, runs, seconds)
+
+
+def _run(kernel: Kernel, step: KernelStep, executable: Executable) -> KernelRun:
+    count = len(kernel.inputs) + len(kernel.outputs) + len(kernel.workspaces)
+    call = make_call(kernel, executable, [entry.unchecked()] * count)
+    return KernelRun(kernel, step, executable, Workspace(kernel.workspaces), call)
+
+
+def make_call(
+    kernel: Kernel, executable: Executable, spec: Sequence[entry.ArgSpec]
+) -> Callable[..., object]:
+    """A builtin that checks its arguments against `spec` and jumps into the kernel."""
+    avals = (*kernel.outputs, *kernel.workspaces)
+    work = max([a.size for a in avals] + [n for n in kernel.sizes], default=0)
+    return entry.make_call(
+        executable.address, spec, kernel.sizes, kernel.consts, nogil=work >= NOGIL_WORK
+    )
+
+
+def _name(name: str, k: int) -> str:
+    """A Python identifier made of a function's name."""
+    text = re.sub(r"\W", "_", name) or "kernel"
+    text = text if text.isidentifier() and not keyword.iskeyword(text) else f"k_{text}"
+    return text if k == 0 else f"{text}_{k}"

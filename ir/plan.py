@@ -1,0 +1,167 @@
+"""What the fusion pass hands to codegen: roots, loops over them, and where values live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .access import Index
+from .core import Const, Op, Value
+
+
+@dataclass(frozen=True)
+class Access:
+    """One read of a stored array by a root: its index along each dim of the array."""
+
+    base: Value
+    index: tuple[Index, ...]
+
+
+@dataclass(eq=False)
+class Root:
+    """A value with an iteration domain: a reduction, a product, an output, a kept value.
+
+    `dims` are the extents of the domain; `par` names the domain dim of each dim of the value.
+    """
+
+    value: Value
+    op: Op | None
+    kind: str  # store, fold, gemm, call
+    dims: tuple[int, ...]
+    par: tuple[int, ...]
+    source: Value | None = None  # what a plain copy (op None) copies
+    accesses: list[Access] = field(default_factory=list)
+    breaks: list[tuple[int, int]] = field(default_factory=list)  # (domain dim, index)
+
+    @property
+    def red(self) -> tuple[int, ...]:
+        return tuple(d for d in range(len(self.dims)) if d not in self.par)
+
+    def __repr__(self) -> str:
+        name = self.op.prim.name if self.op else "store"
+        return f"<{self.kind} {name} {self.dims} -> {self.value.aval}>"
+
+
+@dataclass(eq=False)
+class Stmts:
+    """Roots with no dim left: scalar statements, in order."""
+
+    members: list[Root]
+
+
+@dataclass(eq=False)
+class CallItem:
+    """A root that is one library call, or a nest of its own shape (scatter, scan)."""
+
+    root: Root
+
+
+@dataclass(eq=False)
+class Loop:
+    """One shared loop: member r runs its dim `dims[r][0]` at index (loop variable + offset)."""
+
+    dims: dict[Root, tuple[int, int]]
+    members: list[Root]
+    body: list[Item]
+    low: int = 0
+    high: int = 0
+    strip: int = 0  # rows of a block; 0: an ordinary loop
+
+
+Item = Stmts | CallItem | Loop
+
+
+@dataclass(eq=False)
+class Storage:
+    """Where a root's value lives: which of its dims are kept in memory, and how.
+
+    `kept[k]` is "full", "strip" (indexed by the row within a block) or "drop" for value dim k.
+    `place` is "local", "scratch", "full" or "output".
+    """
+
+    place: str
+    kept: tuple[str, ...]
+    output: int = -1
+
+
+@dataclass(eq=False)
+class Plan:
+    """Items in order, with the storage of each root's value; printed by `str`."""
+
+    params: tuple[Value, ...]
+    outs: tuple[Value, ...]
+    items: list[Item]
+    roots: dict[Value, Root]
+    storage: dict[Value, Storage]
+    defs: dict[Value, Op]
+    aliases: dict[Value, Value] = field(default_factory=dict)
+
+    def strip_rows(self, v: Value) -> int:
+        """Rows of the block in which a value is made."""
+        for item in self.items:
+            if isinstance(item, Loop) and self.roots[v] in item.dims:
+                return item.strip
+        return 0
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        for item in self.items:
+            self._show(item, "", lines)
+        return "\n".join(lines)
+
+    def _show(self, item: Item, pad: str, lines: list[str]) -> None:
+        if isinstance(item, Loop):
+            kind = f"blocks of {item.strip} of " if item.strip else ""
+            lines.append(f"{pad}for {kind}[{item.low}, {item.high}):")
+            for inner in item.body:
+                self._show(inner, pad + "  ", lines)
+            return
+        roots = [item.root] if isinstance(item, CallItem) else item.members
+        for r in roots:
+            lines.append(pad + self._line(r))
+
+    def _line(self, r: Root) -> str:
+        where = self.storage.get(r.value)
+        place = where.place if where else "?"
+        name = r.op.prim.name if r.op is not None else "copy"
+        at = f"  # {r.op.where}" if r.op is not None and r.op.where else ""
+        return f"{place} {r.value.hint or ''}{r.value.aval} <- {r.kind} {name}{at}"
+
+
+def is_const(v: Value) -> bool:
+    """Whether a value is a literal."""
+    return type(v) is Const
+
+
+@dataclass(frozen=True, eq=False)
+class KernelStep:
+    """Ops that one kernel computes: `function` maps `reads` to `writes`."""
+
+    plan: Plan
+    reads: tuple[Value, ...]
+    writes: tuple[Value, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class HostStep:
+    """One op that runs in Python through its row's reference."""
+
+    op: Op
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """A whole program: kernels and host steps in order, from params to outs."""
+
+    name: str
+    params: tuple[Value, ...]
+    steps: tuple[KernelStep | HostStep, ...]
+    outs: tuple[Value, ...]
+
+    def __str__(self) -> str:
+        parts = []
+        for k, step in enumerate(self.steps):
+            if isinstance(step, KernelStep):
+                parts.append(f"kernel {k}:\n" + str(step.plan))
+            else:
+                parts.append(f"host {k}: {step.op.prim.name}")
+        return "\n".join(parts)

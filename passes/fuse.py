@@ -1,0 +1,380 @@
+"""Fusion: roots to few fat loop nests, one axis at a time, from the outside in.
+
+Two roots share a loop when each can name one of its axes such that every edge between them is
+aligned: the consumer's row i reads only the producer's row i.  Groups form one total order and a
+root is placed at or after its producers, so cycles cannot arise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..ir.access import Index, reads
+from ..ir.core import Function, Op, Value
+from ..ir.plan import Access, CallItem, Item, Loop, Plan, Root, Stmts
+from ..ir.prim import Expr
+from .roots import Roots
+from .storage import assign
+
+PROMOTE_COST = 8  # additions: above it a value read in two loops is kept, not computed again
+ROW_COST = 3  # the same for work per row that would run scalar beside a vector loop
+GATHER_COST = 4
+MAX_SHIFT = 4  # how far the ranges of members of one loop may differ at either end
+MAX_MEMBERS = 40
+BLOCK_ROWS = 64  # rows of a block that holds products
+L2 = 1 << 20  # bytes of a core's second cache, of the smallest machine worth tuning for
+MAX_ROUNDS = 12
+
+Cand = dict[Root, tuple[int, int]]
+
+
+@dataclass(eq=False)
+class Group:
+    """Roots that will run together: in one loop, as statements, or as one call."""
+
+    kind: str
+    members: list[Root]
+    cands: list[Cand]
+
+
+def fuse(function: Function) -> Plan:
+    """The plan of a function: its roots in loops, and where each root's value lives."""
+    block = function.block
+    promoted: set[Value] = set()
+    for _ in range(MAX_ROUNDS):
+        roots = Roots(block, promoted)
+        items = Scheduler(roots).run()
+        more = _promotions(roots, items) - promoted
+        if not more:
+            break
+        promoted |= more
+    plan = Plan(
+        block.params, roots.outs, items, roots.values, {}, roots.defs, dict(roots.aliases)
+    )
+    assign(plan, roots)
+    return plan
+
+
+class Scheduler:
+    """Groups the roots of one function into loops, recursively."""
+
+    def __init__(self, roots: Roots) -> None:
+        self.roots = roots
+        self.members = list(roots.values.values())
+        self.producers: dict[Root, list[tuple[Root, Access]]] = {
+            r: [(roots.values[a.base], a) for a in r.accesses if a.base in roots.values]
+            for r in self.members
+        }
+        self.block_products = _worth_blocking(self.members)
+
+    def run(self) -> list[Item]:
+        return self._schedule(self._in_order(), {r: frozenset() for r in self.members})
+
+    def _in_order(self) -> list[Root]:
+        """Program order, with every producer before its consumers (copies come last)."""
+        return self.members
+
+    def _schedule(self, members: list[Root], fixed: dict[Root, frozenset[int]]) -> list[Item]:
+        groups: list[Group] = []
+        place: dict[Root, int] = {}
+        for r in members:
+            producers = [(p, a) for p, a in self.producers[r] if p in place]
+            place[r] = self._place(r, producers, groups, place, fixed)
+        items: list[Item] = []
+        for g in groups:
+            items.extend(self._items(g, fixed))
+        return items
+
+    def _place(
+        self,
+        r: Root,
+        producers: list[tuple[Root, Access]],
+        groups: list[Group],
+        place: dict[Root, int],
+        fixed: dict[Root, frozenset[int]],
+    ) -> int:
+        first = max((place[p] for p, _ in producers), default=0)
+        free = [d for d in range(len(r.dims)) if d not in fixed[r]]
+        if r.kind == "call" or (r.kind == "gemm" and not self._may_join(r, fixed)):
+            groups.append(Group("call", [r], []))
+            return len(groups) - 1
+        if not free:
+            return self._place_scalar(r, producers, groups, place, first)
+        best: tuple[bool, int, list[Cand]] | None = None
+        for g in range(first, len(groups)):
+            group = groups[g]
+            if group.kind != "loop":
+                continue
+            edge = any(place[p] == g for p, _ in producers)
+            cands = self._join(group, r, producers, place, g, fixed[r])
+            if cands and (best is None or (edge and not best[0])):
+                best = (edge, g, cands)
+        if best is not None:
+            _, g, cands = best
+            groups[g].members.append(r)
+            groups[g].cands = cands
+            return g
+        groups.append(Group("loop", [r], [{r: (d, 0)} for d in self._row_dims(r, fixed[r])]))
+        return len(groups) - 1
+
+    def _place_scalar(
+        self,
+        r: Root,
+        producers: list[tuple[Root, Access]],
+        groups: list[Group],
+        place: dict[Root, int],
+        first: int,
+    ) -> int:
+        low = max(
+            (place[p] + (groups[place[p]].kind != "stmts") for p, _ in producers), default=first
+        )
+        for g in range(low, len(groups)):
+            if groups[g].kind == "stmts":
+                groups[g].members.append(r)
+                return g
+        groups.append(Group("stmts", [r], []))
+        return len(groups) - 1
+
+    def _may_join(self, r: Root, fixed: dict[Root, frozenset[int]]) -> bool:
+        """Products share a loop only over rows of blocks, or over batches of matrices."""
+        batches = len(r.dims) - 3
+        if any(d not in fixed[r] for d in range(batches)):
+            return True
+        return self.block_products and not fixed[r] - frozenset(range(batches))
+
+    def _items(self, g: Group, fixed: dict[Root, frozenset[int]]) -> list[Item]:
+        if g.kind == "stmts":
+            return [Stmts(g.members)]
+        if g.kind == "call":
+            return [CallItem(g.members[0])]
+        cand = max(g.cands, key=lambda c: self._rank(c, fixed))
+        if all(r.kind == "gemm" and cand[r][0] >= len(r.dims) - 3 for r in g.members):
+            return [CallItem(r) for r in g.members]  # nothing to gain from a loop around them
+        inner = {**fixed, **{r: fixed[r] | {cand[r][0]} for r in g.members}}
+        low = min(-cand[r][1] for r in g.members)
+        high = max(r.dims[cand[r][0]] - cand[r][1] for r in g.members)
+        return [Loop(dict(cand), g.members, self._schedule(g.members, inner), low, high)]
+
+    def _rank(self, cand: Cand, fixed: dict[Root, frozenset[int]]) -> tuple[int, int, int]:
+        parallel = sum(d in r.par for r, (d, _) in cand.items())
+        size = max(r.dims[d] for r, (d, _) in cand.items())
+        return parallel, size, -sum(d for d, _ in cand.values())
+
+    # -------------------------------------------------------------- alignment
+
+    def _row_dims(self, r: Root, fixed: frozenset[int]) -> list[int]:
+        """Dims that may be an outer loop: never the contiguous one of an access with others."""
+        free = [d for d in range(len(r.dims)) if d not in fixed]
+        if r.kind == "gemm":
+            return self._gemm_row_dims(r, free)
+        inner: set[int] = set()
+        stores = Access(r.value, tuple((d, 0, 1) for d in r.par))
+        for a in (*r.accesses, stores):
+            dims = [i[0] for i in a.index if i[0] is not None and i[0] in free]
+            if dims and len(set(dims)) > 1 and a.index[-1][0] == dims[-1]:
+                inner.add(dims[-1])
+        rows = [d for d in free if d not in inner]
+        if rows:
+            return rows
+        return free[:-1] or free
+
+    def _gemm_row_dims(self, r: Root, free: list[int]) -> list[int]:
+        batches = len(r.dims) - 3
+        if any(d in free for d in range(batches)):
+            return [d for d in range(batches) if d in free]
+        m, k = batches, len(r.dims) - 1
+        a, b = r.accesses
+        rows = []
+        if a.index[batches][0] == m:
+            rows.append(m)
+        if a.index[batches][0] == k and b.index[batches][0] == k:
+            rows.append(k)
+        return [d for d in rows if d in free]
+
+    def _join(
+        self,
+        group: Group,
+        r: Root,
+        producers: list[tuple[Root, Access]],
+        place: dict[Root, int],
+        g: int,
+        fixed: frozenset[int],
+    ) -> list[Cand]:
+        if len(group.members) >= MAX_MEMBERS:
+            return []
+        edges = [(p, a) for p, a in producers if place[p] == g]
+        rows = self._row_dims(r, fixed)
+        out: list[Cand] = []
+        for cand in group.cands:
+            for d in rows:
+                off = self._edge_offset(cand, d, edges) if edges else self._sibling(cand, r, d)
+                if off is not None and _same_range(cand, r, d, off):
+                    out.append({**cand, r: (d, off)})
+        return out
+
+    def _edge_offset(self, cand: Cand, d: int, edges: list[tuple[Root, Access]]) -> int | None:
+        offsets = set()
+        for p, a in edges:
+            dp, op = cand[p]
+            if dp not in p.par:
+                return None
+            dim, start, step = a.index[p.par.index(dp)]
+            if dim != d or start is None or step != 1:
+                return None
+            offsets.add(op - start)
+        return offsets.pop() if len(offsets) == 1 else None
+
+    def _sibling(self, cand: Cand, r: Root, d: int) -> int | None:
+        """The shift under which most reads of shared arrays fall together; None if none do."""
+        votes: Counter[int] = Counter()
+        mine: dict[tuple[Value, int], list[int]] = {}
+        for base, q, start in _tied(r, d):
+            mine.setdefault((base, q), []).append(start)
+        for m, (dm, om) in cand.items():
+            for base, q, start in _tied(m, dm):
+                for s in mine.get((base, q), ()):
+                    votes[om + start - s] += 1
+        if not votes:
+            return None
+        return max(votes, key=lambda o: (votes[o], o == 0, -abs(o)))
+
+
+def _tied(r: Root, d: int) -> Iterator[tuple[Value, int, int]]:
+    """Reads whose index runs with domain dim d: (array, its dim, start)."""
+    for a in r.accesses:
+        for q, (dim, start, step) in enumerate(a.index):
+            if dim == d and step == 1 and start is not None:
+                yield a.base, q, start
+
+
+def _same_range(cand: Cand, r: Root, d: int, off: int) -> bool:
+    low, high = -off, r.dims[d] - off
+    return all(
+        abs(low + o) <= MAX_SHIFT and abs(high - (m.dims[dm] - o)) <= MAX_SHIFT
+        for m, (dm, o) in cand.items()
+    )
+
+
+def _worth_blocking(members: list[Root]) -> bool:
+    """Whether products should run inside a block of rows with what surrounds them.
+
+    Weights and their gradients must stay in half of the second cache while the rows pass, and
+    the intermediates of the whole batch must not fit there anyway.
+    """
+    gemms = [r for r in members if r.kind == "gemm" and len(r.dims) == 3]
+    if not gemms or any(len(r.dims) != 3 for r in members if r.kind == "gemm"):
+        return False
+    rows = max(max(r.dims[0], r.dims[2]) for r in gemms)
+    if rows < 8 * BLOCK_ROWS:
+        return False
+    resident = streamed = 0
+    seen: set[Value] = set()
+    for r in gemms:
+        size = 4 if r.value.dtype == "f32" else 8
+        for v, shape in [(r.value, r.value.shape), *((a.base, a.base.shape) for a in r.accesses)]:
+            if v in seen:
+                continue
+            seen.add(v)
+            area = size * shape[0] * (shape[1] if len(shape) > 1 else 1)
+            if rows in shape:
+                streamed += area
+            else:
+                resident += area
+    return resident <= L2 // 2 < streamed
+
+
+# ------------------------------------------------------------------ promotion
+
+
+def _promotions(roots: Roots, items: list[Item]) -> set[Value]:
+    """Inlined values worth keeping: costly ones that several loops would compute."""
+    leaves: dict[Value, set[int]] = {}
+    row_work: set[Value] = set()
+    cost: dict[Value, int] = {}
+    for leaf, (r, vector) in enumerate_leaves(items):
+        _visit(roots, r, vector, leaf, leaves, row_work, cost)
+    order = [v for op in roots.block.ops for v in op.outs]
+    picked: set[Value] = set()
+    for v in order:
+        many = len(leaves.get(v, ())) >= 2 and cost[v] >= PROMOTE_COST
+        if (many or v in row_work) and not _covered(roots, v, picked, cost):
+            picked.add(v)
+            cost[v] = 0
+    return picked
+
+
+def _covered(roots: Roots, v: Value, picked: set[Value], cost: dict[Value, int]) -> bool:
+    """Whether keeping earlier picks already makes this value cheap to compute again."""
+    if not picked:
+        return False
+    return _subtree_cost(roots, v, picked) < PROMOTE_COST
+
+
+def _subtree_cost(roots: Roots, v: Value, stop: set[Value]) -> int:
+    total, stack, seen = 0, [v], set()
+    while stack:
+        w = stack.pop()
+        if w in seen or w in stop or w not in roots.defs or (roots.is_base(w) and w is not v):
+            continue
+        seen.add(w)
+        op = roots.defs[w]
+        total += op_cost(op)
+        stack.extend(op.args)
+    return total
+
+
+def op_cost(op: Op) -> int:
+    """The cost of evaluating one inline op at one index, in additions."""
+    emit = op.prim.emit
+    if isinstance(emit, Expr):
+        return emit.cost
+    return GATHER_COST if op.prim.name == "gather" else 0
+
+
+def enumerate_leaves(items: list[Item]) -> Iterator[tuple[int, tuple[Root, int | None]]]:
+    """Each root with the number of its innermost loop body, and that loop's own dim (or None)."""
+    counter = [0]
+
+    def walk(items: list[Item], loop: Loop | None) -> Iterator[tuple[int, tuple[Root, int | None]]]:
+        for item in items:
+            if isinstance(item, Loop):
+                yield from walk(item.body, item)
+            elif isinstance(item, Stmts):
+                counter[0] += 1
+                for r in item.members:
+                    yield counter[0], (r, loop.dims[r][0] if loop is not None else None)
+
+    yield from walk(items, None)
+
+
+def _visit(
+    roots: Roots,
+    r: Root,
+    vector: int | None,
+    leaf: int,
+    leaves: dict[Value, set[int]],
+    row_work: set[Value],
+    cost: dict[Value, int],
+) -> None:
+    seen: set[tuple[Value, tuple[Index, ...]]] = set()
+    outer_dims = len(r.dims) > 1
+
+    def walk(v: Value, index: tuple[Index, ...], inner: bool) -> None:
+        if v not in roots.defs or roots.is_base(v) or (v, index) in seen:
+            return
+        seen.add((v, index))
+        op = roots.defs[v]
+        leaves.setdefault(v, set()).add(leaf)
+        if v not in cost:
+            cost[v] = _subtree_cost(roots, v, set())
+        mine = vector is None or any(i[0] == vector for i in index)
+        row = not mine and outer_dims and any(i[0] is not None for i in index)
+        if row and inner and cost[v] >= ROW_COST:
+            row_work.add(v)
+        for a, ia in reads(op, index):
+            walk(a, ia, mine)
+
+    for v, index in roots.start(r):
+        walk(v, index, True)

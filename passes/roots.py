@@ -1,0 +1,159 @@
+"""Roots of a function: which values get a loop of their own, and what each of them reads.
+
+Every other value is inlined: it is pulled, index by index, into whoever reads it.
+"""
+
+from __future__ import annotations
+
+from ..ir.access import DYNAMIC, Index, boundaries, identity, is_inline, reads, view_map
+from ..ir.core import Block, Const, Op, Value, definitions
+from ..ir.plan import Access, Root
+from ..ir.prim import Call, Fold
+
+class Roots:
+    """The roots of a block, in program order, under a set of promoted values."""
+
+    def __init__(self, block: Block, promoted: set[Value]) -> None:
+        self.block = block
+        self.defs = definitions(block)
+        self.params = set(block.params)
+        self.aliases: dict[Value, Value] = {}
+        self.values: dict[Value, Root] = {}
+        wanted = self._wanted(promoted)
+        for op in block.ops:
+            for v in op.outs:
+                if v in wanted:
+                    self.values[v] = self._make(v, op)
+        self.outs = tuple(self._output(v, k) for k, v in enumerate(block.outs))
+        for r in self.values.values():
+            self._analyse(r)
+
+    def _wanted(self, promoted: set[Value]) -> set[Value]:
+        wanted = set(promoted)
+        wanted.update(v for v in self.block.outs if v in self.defs)
+        for op in self.block.ops:
+            emit = op.prim.emit
+            if isinstance(emit, Fold) or not is_inline(op):
+                wanted.update(op.outs)
+            if isinstance(emit, Call):
+                wanted.update(self._stored_operands(op, emit.name))
+        return {v for v in wanted if v in self.defs and v not in self.aliases}
+
+    def _stored_operands(self, op: Op, name: str) -> list[Value]:
+        """Operands that must lie in memory as a whole."""
+        if name == "dot":
+            return [self.untransposed(a)[0] for a in op.args]
+        if name == "gather":
+            return [op.args[0]]
+        if name == "reshape" and view_map(op) is None:
+            self.aliases[op.outs[0]] = op.args[0]
+            return [op.args[0]]
+        return []
+
+    def untransposed(self, v: Value) -> tuple[Value, tuple[int, ...]]:
+        """A value seen through a transpose: what is stored, and the permutation."""
+        op = self.defs.get(v)
+        if op is not None and op.prim.name == "transpose":
+            return op.args[0], op.attrs["perm"]
+        return v, tuple(range(v.ndim))
+
+    def base(self, v: Value) -> Value:
+        """The stored value behind an alias (a reshape of something stored)."""
+        while v in self.aliases:
+            v = self.aliases[v]
+        return v
+
+    def is_base(self, v: Value) -> bool:
+        """Whether a value can be read from memory (or a local), not computed again."""
+        return v in self.values or v in self.params or v in self.aliases
+
+    def _make(self, v: Value, op: Op) -> Root:
+        emit = op.prim.emit
+        if isinstance(emit, Fold):
+            dims, axes = op.args[0].shape, op.attrs["axes"]
+            par = tuple(d for d in range(len(dims)) if d not in axes)
+            return Root(v, op, "fold", dims, par)
+        if isinstance(emit, Call) and emit.name == "dot":
+            (ca,), _ = op.attrs["contract"]
+            k = op.args[0].shape[ca]
+            dims = (*v.shape, k)
+            return Root(v, op, "gemm", dims, tuple(range(v.ndim)))
+        if not is_inline(op):
+            return Root(v, op, "call", v.shape, tuple(range(v.ndim)))
+        return Root(v, op, "store", v.shape, tuple(range(v.ndim)))
+
+    def _output(self, v: Value, position: int) -> Value:
+        """The value that fills output `position`: the root itself, or a copy of what is shared."""
+        if v in self.values and v not in self.block.outs[:position]:
+            return v
+        copy = Value(v.aval, v.hint)
+        self.values[copy] = Root(copy, None, "store", v.shape, tuple(range(v.ndim)), source=v)
+        return copy
+
+    def _analyse(self, r: Root) -> None:
+        if r.kind == "gemm":
+            self._gemm_accesses(r)
+            return
+        seen: set[tuple[Value, tuple[Index, ...]]] = set()
+        for v, index in self.start(r):
+            self._walk(r, v, index, seen)
+        if r.kind == "store" and r.op is not None:
+            r.breaks.extend(boundaries(r.op, identity(len(r.dims))))
+        r.breaks = sorted(set(r.breaks))
+
+    def start(self, r: Root) -> list[tuple[Value, tuple[Index, ...]]]:
+        """What a root reads first, indexed by its own domain."""
+        here = identity(len(r.dims))
+        if r.op is None:
+            assert r.source is not None
+            return [(r.source, here)]
+        if r.kind == "fold":
+            return [(r.op.args[0], here)]
+        if r.kind == "store":
+            return list(reads(r.op, here))
+        # A nest of its own shape: nothing is aligned with it.
+        return [(a, (DYNAMIC,) * a.ndim) for a in r.op.args]
+
+    def _walk(
+        self,
+        r: Root,
+        v: Value,
+        index: tuple[Index, ...],
+        seen: set[tuple[Value, tuple[Index, ...]]],
+    ) -> None:
+        if type(v) is Const or (v, index) in seen:
+            return
+        seen.add((v, index))
+        if self.is_base(v):
+            r.accesses.append(self._access(v, index))
+            return
+        op = self.defs[v]
+        r.breaks.extend(boundaries(op, index))
+        for a, ia in reads(op, index):
+            self._walk(r, a, ia, seen)
+
+    def _access(self, v: Value, index: tuple[Index, ...]) -> Access:
+        """An access, seen through reshapes as far as leading dims keep their extents."""
+        while v in self.aliases:
+            inner = self.aliases[v]
+            same = 0
+            while same < min(v.ndim, inner.ndim) and v.shape[same] == inner.shape[same]:
+                same += 1
+            index = (*index[:same], *(DYNAMIC,) * (inner.ndim - same))
+            v = inner
+        return Access(v, index)
+
+    def _gemm_accesses(self, r: Root) -> None:
+        """Domain of a product: its value's dims (batch, m, n), then k."""
+        assert r.op is not None
+        (ca,), (cb,) = r.op.attrs["contract"]
+        nb = len(r.op.attrs["batch"][0])
+        k, m, n = len(r.dims) - 1, nb, nb + 1
+        for a, c, free in ((r.op.args[0], ca, m), (r.op.args[1], cb, n)):
+            index = [(d, 0, 1) for d in range(nb)]
+            index += [(k, 0, 1) if d == c else (free, 0, 1) for d in range(nb, a.ndim)]
+            stored, perm = self.untransposed(a)
+            back: list[Index] = [DYNAMIC] * stored.ndim
+            for j, p in enumerate(perm):
+                back[p] = index[j]
+            r.accesses.append(self._access(stored, tuple(back)))

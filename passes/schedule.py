@@ -1,0 +1,68 @@
+"""A function becomes a schedule: maximal runs of ops that kernels can do, host steps between."""
+
+from __future__ import annotations
+
+from ..ir.access import has_emission
+from ..ir.core import Block, Const, Function, Op, Value
+from ..ir.plan import HostStep, KernelStep, Schedule
+from .fuse import fuse
+from .lower import lower
+
+KERNEL_DTYPES = frozenset(
+    ("f64", "f32", "i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8", "bool")
+)
+
+
+def schedule(function: Function) -> Schedule:
+    """The steps of a program, each kernel with its fusion plan."""
+    block = lower(function).block
+    stages = _stages(block)
+    wanted = set(block.outs)
+    for op in block.ops:
+        for a in op.args:
+            d = stages.get(a)
+            if d is not None and d != stages[op.outs[0]]:
+                wanted.add(a)
+    by_stage: dict[int, list[Op]] = {}
+    for op in block.ops:
+        by_stage.setdefault(stages[op.outs[0]], []).append(op)
+    steps: list[KernelStep | HostStep] = []
+    for stage in sorted(by_stage):
+        ops = by_stage[stage]
+        if stage % 2:
+            steps.extend(HostStep(op) for op in ops)
+        else:
+            steps.append(_kernel(function.name, ops, wanted))
+    return Schedule(function.name, block.params, tuple(steps), block.outs)
+
+
+def on_kernel(op: Op) -> bool:
+    """Whether kernels can do the op: it has an emission, sized operands and a plain dtype."""
+    avals = [v.aval for v in (*op.args, *op.outs)]
+    return has_emission(op) and all(
+        a.dtype in KERNEL_DTYPES and all(n > 0 for n in a.shape) for a in avals
+    )
+
+
+def _stages(block: Block) -> dict[Value, int]:
+    """Kernel ops at even stages, host ops at odd ones, each after what it reads."""
+    stage: dict[Value, int] = {}
+    for op in block.ops:
+        parity = 0 if on_kernel(op) else 1
+        s = parity
+        for a in op.args:
+            if a in stage:
+                s = max(s, stage[a] + ((stage[a] ^ parity) & 1))
+        for v in op.outs:
+            stage[v] = s
+    return stage
+
+
+def _kernel(name: str, ops: list[Op], wanted: set[Value]) -> KernelStep:
+    made = {v for op in ops for v in op.outs}
+    reads = tuple(
+        dict.fromkeys(a for op in ops for a in op.args if a not in made and type(a) is not Const)
+    )
+    writes = tuple(v for op in ops for v in op.outs if v in wanted)
+    plan = fuse(Function(name, Block(reads, tuple(ops), writes)))
+    return KernelStep(plan, reads, writes)

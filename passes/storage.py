@@ -1,0 +1,141 @@
+"""Where the value of each root lives: a local, a row, a strip, a whole array, or an output."""
+
+from __future__ import annotations
+
+from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, Storage
+from ..ir.prim import Expr
+from .roots import Roots
+
+STRIP_BYTES = 24 << 10
+STRIP_MAX = 32
+STRIP_GEMM = 64
+Path = tuple[tuple[int, ...], tuple[Loop, ...]]
+
+
+def assign(plan: Plan, roots: Roots) -> None:
+    """Choose strips for the outermost loops, then the storage of every root."""
+    paths = _paths(plan.items)
+    for item in plan.items:
+        if isinstance(item, Loop):
+            item.strip = _strip_rows(item, roots)
+    users: dict[Root, list[tuple[Root, object]]] = {r: [] for r in plan.roots.values()}
+    whole = {plan.roots[roots.base(a)] for a in roots.aliases if roots.base(a) in plan.roots}
+    for r in plan.roots.values():
+        for a in r.accesses:
+            p = plan.roots.get(a.base)
+            if p is not None:
+                users[p].append((r, a))
+    position = {v: k for k, v in enumerate(plan.outs)}
+    for v, r in plan.roots.items():
+        if v in position:
+            plan.storage[v] = Storage("output", ("full",) * v.ndim, position[v])
+        elif r in whole:
+            plan.storage[v] = Storage("full", ("full",) * v.ndim)
+        else:
+            plan.storage[v] = _contract(r, users[r], paths)
+
+
+def _paths(items: list[Item]) -> dict[Root, Path]:
+    """For each root the positions of its items and the loops around it, outermost first."""
+    out: dict[Root, Path] = {}
+
+    def walk(items: list[Item], at: tuple[int, ...], loops: tuple[Loop, ...]) -> None:
+        for k, item in enumerate(items):
+            if isinstance(item, Loop):
+                walk(item.body, (*at, k), (*loops, item))
+            elif isinstance(item, CallItem):
+                out[item.root] = ((*at, k), loops)
+            else:
+                for r in item.members:
+                    out[r] = ((*at, k), loops)
+
+    walk(items, (), ())
+    return out
+
+
+def _contract(r: Root, users: list[tuple[Root, object]], paths: dict[Root, Path]) -> Storage:
+    """Drop the dims carried by loops common to the definition and all uses."""
+    at, loops = paths[r]
+    common = len(loops)
+    same_item = True
+    for u, _ in users:
+        at_u, loops_u = paths[u]
+        shared = 0
+        while shared < min(common, len(loops_u)) and loops[shared] is loops_u[shared]:
+            shared += 1
+        common = min(common, shared)
+        if loops and loops_u and loops[0] is loops_u[0] and at[1:2] != at_u[1:2]:
+            same_item = False
+    kept = ["full"] * r.value.ndim
+    for loop in loops[:common]:
+        d = loop.dims[r][0]
+        if d not in r.par:
+            continue
+        strip = loop.strip and (not same_item or r.kind == "gemm" or _feeds_gemm(users))
+        kept[r.par.index(d)] = "strip" if strip else "drop"
+    if all(k == "drop" for k in kept):
+        return Storage("local", tuple(kept))
+    return Storage("full" if "full" == kept[0] and common == 0 else "scratch", tuple(kept))
+
+
+def _feeds_gemm(users: list[tuple[Root, object]]) -> bool:
+    return any(u.kind == "gemm" for u, _ in users)
+
+
+def _strip_rows(loop: Loop, roots: Roots) -> int:
+    """Rows of a block when the loop should run in strips, else 0."""
+    if any(r.kind == "gemm" and loop.dims[r][0] >= len(r.dims) - 3 for r in loop.members):
+        return STRIP_GEMM
+    if len(loop.body) < 2 or not _needs_strip(loop, roots):
+        return 0
+    row_bytes = 0
+    seen = set()
+    for r in loop.members:
+        d = loop.dims[r][0]
+        size = 4 if r.value.dtype == "f32" else 8
+        if d in r.par and r.value not in seen:
+            seen.add(r.value)
+            row_bytes += size * _rest(r.value.shape, r.par.index(d))
+        for a in r.accesses:
+            q = next((q for q, i in enumerate(a.index) if i[0] == d), None)
+            if q is not None and a.base not in seen:
+                seen.add(a.base)
+                row_bytes += size * _rest(a.base.shape, q)
+    return max(1, min(STRIP_MAX, STRIP_BYTES // max(1, row_bytes)))
+
+
+def _rest(shape: tuple[int, ...], dim: int) -> int:
+    n = 1
+    for k, d in enumerate(shape):
+        n *= 1 if k == dim else d
+    return n
+
+
+def _needs_strip(loop: Loop, roots: Roots) -> bool:
+    """Whether a row holds scalar work worth a vector loop of its own."""
+    inner = any(isinstance(b, Loop) for b in loop.body)
+    for item in loop.body:
+        if not inner:
+            return False
+        if isinstance(item, Stmts) and any(_has_costly_work(r, roots) for r in item.members):
+            return True
+    return False
+
+
+def _has_costly_work(r: Root, roots: Roots) -> bool:
+    seen = set()
+    stack = [v for v, _ in roots.start(r)]
+    if r.op is not None and isinstance(r.op.prim.emit, Expr) and r.op.prim.emit.cost >= 4:
+        return True
+    while stack:
+        v = stack.pop()
+        if v in seen or roots.is_base(v) or v not in roots.defs:
+            continue
+        seen.add(v)
+        op = roots.defs[v]
+        if isinstance(op.prim.emit, Expr) and op.prim.emit.cost >= 4:
+            return True
+        stack.extend(op.args)
+    return False
+
+
