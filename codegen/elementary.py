@@ -220,14 +220,15 @@ def log_expit(x: Num) -> Num:
 def erfcx(a: Num) -> tuple[Num, Num]:
     """exp(a^2) erfc(a) for a >= 0.5, rounded and the rest.
 
-    Small a magnify the error of u = 4 / (a + 4) up to 4.5 times: it is corrected by its own size
+    The polynomial is centred, since its value grows tenfold over its range. Small a magnify the error of u = 4 / (a + 4) up to 4.5 times: it is corrected by its own size
     times d ln(value) / d ln(u), which 1 + 3.5 u^2 approaches well enough.
     """
     first, *others = C.ERFCX[a.width.bits]
     d = a + 4.0
     u = 4.0 / d
     error = fma(u, d, -4.0) + u * (a - (d - 4.0))
-    product, low = two_product(u, poly(u, others, 5))
+    v = u - 0.4375
+    product, low = two_product(v, poly(v, others))
     p, more = two_sum(product, product.const(first))
     t, rest = two_product(p, u)
     return t, mad(low + more, u, mad(t * error, mad(u * u, -0.875, -0.25), rest))
