@@ -138,4 +138,4 @@ def _emit(self: Prim, *args: Any, **attrs: Any) -> Any:
     return outs[0] if len(outs) == 1 else outs
 
 
-Prim.__call__ = _emit  # type: ignore[attr-defined]  # rows are callable; the row itself is data
+Prim.__call__ = _emit  # type: ignore[method-assign]  # rows are callable; the row itself is data

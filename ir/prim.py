@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .types import Aval
 
@@ -145,6 +145,9 @@ class Prim:
         """Whether the op acts on each element alone (its operands broadcast)."""
         return isinstance(self.emit, Expr)
 
+    if TYPE_CHECKING:  # the builder, which knows rows, makes them callable
+
+        def __call__(self, *args: Any, **attrs: Any) -> Any: ...
+
     def __repr__(self) -> str:
         return f"<row {self.name}>"
-

@@ -99,7 +99,7 @@ def _pull_right(ct: Value, a: Value, b: Value, *, contract: Pair, batch: Pair) -
     return permuted(got, inverse(batch[1] + tuple(partner[d] for d in sorted(partner)) + columns))
 
 
-dot = Prim(
+dot: Prim = Prim(
     name="dot",
     infer=_dot_infer,
     ref=_dot_ref,

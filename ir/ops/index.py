@@ -126,7 +126,7 @@ def _winners(extents: Shape, indices: tuple[Value, ...]) -> Value | None:
     return equal(gather(last, *indices, axes=axes), order)
 
 
-gather = Prim(
+gather: Prim = Prim(
     name="gather",
     infer=_gather_infer,
     ref=_gather_ref,
@@ -136,7 +136,7 @@ gather = Prim(
     defaults={"mode": "raise"},
     domain="index",
 )
-scatter_add = Prim(
+scatter_add: Prim = Prim(
     name="scatter_add",
     infer=_scatter_infer,
     ref=_scatter_add_ref,
@@ -145,7 +145,7 @@ scatter_add = Prim(
     linear=(0, 1),
     domain="index",
 )
-scatter = Prim(
+scatter: Prim = Prim(
     name="scatter",
     infer=_scatter_infer,
     ref=_scatter_ref,

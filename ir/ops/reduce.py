@@ -319,7 +319,7 @@ def _cumextremum_vjp(cts: Any, outs: Any, x: Value, *, axis: int, reverse: bool 
 
 _FORWARD = {"reverse": False}
 
-cumsum = Prim(
+cumsum: Prim = Prim(
     name="cumsum",
     infer=_running("cumsum"),
     ref=_accumulated(np.add),
@@ -327,7 +327,7 @@ cumsum = Prim(
     transpose=lambda ct, x, *, axis, reverse=False: (cumsum(ct, axis=axis, reverse=not reverse),),
     defaults=_FORWARD,
 )
-cumprod = Prim(
+cumprod: Prim = Prim(
     name="cumprod",
     infer=_running("cumprod"),
     ref=_accumulated(np.multiply),
@@ -354,7 +354,7 @@ cummin = Prim(
     vjp=_cumextremum_vjp,
     defaults=_FORWARD,
 )
-linrec = Prim(  # h[0] = b[0], h[i] = a[i] * h[i-1] + b[i]: what running products differentiate to
+linrec: Prim = Prim(  # h[0] = b[0], h[i] = a[i] * h[i-1] + b[i]: what running products differentiate to
     name="linrec",
     infer=_running("linrec"),
     ref=_linrec_ref,
@@ -396,7 +396,7 @@ sort = Prim(
     jvp=_sort_jvp,
     vjp=_sort_vjp,
 )
-argsort = Prim(
+argsort: Prim = Prim(
     name="argsort",
     infer=_sort_infer("argsort", "i64"),
     ref=lambda x, *, axis: np.argsort(x, axis, kind="stable"),

@@ -64,7 +64,7 @@ broadcast = Prim(
     emit=View(_broadcast_index),
     transpose=lambda ct, x, *, shape, axes: (sum_(ct, axes=axes),),
 )
-sum_ = Prim(
+sum_: Prim = Prim(
     name="sum",
     infer=_drop_axes,
     ref=lambda x, *, axes: np.sum(x, axis=axes, dtype=x.dtype),
@@ -97,14 +97,14 @@ def inverse(perm: Sequence[int]) -> Shape:
     return tuple(sorted(range(len(perm)), key=perm.__getitem__))
 
 
-reshape = Prim(
+reshape: Prim = Prim(
     name="reshape",
     infer=_reshape_infer,
     ref=lambda x, *, shape: np.reshape(x, shape),
     emit=Call("reshape"),
     transpose=lambda ct, x, *, shape: (reshape(ct, shape=x.shape),),
 )
-transpose = Prim(
+transpose: Prim = Prim(
     name="transpose",
     infer=_transpose_infer,
     ref=lambda x, *, perm: np.transpose(x, perm),
@@ -179,7 +179,7 @@ slice_ = Prim(
     emit=View(_slice_index),
     transpose=lambda ct, x, *, start, size, step: (pad(ct, shape=x.shape, start=start, step=step),),
 )
-pad = Prim(
+pad: Prim = Prim(
     name="pad",
     infer=_pad_infer,
     ref=_pad_ref,
