@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from ..prim import PRIMS, Prim
+from . import arithmetic, contract, control, index, logic, reduce, shape, special
+from .arithmetic import angle, modulus
+from .special import SPECIAL_ORDERS, SPECIAL_UFUNCS, polygamma
 
-ROOMS = "elementwise", "logic", "special", "shape", "reduce", "index", "contract", "control"
+__all__ = ["SPECIAL_ORDERS", "SPECIAL_UFUNCS", "UFUNCS", "angle", "modulus", "polygamma"]
 
-
-def _gather() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for room in ROOMS:
-        try:
-            module = import_module(f".{room}", __name__)
-        except ModuleNotFoundError as error:
-            if error.name != f"{__name__}.{room}":
-                raise
-            continue
-        found |= {k: v for k, v in vars(module).items() if isinstance(v, Prim)}
-    return found
+_ROOMS = (arithmetic, logic, special, shape, reduce, index, contract, control)
 
 
-globals().update(_gather())
+def _rows() -> dict[str, Prim]:
+    """Rows by their Python names (`sum_`, where the text form says `sum`)."""
+    return {k: v for room in _ROOMS for k, v in vars(room).items() if isinstance(v, Prim)}
 
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"there is no row {name}")
+
+
+# Gathered, not listed, so that a new row is written in one place.
+globals().update(_rows())
+
+# NumPy's ufuncs that are one row as they stand, where the row takes their operands' dtype.
 UFUNCS: dict[np.ufunc, Prim] = {
     row.ref: row for row in PRIMS.values() if isinstance(row.ref, np.ufunc)
 }

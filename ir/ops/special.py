@@ -1,0 +1,358 @@
+"""Rows of scipy.special: error functions, the logistic family, entropies, gamma, Bessel.
+
+SciPy is imported when a reference is first called, never with this module.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..core import Value
+from ..prim import Expr, Prim
+from ..types import Aval
+from .arithmetic import (
+    LN2,
+    LN10,
+    abs_,
+    and_,
+    cbrt,
+    cos,
+    elementwise,
+    equal,
+    exp,
+    exp2,
+    expm1,
+    less,
+    log,
+    log1p,
+    select,
+    sign,
+    sin,
+    sqrt,
+    type_rule,
+)
+from .logic import isinf, maximum, minimum
+
+Partials = Callable[..., tuple[Any, ...]]
+SQRT_PI = math.sqrt(math.pi)
+SQRT_2PI = math.sqrt(2 * math.pi)
+# scipy.special's ufuncs by name, and those whose first argument is the static order `n`.
+SPECIAL_UFUNCS: dict[str, Prim] = {}
+SPECIAL_ORDERS: dict[str, Prim] = {}
+
+
+def _lazy(name: str) -> Callable[..., Any]:
+    def ref(*args: Any) -> Any:
+        import scipy.special
+
+        return getattr(scipy.special, name)(*args)
+
+    return ref
+
+
+def _infer(name: str, arity: int) -> Callable[..., Aval]:
+    """float32 and float64 only: scipy.special has no loops for float16."""
+    rule = type_rule(name, arity, "f")
+
+    def infer(*avals: Aval, **attrs: Any) -> Aval:
+        out = rule(*avals)
+        if out.dtype == "f16":
+            raise TypeError(f"{name}: takes f32 or f64, not f16")
+        return out
+
+    return infer
+
+
+def special(
+    name: str,
+    partials: Partials,
+    text: str = "",
+    *,
+    domain: str = "real",
+    cost: int = 60,
+    scipy: str = "",
+    **facts: Any,
+) -> Prim:
+    """A row for the ufunc of this name; kernels call SciPy's own pointer if `text` is empty."""
+    arity = partials.__code__.co_argcount - 1
+    operands = ", ".join(f"{{{i}}}" for i in range(arity))
+    row = Prim(
+        name=name,
+        infer=_infer(name, arity),
+        ref=_lazy(scipy or name),
+        emit=Expr(text or f"sp.{scipy or name}{{t}}({operands})", cost=cost),
+        partials=partials,
+        domain=domain,
+        **facts,
+    )
+    SPECIAL_UFUNCS[scipy or name] = row
+    return row
+
+
+def _vm(name: str, partials: Partials, cost: int = 25, domain: str = "wide") -> Prim:
+    return special(name, partials, f"vm.{name}{{t}}({{0}})", domain=domain, cost=cost)
+
+
+# ------------------------------------------------------------------ the logistic family
+
+expit = _vm("expit", lambda y, x: (y * (1 - y),), 15)
+log_expit = _vm("log_expit", lambda y, x: (expit(-x),))
+logit = special(
+    "logit",
+    lambda y, x: (1 / (x * (1 - x)),),
+    # Near 1/2, where the quotient cancels, as the difference of two log1p.
+    "ll.select(ll.fabs({0} - ll.f{t}(0.5)) < ll.f{t}(0.2),"
+    " vm.log1p{t}({0} + {0} - ll.f{t}(1.0)) - vm.log1p{t}(ll.f{t}(1.0) - {0} - {0}),"
+    " vm.log{t}({0} / (ll.f{t}(1.0) - {0})))",
+    domain="probability",
+    cost=40,
+)
+
+
+def _logaddexp_partials(scale: float) -> Partials:
+    """Shares expit(a - b) and expit(b - a); two equal infinities share evenly."""
+
+    def partials(y: Value, a: Value, b: Value) -> tuple[Any, ...]:
+        endless = and_(equal(a, b), isinf(a))
+        d = select(endless, 0, a) - select(endless, 0, b)
+        d = d if scale == 1 else scale * d
+        return expit(d), expit(-d)
+
+    return partials
+
+
+logaddexp = elementwise(
+    "logaddexp",
+    np.logaddexp,
+    "vm.logaddexp{t}({0}, {1})",
+    _logaddexp_partials(1),
+    cost=30,
+    commutes=True,
+)
+logaddexp2 = elementwise(
+    "logaddexp2",
+    np.logaddexp2,
+    f"vm.logaddexp{{t}}(ll.f{{t}}({LN2}) * {{0}}, ll.f{{t}}({LN2}) * {{1}}) / ll.f{{t}}({LN2})",
+    _logaddexp_partials(LN2),
+    cost=35,
+    commutes=True,
+)
+
+# ------------------------------------------------------------------ error functions
+
+erf = _vm("erf", lambda y, x: (2 / SQRT_PI * exp(-x * x),), domain="real")
+erfc = _vm("erfc", lambda y, x: (-2 / SQRT_PI * exp(-x * x),), domain="real")
+erfcx = special("erfcx", lambda y, x: (2 * x * y - 2 / SQRT_PI,))
+erfi = special("erfi", lambda y, x: (2 / SQRT_PI * exp(x * x),))
+dawsn = special("dawsn", lambda y, x: (1 - 2 * x * y,))
+erfinv = special("erfinv", lambda y, x: (SQRT_PI / 2 * exp(y * y),), domain="unit")
+erfcinv = special("erfcinv", lambda y, x: (-SQRT_PI / 2 * exp(y * y),), domain="probability")
+ndtr = _vm("ndtr", lambda y, x: (exp(-0.5 * x * x) / SQRT_2PI,), domain="real")
+# Not the quotient of density and ndtr, which is 0/0 far left.
+log_ndtr = _vm("log_ndtr", lambda y, x: (exp(-0.5 * x * x - y) / SQRT_2PI,), 40, "real")
+ndtri = special("ndtri", lambda y, x: (SQRT_2PI * exp(0.5 * y * y),), domain="probability")
+
+exp10 = special("exp10", lambda y, x: (LN10 * y,))
+cosm1 = special("cosm1", lambda y, x: (-sin(x),))
+
+# ------------------------------------------------------------------ entropies and losses
+
+
+def _unless_both(a: Value, b: Value, c: Value) -> Value:
+    """`c`, or 1 where a and b are both 0: 0/0 counts as 0 here, and only there."""
+    return select(and_(equal(a, 0), equal(b, 0)), 1, c)
+
+
+_ZERO_X = "({0} == 0) & ({1} == {1})"
+xlogy = special(
+    "xlogy",
+    lambda y, x, z: (log(z), x / _unless_both(x, z, z)),
+    f"ll.select({_ZERO_X}, ll.f{{t}}(0.0), {{0}} * vm.log{{t}}({{1}}))",
+    domain="real, positive",
+    cost=14,
+)
+xlog1py = special(
+    "xlog1py",
+    lambda y, x, z: (log1p(z), x / _unless_both(x, 1 + z, 1 + z)),
+    f"ll.select({_ZERO_X}, ll.f{{t}}(0.0), {{0}} * vm.log1p{{t}}({{1}}))",
+    domain="real, above -1",
+    cost=14,
+)
+entr = special(
+    "entr",
+    lambda y, x: (-1 - log(x),),
+    "ll.select({0} == 0, ll.f{t}(0.0),"
+    " ll.select({0} < 0, ll.f{t}(-np.inf), -{0} * vm.log{t}({0})))",
+    domain="positive",
+    cost=15,
+)
+
+
+def _relative(inside: str, at_zero: str) -> str:
+    """The kernel text of an entropy relative to {1}: infinite outside its domain."""
+    outside = "ll.select(({0} == 0) & ({1} >= 0), " + at_zero + ", ll.f{t}(np.inf))"
+    unknown = "({0} != {0}) | ({1} != {1})"
+    text = "ll.select(({0} > 0) & ({1} > 0), " + inside + ", " + outside + ")"
+    return f"ll.select({unknown}, {{0}} + {{1}}, {text})"
+
+
+rel_entr = special(
+    "rel_entr",
+    lambda y, x, z: (log(r := x / _unless_both(x, z, z)) + 1, -r),
+    _relative("{0} * vm.log{t}({0} / {1})", "ll.f{t}(0.0)"),
+    domain="positive",
+    cost=22,
+)
+kl_div = special(
+    "kl_div",
+    lambda y, x, z: (log(r := x / _unless_both(x, z, z)), 1 - r),
+    _relative("{0} * vm.log{t}({0} / {1}) - {0} + {1}", "{1}"),
+    domain="positive",
+    cost=24,
+)
+huber = special(
+    "huber",
+    lambda y, d, r: (maximum(abs_(r) - d, 0), maximum(minimum(r, d), -d)),
+    "ll.select({0} < 0, ll.f{t}(np.inf), ll.select(ll.fabs({1}) <= {0},"
+    " ll.f{t}(0.5) * {1} * {1}, {0} * (ll.fabs({1}) - ll.f{t}(0.5) * {0})))",
+    domain="positive, real",
+    cost=6,
+)
+
+
+def _pseudo_huber_partials(y: Value, d: Value, r: Value) -> tuple[Any, ...]:
+    q = r / d
+    s = sqrt(1 + q * q)
+    return 2 * d * (s - 1) - r * q / s, r / s
+
+
+pseudo_huber = special("pseudo_huber", _pseudo_huber_partials, domain="positive, real")
+
+# ------------------------------------------------------------------ sinc
+
+_SINC_TERMS = 12  # where |pi x| < 0.8 enough for six derivatives in double precision
+
+
+def _sinc_slope(y: Value, x: Value) -> Value:
+    """(cos(pi x) - y) / x, near 0 its series: differentiable there to any order that matters."""
+    small = less(abs_(x), 0.25)
+    far, near = select(small, 1, x), select(small, x, 0)
+    square, total = near * near, 0.0
+    for k in range(_SINC_TERMS, 0, -1):
+        term = (-1) ** k * math.pi ** (2 * k) * 2 * k / math.factorial(2 * k + 1)
+        total = total * square + term
+    return select(small, near * total, (cos(math.pi * far) - y) / far)
+
+
+sinc = Prim(
+    name="sinc",
+    infer=type_rule("sinc", 1, "f"),
+    ref=np.sinc,
+    emit=Expr(
+        "ll.select({0} == 0, ll.f{t}(1.0),"
+        " vm.sin{t}(ll.f{t}(np.pi) * {0}) / (ll.f{t}(np.pi) * {0}))",
+        cost=20,
+    ),
+    partials=lambda y, x: (_sinc_slope(y, x),),
+)
+
+# ------------------------------------------------------------------ gamma and its kin
+
+
+def ordered(name: str, partials: Partials, attr: str = "n", domain: str = "positive") -> Prim:
+    """A row whose order is the static attr `n` (SciPy's first argument)."""
+    lazy = _lazy(name)
+    row = Prim(
+        name=name,
+        infer=_infer(name, 1),
+        # A Python number as the order would make some of SciPy's loops answer in float64.
+        ref=lambda x, **order: lazy(x.dtype.type(order[attr]), x),
+        emit=Expr(f"sp.{name}{{t}}(ll.f{{t}}({{{attr}}}), {{0}})", cost=60),
+        partials=partials,
+        domain=domain,
+    )
+    if attr == "n":
+        SPECIAL_ORDERS[name] = row
+    return row
+
+
+# The Hurwitz zeta function, the sum of (k + x)^-s.
+zeta = ordered("zeta", lambda y, x, *, s: (-s * zeta(x, s=s + 1),), "s")
+gammaln = special("gammaln", lambda y, x: (digamma(x),), domain="positive")
+gamma = special("gamma", lambda y, x: (y * digamma(x),), domain="positive")
+digamma = special("digamma", lambda y, x: (polygamma(x, n=1),), domain="positive", scipy="psi")
+
+
+def polygamma(x: Value, *, n: int) -> Value:
+    """The n-th derivative of digamma, for positive x."""
+    if n == 0:
+        return digamma(x)
+    return (-1) ** (n + 1) * math.gamma(n + 1) * zeta(x, s=n + 1)
+
+
+def _betaln_slopes(a: Value, b: Value) -> tuple[Value, Value]:
+    both = digamma(a + b)
+    return digamma(a) - both, digamma(b) - both
+
+
+def _beta_partials(y: Value, a: Value, b: Value) -> tuple[Any, ...]:
+    da, db = _betaln_slopes(a, b)
+    return y * da, y * db
+
+
+betaln = special("betaln", lambda y, a, b: _betaln_slopes(a, b), domain="positive", commutes=True)
+beta = special("beta", _beta_partials, domain="positive", commutes=True)
+exp1 = special("exp1", lambda y, x: (-exp(-x) / x,), domain="positive")
+expi = special("expi", lambda y, x: (exp(x) / x,), domain="positive")
+
+
+def _expn_slope(y: Value, x: Value, n: int) -> Value:
+    if n == 0:
+        return -y * (1 + 1 / x)
+    return -exp(-x) / x if n == 1 else -expn(x, n=n - 1)
+
+
+expn = ordered("expn", lambda y, x, *, n: (_expn_slope(y, x, n),))
+
+
+def _gamma_density(x: Value, n: float) -> Value:
+    return exp((n - 1) * log(x) - x - math.lgamma(n))
+
+
+gammainc = ordered("gammainc", lambda y, x, *, n: (_gamma_density(x, n),))
+gammaincc = ordered("gammaincc", lambda y, x, *, n: (-_gamma_density(x, n),))
+
+# ------------------------------------------------------------------ Bessel functions
+# The recurrence in the order, unlike the one with a division by x, holds at 0 to any order.
+
+jv = ordered("jv", lambda y, x, *, n: (0.5 * (jv(x, n=n - 1) - jv(x, n=n + 1)),))
+yv = ordered("yv", lambda y, x, *, n: (0.5 * (yv(x, n=n - 1) - yv(x, n=n + 1)),))
+iv = ordered("iv", lambda y, x, *, n: (0.5 * (iv(x, n=n - 1) + iv(x, n=n + 1)),))
+kv = ordered("kv", lambda y, x, *, n: (-0.5 * (kv(x, n=n - 1) + kv(x, n=n + 1)),))
+ive = ordered("ive", lambda y, x, *, n: (0.5 * (ive(x, n=n - 1) + ive(x, n=n + 1)) - sign(x) * y,))
+kve = ordered("kve", lambda y, x, *, n: (y - 0.5 * (kve(x, n=n - 1) + kve(x, n=n + 1)),))
+j0 = special("j0", lambda y, x: (-j1(x),))
+j1 = special("j1", lambda y, x: (0.5 * (j0(x) - jv(x, n=2)),))
+y0 = special("y0", lambda y, x: (-y1(x),), domain="positive")
+y1 = special("y1", lambda y, x: (0.5 * (y0(x) - yv(x, n=2)),), domain="positive")
+i0 = special("i0", lambda y, x: (i1(x),))
+i1 = special("i1", lambda y, x: (0.5 * (i0(x) + iv(x, n=2)),))
+i0e = special("i0e", lambda y, x: (i1e(x) - sign(x) * y,), domain="nonzero")
+i1e = special("i1e", lambda y, x: (0.5 * (i0e(x) + ive(x, n=2)) - sign(x) * y,), domain="nonzero")
+k0 = special("k0", lambda y, x: (-k1(x),), domain="positive")
+k1 = special("k1", lambda y, x: (-0.5 * (k0(x) + kv(x, n=2)),), domain="positive")
+k0e = special("k0e", lambda y, x: (y - k1e(x),), domain="positive")
+k1e = special("k1e", lambda y, x: (y - 0.5 * (k0e(x) + kve(x, n=2)),), domain="positive")
+
+# Names under which SciPy has another row's function.
+SPECIAL_UFUNCS |= {
+    "cbrt": cbrt,
+    "digamma": digamma,
+    "exp2": exp2,
+    "expm1": expm1,
+    "log1p": log1p,
+}
