@@ -19,7 +19,7 @@ def gemm(w: Writer, r: Root, rows: str | None) -> None:
     assert r.op is not None
     nb = len(r.dims) - 3
     m, n, k = nb, nb + 1, nb + 2
-    a, b = r.accesses
+    a, b = r.matrices
     carried = {d for d in (m, n, k) if (r, d) in w.at}
     size = {d: rows if d in carried and rows else w.names.size(r.dims[d]) for d in (m, n, k)}
     ta, tb = a.index[nb][0] == k, b.index[nb][0] == n
@@ -37,7 +37,7 @@ def gemm(w: Writer, r: Root, rows: str | None) -> None:
 
 def operand(w: Writer, r: Root, v: Value, dims: list[int]) -> tuple[str, str]:
     """Where a matrix starts, and its row length, when the domain dims in `dims` index it."""
-    pointer = w.pointer(v)
+    pointer = w.pointer(w.base(v))
     kept = w.plan.storage[v].kept if v in w.plan.roots else ("full",) * v.ndim
     index: list[At] = []
     extents: list[int] = []

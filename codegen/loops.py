@@ -21,6 +21,11 @@ MAX_INTERVALS = 12
 Mask = tuple[str, ...]
 
 
+def wide(r: Root) -> list[int]:
+    """The reduced dims of a root that have more than one index."""
+    return [d for d in r.red if r.dims[d] != 1]
+
+
 class Writer:
     """Writes the text of one kernel; `pointers` lists its array arguments as they are met."""
 
@@ -37,6 +42,10 @@ class Writer:
         self.accumulating: dict[Root, str] = {}
         self.strips: list[Loop] = []
         self.uses_status = False
+        for r in plan.roots.values():
+            for d, n in enumerate(r.dims):
+                if n == 1:
+                    self.at[r, d] = (None, 0, 1)
         self.param_names = {v: self.names.fresh(v.hint or "x") for v in plan.params}
         self.pointer_names: dict[Value, str] = {}
 
@@ -156,12 +165,12 @@ class Writer:
 
     def load(self, v: Value, index: tuple[At, ...], mask: Mask) -> str:
         """Read a stored value."""
-        base = v
-        while base in self.plan.aliases:
-            base = self.plan.aliases[base]
+        base = self.base(v)
         if base in self.local:
             return self.local[base]
         pointer = self.pointer(base)
+        # A dim that is dropped from memory still says when the value is the one we mean.
+        depth = self.depth(index, mask)
         if base in self.plan.roots and base is v:
             where = self.plan.storage[base]
             index, extents = self.kept(base, where, index)
@@ -173,7 +182,13 @@ class Writer:
         if mask:
             zero = self.zero(v.dtype)
             text = f"{text} if {' and '.join(mask)} else {zero}"
-        return self.compute((v, index, mask), text, self.depth(index, mask), base.hint or "t")
+        return self.compute((v, index, mask), text, depth, base.hint or "t")
+
+    def base(self, v: Value) -> Value:
+        """The stored value behind a reshape."""
+        while v in self.plan.aliases:
+            v = self.plan.aliases[v]
+        return v
 
     def kept(
         self, v: Value, where: Storage, index: Sequence[At]
@@ -400,7 +415,7 @@ class Writer:
     def combine(self, r: Root, value: str) -> None:
         assert r.op is not None and isinstance(r.op.prim.emit, Fold)
         text = r.op.prim.emit.text[self.fold_kind(r)]
-        if not r.red:  # a reduction over no axes is its operand
+        if not wide(r):  # a reduction over nothing is its operand
             self.put(r, value)
             return
         if r in self.accumulating:
@@ -443,7 +458,7 @@ class Writer:
         opened = []
         for r in loop.members:
             d = loop.dims[r][0]
-            if d in r.par or r in self.idle or any((r, e) in self.at for e in r.red):
+            if d in r.par or r in self.idle or any((r, e) in self.at for e in wide(r)):
                 continue
             if r.kind == "gemm":
                 self.clear(r, "0.0")

@@ -30,6 +30,7 @@ class Root:
     par: tuple[int, ...]
     source: Value | None = None  # what a plain copy (op None) copies
     accesses: list[Access] = field(default_factory=list)
+    matrices: list[Access] = field(default_factory=list)  # of a product, before aliases
     breaks: list[tuple[int, int]] = field(default_factory=list)  # (domain dim, index)
 
     @property

@@ -70,7 +70,7 @@ class Scheduler:
         self.block_products = _worth_blocking(self.members)
 
     def run(self) -> list[Item]:
-        return self._schedule(self._in_order(), {r: frozenset() for r in self.members})
+        return self._schedule(self._in_order(), {r: _units(r) for r in self.members})
 
     def _in_order(self) -> list[Root]:
         """Program order, with every producer before its consumers (copies come last)."""
@@ -142,7 +142,7 @@ class Scheduler:
         batches = len(r.dims) - 3
         if any(d not in fixed[r] for d in range(batches)):
             return True
-        return self.block_products and not fixed[r] - frozenset(range(batches))
+        return self.block_products and not fixed[r] - _units(r)
 
     def _items(self, g: Group, fixed: dict[Root, frozenset[int]]) -> list[Item]:
         if g.kind == "stmts":
@@ -185,7 +185,7 @@ class Scheduler:
         if any(d in free for d in range(batches)):
             return [d for d in range(batches) if d in free]
         m, k = batches, len(r.dims) - 1
-        a, b = r.accesses
+        a, b = r.matrices
         rows = []
         if a.index[batches][0] == m:
             rows.append(m)
@@ -239,6 +239,13 @@ class Scheduler:
         if not votes:
             return None
         return max(votes, key=lambda o: (votes[o], o == 0, -abs(o)))
+
+
+def _units(r: Root) -> frozenset[int]:
+    """Dims with a single index, which need no loop (a product keeps its own)."""
+    if r.kind in ("gemm", "call"):
+        return frozenset()
+    return frozenset(d for d, n in enumerate(r.dims) if n == 1)
 
 
 def _tied(r: Root, d: int) -> Iterator[tuple[Value, int, int]]:

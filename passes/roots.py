@@ -156,4 +156,5 @@ class Roots:
             back: list[Index] = [DYNAMIC] * stored.ndim
             for j, p in enumerate(perm):
                 back[p] = index[j]
+            r.matrices.append(Access(stored, tuple(back)))
             r.accesses.append(self._access(stored, tuple(back)))

@@ -66,7 +66,8 @@ def _contract(r: Root, users: list[tuple[Root, object]], paths: dict[Root, Path]
         common = min(common, shared)
         if loops and loops_u and loops[0] is loops_u[0] and at[1:2] != at_u[1:2]:
             same_item = False
-    kept = ["full"] * r.value.ndim
+    own = r.kind in ("gemm", "call")
+    kept = ["drop" if n == 1 and not own else "full" for n in r.value.shape]
     for loop in loops[:common]:
         d = loop.dims[r][0]
         if d not in r.par:
@@ -75,7 +76,7 @@ def _contract(r: Root, users: list[tuple[Root, object]], paths: dict[Root, Path]
         kept[r.par.index(d)] = "strip" if strip else "drop"
     if all(k == "drop" for k in kept):
         return Storage("local", tuple(kept))
-    return Storage("full" if "full" == kept[0] and common == 0 else "scratch", tuple(kept))
+    return Storage("scratch" if common else "full", tuple(kept))
 
 
 def _feeds_gemm(users: list[tuple[Root, object]]) -> bool:
