@@ -354,11 +354,12 @@ cummin = Prim(
     vjp=_cumextremum_vjp,
     defaults=_FORWARD,
 )
-linrec: Prim = Prim(  # h[0] = b[0], h[i] = a[i] * h[i-1] + b[i]: what running products differentiate to
+# h[0] = b[0], h[i] = a[i] * h[i-1] + b[i]: what running products differentiate to.
+linrec: Prim = Prim(
     name="linrec",
     infer=_running("linrec"),
     ref=_linrec_ref,
-    emit=Call("linrec"),
+    emit=Call("scan"),
     jvp=_linrec_jvp,
     vjp=_linrec_vjp,
     defaults=_FORWARD,
