@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from adjit.ir import Aval, Block, Builder, Function, Value, Where, literal
+from adjit.ir import Aval, Builder, Function, Value, Where, literal
 from adjit.ir import ops as o
 from adjit.ir.ops import control, shape
 from adjit.ir.types import NUMPY, broadcast_shapes
