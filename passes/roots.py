@@ -51,9 +51,11 @@ class Roots:
         return []
 
     def untransposed(self, v: Value) -> tuple[Value, tuple[int, ...]]:
-        """A value seen through a transpose: what is stored, and the permutation."""
+        """An operand of `dot` seen through a transpose of its matrices: what is stored, and how."""
         op = self.defs.get(v)
-        if op is not None and op.prim.name == "transpose":
+        nb = v.ndim - 2
+        # A batch dim that lies between or after those of the matrix would change its row stride.
+        if op is not None and op.prim.name == "transpose" and op.attrs["perm"][:nb] == (0,) * nb:
             return op.args[0], op.attrs["perm"]
         return v, tuple(range(v.ndim))
 
