@@ -1,0 +1,251 @@
+"""Normal form of products and quotients: one constant, then factors grouped by what they vary along.
+
+`x * c1 * bcast(s) / bcast(t) * c2` becomes `x * bcast(s / t * (c1 * c2))`: the work that does not
+need every element is done on the smaller arrays.  A sign stands outermost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..ir.core import Const, Value
+from ..ir.ops.elementwise import div, mul, neg
+from ..ir.ops.shape import broadcast, reshaped
+from .normal import Normal, filling, peel, spread
+
+Dims = tuple[int, ...]
+_LIMIT = 16  # factors of one product; a longer one is left as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A value, along which dims of the product it varies, and whether it divides."""
+
+    value: Value
+    dims: Dims
+    under: bool
+
+
+@dataclass(slots=True)
+class Product:
+    """`number / divisor * factors`, of a shape."""
+
+    shape: Dims
+    number: float = 1.0
+    divisor: float = 1.0
+    factors: list[Factor] = field(default_factory=list)
+
+
+def collect(b: Normal, v: Value, *, opened: bool = True) -> Product:
+    """The factors of a value; `opened` takes it apart however many ops read it."""
+    p = Product(v.aval.shape)
+    _factor(b, p, v, tuple(range(v.aval.ndim)), False, opened)
+    return p
+
+
+def product_of(b: Normal, x: Value, y: Value, shape: Dims, under: bool) -> Product:
+    """The factors of `x * y`, or of `x / y`."""
+    p = Product(shape)
+    for v, inverse in ((x, False), (y, under)):
+        _factor(b, p, v, tuple(range(len(shape) - v.aval.ndim, len(shape))), inverse, False)
+    return p
+
+
+def _factor(b: Normal, p: Product, v: Value, dims: Dims, under: bool, opened: bool) -> None:
+    """Add the factors of `v`, whose own dims are `dims` of the product."""
+    if type(v) is Const:
+        _number(p, v, under)
+        return
+    shape = tuple(p.shape[d] for d in dims)
+    inner, own, squeezed = peel(b, v, shape)
+    if inner is not v:
+        opened = b.single(v)
+        if type(inner) is Const:
+            _number(p, inner, under)
+            return
+    dims = tuple(dims[d] for d in own)
+    if squeezed is not None:
+        inner, opened = reshaped(inner, squeezed), False
+        if b.made_by(inner, "broadcast"):
+            _factor(b, p, inner, dims, under, False)
+            return
+    op = b.made_by(inner, "mul", "div", "neg")
+    full = len(p.factors) >= _LIMIT
+    if op is None or full or inner.aval.kind != "f":
+        p.factors.append(Factor(inner, dims, under))
+        return
+    name = op.prim.name
+    if name == "neg":
+        p.number = -p.number
+        _factor(b, p, op.args[0], dims, under, False)
+    elif opened or b.single(inner) or (name == "div" and under):
+        for k, a in enumerate(op.args):
+            inverse = under != (name == "div" and k == 1)
+            _factor(b, p, a, dims[len(dims) - a.aval.ndim :], inverse, False)
+    else:
+        p.factors.append(Factor(inner, dims, under))
+
+
+def _number(p: Product, c: Const, under: bool) -> None:
+    x = float(c.data)
+    number, divisor = (p.number, p.divisor * x) if under else (p.number * x, p.divisor)
+    low, high = (1e-300, 1e300) if c.aval.dtype == "f64" else (1e-37, 1e37)
+    if all(low < abs(n) < high for n in (number, divisor)):
+        p.number, p.divisor = number, divisor
+    else:  # a zero, NaN or overflow stays where it is
+        p.factors.append(Factor(c, (), under))
+
+
+# ------------------------------------------------------------------ cancelling
+
+
+def cancel(b: Normal, p: Product) -> None:
+    """Drop factors that also divide; products are taken apart where that lets them cancel."""
+    for f in list(p.factors):
+        op = b.made_by(f.value, "div", "mul")
+        if op is None:
+            continue
+        inner = collect(b, f.value)
+        parts = [Factor(g.value, _within(f, g), g.under != f.under) for g in inner.factors]
+        others = [g for g in p.factors if g is not f]
+        if any(Factor(g.value, g.dims, not g.under) in others for g in parts):
+            p.factors = others + parts
+            top, bottom = (p.divisor, p.number) if f.under else (p.number, p.divisor)
+            top, bottom = top * inner.number, bottom * inner.divisor
+            p.number, p.divisor = (bottom, top) if f.under else (top, bottom)
+    for f in list(p.factors):
+        twin = Factor(f.value, f.dims, not f.under)
+        if f in p.factors and twin in p.factors:
+            # A factor that stands twice leaves once: `remove` takes the first alone.
+            p.factors.remove(f)
+            p.factors.remove(twin)
+
+
+def _within(f: Factor, g: Factor) -> Dims:
+    """The dims of a factor of a factor."""
+    return tuple(f.dims[d] for d in g.dims)
+
+
+# ------------------------------------------------------------------ emission
+
+
+def emit(b: Normal, p: Product, dtype: str) -> Value:
+    """The product in normal form, of its full shape."""
+    classes: dict[Dims, list[Factor]] = {}
+    for f in p.factors:
+        classes.setdefault(f.dims, []).append(f)
+    acc: Value | None = None
+    where: Dims = ()
+    for dims in sorted(classes, key=lambda d: (len(d), d)):
+        term = _quotient(b, classes[dims], p if acc is None else None, dtype)
+        acc, where = (term, dims) if acc is None else _join(b, acc, where, term, dims, p.shape)
+    if acc is None:
+        acc = Const(abs(p.number / p.divisor), dtype)
+    if math.copysign(1.0, p.number) * math.copysign(1.0, p.divisor) < 0:
+        acc = neg(acc)
+    return filling(b, acc, where, p.shape)
+
+
+def _quotient(b: Normal, factors: Iterable[Factor], p: Product | None, dtype: str) -> Value:
+    """Factors of one class, with the numbers of `p`, divided one by one."""
+    rank = b.rank
+    ordered = sorted(factors, key=lambda f: rank.get(f.value, -1))
+    top = [f.value for f in ordered if not f.under]
+    bottom = [f.value for f in ordered if f.under]
+    number, divisor = (abs(p.number), abs(p.divisor)) if p else (1.0, 1.0)
+    if number != 1 or not top or ordered[0].dims:
+        number, divisor = number / divisor, 1.0
+    _reuse(b, top, bottom)
+    acc = top[0] if top else Const(number, dtype)
+    for v in top[1:]:
+        acc = b.raw(mul, acc, v)
+    if top and number != 1:
+        acc = b.raw(mul, acc, Const(number, dtype))
+    for v in bottom:
+        acc = b.raw(div, acc, v)
+    return b.raw(div, acc, Const(divisor, dtype)) if divisor != 1 else acc
+
+
+def _reuse(b: Normal, top: list[Value], bottom: list[Value]) -> None:
+    """Take quotients and products of two factors that exist already."""
+    for y in list(bottom):
+        for i, x in enumerate(top):
+            got = b.known(div, x, y) if len(top) + len(bottom) > 2 else None
+            if got is not None:
+                top[i] = got
+                bottom.remove(y)
+                break
+    i = 0
+    while i < len(top) and len(top) > 2:
+        for j in range(i + 1, len(top)):
+            got = b.known(mul, top[i], top[j])
+            if got is not None:
+                del top[j]
+                top[i] = got
+                break
+        else:
+            i += 1
+
+
+def _join(b: Normal, x: Value, xd: Dims, y: Value, yd: Dims, shape: Dims) -> tuple[Value, Dims]:
+    """The product of values that vary along different dims, where either varies."""
+    dims = tuple(sorted({*xd, *yd}))
+    inner = tuple(shape[d] for d in dims)
+    x = spread(b, x, tuple(dims.index(d) for d in xd), inner)
+    y = spread(b, y, tuple(dims.index(d) for d in yd), inner)
+    if len(x.aval.shape) < len(inner) and len(y.aval.shape) < len(inner):
+        y = filling(b, y, tuple(dims.index(d) for d in yd), inner)
+    return b.raw(mul, y, x), dims
+
+
+# ------------------------------------------------------------------ rules
+
+
+def _mul(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
+    return _normal(b, *args, under=False)
+
+
+def _div(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
+    return _normal(b, *args, under=True)
+
+
+def _normal(b: Normal, x: Value, y: Value, under: bool) -> Value | None:
+    if x.aval.kind != "f":
+        return None
+    if type(x) is Const and type(y) is Const:
+        return None
+    shape = _shape(x, y)
+    p = product_of(b, x, y, shape, under)
+    if b.lenient:
+        cancel(b, p)
+    return emit(b, p, x.aval.dtype)
+
+
+def _shape(x: Value, y: Value) -> Dims:
+    a, c = x.aval.shape, y.aval.shape
+    if a == c or not c:
+        return a
+    if not a:
+        return c
+    n = max(len(a), len(c))
+    left = (1,) * (n - len(a)) + a
+    right = (1,) * (n - len(c)) + c
+    return tuple(r if m == 1 else m for m, r in zip(left, right, strict=True))
+
+
+def _neg(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
+    (x,) = args
+    op = b.made_by(x, "neg", "sub", "broadcast")
+    if op is None:
+        return None
+    if op.prim is neg:
+        return op.args[0]
+    if op.prim is broadcast:
+        return broadcast(-op.args[0], **op.attrs)
+    return op.args[1] - op.args[0] if b.single(x) else None
+
+
+PRODUCTS = {"mul": (_mul,), "div": (_div,), "neg": (_neg,)}

@@ -1,0 +1,99 @@
+"""The normal form of a function: fewer operations, in fewer and smaller loops."""
+
+from __future__ import annotations
+
+from ..ir.core import Block, Const, Function, Op, Value, use_counts
+from .dce import sweep
+from .dots import DOTS
+from .finish import finished
+from .normal import Normal
+from .products import PRODUCTS
+from .replay import Visit, fresh
+from .rewrite import merged
+from .rules import ACCURACY, DOMAIN, EXACT, ROUNDING, SPECIAL
+from .sums import SUMS
+from .views import VIEWS
+
+TABLE = merged(SPECIAL, VIEWS, DOMAIN, EXACT, ROUNDING, DOTS, PRODUCTS, SUMS, ACCURACY)
+CLEANUP = merged(SPECIAL, VIEWS, EXACT)
+_ROUNDS = 4
+
+
+def simplify(function: Function, strict: int | None = None) -> Function:
+    """The function in normal form.
+
+    The first `strict` results (all, if None) keep their NaN and infinities exactly; what serves
+    the others alone, as the adjoint in a joint function does, may lose some.
+    """
+    block = sweep(function.block)
+    for _ in range(_ROUNDS):
+        before = key(block)
+        block = _round(block, strict)
+        if key(block) == before:
+            break
+    return Function(function.name, finished(block, strict))
+
+
+def cleanup(function: Function) -> Function:
+    """The function without the ops that do nothing, to the same bits."""
+    return Function(function.name, sweep(_normalised(function.block, CLEANUP, None)))
+
+
+def _round(block: Block, strict: int | None) -> Block:
+    return sweep(_normalised(block, TABLE, strict))
+
+
+def _normalised(block: Block, table: object, strict: int | None) -> Block:
+    kept = guarded(block, strict)
+    params = fresh(block.params)
+    counts = use_counts(block)
+    with Normal(params, table) as b:
+        env: dict[Value, Value] = dict(zip(block.params, params, strict=True))
+        for p in block.params:
+            b.uses[env[p]] = counts.get(p, 0)
+        for op in block.ops:
+            b.where = op.where
+            b.lenient = op not in kept
+            new = tuple([env.get(a, a) for a in op.args])
+            blocks = {k: _normalised(r, table, None) for k, r in op.blocks.items()}
+            outs = b.add(op.prim, new, op.attrs, blocks, [v.hint for v in op.outs])
+            for old, v in zip(op.outs, outs, strict=True):
+                env[old] = v
+                b.uses[v] = b.uses.get(v, 0) + counts.get(old, 0)
+                if old.hint and not v.hint and v in b.defs:
+                    v.hint = old.hint
+        return b.done([env.get(v, v) for v in block.outs])
+
+
+def guarded(block: Block, strict: int | None) -> set[Op]:
+    """The ops whose NaN and infinities are the user's: those that the first results depend on."""
+    if strict is None:
+        return set(block.ops)
+    live, ops = set(block.outs[:strict]), set()
+    for op in reversed(block.ops):
+        if not op.prim.pure or not live.isdisjoint(op.outs):
+            ops.add(op)
+            live.update(op.args)
+    return ops
+
+
+def key(block: Block) -> tuple[object, ...]:
+    """Equal for blocks that are the same up to names."""
+    number: dict[Value, int] = {}
+
+    def of(v: Value) -> object:
+        return v.key if type(v) is Const else number.setdefault(v, len(number))
+
+    for p in block.params:
+        of(p)
+    ops = tuple(
+        (
+            op.prim.name,
+            tuple(map(of, op.args)),
+            tuple(sorted(op.attrs.items())),
+            tuple(map(of, op.outs)),
+            tuple(key(r) for r in op.blocks.values()),
+        )
+        for op in block.ops
+    )
+    return ops, tuple(map(of, block.outs))
