@@ -1,4 +1,4 @@
-"""`trace(fn, args, kwargs)` runs a Python function once on Tracers and returns its `Trace`."""
+"""What a trace says: leaves, captures, guards, and the function that was recorded."""
 
 from __future__ import annotations
 

@@ -85,6 +85,8 @@ class Tree:
         """Where each leaf stands, spelled as Python would index it: "[0]", "['w']", ".bias"."""
         if self.kind == "leaf":
             return [prefix]
+        if self.kind == "static":
+            return []
         names = _names(self.kind, self.data, len(self.children))
         return [p for n, c in zip(names, self.children, strict=True) for p in c.paths(prefix + n)]
 

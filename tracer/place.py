@@ -1,0 +1,128 @@
+"""Where the user is: the frame that called adjit, kept as (code, instruction) and decoded late."""
+
+from __future__ import annotations
+
+import dis
+import linecache
+import os
+import sys
+from functools import lru_cache
+from types import CodeType, FrameType
+
+import numpy as np
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_ROOMS = tuple(
+    os.path.join(os.path.dirname(_HERE), room) + os.sep
+    for room in ("tracer", "ir", "passes", "codegen")
+)
+_NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
+OURS, LIBRARY, USER = 0, 1, 2
+_owners: dict[str, int] = {}
+
+
+def owner(file: str) -> int:
+    """Whose code a file is: OURS, LIBRARY (NumPy, SciPy) or USER."""
+    known = _owners.get(file)
+    if known is None:
+        known = _owners[file] = _find_owner(file)
+    return known
+
+
+def _find_owner(file: str) -> int:
+    if file.startswith(_ROOMS):
+        return OURS
+    package = sys.modules.get(__name__.split(".")[0])
+    face = getattr(package, "__file__", None)
+    if face and file.startswith(os.path.dirname(os.path.abspath(face)) + os.sep):
+        return OURS
+    scipy = getattr(sys.modules.get("scipy"), "__file__", None)
+    if file.startswith(_NUMPY) or file.startswith("<__array_function__"):
+        return LIBRARY
+    if scipy and file.startswith(os.path.dirname(os.path.abspath(scipy)) + os.sep):
+        return LIBRARY
+    return USER
+
+
+class Place:
+    """A place in the user's program, read like `ir.core.Where`."""
+
+    __slots__ = ("_code", "_lasti")
+
+    def __init__(self, code: CodeType, lasti: int) -> None:
+        self._code = code
+        self._lasti = lasti
+
+    @property
+    def file(self) -> str:
+        return self._code.co_filename
+
+    @property
+    def line(self) -> int:
+        return _positions(self._code)[self._lasti // 2][0] or self._code.co_firstlineno
+
+    @property
+    def function(self) -> str:
+        """The name of the user's function."""
+        return self._code.co_name
+
+    @property
+    def name(self) -> str:
+        """The variable that the result is stored in, "" where there is none."""
+        return _targets(self._code).get(self._lasti // 2, "")
+
+    @property
+    def source(self) -> str:
+        """The text of the line."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        return f"{self.file.rsplit('/', 1)[-1]}:{self.line}"
+
+    def __repr__(self) -> str:
+        return f"Place({self})"
+
+
+def here(frame: FrameType | None = None) -> Place | None:
+    """The innermost place outside of adjit, NumPy and SciPy."""
+    frame = frame or sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if _owners.get(file, -1) == USER or owner(file) == USER:
+            return Place(frame.f_code, frame.f_lasti)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def sentence(place: Place | None) -> str:
+    """`, at model.py:12: y = f(x)`, or nothing where the place is unknown."""
+    if place is None:
+        return ""
+    source = place.source
+    return f"\n  at {place.file}:{place.line}, in {place.function}" + (
+        f"\n    {source}" if source else ""
+    )
+
+
+@lru_cache(maxsize=4096)
+def _positions(code: CodeType) -> list[tuple[int | None, ...]]:
+    return list(code.co_positions())
+
+
+@lru_cache(maxsize=4096)
+def _targets(code: CodeType) -> dict[int, str]:
+    """Instruction slot (caches included) -> name stored by the instruction that follows."""
+    instructions = list(dis.get_instructions(code))
+    out: dict[int, str] = {}
+    for this, following in zip(instructions, instructions[1:], strict=False):
+        if following.opname.startswith("STORE_") and following.opname.split("_")[1] in (
+            "FAST",
+            "NAME",
+            "GLOBAL",
+            "DEREF",
+        ):
+            stored = following.argval  # 3.13 fuses a store with its neighbour: a pair of names
+            name = stored[0] if isinstance(stored, tuple) else stored
+            for slot in range(this.offset // 2, following.offset // 2):
+                out[slot] = name
+    return out

@@ -1,0 +1,243 @@
+"""The recorder of one open trace: its builder, its captures, and what is known to be concrete."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..ir import interp
+from ..ir.builder import Builder
+from ..ir.core import Const, Op, Value
+from ..ir.types import Aval, name_of
+from .errors import AdjitError, EscapedTracer, UnsupportedArgument
+from .place import here, sentence
+from .facts import Capture, StateGuard
+
+_local = threading.local()
+
+
+def stack() -> list[Recorder]:
+    """The open recorders of this thread, outermost first."""
+    try:
+        return _local.stack  # type: ignore[no-any-return]
+    except AttributeError:
+        _local.stack = []
+        return _local.stack  # type: ignore[no-any-return]
+
+
+def recorder() -> Recorder:
+    """The innermost open recorder of this thread."""
+    try:
+        return _local.stack[-1]  # type: ignore[no-any-return]
+    except (AttributeError, IndexError):
+        raise EscapedTracer(
+            "a traced value is used after its trace has ended, or in another thread"
+            f"{sentence(here())}\n"
+            "  Return it from the traced function instead of storing it outside."
+        ) from None
+
+
+def is_tracing() -> bool:
+    """Whether a trace is open in this thread."""
+    return bool(stack())
+
+
+def fail(kind: type[AdjitError], what: str, advice: str = "") -> AdjitError:
+    """An error that says what, where and what to do."""
+    return kind(what + sentence(here()) + (f"\n  {advice}" if advice else ""))
+
+
+def array_aval(x: np.ndarray, what: str = "array") -> Aval:
+    """The aval of a plain array; an error of the user's kind if it cannot be traced."""
+    if type(x) is not np.ndarray and not isinstance(x, np.memmap):
+        raise fail(
+            UnsupportedArgument,
+            f"{what} is a {type(x).__name__}, a subclass of ndarray that cannot be traced",
+            "Pass np.asarray(...) of it.",
+        )
+    try:
+        return Aval(name_of(x.dtype), x.shape)
+    except TypeError:
+        raise fail(
+            UnsupportedArgument,
+            f"{what} has dtype {x.dtype}, which cannot be traced",
+            "Use a native bool, integer, float or complex dtype (float64, int64, ...).",
+        ) from None
+
+
+class Recorder:
+    """Everything that lives while one function is traced."""
+
+    def __init__(self, name: str, find: Callable[[np.ndarray], Capture | None] | None = None):
+        self.name = name
+        self.builder = Builder(number=False)
+        self.params: list[Value] = []
+        self.traced: set[Value] = set()
+        self.captures: list[Capture] = []
+        self.capture_values: list[Value] = []
+        self.guards: list[StateGuard] = []
+        self._find = find
+        self._arrays: dict[int, tuple[np.ndarray, Value, np.ndarray | None]] = {}
+        self._outer: dict[Value, Value] = {}
+        self._samples: dict[Value, Any] = {}
+        self._free: dict[Value, bool] = {}
+
+    def param(self, aval: Aval, hint: str = "") -> Value:
+        """A new traced input."""
+        v = Value(aval, hint)
+        self.params.append(v)
+        self.traced.add(v)
+        return v
+
+    # -------------------------------------------------------------- what comes from outside
+
+    def lift(self, x: np.ndarray) -> Value:
+        """The hidden input that stands for a plain array."""
+        known = self._arrays.get(id(x))
+        if known is not None:
+            _, v, seen = known
+            if seen is None or _same_content(seen, x):
+                return v
+        aval = array_aval(x)
+        capture = self._find(x) if self._find is not None else None
+        seen = None
+        if capture is None:
+            seen = x.copy()
+            seen.flags.writeable = False
+            capture = _made_here(seen)
+        v = self.capture(capture, aval)
+        self._arrays[id(x)] = (x, v, seen)  # x is kept alive: its id stays its own
+        return v
+
+    def capture(self, capture: Capture, aval: Aval) -> Value:
+        """A hidden input for this capture."""
+        v = Value(aval, _hint(capture.path))
+        self.captures.append(capture)
+        self.capture_values.append(v)
+        self._samples[v] = capture.value
+        return v
+
+    def adopt(self, capture: Capture) -> Value:
+        """The hidden input of an inner trace as one of this trace."""
+        known = self._arrays.get(id(capture.value))
+        if known is not None:
+            return known[1]
+        found = capture
+        if not capture.live and self._find is not None:
+            found = self._find(capture.value) or capture
+        v = self.capture(found, array_aval(capture.value))
+        self._arrays[id(capture.value)] = (capture.value, v, None)
+        return v
+
+    def outer(self, tracer: Any) -> Value:
+        """The hidden input that stands for a Tracer of an enclosing trace."""
+        if tracer._rec not in stack():
+            raise fail(
+                EscapedTracer,
+                "a traced value is used after its trace has ended, or in another thread",
+                "Return it from the traced function instead of storing it outside.",
+            )
+        value = tracer._read()
+        known = self._outer.get(value)
+        if known is None:
+            snapshot = type(tracer)(tracer._rec, value, tracer._kind)
+            known = self.capture(
+                Capture(lambda: snapshot, "a value of the enclosing trace", snapshot), value.aval
+            )
+            self._outer[value] = known
+            self.traced.add(known)
+        return known
+
+    # -------------------------------------------------------------- what is concrete
+
+    def concrete(self, v: Value) -> Any | None:
+        """The value as an array if it depends on no traced input, else None."""
+        if not self._is_free(v):
+            return None
+        live = self._evaluate(v)
+        if live:
+            self.guards.append(content_guard(live))
+        return self._samples[v] if type(v) is not Const else v.data
+
+    def _is_free(self, v: Value) -> bool:
+        """Whether no traced input reaches the value (an explicit stack: programs are long)."""
+        free, defs, todo = self._free, self.builder.defs, [v]
+        while todo:
+            x = todo[-1]
+            op = defs.get(x)
+            if x in free:
+                todo.pop()
+            elif op is None:
+                free[x] = x not in self.traced
+            else:
+                unknown = [a for a in op.args if a not in free]
+                blocked = any(not free.get(a, True) for a in op.args)
+                if unknown and not blocked:
+                    todo.extend(unknown)
+                else:
+                    for out in op.outs:
+                        free[out] = not blocked
+        return free[v]
+
+    def _evaluate(self, v: Value) -> list[Capture]:
+        """Compute the sample of a free value; returns the live captures it read."""
+        defs, samples = self.builder.defs, self._samples
+        needed: dict[Op, None] = {}
+        seen: set[Value] = set()
+        todo, inputs = [v], set()
+        while todo:
+            x = todo.pop()
+            if x in seen:
+                continue
+            seen.add(x)
+            op = defs.get(x)
+            if op is None:
+                inputs.add(x)
+            else:
+                needed[op] = None
+                todo.extend(op.args)
+        if v not in samples and needed:
+            with np.errstate(all="ignore"):
+                for op in self.builder.ops:
+                    if op in needed and op.outs[0] not in samples:
+                        args = [samples.get(a, a) for a in op.args]
+                        samples.update(zip(op.outs, interp.apply(op, args), strict=True))
+        by_value = {samples_id: c for c in self.captures for samples_id in [id(c.value)]}
+        found = [by_value.get(id(samples.get(x))) for x in inputs]
+        return [c for c in found if c is not None and c.live]
+
+
+def content_guard(captures: list[Capture]) -> StateGuard:
+    """A guard that these captured arrays still hold what they held at trace time."""
+    kept = [(c, np.array(c.value)) for c in captures]
+
+    def check() -> bool:
+        try:
+            return all(_same_content(old, c.read()) for c, old in kept)
+        except LookupError:
+            return False
+
+    return StateGuard(check, "the content of " + ", ".join(c.path for c in captures))
+
+
+def _same_content(a: np.ndarray, b: Any) -> bool:
+    return (
+        isinstance(b, np.ndarray)
+        and a.shape == b.shape
+        and a.dtype == b.dtype
+        and a.tobytes() == b.tobytes()
+    )
+
+
+def _made_here(x: np.ndarray) -> Capture:
+    place = here()
+    return Capture(lambda: x, f"made while tracing at {place}", x, live=False)
+
+
+def _hint(path: str) -> str:
+    """A name for the program text: the last identifier of the path."""
+    last = path.split()[-1].split("[")[0].rsplit(".", 1)[-1] if path else ""
+    return last if last.isidentifier() and " at " not in path else ""

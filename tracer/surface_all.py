@@ -1,0 +1,37 @@
+"""Enters every table of the surface, and answers `__array_function__` from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import (  # noqa: F401
+    surface_index,
+    surface_join,
+    surface_linalg,
+    surface_reduce,
+    surface_shape,
+    surface_ufunc,
+)
+from .errors import AdjitError, TracedConversion
+from .surface import FUNCTIONS, refuse
+from .tracer import ENTRY
+
+
+def on_function(func: Any, args: Any, kwargs: Any) -> Any:
+    """The entry of a NumPy function; else NumPy's own Python, run on the Tracers."""
+    entry = FUNCTIONS.get(func)
+    if entry is not None:
+        return entry(*args, **kwargs)
+    name = f"{func.__module__}.{func.__name__}".replace("numpy", "np", 1)
+    inside = getattr(func, "_implementation", None)
+    if inside is None or not hasattr(inside, "__code__"):
+        raise refuse(name)
+    try:
+        return inside(*args, **kwargs)
+    except (TracedConversion, TypeError) as error:
+        if isinstance(error, AdjitError) and not isinstance(error, TracedConversion):
+            raise
+        raise refuse(name, f"NumPy's own code for it failed: {error}".split("\n")[0]) from error
+
+
+ENTRY["function"] = on_function

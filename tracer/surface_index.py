@@ -1,0 +1,425 @@
+"""Indexing: basic indices are views, index arrays gather; item assignment is a set of the whole."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir import ops
+from ..ir.core import Const, Value
+from ..ir.types import Aval, broadcast_shapes
+from . import mutation
+from .errors import TracedBranch
+from .record import fail, recorder
+from .surface import (
+    broadcast_all,
+    cast,
+    filled,
+    holds_tracer,
+    is_tracer,
+    number,
+    refuse,
+    stack_nested,
+    value,
+    wrap,
+)
+from .tracer import ENTRY, Tracer
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Basic:
+    """A strided region of an array, and its shape after dims were dropped and inserted.
+
+    dims    of the result: the dim of the operand it runs along, or None for a new one
+    scalar  whether every dim was indexed by an int (NumPy gives a scalar, not a view)
+    """
+
+    start: Shape
+    size: Shape
+    step: Shape
+    dims: tuple[int | None, ...]
+    scalar: bool
+
+    @property
+    def shape(self) -> Shape:
+        return tuple(1 if d is None else self.size[d] for d in self.dims)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the region is dense and starts at the origin."""
+        return not any(self.start) and all(s == 1 for s in self.step)
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """Index arrays applied after a basic region, and where their dims go in the result.
+
+    basic   the region; its dims are those of the operand that no int dropped
+    axes    of the region's result, indexed by `arrays` (values of one shape)
+    perm    from gather's dims (index shape, then the rest) to NumPy's order
+    shape   of the result, new axes included
+    """
+
+    basic: Basic
+    arrays: tuple[Value, ...]
+    axes: Shape
+    perm: Shape
+    shape: Shape
+
+
+class MaskIndex(Exception):  # noqa: N818  # a signal, not an error
+    """The index is one boolean mask that depends on a traced input."""
+
+    def __init__(self, mask: Value) -> None:
+        self.mask = mask
+
+
+# ------------------------------------------------------------------ reading an index
+
+
+def _items(index: Any, shape: Shape) -> list[Any]:
+    """The index as one item per operand dim, and None for new ones: ints, slices, arrays."""
+    items = list(index) if type(index) is tuple else [index]
+    items = [_item(i) for i in items]
+    used = sum(_consumed(i) for i in items)
+    if used > len(shape):
+        raise IndexError(
+            f"too many indices for array: array is {len(shape)}-dimensional, "
+            f"but {used} were indexed"
+        )
+    dots = [k for k, i in enumerate(items) if i is Ellipsis]
+    if len(dots) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    fill = [slice(None)] * (len(shape) - used)
+    at = dots[0] if dots else len(items)
+    return items[:at] + fill + items[at + len(dots) :]
+
+
+def _consumed(item: Any) -> int:
+    if item is None or item is Ellipsis:
+        return 0
+    return item.ndim if isinstance(item, np.ndarray) and item.dtype == bool else 1
+
+
+def _item(i: Any) -> Any:
+    """One item: None, Ellipsis, slice, int, ndarray (ints or bools), or a traced Value."""
+    if i is None or i is Ellipsis or type(i) is slice or type(i) is int:
+        return i
+    if type(i) is Tracer:
+        return _traced_item(i)
+    if isinstance(i, (list, tuple)):
+        if holds_tracer(i):
+            return _traced_item(wrap(stack_nested(i)))
+        i = np.asarray(i)
+        return i.astype(np.intp) if i.size == 0 else _int_array(i)
+    if isinstance(i, (bool, np.bool_)):
+        return np.asarray(i)
+    if isinstance(i, np.ndarray):
+        return _int_array(i)
+    try:
+        return operator.index(i)
+    except TypeError:
+        raise IndexError(_WRONG) from None
+
+
+_WRONG = (
+    "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or "
+    "boolean arrays are valid indices"
+)
+
+
+def _int_array(i: np.ndarray) -> Any:
+    if i.dtype.kind not in "biu":
+        raise IndexError(
+            "arrays used as indices must be of integer (or boolean) type" if i.ndim else _WRONG
+        )
+    return int(i) if i.ndim == 0 and i.dtype != bool else i
+
+
+def _traced_item(t: Tracer) -> Any:
+    if t._value.aval.kind not in "biu":
+        raise IndexError("arrays used as indices must be of integer (or boolean) type")
+    known = t._concrete() if t._value.aval.dtype == "bool" or not t.shape else None
+    if known is not None:
+        return _int_array(np.asarray(known))
+    v = value(t)
+    if v.aval.dtype == "bool":
+        raise MaskIndex(v)
+    return cast(v, "i64")
+
+
+def plan(index: Any, shape: Shape) -> Basic | Advanced:
+    """What an index means on an array of this shape."""
+    items = _items(index, shape)
+    start, size, step, dims = [], [], [], []
+    arrays: list[tuple[int, Any]] = []  # (operand dim, index array)
+    order: list[Any] = []  # the result's parts: operand dim, None, or "array"
+    scalar, d = bool(items) or not shape, 0
+    for item in items:
+        if item is None:
+            order.append(None)
+            scalar = False
+            continue
+        if isinstance(item, np.ndarray) and item.dtype == bool:
+            if item.ndim == 0:
+                raise refuse("indexing by a bool")
+            parts = _mask_arrays(item, shape, d)
+        else:
+            parts = [item]
+        for part in parts:
+            n = shape[d]
+            if isinstance(part, slice):
+                lo, hi, by = part.indices(n)
+                count = len(range(lo, hi, by))
+                # An empty or single region has no position or step to speak of.
+                start.append(lo if count else 0)
+                size.append(count)
+                step.append(by if count > 1 else 1)
+                order.append(d)
+                scalar = False
+            elif isinstance(part, int):
+                if not -n <= part < n:
+                    raise IndexError(
+                        f"index {part} is out of bounds for axis {d} with size {n}"
+                    )
+                start.append(part % n)
+                size.append(1)
+                step.append(1)
+                order.append(("int", d))
+            else:
+                start.append(0)
+                size.append(n)
+                step.append(1)
+                arrays.append((d, part))
+                order.append(("array", d))
+                scalar = False
+            d += 1
+    if index is Ellipsis or (type(index) is tuple and any(i is Ellipsis for i in index)):
+        scalar = False
+    dims = tuple(o for o in order if not isinstance(o, tuple))
+    basic = Basic(tuple(start), tuple(size), tuple(step), dims, scalar)
+    return _advanced(basic, arrays, order) if arrays else basic
+
+
+def _mask_arrays(mask: np.ndarray, shape: Shape, d: int) -> list[np.ndarray]:
+    for k, n in enumerate(mask.shape):
+        if d + k >= len(shape) or shape[d + k] != n:
+            raise IndexError(
+                f"boolean index did not match indexed array along axis {d + k}; size of axis is "
+                f"{shape[d + k] if d + k < len(shape) else 0} but size of corresponding boolean "
+                f"axis is {n}"
+            )
+    return list(np.nonzero(mask))
+
+
+def _advanced(basic: Basic, arrays: list[tuple[int, Any]], order: list[Any]) -> Advanced:
+    """Index arrays, with their dims placed by NumPy's rule (ints count as index arrays)."""
+    kept = [o if not isinstance(o, tuple) else o[1] for o in order if o is not None]
+    kept = [d for d, o in zip(kept, [o for o in order if o is not None], strict=True)
+            if not (isinstance(o, tuple) and o[0] == "int")]  # fmt: skip
+    region = Basic(basic.start, basic.size, basic.step, tuple(kept), False)
+    vs = _index_values([a for _, a in arrays], [basic.size[d] for d, _ in arrays])
+    indexed = [d for d, _ in arrays]
+    axes = tuple(kept.index(d) for d in indexed)
+    places = [k for k, o in enumerate(order) if isinstance(o, tuple)]
+    together = places == list(range(places[0], places[-1] + 1))
+    before = 0 if not together else sum(1 for o in order[: places[0]] if isinstance(o, int))
+    rest = [d for d in kept if d not in indexed]
+    nd = vs[0].ndim
+    perm = (
+        *range(nd, nd + before),
+        *range(nd),
+        *range(nd + before, nd + len(rest)),
+    )
+    index_shape = vs[0].shape
+    plain: list[int] = []
+    fresh = [k for k, o in enumerate(order) if not isinstance(o, tuple)]
+    parts = [1 if order[k] is None else basic.size[order[k]] for k in fresh]
+    at = sum(1 for k in fresh if k < places[0]) if together else 0
+    plain = [*parts[:at], *index_shape, *parts[at:]]
+    return Advanced(region, tuple(vs), axes, perm, tuple(plain))
+
+
+def _index_values(arrays: list[Any], extents: list[int]) -> list[Value]:
+    """Index arrays as i64 values of one shape, bounds of known ones checked now."""
+    vs = []
+    for a, n in zip(arrays, extents, strict=True):
+        if isinstance(a, Value):
+            vs.append(a)
+            continue
+        outside = a[(a < -n) | (a >= n)]
+        if outside.size:
+            raise IndexError(f"index {outside.flat[0]} is out of bounds for axis with size {n}")
+        i = a if a.dtype == np.int64 else a.astype(np.int64)
+        vs.append(Const(int(i), "i64") if i.ndim == 0 else recorder().lift(i))
+    try:
+        return broadcast_all(vs)
+    except ValueError:
+        shapes = " ".join(str(v.shape) for v in vs)
+        raise IndexError(
+            f"shape mismatch: indexing arrays could not be broadcast together with shapes {shapes}"
+        ) from None
+
+
+# ------------------------------------------------------------------ get and put
+
+
+def _region(x: Value, b: Basic) -> Value:
+    part = x
+    if not (b.whole and b.size == x.shape):
+        part = ops.slice_(x, start=b.start, size=b.size, step=b.step)
+    return ops.shape.reshaped(part, b.shape)
+
+
+def take(x: Value, p: Basic | Advanced) -> Value:
+    """The elements that an index names."""
+    if isinstance(p, Basic):
+        return _region(x, p)
+    base = _region(x, p.basic)
+    order = sorted(range(len(p.axes)), key=p.axes.__getitem__)
+    got = ops.gather(
+        base, *(p.arrays[k] for k in order), axes=tuple(sorted(p.axes)), mode="raise"
+    )
+    return ops.shape.reshaped(ops.shape.permuted(got, p.perm), p.shape)
+
+
+def put(x: Value, p: Basic | Advanced, new: Value, row: Any = None) -> Value:
+    """`x` with the elements that an index names replaced (row: or added to)."""
+    if isinstance(p, Basic):
+        if row is not None:
+            new = ops.add(_region(x, p), new)
+        return mutation.put_slice(x, ops.shape.reshaped(new, p.size), p.start, p.step)
+    base = _region(x, p.basic)
+    nd = p.arrays[0].ndim
+    gathered = p.arrays[0].shape + tuple(
+        n for k, n in enumerate(p.basic.shape) if k not in p.axes
+    )
+    # New axes have extent 1: dropping them leaves the dims in the order of `perm`.
+    update = ops.shape.reshaped(new, tuple(gathered[k] for k in p.perm))
+    update = ops.shape.permuted(update, ops.shape.inverse(p.perm))
+    order = sorted(range(len(p.axes)), key=p.axes.__getitem__)
+    del nd
+    done = (row or ops.scatter)(
+        base, update, *(p.arrays[k] for k in order), axes=tuple(sorted(p.axes))
+    )
+    if p.basic.whole and p.basic.size == x.shape:
+        return ops.shape.reshaped(done, x.shape)
+    return mutation.put_slice(
+        x, ops.shape.reshaped(done, p.basic.size), p.basic.start, p.basic.step
+    )
+
+
+# ------------------------------------------------------------------ what the protocols answer
+
+
+def getitem(h: Tracer, index: Any) -> Any:
+    """`h[index]`: a view, a scalar, or a fresh array."""
+    if h._kind == "python":
+        raise TypeError(f"'{h.__class__.__name__}' object is not subscriptable")
+    try:
+        p = plan(index, h._value.aval.shape)
+    except MaskIndex:
+        raise fail(
+            TracedBranch,
+            "the shape of x[mask] depends on how many elements of the mask are true",
+            "Use np.where(mask, x, fill) or x * mask, whose shape is known.",
+        ) from None
+    if isinstance(p, Advanced):
+        return wrap(take(value(h), p), "array" if p.shape or _has_dots(index) else None)
+    if p.scalar or h._kind == "scalar":
+        return wrap(take(value(h), p))
+    how = mutation.slice_view(p.start, p.size, p.step, p.shape)
+    return mutation.view(h, how, _basic_strides(h, p))
+
+
+def _has_dots(index: Any) -> bool:
+    return index is Ellipsis or (type(index) is tuple and any(i is Ellipsis for i in index))
+
+
+def _basic_strides(h: Tracer, p: Basic) -> Any:
+    old = mutation.strides_of(h)
+    strides = tuple(0 if d is None else old[d] * p.step[d] for d in p.dims)
+    return mutation.normal(p.shape, strides, h._value.aval.dtype)
+
+
+def setitem(h: Tracer, index: Any, x: Any) -> None:
+    """`h[index] = x`."""
+    rec = recorder()
+    mutation.check_writable(h, rec)
+    old = h._read()
+    new = value(x, old.aval.dtype) if not _complex_loss(x, old) else _refuse_complex()
+    try:
+        p = plan(index, old.shape)
+    except MaskIndex as mask:
+        mutation.write(h, _masked(old, mask.mask, new))
+        return
+    shape = p.shape
+    mutation.write(h, put(old, p, _fit(new, shape)))
+
+
+def _complex_loss(x: Any, old: Value) -> bool:
+    return old.aval.kind != "c" and is_tracer(x) and x._value.aval.kind == "c"
+
+
+def _refuse_complex() -> Value:
+    raise TypeError("can't cast a complex value into a real array; take np.real of it")
+
+
+def _fit(new: Value, shape: Shape) -> Value:
+    """The assigned value stretched to the region (leading extents of 1 may be dropped)."""
+    while new.ndim > len(shape) and new.shape[0] == 1:
+        new = ops.shape.reshaped(new, new.shape[1:])
+    try:
+        if broadcast_shapes(new.shape, shape) == shape:
+            return ops.shape.broadcast_to(new, shape)
+    except ValueError:
+        pass
+    raise ValueError(
+        f"could not broadcast input array from shape {new.shape} into shape {shape}"
+    )
+
+
+def _masked(old: Value, mask: Value, new: Value) -> Value:
+    """`old` where the mask is false; what is assigned must be one value per masked element."""
+    if mask.shape != old.shape[: mask.ndim]:
+        raise IndexError(
+            f"boolean index of shape {mask.shape} did not match indexed array of {old.shape}"
+        )
+    rest = old.shape[mask.ndim :]
+    if new.ndim > len(rest):
+        raise fail(
+            TracedBranch,
+            "x[mask] = y with an array y takes as many elements as the mask has true ones, which "
+            "depends on a traced input",
+            "Write x = np.where(mask, y, x) with y of x's shape, or assign a scalar.",
+        )
+    new = ops.shape.broadcast_to(new, rest)
+    wide = ops.shape.reshaped(mask, mask.shape + (1,) * len(rest))
+    return ops.select(
+        ops.shape.broadcast_to(wide, old.shape), ops.shape.broadcast_to(new, old.shape), old
+    )
+
+
+def scatter(h: Tracer, index: Any, update: Value, row: Any) -> None:
+    """`np.add.at(h, index, update)`."""
+    mutation.check_writable(h, recorder())
+    old = h._read()
+    try:
+        p = plan(index, old.shape)
+    except MaskIndex as mask:
+        zero = filled(0, Aval(old.aval.dtype, ()))
+        mutation.write(h, ops.add(old, _masked(filled(0, old.aval), mask.mask, update)))
+        del zero
+        return
+    mutation.write(h, put(old, p, _fit(update, p.shape), row))
+
+
+ENTRY["getitem"] = getitem
+ENTRY["setitem"] = setitem
+ENTRY["scatter"] = scatter
+_ = number

@@ -1,0 +1,546 @@
+"""Products and norms: everything that multiplies arrays lowers to the one `dot`."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir import ops
+from ..ir.core import Value
+from ..ir.types import broadcast_shapes
+from .surface import (
+    FUNCTIONS,
+    array,
+    as_float,
+    broadcast_all,
+    cast,
+    many_axes,
+    number,
+    one_axis,
+    plain,
+    refuse,
+    surface,
+    value,
+    values,
+    wrap,
+)
+from .surface_ufunc import PRODUCTS, store
+
+_shape = ops.shape
+_sum = ops.shape.sum_
+
+
+def contract(a: Value, b: Value, dims: Any, batch: Any = ((), ())) -> Value:
+    """`dot` with sorted-out special cases: no contraction is a product of broadcasts."""
+    if dims[0] or batch[0]:
+        return ops.dot(
+            a,
+            b,
+            contract=(tuple(dims[0]), tuple(dims[1])),
+            batch=(tuple(batch[0]), tuple(batch[1])),
+        )
+    return ops.mul(_shape.reshaped(a, a.shape + (1,) * b.ndim), b)
+
+
+# ------------------------------------------------------------------ matmul
+
+
+def _mismatch(name: str, a: Value, b: Value) -> ValueError:
+    return ValueError(
+        f"{name}: shapes {a.shape} and {b.shape} do not match in the summed dimension "
+        f"({a.shape[-1]} is different from {b.shape[-2 if b.ndim > 1 else 0]})"
+    )
+
+
+def matmul(a: Any, b: Any, **options: Any) -> Any:
+    """np.matmul."""
+    if options:
+        raise refuse(f"np.matmul with {', '.join(options)}")
+    x, y = values(a, b)
+    if not x.ndim or not y.ndim:
+        raise ValueError(
+            "matmul: Input operand does not have enough dimensions (has 0, gufunc core with "
+            "signature (n?,k),(k,m?)->(n?,m?) requires 1)"
+        )
+    return wrap(_matmul(x, y))
+
+
+def _matmul(x: Value, y: Value) -> Value:
+    row, column = x.ndim == 1, y.ndim == 1
+    if x.shape[-1] != y.shape[-1 if column else -2]:
+        raise _mismatch("matmul", x, y)
+    if y.ndim <= 2:  # the common case: one contraction, no batch
+        return ops.dot(x, y, contract=((x.ndim - 1,), (0,)), batch=((), ()))
+    if row:
+        # (k) @ (..., k, m): contract, the batch dims of y stay in front.
+        return ops.dot(x, y, contract=((0,), (y.ndim - 2,)), batch=((), ()))
+    lead = broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    x = _shape.broadcast_to(x, lead + x.shape[-2:])
+    y = _shape.broadcast_to(y, lead + y.shape[-2:])
+    dims = tuple(range(len(lead)))
+    n = len(lead)
+    return ops.dot(x, y, contract=((n + 1,), (n,)), batch=(dims, dims))
+
+
+def _vecdot(a: Any, b: Any, axis: Any = -1, **_: Any) -> Any:
+    x, y = broadcast_all(values(a, b))
+    x = ops.conj(x) if x.aval.kind == "c" else x
+    return wrap(_sum(ops.mul(x, y), axes=(one_axis(axis, x.ndim),)))
+
+
+def _matvec(a: Any, b: Any) -> Any:
+    x, y = values(a, b)
+    if y.ndim == 1:
+        return matmul(a, b)
+    return wrap(_last_dropped(_matmul(x, _shape.expand_dims(y, (y.ndim,))), -1))
+
+
+def _vecmat(a: Any, b: Any) -> Any:
+    x, y = values(a, b)
+    x = ops.conj(x) if x.aval.kind == "c" else x
+    return wrap(_last_dropped(_matmul(_shape.expand_dims(x, (x.ndim - 1,)), y), -2))
+
+
+def _last_dropped(v: Value, axis: int) -> Value:
+    return _shape.squeeze(v, (axis % v.ndim,))
+
+
+PRODUCTS[np.matmul] = matmul
+for _name, _f in {"vecdot": _vecdot, "matvec": _matvec, "vecmat": _vecmat}.items():
+    if hasattr(np, _name):
+        PRODUCTS[getattr(np, _name)] = _f
+
+
+# ------------------------------------------------------------------ dot and kin
+
+
+@surface(np.dot)
+def dot(a: Any, b: Any, out: Any = None) -> Any:
+    """np.dot."""
+    x, y = values(a, b)
+    if x.ndim == 0 or y.ndim == 0:
+        v = ops.mul(x, y)
+    else:
+        k = y.ndim - 2 if y.ndim > 1 else 0
+        if x.shape[-1] != y.shape[k]:
+            raise ValueError(
+                f"shapes {x.shape} and {y.shape} not aligned: {x.shape[-1]} (dim {x.ndim - 1}) "
+                f"!= {y.shape[k]} (dim {k})"
+            )
+        v = contract(x, y, ((x.ndim - 1,), (k,)))
+    return wrap(v) if out is None else store(out, v)
+
+
+@surface(np.vdot)
+def vdot(a: Any, b: Any, /) -> Any:
+    """np.vdot."""
+    x, y = values(a, b)
+    x = ops.conj(x) if x.aval.kind == "c" else x
+    x, y = _shape.reshaped(x, (x.aval.size,)), _shape.reshaped(y, (y.aval.size,))
+    return wrap(contract(x, y, ((0,), (0,))))
+
+
+@surface(np.inner)
+def inner(a: Any, b: Any, /) -> Any:
+    """np.inner."""
+    x, y = values(a, b)
+    if x.ndim == 0 or y.ndim == 0:
+        return wrap(ops.mul(x, y))
+    return wrap(contract(x, y, ((x.ndim - 1,), (y.ndim - 1,))))
+
+
+@surface(np.outer, np.linalg.outer)
+def outer(a: Any, b: Any, out: Any = None) -> Any:
+    """np.outer."""
+    x, y = values(a, b)
+    v = ops.mul(_shape.reshaped(x, (x.aval.size, 1)), _shape.reshaped(y, (1, y.aval.size)))
+    return wrap(v) if out is None else store(out, v)
+
+
+@surface(np.tensordot, np.linalg.tensordot)
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """np.tensordot."""
+    x, y = values(a, b)
+    try:
+        left, right = axes
+    except TypeError:
+        n = operator.index(axes)
+        left, right = range(x.ndim - n, x.ndim), range(n)
+    left = [left] if isinstance(left, (int, np.integer)) else list(left)
+    right = [right] if isinstance(right, (int, np.integer)) else list(right)
+    left = [one_axis(i, x.ndim) for i in left]
+    right = [one_axis(i, y.ndim) for i in right]
+    if [x.shape[i] for i in left] != [y.shape[i] for i in right]:
+        raise ValueError("shape-mismatch for sum")
+    return wrap(contract(x, y, (left, right)))
+
+
+@surface(np.kron)
+def kron(a: Any, b: Any) -> Any:
+    """np.kron."""
+    x, y = values(a, b)
+    n = max(x.ndim, y.ndim)
+    x = _shape.reshaped(x, (1,) * (n - x.ndim) + x.shape)
+    y = _shape.reshaped(y, (1,) * (n - y.ndim) + y.shape)
+    wide = _shape.reshaped(x, tuple(m for k in x.shape for m in (k, 1)))
+    other = _shape.reshaped(y, tuple(m for k in y.shape for m in (1, k)))
+    v = ops.mul(wide, other)
+    return wrap(_shape.reshaped(v, tuple(p * q for p, q in zip(x.shape, y.shape, strict=True))))
+
+
+@surface(np.cross)
+def cross(
+    a: Any, b: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, axis: Any = None
+) -> Any:
+    """np.cross of vectors of three components (or two, giving the third)."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    x, y = values(a, b)
+    x = _shape.moveaxis(x, one_axis(axisa, x.ndim), x.ndim - 1)
+    y = _shape.moveaxis(y, one_axis(axisb, y.ndim), y.ndim - 1)
+    if x.shape[-1] not in (2, 3) or y.shape[-1] not in (2, 3):
+        raise ValueError("incompatible dimensions for cross product (must be 2 or 3)")
+
+    def parts(v: Value) -> list[Any]:
+        last = v.ndim - 1
+        got = [
+            _shape.squeeze(_shape.narrow(v, last, i, 1), (last,)) for i in range(v.shape[-1])
+        ]
+        return [*got, None][:3] if len(got) == 2 else got
+
+    def minus(p: Any, q: Any) -> Any:
+        if p is None:
+            return ops.neg(q)
+        return p if q is None else ops.sub(p, q)
+
+    def times(p: Any, q: Any) -> Any:
+        return None if p is None or q is None else ops.mul(p, q)
+
+    p, q = parts(x), parts(y)
+    third = minus(times(p[0], q[1]), times(p[1], q[0]))
+    if p[2] is None and q[2] is None:
+        return wrap(third)
+    first = minus(times(p[1], q[2]), times(p[2], q[1]))
+    second = minus(times(p[2], q[0]), times(p[0], q[2]))
+    v = _shape.stack(broadcast_all([first, second, third]), third.ndim)
+    return wrap(_shape.moveaxis(v, v.ndim - 1, one_axis(axisc, v.ndim)))
+
+
+@surface(np.linalg.multi_dot)
+def multi_dot(arrays: Any, *, out: Any = None) -> Any:
+    """np.linalg.multi_dot, from left to right."""
+    total = wrap(value(arrays[0]))
+    for m in arrays[1:]:
+        total = dot(total, m)
+    return total if out is None else store(out, value(total))
+
+
+@surface(np.linalg.matrix_power)
+def matrix_power(a: Any, n: Any) -> Any:
+    """np.linalg.matrix_power of a non-negative power."""
+    n = operator.index(n)
+    x = value(a)
+    if n < 0:
+        raise refuse("np.linalg.matrix_power with a negative power")
+    if n == 0:
+        eye = value(np.eye(x.shape[-1]), x.aval.dtype)
+        return wrap(_shape.broadcast_to(eye, x.shape))
+    out, square = None, x
+    while n:
+        if n & 1:
+            out = square if out is None else _matmul(out, square)
+        n >>= 1
+        if n:
+            square = _matmul(square, square)
+    return wrap(out)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------ einsum
+
+
+def _expand_dots(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
+    """Operand labels and result labels, with `...` replaced by fresh letters."""
+    text = subscripts.replace(" ", "")
+    left, arrow, right = text.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(ndims):
+        raise ValueError(
+            "einstein sum: the number of operands does not match the number of subscripts"
+        )
+    free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in text]
+    widest = max([n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True)
+                  if "..." in t] or [0])  # fmt: skip
+    dots = "".join(free[:widest])
+    out_terms = []
+    for t, n in zip(terms, ndims, strict=True):
+        if "..." in t:
+            k = n - len(t.replace("...", ""))
+            t = t.replace("...", dots[len(dots) - k :] if k else "")
+        if len(t) != n:
+            raise ValueError(
+                f"einstein sum subscripts string {t!r} does not fit an operand of {n} dimensions"
+            )
+        out_terms.append(t)
+    if arrow:
+        return out_terms, right.replace("...", dots)
+    letters = sorted(set("".join(out_terms)) - set(dots))
+    once = [c for c in letters if "".join(out_terms).count(c) == 1]
+    return out_terms, dots + "".join(once)
+
+
+def _take_diagonals(v: Value, term: str) -> tuple[Value, str]:
+    """Repeated labels of one operand become one: the diagonal."""
+    for c in dict.fromkeys(term):
+        while term.count(c) > 1:
+            i = term.index(c)
+            j = term.index(c, i + 1)
+            v = value(FUNCTIONS[np.diagonal](array(v), 0, i, j))
+            term = term[:i] + term[i + 1 : j] + term[j + 1 :] + c
+    return v, term
+
+
+def _sum_out(v: Value, term: str, keep: set[str]) -> tuple[Value, str]:
+    """Labels that nobody else has are summed at once."""
+    axes = tuple(i for i, c in enumerate(term) if c not in keep)
+    if axes:
+        v = _sum(v, axes=axes)
+    return v, "".join(c for c in term if c in keep)
+
+
+def _pair(a: Value, ta: str, b: Value, tb: str, keep: set[str]) -> tuple[Value, str]:
+    """The product of two operands, contracting what is not kept."""
+    a, ta = _sum_out(a, ta, keep | set(tb))
+    b, tb = _sum_out(b, tb, keep | set(ta))
+    # An extent of 1 against a larger one broadcasts.
+    for c in [c for c in ta if c in tb]:
+        n, m = a.shape[ta.index(c)], b.shape[tb.index(c)]
+        if n != m and n == 1:
+            a, ta = _shape.squeeze(a, (ta.index(c),)), ta.replace(c, "")
+        elif n != m and m == 1:
+            b, tb = _shape.squeeze(b, (tb.index(c),)), tb.replace(c, "")
+        elif n != m:
+            raise ValueError(
+                f"einsum: operands could not be broadcast together: index {c} has {n} and {m}"
+            )
+    shared = [c for c in ta if c in tb]
+    batch = [c for c in shared if c in keep]
+    summed = [c for c in shared if c not in keep]
+    out = "".join(batch) + "".join(c for c in ta if c not in shared)
+    out += "".join(c for c in tb if c not in shared)
+    v = contract(
+        a,
+        b,
+        ([ta.index(c) for c in summed], [tb.index(c) for c in summed]),
+        ([ta.index(c) for c in batch], [tb.index(c) for c in batch]),
+    )
+    return v, out
+
+
+def _interleaved(operands: Sequence[Any]) -> tuple[str, list[Any]]:
+    """einsum(a, [0, 1], b, [1, 2], [0, 2]) as subscripts."""
+
+    def text(labels: Any) -> str:
+        return "".join("..." if i is Ellipsis else chr(97 + int(i)) for i in labels)
+
+    pairs = list(zip(operands[0::2], operands[1::2], strict=False))
+    out = ["->" + text(operands[-1])] if len(operands) % 2 else []
+    return ",".join(text(s) for _, s in pairs) + "".join(out), [a for a, _ in pairs]
+
+
+@surface(np.einsum)
+def einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: Any) -> Any:
+    """np.einsum: pairs from left to right, or in the order of opt_einsum's greedy path."""
+    if isinstance(operands[0], str):
+        subscripts, arrays = operands[0], list(operands[1:])
+    else:
+        subscripts, arrays = _interleaved(operands)
+    vs = values(*arrays)
+    terms, result = _expand_dots(subscripts, [v.ndim for v in vs])
+    parts = [_take_diagonals(v, t) for v, t in zip(vs, terms, strict=True)]
+    order = _order(subscripts, vs) if len(vs) > 2 else None
+    while len(parts) > 1:
+        i, j = order.pop(0) if order else (0, 1)
+        (a, ta), (b, tb) = parts[i], parts[j]
+        parts = [p for k, p in enumerate(parts) if k not in (i, j)]
+        keep = set(result).union(*(t for _, t in parts)) if parts else set(result)
+        parts.append(_pair(a, ta, b, tb, keep))
+    v, term = _sum_out(*parts[0], set(result))
+    v = _shape.permuted(v, [term.index(c) for c in result])
+    return wrap(v) if out is None else store(out, v)
+
+
+def _order(subscripts: str, vs: Sequence[Value]) -> list[tuple[int, int]] | None:
+    """The pairs of NumPy's greedy path; None where it is not made of pairs."""
+    stand_ins = [np.lib.stride_tricks.as_strided(np.empty(1), v.shape, (0,) * v.ndim) for v in vs]
+    path = np.einsum_path(subscripts, *stand_ins, optimize="greedy")[0][1:]
+    pairs = [tuple(sorted(p)) for p in path]
+    return pairs if all(len(p) == 2 for p in pairs) else None  # type: ignore[return-value]
+
+
+# ------------------------------------------------------------------ norms
+
+
+def _power_norm(x: Value, order: Any, axes: tuple[int, ...]) -> Value:
+    size = value(abs(wrap(x)))
+    if order == np.inf:
+        return ops.max_(size, axes=axes)
+    if order == -np.inf:
+        return ops.min_(size, axes=axes)
+    if order == 0:
+        return _sum(cast(ops.not_equal(size, number(0, size)), size.aval.dtype), axes=axes)
+    if order == 1:
+        return _sum(size, axes=axes)
+    if order in (None, 2):
+        return ops.sqrt(_sum(_squared(x), axes=axes))
+    p = number(order, size)
+    return ops.pow_(_sum(ops.pow_(size, p), axes=axes), number(1 / order, size))
+
+
+def _squared(x: Value) -> Value:
+    if x.aval.kind == "c":
+        re, im = ops.real(x), ops.imag(x)
+        return ops.add(ops.mul(re, re), ops.mul(im, im))
+    return ops.mul(x, x)
+
+
+def _matrix_norm(x: Value, order: Any, axes: tuple[int, int]) -> Value:
+    rows, columns = axes
+    size = value(abs(wrap(x)))
+    if order in ("fro", None):
+        return ops.sqrt(_sum(_squared(x), axes=tuple(sorted(axes))))
+    if order in (1, -1, np.inf, -np.inf):
+        first, second = (rows, columns) if abs(order) == 1 else (columns, rows)
+        sums = _sum(size, axes=(first,))
+        second -= second > first
+        return (ops.max_ if order > 0 else ops.min_)(sums, axes=(second,))
+    raise refuse(f"np.linalg.norm with ord={order!r} of matrices")
+
+
+@surface(np.linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """np.linalg.norm: vector norms of any order, matrix norms that need no singular values."""
+    v = as_float(value(x))
+    shape = v.shape
+    if axis is None and (ord is None or (ord in ("f", "fro") and v.ndim == 2) or
+                         (ord == 2 and v.ndim == 1)):  # fmt: skip
+        out = ops.sqrt(_sum(_squared(v), axes=tuple(range(v.ndim))))
+        return wrap(_shape.reshaped(out, (1,) * len(shape)) if keepdims else out)
+    if axis is None:
+        axes: tuple[int, ...] = tuple(range(v.ndim))
+    elif isinstance(axis, tuple):
+        axes = tuple(one_axis(i, v.ndim) for i in axis)
+    else:
+        axes = (one_axis(axis, v.ndim),)
+    if len(axes) == 1:
+        if isinstance(ord, str):
+            raise ValueError(f"Invalid norm order '{ord}' for vectors")
+        out = _power_norm(v, ord, axes)
+    elif len(axes) == 2:
+        out = _matrix_norm(v, "fro" if ord in ("f", "fro") else ord, axes)  # type: ignore
+    else:
+        raise ValueError("Improper number of dimensions to norm.")
+    if keepdims:
+        out = _shape.reshaped(out, tuple(1 if i in axes else n for i, n in enumerate(shape)))
+    return wrap(out)
+
+
+@surface(np.linalg.vector_norm)
+def vector_norm(
+    x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2
+) -> Any:
+    """np.linalg.vector_norm."""
+    v = as_float(value(x))
+    axes = many_axes(axis, v.ndim)
+    out = _power_norm(v, ord, axes)
+    if keepdims:
+        out = _shape.reshaped(out, tuple(1 if i in axes else n for i, n in enumerate(v.shape)))
+    return wrap(out)
+
+
+@surface(np.linalg.matrix_norm)
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """np.linalg.matrix_norm."""
+    return norm(x, ord, (-2, -1), keepdims)
+
+
+# ------------------------------------------------------------------ convolution and integrals
+
+
+@surface(np.trapezoid)
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
+    """np.trapezoid."""
+    f = as_float(value(y))
+    i = one_axis(axis, f.ndim)
+    n = f.shape[i]
+    pairs = wrap(ops.add(_shape.narrow(f, i, 1, n - 1), _shape.narrow(f, i, 0, n - 1)), "array")
+    if x is None:
+        steps = dx
+    else:
+        steps = FUNCTIONS[np.diff](wrap(value(x), "array"), axis=axis if value(x).ndim > 1 else -1)
+        if steps.ndim == 1:
+            steps = steps.reshape(tuple(-1 if d == i else 1 for d in range(f.ndim)))
+    return FUNCTIONS[np.sum](steps * pairs / 2.0, axis=i)
+
+
+@surface(np.convolve)
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    """np.convolve: a sum of shifted copies, one per element of the shorter operand."""
+    x, w = values(a, v)
+    x, w = (_shape.reshaped(p, (p.aval.size,)) for p in (x, w))
+    if w.shape[0] > x.shape[0]:
+        x, w = w, x
+    n, m = x.shape[0], w.shape[0]
+    if not n or not m:
+        raise ValueError("a cannot be empty" if not n else "v cannot be empty")
+    # Row k of the table is x moved k places: one gather, one product.
+    wide = ops.pad(x, shape=(n + 2 * (m - 1),), start=(m - 1,), step=(1,))
+    table = np.arange(n + m - 1)[:, None] + np.arange(m)[None, ::-1]
+    windows = ops.gather(wide, value(table), axes=(0,), mode="raise")
+    full = ops.dot(windows, w, contract=((1,), (0,)), batch=((), ()))
+    if mode == "same":
+        return wrap(_shape.narrow(full, 0, (m - 1) // 2, n))
+    if mode == "valid":
+        return wrap(_shape.narrow(full, 0, m - 1, n - m + 1))
+    if mode != "full":
+        raise ValueError(f"mode must be one of 'valid', 'same' or 'full', not {mode!r}")
+    return wrap(full)
+
+
+@surface(np.correlate)
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """np.correlate."""
+    w = value(v)
+    w = ops.conj(w) if w.aval.kind == "c" else w
+    if value(a).shape[0] < w.shape[0] and mode != "full":
+        raise refuse("np.correlate with the longer operand second")
+    return convolve(a, wrap(_shape.flip(w, (0,))), mode)
+
+
+@surface(np.cov)
+def cov(
+    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None,
+    fweights: Any = None, aweights: Any = None, *, dtype: Any = None,
+) -> Any:  # fmt: skip
+    """np.cov without weights."""
+    if fweights is not None or aweights is not None:
+        raise refuse("np.cov with weights")
+
+    def rows(a: Any) -> Any:
+        x = wrap(as_float(value(a)), "array")
+        if x.ndim < 2:
+            return x.reshape((1, -1))
+        return x if rowvar else x.T
+
+    x = rows(m)
+    if y is not None:
+        x = FUNCTIONS[np.concatenate]((x, rows(y)))
+    centred = x - x.mean(axis=1, keepdims=True)
+    ddof = (0 if bias else 1) if ddof is None else ddof
+    out = centred @ centred.T.conj() / max(x.shape[1] - ddof, 0)
+    return FUNCTIONS[np.squeeze](out)
+
+
+_ = plain

@@ -1,0 +1,266 @@
+"""`trace(fn, args, kwargs)` runs a Python function once on Tracers and returns its `Trace`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.core import Block, Const, Function, Value
+from ..ir.types import Aval, default_dtype, name_of
+from . import mutation
+from .errors import AdjitError, UnsupportedArgument, UnsupportedFunction
+from .facts import Capture, LeafSpec, StateGuard, Trace
+from .place import OURS, Place, USER, owner, sentence
+from .record import Recorder, array_aval, is_tracing, recorder, stack
+from .surface import is_tracer, value, wrap
+from .tracer import Tracer
+from .tree import Tree, flatten, register_leaf
+
+__all__ = [
+    "Capture",
+    "LeafSpec",
+    "StateGuard",
+    "Trace",
+    "captured",
+    "inline",
+    "is_tracer",
+    "is_tracing",
+    "lift",
+    "trace",
+]
+
+register_leaf(Tracer)
+
+
+# ------------------------------------------------------------------ arguments
+
+
+def leaf_spec(x: Any, path: str = "") -> LeafSpec:
+    """What a trace depends on of one argument leaf."""
+    kind = type(x)
+    if kind is Tracer:
+        return LeafSpec(x._value.aval, x._kind, x._strides, path)
+    if kind in (int, float, complex):
+        return LeafSpec(Aval(default_dtype(kind)), "python", None, path)
+    if isinstance(x, np.generic):
+        return LeafSpec(Aval(name_of(x.dtype)), "scalar", None, path)
+    if isinstance(x, np.ndarray):
+        return LeafSpec(array_aval(x, f"argument {path}"), "array", x.strides, path)
+    if isinstance(x, (int, float, complex)):  # a subclass of Python's numbers
+        for base in (int, float, complex):
+            if isinstance(x, base):
+                return LeafSpec(Aval(default_dtype(base)), "python", None, path)
+    raise UnsupportedArgument(f"argument {path} is a {kind.__name__}, which cannot be traced")
+
+
+def leaf_paths(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    """The name of every leaf of a call: "x", "params['w']"."""
+    try:
+        names = list(inspect.signature(fn).parameters.values())
+    except (TypeError, ValueError):
+        names = []
+    paths: list[str] = []
+    for i, a in enumerate(args):
+        variadic = i >= len(names) or names[i].kind is inspect.Parameter.VAR_POSITIONAL
+        paths += flatten(a)[1].paths(f"args[{i}]" if variadic else names[i].name)
+    for k, a in kwargs.items():
+        paths += flatten(a)[1].paths(k)
+    return paths
+
+
+def _stand_in(rec: Recorder, spec: LeafSpec) -> Tracer:
+    """The Tracer that the function sees instead of an argument."""
+    hint = spec.path if spec.path.isidentifier() else ""
+    v = rec.param(spec.aval, hint)
+    if spec.kind != "array":
+        return Tracer(rec, v, spec.kind)
+    strides = spec.strides
+    if strides is not None:
+        strides = mutation.normal(spec.aval.shape, strides, spec.aval.dtype)
+    why = f"it is the argument {spec.path or ''}".rstrip() + " (or a view of it)"
+    return Tracer(rec, v, "array", strides, mutation.Storage(v, why))
+
+
+# ------------------------------------------------------------------ results
+
+
+def _out_leaf(x: Any, outs: list[Value]) -> tuple[Any, ...]:
+    """One output leaf, its value appended to the results."""
+    if type(x) is not Tracer and not isinstance(x, np.ndarray):
+        return ("static", x)
+    kind = x._kind if type(x) is Tracer else "array"
+    outs.append(value(x))
+    return ("value", len(outs) - 1, kind)
+
+
+def _check_function(fn: Callable[..., Any]) -> None:
+    call = fn if inspect.isroutine(fn) else getattr(fn, "__call__", fn)  # noqa: B004
+    for test, noun in (
+        (inspect.iscoroutinefunction, "a coroutine function (async def)"),
+        (inspect.isgeneratorfunction, "a generator function (it yields)"),
+        (inspect.isasyncgenfunction, "an asynchronous generator"),
+    ):
+        if test(call):
+            raise UnsupportedFunction(
+                f"{getattr(fn, '__name__', fn)!r} is {noun} and cannot be traced\n"
+                "  Return the values from an ordinary function."
+            )
+
+
+def trace(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    *,
+    name: str | None = None,
+) -> Trace:
+    """Run `fn` once on stand-ins of its arguments and return what it did."""
+    kwargs = kwargs or {}
+    _check_function(fn)
+    leaves, in_tree = flatten((args, kwargs))
+    paths = leaf_paths(fn, args, kwargs)
+    specs = tuple(leaf_spec(x, p) for x, p in zip(leaves, paths, strict=True))
+    name = name or getattr(fn, "__name__", type(fn).__name__)
+    rec = Recorder(name)
+    stack().append(rec)
+    try:
+        with rec.builder:
+            given, named = in_tree.unflatten([_stand_in(rec, s) for s in specs])
+            result = _run(fn, given, named)
+            out_leaves, outs_tree = flatten(result)
+            outs: list[Value] = []
+            out_specs = tuple(_out_leaf(x, outs) for x in out_leaves)
+    finally:
+        stack().remove(rec)
+    return Trace(
+        _function(rec, name, outs),
+        in_tree,
+        specs,
+        tuple(rec.captures),
+        outs_tree,
+        out_specs,
+        tuple(rec.guards),
+    )
+
+
+def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call the user's function; errors leave with ours in front and the user's line on them."""
+    try:
+        return fn(*args, **kwargs)
+    except Exception as error:
+        ours = _ours(error)
+        if ours is not None and ours is not error:
+            raise ours from None
+        if ours is None:
+            _note_place(error)
+        raise
+
+
+def _ours(error: BaseException) -> AdjitError | None:
+    """The error of ours that a foreign one hides: C code replaces what our hooks raise."""
+    todo: list[Any] = [error]
+    for _ in range(16):
+        if not todo:
+            break
+        e = todo.pop(0)
+        if isinstance(e, AdjitError):
+            return e
+        todo += [c for c in (e.__cause__, e.__context__) if c is not None]
+    return None
+
+
+def _note_place(error: BaseException) -> None:
+    """Say where in the user's code an error of NumPy's kind came from."""
+    tb, place, last = error.__traceback__, None, USER
+    while tb is not None:
+        last = owner(tb.tb_frame.f_code.co_filename)
+        if last == USER:
+            place = Place(tb.tb_frame.f_code, tb.tb_lasti)
+        tb = tb.tb_next
+    if last == OURS and place is not None:
+        error.add_note(sentence(place).strip("\n"))
+
+
+def _function(rec: Recorder, name: str, outs: Sequence[Value]) -> Function:
+    """The recorded block: arguments, then captures in the order they were met."""
+    _name_values(rec)
+    block = Block(
+        (*rec.params, *rec.capture_values), tuple(rec.builder.ops), tuple(outs)
+    )
+    return Function(name, block)
+
+
+def _name_values(rec: Recorder) -> None:
+    """Give the last result of every statement the name the user stored it under."""
+    named: dict[int, Value] = {}
+    for op in rec.builder.ops:
+        if op.where is not None and len(op.outs) == 1:
+            named[id(op.where)] = op.outs[0]
+    places = {id(op.where): op.where for op in rec.builder.ops if op.where is not None}
+    for key, v in named.items():
+        if not v.hint and type(v) is not Const:
+            hint = places[key].name
+            v.hint = hint if hint.isidentifier() else ""
+
+
+# ------------------------------------------------------------------ for the face
+
+
+def lift(x: Any) -> Tracer:
+    """Anything array-like as a Tracer of the open trace."""
+    if type(x) is Tracer and x._rec is recorder():
+        return x
+    kind = {int: "python", float: "python", complex: "python"}.get(type(x))
+    if type(x) is Tracer:
+        kind = x._kind
+    elif isinstance(x, np.ndarray):
+        kind = "array"
+    return wrap(value(x), kind)
+
+
+def inline(
+    function: Function | Block, args: Iterable[Any], kinds: Sequence[str] | None = None
+) -> list[Tracer]:
+    """Replay a function's ops into the open trace; args are Tracers, arrays or Captures."""
+    rec = recorder()
+    block = function.block if isinstance(function, Function) else function
+    env: dict[Value, Value] = {}
+    for p, a in zip(block.params, args, strict=True):
+        v = _captured(rec, a) if isinstance(a, Capture) else value(a)
+        env[p] = v if v.aval.dtype == p.aval.dtype else value(v, p.aval.dtype)
+    where = rec.builder.where
+    for op in block.ops:
+        rec.builder.where = op.where or where
+        hints = tuple(v.hint for v in op.outs)
+        outs = rec.builder.add(
+            op.prim, [env.get(a, a) for a in op.args], op.attrs, op.blocks, hints
+        )
+        env.update(zip(op.outs, outs, strict=True))
+    rec.builder.where = where
+    found = [env.get(v, v) for v in block.outs]
+    names = kinds or [None] * len(found)
+    return [wrap(v, k) for v, k in zip(found, names, strict=True)]
+
+
+def _captured(rec: Recorder, c: Capture) -> Value:
+    if type(c.value) is Tracer:
+        return value(c.value)
+    return rec.adopt(c)
+
+
+def captured(inner: Trace) -> list[Tracer]:
+    """The captures of an inner trace in the open one, whose guards it takes over."""
+    rec = recorder()
+    rec.guards.extend(g for g in inner.guards if g not in rec.guards)
+    return [wrap(_captured(rec, c), "array") for c in inner.captures]
+
+
+def flatten_tree(obj: Any) -> tuple[list[Any], Tree]:
+    """`tree.flatten`, with Tracers known as leaves."""
+    return flatten(obj)
+
+
+from . import surface_all  # noqa: E402, F401  # enters the tables

@@ -1,0 +1,261 @@
+"""`Tracer` stands for an array or number while a function is traced.
+
+This file holds the object and Python's protocols; what NumPy's functions and methods mean on it
+stands in the tables of `surface` and is entered by the `surface_*` modules.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ir.core import Const, Value
+from ..ir.types import NUMPY
+from . import mutation
+from .errors import EscapedTracer, TracedBranch, TracedConversion, UnsupportedOp
+from .place import here
+from .promote import WEAK
+from .record import Recorder, fail, recorder
+
+_PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
+
+
+class Tracer:
+    """A value of the trace, seen as an ndarray, a NumPy scalar or a Python number.
+
+    It is a handle: it looks at a storage through a chain of views (see `mutation`).  Fresh
+    results have no storage until a view is taken of them or something is written.
+    """
+
+    __slots__ = (
+        "__weakref__", "_kind", "_rec", "_store", "_strides", "_value", "_version", "_views",
+    )  # fmt: skip
+    __array_priority__ = 1e6
+
+    def __init__(
+        self,
+        rec: Recorder,
+        value: Value,
+        kind: str,
+        strides: tuple[int, ...] | None = None,
+        store: mutation.Storage | None = None,
+    ) -> None:
+        self._rec = rec
+        self._value = value
+        self._kind = kind
+        self._strides = strides
+        self._store = store
+        self._views: tuple[mutation.View, ...] = ()
+        self._version = 0
+
+    # -------------------------------------------------------------- reading
+
+    def _read(self) -> Value:
+        store = self._store
+        if store is None or store.version == self._version:
+            return self._value
+        return mutation.refresh(self)
+
+    def _key(self) -> Any:
+        dtype = self._value.aval.dtype
+        return WEAK.get(dtype, dtype) if self._kind == "python" else dtype
+
+    def _concrete(self) -> Any | None:
+        """The value if it depends on no traced input, else None."""
+        rec = self._rec
+        if rec is not recorder():
+            _check_open(rec)
+        return rec.concrete(self._read())
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        if self._kind == "array":
+            return np.ndarray
+        dtype = NUMPY[self._value.aval.dtype]
+        return dtype.type if self._kind == "scalar" else _PYTHON_TYPES[dtype.kind]
+
+    # -------------------------------------------------------------- NumPy's protocols
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        recorder().builder.where = here()
+        return ENTRY["ufunc"](ufunc, method, inputs, options)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        recorder().builder.where = here()
+        return ENTRY["function"](func, args, kwargs)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        known = self._concrete()
+        if known is None:
+            raise fail(
+                TracedConversion,
+                f"{self._noun()} depends on a traced input and cannot become a plain array here",
+                "Code that is not NumPy's own Python, or a list with a traced value in it, asked "
+                "for it; np.array([...]) in your function makes an array of traced values.",
+            )
+        return np.array(known, dtype=dtype)
+
+    # -------------------------------------------------------------- Python's protocols
+
+    def __bool__(self) -> bool:
+        if self._value.aval.size != 1 and self._kind == "array":
+            if self._value.aval.size == 0:
+                raise ValueError(
+                    "The truth value of an empty array is ambiguous. Use `array.size > 0`."
+                )
+            raise ValueError(
+                "The truth value of an array with more than one element is ambiguous. "
+                "Use a.any() or a.all()"
+            )
+        return bool(self._known("bool", "Choose between values by np.where(condition, a, b)."))
+
+    def __index__(self) -> int:
+        if self._value.aval.kind not in "iu" or self._value.aval.shape:
+            raise TypeError("only integer scalar arrays can be converted to a scalar index")
+        advice = "Pass sizes and axes as they are (an int from x.shape), not as traced values."
+        return int(self._known("an index or a size", advice))
+
+    def __int__(self) -> int:
+        self._single()
+        return int(self._known("int", "Use np.trunc or x.astype(int) on the array."))
+
+    def __float__(self) -> float:
+        self._single()
+        return float(self._number("float", "Drop `float`: 0-d values act as numbers already."))
+
+    def __complex__(self) -> complex:
+        self._single()
+        return complex(self._number("complex", "Write a + 1j * b."))
+
+    def _single(self) -> None:
+        if self._value.aval.size != 1:
+            raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
+
+    def _known(self, wanted: str, advice: str) -> Any:
+        known = self._concrete()
+        if known is None:
+            raise fail(
+                TracedBranch,
+                f"{wanted} of {self._noun()}, which depends on a traced input, would decide what "
+                "the program does next",
+                advice,
+            )
+        return np.asarray(known).reshape(())[()]
+
+    def _number(self, wanted: str, advice: str) -> Any:
+        known = self._concrete()
+        if known is None:
+            raise fail(
+                TracedConversion,
+                f"{wanted}() of {self._noun()}, which depends on a traced input, would cut it off "
+                "from its derivative",
+                advice,
+            )
+        return np.asarray(known).reshape(())[()]
+
+    def _noun(self) -> str:
+        name = self._value.hint
+        return f"`{name}` ({self._value.aval})" if name else f"a value {self._value.aval}"
+
+    def __len__(self) -> int:
+        shape = self._value.aval.shape
+        if not shape:
+            raise TypeError("len() of unsized object")
+        return shape[0]
+
+    def __iter__(self) -> Any:
+        if not self._value.aval.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(self._value.aval.shape[0]))
+
+    def __contains__(self, x: Any) -> bool:
+        return bool((self == x).any())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Tracer<{self._value.hint or self._kind}: {self._value.aval}>"
+
+    def __format__(self, spec: str) -> str:
+        known = None if not spec or self._rec is not _innermost() else self._concrete()
+        return format(np.asarray(known)[()], spec) if known is not None else repr(self)
+
+    def __copy__(self) -> Tracer:
+        return ENTRY["copy"](self, "C")  # type: ignore[no-any-return]
+
+    def __deepcopy__(self, memo: Any) -> Tracer:
+        return ENTRY["copy"](self, "C")  # type: ignore[no-any-return]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise fail(TracedConversion, f"{self._noun()} cannot be pickled while it is traced")
+
+    # -------------------------------------------------------------- items and attributes
+
+    def __getitem__(self, index: Any) -> Any:
+        recorder().builder.where = here()
+        return ENTRY["getitem"](self, index)
+
+    def __setitem__(self, index: Any, x: Any) -> None:
+        recorder().builder.where = here()
+        ENTRY["setitem"](self, index, x)
+
+    def __getattr__(self, name: str) -> Any:
+        return ENTRY["getattr"](self, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(np.ndarray)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._value.aval.shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self._value.aval.shape)
+
+    @property
+    def size(self) -> int:
+        return self._value.aval.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        return NUMPY[self._value.aval.dtype]
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        raise unsupported("assignment to .shape", "Write x = x.reshape(...).")
+
+    @dtype.setter
+    def dtype(self, dtype: Any) -> None:
+        raise unsupported("assignment to .dtype", "Write x = x.astype(...).")
+
+
+# What the surface modules answer to the protocols above, by name.
+ENTRY: dict[str, Any] = {}
+
+
+def _innermost() -> Recorder | None:
+    from .record import stack  # noqa: PLC0415
+
+    return stack()[-1] if stack() else None
+
+
+def _check_open(rec: Recorder) -> None:
+    from .record import stack  # noqa: PLC0415
+
+    if rec not in stack():
+        raise fail(EscapedTracer, "a traced value is used after its trace has ended")
+
+
+def unsupported(what: str, advice: str = "") -> UnsupportedOp:
+    """The refusal of something that a Tracer cannot do."""
+    return fail(UnsupportedOp, f"{what} cannot be traced", advice)  # type: ignore[return-value]
+
+
+def constant(rec: Recorder, x: Any, dtype: str) -> Tracer:
+    """A NumPy scalar of the trace."""
+    return Tracer(rec, Const(x, dtype), "scalar")
