@@ -119,7 +119,7 @@ sign = elementwise(
     np.sign,
     "ll.sign({0})",
     kinds="iuf",
-    ints="({0} > 0) - ({0} < 0)",
+    ints="ll.i64({0} > 0) - ll.i64({0} < 0)",
     nondiff="piecewise constant",
 )
 

@@ -84,6 +84,8 @@ fmod = elementwise(
     "np.fmod({0}, {1})",
     lambda y, a, b: (1, -trunc(a / b)),
     kinds="iuf",
+    # Python's remainder has the sign of the divisor, C's that of the dividend.
+    ints="{0} % {1} - {1} * (({0} % {1} != 0) & (({0} < 0) != ({1} < 0)))",
     cost=20,
     domain="dividend, divisor",
 )
@@ -140,9 +142,18 @@ signbit = _predicate("signbit", np.signbit, "False", "f")
 
 # ------------------------------------------------------------------ bits of integers
 
-shift_left = elementwise(
-    "shift_left", np.left_shift, None, kinds="iu", nondiff="integers carry no derivative"
-)
-shift_right = elementwise(
-    "shift_right", np.right_shift, None, kinds="iu", nondiff="integers carry no derivative"
+# NumPy shifts everything out where the machine would take the count modulo the width.
+_SHIFTS = "({1} >= 0) & ({1} < 64)"
+
+
+def _shift(name: str, ref: np.ufunc, sign_: str, outside: str) -> Prim:
+    text = f"ll.select({_SHIFTS}, {{0}} {sign_} {{1}}, {outside})"
+    return elementwise(name, ref, text, kinds="iu", nondiff="integers carry no derivative")
+
+
+# Zero and minus one are made from the operand: a literal would be signed.
+_NOTHING = "{0} - {0}"
+shift_left = _shift("shift_left", np.left_shift, "<<", _NOTHING)
+shift_right = _shift(
+    "shift_right", np.right_shift, ">>", f"ll.select({{0}} < 0, ~({_NOTHING}), {_NOTHING})"
 )
