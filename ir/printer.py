@@ -13,6 +13,7 @@ from .types import KIND, Aval
 
 _COMMENT_COLUMN = 49
 _NOT_WORD = re.compile(r"\W")
+_COUNTED = re.compile(r"_\d+$")
 _BARE = {"b": "bool", "i": "i64", "u": "i64", "f": "f64", "c": "c128"}
 
 
@@ -34,7 +35,8 @@ def show_around(code: Function | Block, op: Op, lines: int = 1) -> tuple[str, st
     text = writer.function(code, code.name if isinstance(code, Function) else "f").split("\n")
     row = writer.rows[op]
     near = range(max(row - lines, 0), min(row + lines + 1, len(text)))
-    return text[row].strip().removesuffix(" {"), "\n".join(("> " if i == row else "  ") + text[i] for i in near)
+    shown = (("> " if i == row else "  ") + text[i] for i in near)
+    return text[row].strip().removesuffix(" {"), "\n".join(shown)
 
 
 class _Writer:
@@ -44,9 +46,10 @@ class _Writer:
         self.hints = hints
         self.where = where
         self.names: dict[Value, str] = {}
-        self.taken: dict[str, int] = {}
+        self.taken: set[str] = set()
+        self.counts: dict[str, int] = {}
         self.count = 0
-        self.avals: dict[Aval, str] = {}
+        self.avals: dict[int, str] = {}
         self.lines: list[str] = []
         self.rows: dict[Op, int] | None = None
 
@@ -70,7 +73,10 @@ class _Writer:
                 self.line(f"{line} {label}({params}) {{", at)
                 self.block(region, pad + "  ", "yield")
                 line, at = f"{pad}}}", ""
-            self.line(line, at)
+            if at:
+                self.line(line, at)
+            else:
+                self.lines.append(line)
         outs = ", ".join(self.result(v) for v in block.outs)
         self.lines.append(f"{pad}{tail} {outs}" if outs else pad + tail)
 
@@ -81,7 +87,7 @@ class _Writer:
         names = self.names
         # Arguments before results: a malformed op that reads its own result shows it as unknown.
         args = [
-            names.get(a) or f"%?{a.hint}" if type(a) is not Const else self.operand(op, i)
+            self.operand(op, i) if type(a) is Const else names.get(a) or f"%?{a.hint}"
             for i, a in enumerate(op.args)
         ]
         text = op.prim.name
@@ -89,33 +95,33 @@ class _Writer:
             text += attrs_text(op.prim, op.attrs)
         if args:
             text = f"{text} {', '.join(args)}"
-        if not op.outs:
-            return text
-        return f"{', '.join(map(self.bind, op.outs))} = {text}"
+        outs = op.outs
+        if len(outs) == 1:
+            return f"{self.bind(outs[0])} = {text}"
+        return f"{', '.join(map(self.bind, outs))} = {text}" if outs else text
 
     def bind(self, v: Value) -> str:
-        name = _NOT_WORD.sub("_", v.hint) if self.hints and v.hint else ""
-        if not name or name.isdigit():
-            name = str(self.count)
+        hint = _NOT_WORD.sub("_", v.hint) if v.hint and self.hints else ""
+        if not hint or hint.isdigit():
+            name = f"%{self.count}"
             self.count += 1
         else:
-            name = self.unique(name)
-        self.names[v] = name = "%" + name
+            name = "%" + self.unique(hint)
+        self.names[v] = name
         return f"{name}: {self.aval(v.aval)}"
 
     def unique(self, hint: str) -> str:
-        name, k = hint, self.taken.get(hint, 0)
+        name, base = hint, _COUNTED.sub("", hint)
         while name in self.taken:
-            k += 1
-            name = f"{hint}_{k}"
-        self.taken[hint] = k
-        self.taken[name] = self.taken.get(name, 0)
+            self.counts[base] = k = self.counts.get(base, 0) + 1
+            name = f"{base}_{k}"
+        self.taken.add(name)
         return name
 
     def aval(self, aval: Aval) -> str:
-        text = self.avals.get(aval)
+        text = self.avals.get(id(aval))  # an Aval's own hash costs more than all the rest here
         if text is None:
-            text = self.avals[aval] = str(aval)
+            text = self.avals[id(aval)] = str(aval)
         return text
 
     def operand(self, op: Op, i: int) -> str:
@@ -144,9 +150,7 @@ def bare_dtype(prim: Prim, args: Sequence[Any], i: int, kind: str) -> str | None
 def attrs_text(prim: Prim, attrs: Mapping[str, Any]) -> str:
     """Attributes in brackets, sorted, without those that have their default."""
     known = prim.defaults
-    facts = [
-        f"{k}={attrs[k]!r}" for k in sorted(attrs) if not (k in known and known[k] == attrs[k])
-    ]
+    facts = [f"{k}={attrs[k]!r}" for k in sorted(attrs) if k not in known or known[k] != attrs[k]]
     return f"[{', '.join(facts)}]" if facts else ""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .builder import Builder, current
 from .core import Block, Const, Op, Value
 from .prim import Expr, View
-from .types import is_float
+from .types import NUMPY, is_float
 
 Mask = tuple[bool, ...]
 _WORTH_KEEPING = 16  # units of one addition, a little more than an exp
@@ -136,24 +136,44 @@ def _residuals(
     for op in reversed(primal):
         if op in ragged and not needed.isdisjoint(op.outs):
             needed.update(op.args)
-    # How much work it is to have a value in the adjoint; absent: it has to be handed over.
+    # Keep what the adjoint reads, or what that follows from: whichever is less.
+    late = _cut(joint, primal, ragged, needed, free, needed)
+    early = _cut(joint, primal, ragged, needed, free, None)
+    return min(late, early, key=lambda found: sum(map(_bytes, found[1])))
+
+
+def _cut(
+    joint: Block,
+    primal: list[Op],
+    ragged: set[Op],
+    needed: set[Value],
+    free: set[Value],
+    keepable: set[Value] | None,
+) -> tuple[set[Op], list[Value]]:
+    """The ops to run again and the values to keep, if only `keepable` values (None: all) are."""
+    # How much work it is to have a value in the adjoint; absent: it can not be had.
     cost = dict.fromkeys(free, 0)
-    residuals = [p for p in joint.params if p in needed and p not in free]
-    cost.update(dict.fromkeys(residuals, 0))
+    kept = {p for p in joint.params if p not in free and (keepable is None or p in keepable)}
+    cost.update(dict.fromkeys(kept, 0))
     for op in primal:
         work = 0 if op in ragged else _work(op, cost)
         for v in op.outs:
             if work <= _WORTH_KEEPING:
                 cost[v] = work
-            elif v in needed:
-                residuals.append(v)
+            elif keepable is None or v in keepable:
+                kept.add(v)
                 cost[v] = 0
-    kept, again = set(residuals), set()
+    again, needed = set(), set(needed)
     for op in reversed(primal):
-        if not needed.isdisjoint(op.outs) and kept.isdisjoint(op.outs):
+        if any(v in needed and v not in kept for v in op.outs):
             again.add(op)
             needed.update(op.args)
-    return again, residuals
+    order = (*joint.params, *(v for op in primal for v in op.outs))
+    return again, [v for v in order if v in needed and v in kept]
+
+
+def _bytes(v: Value) -> int:
+    return abs(v.aval.size) * NUMPY[v.aval.dtype].itemsize
 
 
 def _work(op: Op, cost: dict[Value, int]) -> int:

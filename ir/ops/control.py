@@ -476,9 +476,11 @@ def _round_back(parts: Division, r: _Rounds, consts: Mask, carries: Mask, live: 
     index = read[0] if parts.reads[:1] == (0,) else Value(_INDEX)
     held = [v for v, i in zip(read, parts.reads, strict=True) if 0 < i <= a]
     slices = [v for v, i in zip(read, parts.reads, strict=True) if i > a + k]
-    totals = fresh(_where(consts, r.consts))
+    totals = [Value(v.aval, f"ct_{v.hint}" if v.hint else "ct") for v in _where(consts, r.consts)]
     params = (index, *held, *moved, *totals, *_where(live, rows), *kept, *slices)
+    where = current().where
     with Builder(params) as b:
+        b.where = where
         seeds = [v if alive else zeros(v.aval) for v, alive in zip(rows, live, strict=True)]
         grads = inlined(parts.adjoint, (*read, *kept, *moved, *seeds))
         n = len(totals)

@@ -1,0 +1,31 @@
+"""Golden files: `--update-golden` rewrites them, the diff is reviewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)` compares a text with the file of that name in tests/golden."""
+    update = request.config.getoption("--update-golden")
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        text = text.rstrip("\n") + "\n"
+        if update:
+            path.write_text(text)
+        if not path.exists():
+            pytest.fail(f"there is no golden/{name}; make it by --update-golden and review it")
+        assert text == path.read_text(), f"golden/{name} differs; --update-golden if it should"
+
+    return compare
