@@ -28,7 +28,7 @@ LOG2E = math.log2(math.e)
 # ln 2 in two parts of the format's precision: with an fma the first product is exact.
 LN2 = {
     64: (0.6931471805599453, 2.3190468138462996e-17),
-    32: (0.693147182464599609375, -1.904654323148236017e-09),
+    32: (0.6931471824645996, -1.9046542121259336e-09),
 }
 EXP_RANGE = {64: (-746.0, 710.0), 32: (-105.0, 89.0)}
 
@@ -177,15 +177,15 @@ def log_base(x: Num, unit: tuple[float, float], two: tuple[float, float]) -> Num
 
 LOG2E_PARTS = {
     64: (1.4426950408889634, 2.0355273740931033e-17),
-    32: (1.44269502162933349609375, 1.925963033500e-08),
+    32: (1.4426950216293335, 1.925963033500011e-08),
 }
 LOG10E_PARTS = {
     64: (0.4342944819032518, 1.098319650216765e-17),
-    32: (0.4342944920063018798828125, -1.010305011e-08),
+    32: (0.4342944920063019, -1.0103049952192578e-08),
 }
 LOG10_2_PARTS = {
     64: (0.3010299956639812, -2.8037281277851704e-18),
-    32: (0.3010300099849700927734375, -1.432098889e-08),
+    32: (0.3010300099849701, -1.432098883924482e-08),
 }
 
 
@@ -208,6 +208,53 @@ def tanh(x: Num) -> Num:
     return select(a < 0.55, small, copysign(1.0 - 2.0 / (e + 1.0), x))
 
 
+def half_exp(a: Num) -> Num:
+    """exp(a) / 2 for a >= 0, which overflows only where sinh and cosh do."""
+    top = EXP_RANGE[a.width.bits][1] + 1.0
+    n, r, low = exp_reduce(select(a > top, top, a))
+    return scale(1.0 + (exp_tail(r) + low), n, -1)
+
+
+def sinh(x: Num) -> Num:
+    a = fabs(x)
+    z = x * x
+    small = mad(a * z, poly(z, C.SINH[x.width.bits]), a)
+    h = half_exp(a)
+    return copysign(select(a < 1.0, small, h - 0.25 / h), x)
+
+
+def cosh(x: Num) -> Num:
+    h = half_exp(fabs(x))
+    return h + 0.25 / h
+
+
+def asinh(x: Num) -> Num:
+    a = fabs(x)
+    big = a > 2.0 ** (x.width.mantissa // 2 + 2)
+    square = a * a
+    r = a + square / (1.0 + sqrt(square + 1.0))
+    u = select(big, a, 1.0 + r)
+    y = log_sum(u, select(big, 0.0, r - (u - 1.0)), select(big, x.const(1.0), 0.0))
+    return copysign(select(a < INF, y, a), x)
+
+
+def acosh(x: Num) -> Num:
+    big = x > 2.0 ** (x.width.mantissa // 2 + 2)
+    t = x - 1.0
+    s = sqrt(mad(t, t, t + t))
+    u = select(big, x, x + s)
+    y = log_sum(u, select(big, 0.0, (x - u) + s), select(big, x.const(1.0), 0.0))
+    return select(x < INF, select(x >= 1.0, y, NAN), x)
+
+
+def atanh(x: Num) -> Num:
+    a = fabs(x)
+    r = (a + a) / (1.0 - a)
+    u = 1.0 + r
+    y = 0.5 * log_sum(u, r - (u - 1.0))
+    return copysign(select(a < 1.0, y, select(a.equals(1.0), x.const(INF), NAN)), x)
+
+
 def expit(x: Num) -> Num:
     e = exp(-fabs(x))
     return select(x < 0.0, e, 1.0) / (1.0 + e)
@@ -217,30 +264,66 @@ def log_expit(x: Num) -> Num:
     return select(x < 0.0, x, 0.0) - log1p(exp(-fabs(x)))
 
 
-def erfcx(a: Num) -> tuple[Num, Num]:
-    """exp(a^2) erfc(a) for a >= 0.5, rounded and the rest.
+def logaddexp(x: Num, y: Num) -> Num:
+    """log(exp(x) + exp(y)); the gap between equal infinities is 0, not NaN."""
+    gap = select(x.equals(y), 0.0, -fabs(x - y))
+    return select(x > y, x, y) + log1p(exp(gap))
 
-    The polynomial is centred, since its value grows tenfold over its range. Small a magnify the error of u = 4 / (a + 4) up to 4.5 times: it is corrected by its own size
-    times d ln(value) / d ln(u), which 1 + 3.5 u^2 approaches well enough.
+
+def logaddexp2(x: Num, y: Num) -> Num:
+    gap = select(x.equals(y), 0.0, -fabs(x - y))
+    return select(x > y, x, y) + LOG2E * log1p(exp2(gap))
+
+
+def cbrt(x: Num) -> Num:
+    w = x.width
+    y, up = normal(fabs(x))
+    bits = y.bits()
+    m = ((bits & ((1 << w.mantissa) - 1)) | w.one).as_real()
+    big = 2.0**w.mantissa
+    e = ((bits >> w.mantissa) | ((w.bias + w.mantissa) << w.mantissa)).as_real()
+    e = e - (up + x.const(big + w.bias))
+    z = mad(e, 1.0 / 3.0, w.magic)
+    rest = e - 3.0 * (z - w.magic)
+    over, under = rest > 0.0, rest < 0.0
+    a = m * select(over, x.const(2.0), select(under, x.const(0.5), 1.0))
+    root = 2.0 ** (1.0 / 3.0)
+    inverse = poly(m, C.CBRT[w.bits])
+    inverse = inverse * select(over, x.const(1.0 / root), select(under, x.const(root), 1.0))
+    third = 1.0 / 3.0
+    if w.bits == 64:
+        inverse = mad(inverse * third, mad(-(a * inverse), inverse * inverse, 1.0), inverse)
+    square = inverse * inverse
+    r = a * square
+    power, low = two_product(r, r)
+    r = mad(fma(-power, r, a) - low * r, square * third, r)
+    r = copysign(r * ((z.bits() << w.mantissa) + w.one).as_real(), x)
+    return select((fabs(x) > 0.0) & (fabs(x) < INF), r, x)
+
+
+def erfcx(a: Num, low: Num | float = 0.0) -> tuple[Num, Num]:
+    """exp(a^2) erfc(a) for a >= 0.5 (and its own last bits), rounded and the rest.
+
+    The polynomial is centred, since its value grows tenfold over its range. Small a magnify the
+    error of u = 4 / (a + 4) up to 4.5 times: it is corrected by its own size times
+    d ln(value) / d ln(u), which 1 + 3.5 u^2 approaches well enough.
     """
     first, *others = C.ERFCX[a.width.bits]
     d = a + 4.0
     u = 4.0 / d
-    error = fma(u, d, -4.0) + u * (a - (d - 4.0))
+    error = mad(u, (a - (d - 4.0)) + low, fma(u, d, -4.0))
     v = u - 0.4375
-    product, low = two_product(v, poly(v, others))
+    product, last = two_product(v, poly(v, others))
     p, more = two_sum(product, product.const(first))
     t, rest = two_product(p, u)
-    return t, mad(low + more, u, mad(t * error, mad(u * u, -0.875, -0.25), rest))
+    return t, mad(last + more, u, mad(t * error, mad(u * u, -0.875, -0.25), rest))
 
 
-def erfc_tail(a: Num) -> Num:
-    """erfc(a) for 0.5 <= a, with a below 2^10."""
-    t, more = erfcx(a)
-    h = a * a
-    n, r, low = exp_reduce(-h)
+def gauss_tail(t: Num, more: Num, h: Num, low: Num) -> Num:
+    """(t + more) exp(-h - low), subnormals rounded once; h below 2^10."""
+    n, r, last = exp_reduce(-h)
     p, rest = fast_two_sum(1.0, exp_tail(r))
-    rest = mad(low - fma(a, a, -h), p, rest)
+    rest = mad(last - low, p, rest)
     y, last = two_product(p, t)
     return scale(y + (last + mad(t, rest, p * more)), n)
 
@@ -253,7 +336,8 @@ def erf_small(x: Num) -> Num:
 def erfc(x: Num) -> Num:
     limit = {64: 28.0, 32: 10.6}[x.width.bits]
     a = fabs(x)
-    y = erfc_tail(select(a > limit, limit, a))
+    b = select(a > limit, limit, a)
+    y = gauss_tail(*erfcx(b), *two_product(b, b))
     return select(a < 0.5, 1.0 - erf_small(x), select(x < 0.0, 2.0 - y, y))
 
 
@@ -270,6 +354,41 @@ def erf(x: Num) -> Num:
     return select(a < 0.5, erf_small(x), copysign(1.0 - tail, x))
 
 
+SQRT_HALF_PARTS = {
+    64: (0.7071067811865476, -4.833646656726457e-17),
+    32: (0.7071067690849304, 1.210161710447897e-08),
+}
+
+
+def ndtr_parts(x: Num) -> tuple[Num, Num, Num, Num]:
+    """|x| / sqrt(2), exp(x^2 / 2) erfc of it in two parts, and half erfc of it."""
+    high, low = SQRT_HALF_PARTS[x.width.bits]
+    limit = {64: 40.0, 32: 15.0}[x.width.bits]
+    b = fabs(x)
+    b = select(b > 2.0**60, 2.0**60, b)
+    a = b * high
+    t, more = erfcx(a, mad(b, low, fma(b, high, -a)))
+    b = select(b > limit, limit, b)
+    y = gauss_tail(t, more, *two_product(0.5 * b, b))
+    return a, t, more, select(a < 0.5, mad(erf_small(a), -0.5, 0.5), 0.5 * y)
+
+
+def ndtr(x: Num) -> Num:
+    *_, y = ndtr_parts(x)
+    return select(x < 0.0, y, 1.0 - y)
+
+
+def log_ndtr(x: Num) -> Num:
+    """log of the normal distribution: of 1 - tail, of the tail, and far out of the tail's parts."""
+    a, t, more, tail = ndtr_parts(x)
+    far = x < -1.0
+    right = x > 0.0
+    u = select(far, 0.5 * t, select(right, 1.0 - tail, tail))
+    c = select(far, 0.5 * more, select(right, (1.0 - u) - tail, 0.0))
+    y = log_sum(u, c)
+    return select(far, y - (0.5 * x) * x, y) + select(x.is_nan(), x, 0.0)
+
+
 BODIES: dict[str, tuple[int, Callable[..., Num]]] = {
     "exp": (1, exp),
     "exp2": (1, exp2),
@@ -279,9 +398,19 @@ BODIES: dict[str, tuple[int, Callable[..., Num]]] = {
     "log2": (1, log2),
     "log10": (1, log10),
     "sqrt": (1, sqrt),
+    "cbrt": (1, cbrt),
+    "sinh": (1, sinh),
+    "cosh": (1, cosh),
     "tanh": (1, tanh),
+    "asinh": (1, asinh),
+    "acosh": (1, acosh),
+    "atanh": (1, atanh),
     "expit": (1, expit),
     "log_expit": (1, log_expit),
+    "logaddexp": (2, logaddexp),
+    "logaddexp2": (2, logaddexp2),
     "erf": (1, erf),
     "erfc": (1, erfc),
+    "ndtr": (1, ndtr),
+    "log_ndtr": (1, log_ndtr),
 }

@@ -13,8 +13,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .elementary import BODIES
-from .irmath import emit
+from .elementary import BODIES as ELEMENTARY
+from .irmath import Num, emit
+from .power import BODIES as POWER
+from .trigonometry import BODIES as TRIGONOMETRY
+
+BODIES: dict[str, tuple[int, Callable[..., Num]]] = {**ELEMENTARY, **TRIGONOMETRY, **POWER}
 
 FUNCTIONS: dict[str, int] = {name: arity for name, (arity, _) in BODIES.items()}
 
