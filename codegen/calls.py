@@ -89,6 +89,13 @@ SCAN_INT = {
     "cummin": ("max_int", "min({acc}, {0})"),
 }
 
+SCAN_BOOL = {
+    "cumsum": ("False", "{acc} | {0}"),
+    "cumprod": ("True", "{acc} & {0}"),
+    "cummax": ("False", "{acc} | {0}"),
+    "cummin": ("True", "{acc} & {0}"),
+}
+
 
 def scan(w: Writer, r: Root) -> None:
     """A running reduction along one axis, the carry in a register."""
@@ -97,7 +104,7 @@ def scan(w: Writer, r: Root) -> None:
     if r.op.prim.name == "linrec":
         linear_recurrence(w, r)
         return
-    table = SCAN_FLOAT if KIND[r.value.dtype] == "f" else SCAN_INT
+    table = {"f": SCAN_FLOAT, "b": SCAN_BOOL}.get(KIND[r.value.dtype], SCAN_INT)
     start, text = table[r.op.prim.name]
     outer = [n for k, n in enumerate(x.shape) if k != axis]
     with w.nest(outer) as around:
