@@ -28,6 +28,13 @@ def canonical(code: Function | Block) -> str:
     return _Writer(hints=False, where=False).function(code, "f")
 
 
+def named(code: Function | Block) -> dict[Value, str]:
+    """The names that `show` gives to the values of a function."""
+    writer = _Writer(hints=True, where=False)
+    writer.function(code, "f")
+    return writer.names
+
+
 def show_around(code: Function | Block, op: Op, lines: int = 1) -> tuple[str, str]:
     """The text of one op of a function, perhaps malformed, and that of its neighbourhood."""
     writer = _Writer(hints=True, where=False)
