@@ -24,7 +24,7 @@ from .normal import is_number
 from .replay import replay
 
 
-def finished(block: Block, strict: int | None = None) -> Block:
+def finished(block: Block) -> Block:
     """Share reciprocals, put signs into constants, write softplus and logistic on one exp."""
     return sweep(_signed(sweep(_shared(block))))
 
@@ -35,7 +35,6 @@ def _shared(block: Block) -> Block:
         op.args[1] for op in block.ops if op.prim is div and type(op.args[1]) is not Const
     )
     often = {y for y, n in divides.items() if n > 1}
-    olds = iter(block.ops)
 
     def visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
         if op.prim is div and op.args[1] in often:
@@ -54,7 +53,6 @@ def _shared(block: Block) -> Block:
             return (select(greater_equal(x, 0), 1, e) / (1 + e),)
         return None
 
-    del olds
     soft: set[Value] = set()
 
     def watch(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:

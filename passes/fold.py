@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from ..ir.builder import Builder
+from ..ir.builder import Builder, infer
 from ..ir.core import Const, Function, Op, Value
-from ..ir.interp import apply
+from ..ir.prim import Prim
 from .replay import rebuild
 
 
 def fold(function: Function) -> Function:
     """Evaluate scalar ops whose arguments are all constants."""
-    return rebuild(function, folded)
+
+    def visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
+        return None if op.blocks else folded(op.prim, args, op.attrs)
+
+    return rebuild(function, visit)
 
 
-def folded(b: Builder, op: Op, args: Sequence[Value]) -> tuple[Value, ...] | None:
+def folded(
+    prim: Prim, args: Sequence[Value], attrs: Mapping[str, Any]
+) -> tuple[Value, ...] | None:
     """The constants an op comes down to, if its arguments are constants and its results scalars."""
-    if not args or op.blocks or not op.prim.pure:
+    if not args or not prim.pure or not all(type(a) is Const for a in args):
         return None
-    for a in args:
-        if type(a) is not Const:
-            return None
-    if any(v.aval.shape for v in op.outs):
+    facts = tuple(sorted(attrs.items()))
+    avals = infer(prim, tuple(a.aval for a in args), facts, attrs)
+    if any(a.shape for a in avals):
         return None
     with np.errstate(all="ignore"):
-        results = apply(op, list(args))
-    return tuple(Const(x, v.aval.dtype) for x, v in zip(results, op.outs, strict=True))
+        out = prim.ref(*(a.data for a in args), **attrs)  # type: ignore[attr-defined]
+    results = out if isinstance(out, tuple) else (out,)
+    return tuple(Const(x, a.dtype) for x, a in zip(results, avals, strict=True))

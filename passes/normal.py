@@ -48,7 +48,7 @@ class Normal(Builder):
         """Append an op in normal form, or find what it comes down to."""
         attrs = attrs or {}
         values = self._lift(prim, args)
-        if not blocks and self._depth < _DEPTH:
+        if not blocks and self._depth < _DEPTH and not _ragged(values):
             self._depth += 1
             try:
                 for rule in self.table.get(prim.name, ()):
@@ -71,15 +71,13 @@ class Normal(Builder):
         blocks: Mapping[str, Block] | None,
         hints: Sequence[str],
     ) -> tuple[Value, ...]:
-        outs = super().add(prim, values, attrs, blocks, hints)
-        if outs[0] not in self.rank if outs else False:
-            for v in outs:
-                self.rank[v] = len(self.rank)
-            # Folding needs the result's dtype, so it looks at the op that was just appended.
-            consts = folded(self, self.ops[-1], values)
+        if not blocks and all(type(v) is Const for v in values):
+            consts = folded(prim, values, attrs)
             if consts is not None:
-                self.ops.pop()
                 return consts
+        outs = super().add(prim, values, attrs, blocks, hints)
+        for v in outs:
+            self.rank.setdefault(v, len(self.rank))
         return outs
 
     def raw(self, prim: Prim, *args: Value, **attrs: Any) -> Value:
@@ -101,6 +99,11 @@ class Normal(Builder):
         return op if op is not None and op.prim.name in names else None
 
 
+def _ragged(values: tuple[Value, ...]) -> bool:
+    """Whether an extent is known at run time only: the rules compute with extents."""
+    return any(-1 in v.aval.shape for v in values)
+
+
 def _smaller(
     b: Normal, prim: Prim, args: tuple[Value, ...], attrs: Mapping[str, Any]
 ) -> Value | None:
@@ -109,6 +112,9 @@ def _smaller(
     if n == 0:
         return None
     repeated = [b.made_by(a, "broadcast") for a in args]
+    stretched = _stretched(b, args, repeated, n)
+    if stretched is not None:
+        return b.add(prim, stretched, attrs)[0]
     for a, op in zip(args, repeated, strict=True):
         if len(a.aval.shape) == n and 1 not in a.aval.shape and op is None:
             if not any(op and not op.args[0].aval.shape for op in repeated):
@@ -132,6 +138,26 @@ def _smaller(
     if all(len(a.aval.shape) < len(inner) for a in moved):
         moved[0] = filling(b, moved[0], tuple(dims.index(d) for d in peeled[0][1]), inner)
     return filling(b, b.add(prim, moved, attrs)[0], dims, shape)
+
+
+def _stretched(
+    b: Normal, args: tuple[Value, ...], repeated: list[Op | None], n: int
+) -> list[Value] | None:
+    """New axes of extent one that NumPy's rules stretch, at their full extent instead."""
+    if not any(op and 1 in op.attrs["shape"] for op in repeated):
+        return None
+    shape = broadcast_shapes(*(a.aval.shape for a in args))
+    out, changed = [], False
+    for a, op in zip(args, repeated, strict=True):
+        if op and any(
+            s == 1 != shape[k + n - len(a.aval.shape)] and k in op.attrs["axes"]
+            for k, s in enumerate(a.aval.shape)
+        ):
+            v, dims, squeezed = peel(b, a, shape)
+            a = filling(b, v if squeezed is None else reshaped(v, squeezed), dims, shape)
+            changed = True
+        out.append(a)
+    return out if changed else None
 
 
 def _fills(a: Value, args: tuple[Value, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Normal form of products and quotients: one constant, then factors grouped by what they vary along.
+"""Normal form of products and quotients: factors grouped by what they vary along, one constant.
 
 `x * c1 * bcast(s) / bcast(t) * c2` becomes `x * bcast(s / t * (c1 * c2))`: the work that does not
 need every element is done on the smaller arrays.  A sign stands outermost.
@@ -14,7 +14,7 @@ from typing import Any
 from ..ir.core import Const, Value
 from ..ir.ops.elementwise import div, mul, neg
 from ..ir.ops.shape import broadcast, reshaped
-from .normal import Normal, filling, peel, spread
+from .normal import Normal, filling, is_number, peel, spread
 
 Dims = tuple[int, ...]
 _LIMIT = 16  # factors of one product; a longer one is left as it is
@@ -152,7 +152,7 @@ def emit(b: Normal, p: Product, dtype: str) -> Value:
 def _quotient(b: Normal, factors: Iterable[Factor], p: Product | None, dtype: str) -> Value:
     """Factors of one class, with the numbers of `p`, divided one by one."""
     rank = b.rank
-    ordered = sorted(factors, key=lambda f: rank.get(f.value, -1))
+    ordered = sorted(factors, key=lambda f: (_reciprocal(b, f.value), rank.get(f.value, -1)))
     top = [f.value for f in ordered if not f.under]
     bottom = [f.value for f in ordered if f.under]
     number, divisor = (abs(p.number), abs(p.divisor)) if p else (1.0, 1.0)
@@ -162,11 +162,17 @@ def _quotient(b: Normal, factors: Iterable[Factor], p: Product | None, dtype: st
     acc = top[0] if top else Const(number, dtype)
     for v in top[1:]:
         acc = b.raw(mul, acc, v)
-    if top and number != 1:
-        acc = b.raw(mul, acc, Const(number, dtype))
     for v in bottom:
         acc = b.raw(div, acc, v)
+    if top and number != 1:
+        acc = b.raw(mul, acc, Const(number, dtype))
     return b.raw(div, acc, Const(divisor, dtype)) if divisor != 1 else acc
+
+
+def _reciprocal(b: Normal, v: Value) -> bool:
+    """Whether a factor stands for a division that was shared: these come last, as they would."""
+    op = b.made_by(v, "div")
+    return op is not None and is_number(op.args[0], 1)
 
 
 def _reuse(b: Normal, top: list[Value], bottom: list[Value]) -> None:

@@ -15,7 +15,6 @@ from ..ir.ops.elementwise import (
     abs_,
     add,
     and_,
-    cast,
     div,
     exp,
     expm1,

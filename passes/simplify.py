@@ -8,7 +8,7 @@ from .dots import DOTS
 from .finish import finished
 from .normal import Normal
 from .products import PRODUCTS
-from .replay import Visit, fresh
+from .replay import fresh
 from .rewrite import merged
 from .rules import ACCURACY, DOMAIN, EXACT, ROUNDING, SPECIAL
 from .sums import SUMS
@@ -26,21 +26,21 @@ def simplify(function: Function, strict: int | None = None) -> Function:
     the others alone, as the adjoint in a joint function does, may lose some.
     """
     block = sweep(function.block)
-    for _ in range(_ROUNDS):
-        before = key(block)
-        block = _round(block, strict)
-        if key(block) == before:
+    before = None
+    for n in range(_ROUNDS):
+        block = _normalised(block, TABLE, strict)
+        if n:  # what finishes comes when the first round has shown who reads what
+            block = finished(block)
+        after = key(block)
+        if after == before:
             break
-    return Function(function.name, finished(block, strict))
+        before = after
+    return Function(function.name, block)
 
 
 def cleanup(function: Function) -> Function:
     """The function without the ops that do nothing, to the same bits."""
-    return Function(function.name, sweep(_normalised(function.block, CLEANUP, None)))
-
-
-def _round(block: Block, strict: int | None) -> Block:
-    return sweep(_normalised(block, TABLE, strict))
+    return Function(function.name, _normalised(function.block, CLEANUP, None))
 
 
 def _normalised(block: Block, table: object, strict: int | None) -> Block:
@@ -62,7 +62,7 @@ def _normalised(block: Block, table: object, strict: int | None) -> Block:
                 b.uses[v] = b.uses.get(v, 0) + counts.get(old, 0)
                 if old.hint and not v.hint and v in b.defs:
                     v.hint = old.hint
-        return b.done([env.get(v, v) for v in block.outs])
+        return sweep(b.done([env.get(v, v) for v in block.outs]))
 
 
 def guarded(block: Block, strict: int | None) -> set[Op]:

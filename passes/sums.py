@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir.core import Const, Value
-from ..ir.ops.elementwise import add, mul, neg, sub
+from ..ir.ops.elementwise import add, mul, sub
 from ..ir.ops.shape import (
     broadcast,
     broadcast_to,

@@ -20,7 +20,7 @@ def _reshape(b: Normal, args: Args, attrs: Attrs) -> Value | None:
         return x
     op = b.made_by(x, "reshape", "broadcast")
     if op is None:
-        return None
+        return _with_ones(x, shape)
     if op.prim is reshape:
         return reshape(op.args[0], shape=shape)
     inner = op.args[0]
@@ -29,13 +29,22 @@ def _reshape(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     if all(op.attrs["shape"][a] == 1 for a in op.attrs["axes"]):
         return reshape(inner, shape=shape)
     kept = [(n, i in op.attrs["axes"]) for i, n in enumerate(x.shape) if n != 1]
-    if [n for n, _ in kept] != [n for n in shape if n != 1]:
+    if [n for n, _ in kept] != [n for n in shape if n != 1] or not kept:
         return None
     # Only extents of one come or go: the same repetition, in the other shape.
     new = iter(kept)
     marks = [n == 1 or next(new)[1] for n in shape]
     core = reshape(inner, shape=tuple(n for n in inner.shape if n != 1))
     return broadcast(core, shape=shape, axes=tuple(i for i, m in enumerate(marks) if m))
+
+
+def _with_ones(x: Value, shape: tuple[int, ...]) -> Value | None:
+    """Extents of one that are inserted are new axes; those that go are dropped first."""
+    core = tuple(n for n in shape if n != 1)
+    if len(core) == len(shape) or core != tuple(n for n in x.shape if n != 1):
+        return None
+    inner = reshape(x, shape=core)
+    return broadcast(inner, shape=shape, axes=tuple(i for i, n in enumerate(shape) if n == 1))
 
 
 def _broadcast(b: Normal, args: Args, attrs: Attrs) -> Value | None:
