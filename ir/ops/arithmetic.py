@@ -18,6 +18,7 @@ from .shape import unbroadcast
 
 LN2 = math.log(2.0)
 LN10 = math.log(10.0)
+Term = Any  # a Value; type checkers do not see the operators that are installed below
 _KINDS = {"b": "bool", "i": "signed", "u": "unsigned", "f": "float", "c": "complex"}
 
 # ------------------------------------------------------------------ the type rule
@@ -114,7 +115,7 @@ abs_ = elementwise(  # at 0 the slope is 0
     bools="{0}",
     domain="nonzero",
 )
-sign = elementwise(
+sign: Prim = elementwise(
     "sign",
     np.sign,
     "ll.sign({0})",
@@ -126,7 +127,7 @@ sign = elementwise(
 # ------------------------------------------------------------------ powers and roots
 
 
-def _pow_partials(y: Value, x: Value, p: Value) -> tuple[Any, ...]:
+def _pow_partials(y: Term, x: Term, p: Term) -> tuple[Any, ...]:
     """d/dx = p x^(p-1) and d/dp = y log x; at x = 0 the latter is 0, at x = p = 0 both are."""
     if isinstance(p, Const):
         return _constant_pow(y, x, p.data.item()), None
@@ -135,7 +136,7 @@ def _pow_partials(y: Value, x: Value, p: Value) -> tuple[Any, ...]:
     return dx, select(zero, 0, y) * log(select(zero, 1, x))
 
 
-def _constant_pow(y: Value, x: Value, p: Any) -> Any:
+def _constant_pow(y: Term, x: Term, p: Any) -> Any:
     if p in (0, 1):
         return p
     return 0.5 / y if p == 0.5 else p * x ** (p - 1)
@@ -205,13 +206,13 @@ log1p = _vm("log1p", np.log1p, lambda y, x: (1 / (1 + x),), 12, "above -1")
 # ------------------------------------------------------------------ angles and hyperbolas
 
 sin = _vm("sin", np.sin, lambda y, x: (cos(x),), 12)
-cos = _vm("cos", np.cos, lambda y, x: (-sin(x),), 12)
+cos: Prim = _vm("cos", np.cos, lambda y, x: (-sin(x),), 12)
 tan = _vm("tan", np.tan, lambda y, x: (1 + y * y,), 15)
 asin = _vm("asin", np.arcsin, lambda y, x: (1 / sqrt((1 - x) * (1 + x)),), 15, "unit")
 acos = _vm("acos", np.arccos, lambda y, x: (-1 / sqrt((1 - x) * (1 + x)),), 15, "unit")
 atan = _vm("atan", np.arctan, lambda y, x: (1 / (1 + x * x),), 15)
 sinh = _vm("sinh", np.sinh, lambda y, x: (cosh(x),), 15)
-cosh = _vm("cosh", np.cosh, lambda y, x: (sinh(x),), 15)
+cosh: Prim = _vm("cosh", np.cosh, lambda y, x: (sinh(x),), 15)
 tanh = _vm("tanh", np.tanh, lambda y, x: (1 - y * y,), 15)
 asinh = _vm("asinh", np.arcsinh, lambda y, x: (1 / sqrt(1 + x * x),), 15)
 # Two roots, not sqrt(x*x - 1): no cancellation near 1, and the right branch for complex numbers.
@@ -239,7 +240,7 @@ less = _comparison("less", np.less, "<")
 less_equal = _comparison("less_equal", np.less_equal, "<=")
 greater = _comparison("greater", np.greater, ">")
 greater_equal = _comparison("greater_equal", np.greater_equal, ">=")
-equal = _comparison("equal", np.equal, "==", "biufc", commutes=True)
+equal: Prim = _comparison("equal", np.equal, "==", "biufc", commutes=True)
 not_equal = _comparison("not_equal", np.not_equal, "!=", "biufc", commutes=True)
 
 # ------------------------------------------------------------------ logic, choice
@@ -250,7 +251,7 @@ def _bitwise(name: str, ref: np.ufunc, text: str, **facts: Any) -> Prim:
     return elementwise(name, ref, text, kinds="biu", nondiff="logic", **facts)
 
 
-and_ = _bitwise("and", np.bitwise_and, "{0} & {1}", commutes=True)
+and_: Prim = _bitwise("and", np.bitwise_and, "{0} & {1}", commutes=True)
 or_ = _bitwise("or", np.bitwise_or, "{0} | {1}", commutes=True)
 xor = _bitwise("xor", np.bitwise_xor, "{0} ^ {1}", commutes=True)
 not_ = _bitwise("not", np.invert, "~{0}", bools="not {0}")
@@ -262,7 +263,7 @@ def _select_infer(c: Aval, x: Aval, y: Aval) -> Aval:
     return Aval(one_dtype("select", x, y), broadcast_shapes(c.shape, x.shape, y.shape))
 
 
-select = Prim(
+select: Prim = Prim(
     name="select",
     infer=_select_infer,
     ref=np.where,
@@ -337,7 +338,7 @@ imag = Prim(
     transpose=lambda ct, z: (complex_(0, -ct),),
     domain="complex",
 )
-conj = Prim(
+conj: Prim = Prim(
     name="conj",
     infer=type_rule("conj", 1, "c"),
     ref=np.conjugate,
@@ -352,7 +353,7 @@ def _complex_ref(re: Any, im: Any) -> Any:
     return out
 
 
-complex_ = Prim(
+complex_: Prim = Prim(
     name="complex",
     infer=_part_rule("complex", 2, _WHOLE),
     ref=_complex_ref,
@@ -363,12 +364,12 @@ complex_ = Prim(
 )
 
 
-def modulus(z: Value) -> Value:
+def modulus(z: Term) -> Term:
     """|z| of a complex value."""
     return hypot(real(z), imag(z))
 
 
-def angle(z: Value) -> Value:
+def angle(z: Term) -> Term:
     """The argument of a complex value, in (-pi, pi]."""
     return atan2(imag(z), real(z))
 
@@ -376,7 +377,7 @@ def angle(z: Value) -> Value:
 # ------------------------------------------------------------------ operators
 
 
-def _raise(x: Value, p: Any) -> Value:
+def _raise(x: Term, p: Any) -> Term:
     """x ** p; a square is a product, as in NumPy."""
     if not isinstance(p, Value):
         if p == 2:
@@ -391,8 +392,8 @@ def install_operators() -> None:
     for name, row in {"add": add, "sub": sub, "mul": mul, "truediv": div}.items():
         setattr(Value, f"__{name}__", lambda a, b, row=row: row(a, b))
         setattr(Value, f"__r{name}__", lambda a, b, row=row: row(b, a))
-    Value.__neg__ = lambda a: neg(a)  # type: ignore[attr-defined]
-    Value.__pow__ = _raise  # type: ignore[attr-defined]
+    Value.__neg__ = lambda a: neg(a)  # type: ignore[operator]
+    Value.__pow__ = _raise  # type: ignore[operator]
     Value.__rpow__ = lambda a, b: pow_(b, a)  # type: ignore[attr-defined]
 
 

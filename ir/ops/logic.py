@@ -13,7 +13,7 @@ from .arithmetic import elementwise, equal, less, number, or_, select, sign
 # ------------------------------------------------------------------ extrema
 
 
-def _share(wins: Value, ties: Value, like: Value) -> Value:
+def _share(wins: Value, ties: Value, like: Value) -> Any:
     """1 where an operand wins, an even share where it ties, else 0."""
     won = select(wins, number(1, like), number(0, like))
     return select(ties, number(0.5, like), won)
@@ -71,9 +71,9 @@ def _rounding(name: str, ref: np.ufunc, kinds: str = "biuf") -> Prim:
     return elementwise(name, ref, text, kinds=kinds, ints="{0}", bools="{0}", nondiff=why)
 
 
-floor = _rounding("floor", np.floor)
+floor: Prim = _rounding("floor", np.floor)
 ceil = _rounding("ceil", np.ceil)
-trunc = _rounding("trunc", np.trunc)
+trunc: Prim = _rounding("trunc", np.trunc)
 rint = _rounding("rint", np.rint, "f")
 
 # ------------------------------------------------------------------ remainders
@@ -103,6 +103,8 @@ floordiv = elementwise(
     np.floor_divide,
     "{0} // {1}",
     kinds="iuf",
+    # The quotient by -1 apart: that of the least integer overflows.
+    ints="ll.select({1} == -1, {0} - {0} - {0}, {0} // {1})",
     cost=20,
     nondiff="piecewise constant",
     domain="dividend, divisor",
@@ -110,7 +112,7 @@ floordiv = elementwise(
 
 # ------------------------------------------------------------------ floating-point format
 
-copysign = elementwise(
+copysign: Prim = elementwise(
     "copysign",
     np.copysign,
     "ll.copysign({0}, {1})",
@@ -121,7 +123,8 @@ nextafter = elementwise("nextafter", np.nextafter, None, nondiff="it steps from 
 heaviside = elementwise(
     "heaviside",
     np.heaviside,
-    "ll.select({0} == 0, {1}, ll.select({0} > 0, 1.0, ll.select({0} < 0, 0.0, {0})))",
+    "ll.select({0} == 0, {1}, ll.select({0} > 0, ll.f{t}(1.0),"
+    " ll.select({0} < 0, ll.f{t}(0.0), {0})))",
     lambda y, x, h: (None, select(equal(x, 0), number(1, h), number(0, h))),
     cost=3,
     domain="nonzero",
@@ -135,7 +138,7 @@ def _predicate(name: str, ref: np.ufunc, ints: str, kinds: str = "biufc") -> Pri
     )
 
 
-isnan = _predicate("isnan", np.isnan, "False")
+isnan: Prim = _predicate("isnan", np.isnan, "False")
 isinf = _predicate("isinf", np.isinf, "False")
 isfinite = _predicate("isfinite", np.isfinite, "True")
 signbit = _predicate("signbit", np.signbit, "False", "f")

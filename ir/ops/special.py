@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Value
 from ..prim import Expr, Prim
 from ..types import Aval
 from .arithmetic import (
     LN2,
     LN10,
+    Term,
     abs_,
     and_,
     cbrt,
@@ -99,7 +99,7 @@ def _vm(name: str, partials: Partials, cost: int = 25, domain: str = "wide") -> 
 
 # ------------------------------------------------------------------ the logistic family
 
-expit = _vm("expit", lambda y, x: (y * (1 - y),), 15)
+expit: Prim = _vm("expit", lambda y, x: (y * (1 - y),), 15)
 log_expit = _vm("log_expit", lambda y, x: (expit(-x),))
 logit = special(
     "logit",
@@ -116,7 +116,7 @@ logit = special(
 def _logaddexp_partials(scale: float) -> Partials:
     """Shares expit(a - b) and expit(b - a); two equal infinities share evenly."""
 
-    def partials(y: Value, a: Value, b: Value) -> tuple[Any, ...]:
+    def partials(y: Term, a: Term, b: Term) -> tuple[Any, ...]:
         endless = and_(equal(a, b), isinf(a))
         d = select(endless, 0, a) - select(endless, 0, b)
         d = d if scale == 1 else scale * d
@@ -136,7 +136,8 @@ logaddexp = elementwise(
 logaddexp2 = elementwise(
     "logaddexp2",
     np.logaddexp2,
-    f"vm.logaddexp{{t}}(ll.f{{t}}({LN2}) * {{0}}, ll.f{{t}}({LN2}) * {{1}}) / ll.f{{t}}({LN2})",
+    "ll.select({0} == {1}, {0} + ll.f{t}(1.0), ll.fmaximum({0}, {1})"
+    f" + ll.f{{t}}({1 / LN2}) * vm.log1p{{t}}(vm.exp2{{t}}(-ll.fabs({{0}} - {{1}}))))",
     _logaddexp_partials(LN2),
     cost=35,
     commutes=True,
@@ -162,7 +163,7 @@ cosm1 = special("cosm1", lambda y, x: (-sin(x),))
 # ------------------------------------------------------------------ entropies and losses
 
 
-def _unless_both(a: Value, b: Value, c: Value) -> Value:
+def _unless_both(a: Term, b: Term, c: Term) -> Term:
     """`c`, or 1 where a and b are both 0: 0/0 counts as 0 here, and only there."""
     return select(and_(equal(a, 0), equal(b, 0)), 1, c)
 
@@ -224,7 +225,7 @@ huber = special(
 )
 
 
-def _pseudo_huber_partials(y: Value, d: Value, r: Value) -> tuple[Any, ...]:
+def _pseudo_huber_partials(y: Term, d: Term, r: Term) -> tuple[Any, ...]:
     q = r / d
     s = sqrt(1 + q * q)
     return 2 * d * (s - 1) - r * q / s, r / s
@@ -237,7 +238,7 @@ pseudo_huber = special("pseudo_huber", _pseudo_huber_partials, domain="positive,
 _SINC_TERMS = 12  # where |pi x| < 0.8 enough for six derivatives in double precision
 
 
-def _sinc_slope(y: Value, x: Value) -> Value:
+def _sinc_slope(y: Term, x: Term) -> Term:
     """(cos(pi x) - y) / x, near 0 its series: differentiable there to any order that matters."""
     small = less(abs_(x), 0.25)
     far, near = select(small, 1, x), select(small, x, 0)
@@ -281,25 +282,27 @@ def ordered(name: str, partials: Partials, attr: str = "n", domain: str = "posit
 
 
 # The Hurwitz zeta function, the sum of (k + x)^-s.
-zeta = ordered("zeta", lambda y, x, *, s: (-s * zeta(x, s=s + 1),), "s")
+zeta: Prim = ordered("zeta", lambda y, x, *, s: (-s * zeta(x, s=s + 1),), "s")
 gammaln = special("gammaln", lambda y, x: (digamma(x),), domain="positive")
 gamma = special("gamma", lambda y, x: (y * digamma(x),), domain="positive")
-digamma = special("digamma", lambda y, x: (polygamma(x, n=1),), domain="positive", scipy="psi")
+digamma: Prim = special(
+    "digamma", lambda y, x: (polygamma(x, n=1),), domain="positive", scipy="psi"
+)
 
 
-def polygamma(x: Value, *, n: int) -> Value:
+def polygamma(x: Term, *, n: int) -> Term:
     """The n-th derivative of digamma, for positive x."""
     if n == 0:
         return digamma(x)
     return (-1) ** (n + 1) * math.gamma(n + 1) * zeta(x, s=n + 1)
 
 
-def _betaln_slopes(a: Value, b: Value) -> tuple[Value, Value]:
+def _betaln_slopes(a: Term, b: Term) -> tuple[Term, Term]:
     both = digamma(a + b)
     return digamma(a) - both, digamma(b) - both
 
 
-def _beta_partials(y: Value, a: Value, b: Value) -> tuple[Any, ...]:
+def _beta_partials(y: Term, a: Term, b: Term) -> tuple[Any, ...]:
     da, db = _betaln_slopes(a, b)
     return y * da, y * db
 
@@ -310,16 +313,16 @@ exp1 = special("exp1", lambda y, x: (-exp(-x) / x,), domain="positive")
 expi = special("expi", lambda y, x: (exp(x) / x,), domain="positive")
 
 
-def _expn_slope(y: Value, x: Value, n: int) -> Value:
+def _expn_slope(y: Term, x: Term, n: int) -> Term:
     if n == 0:
         return -y * (1 + 1 / x)
     return -exp(-x) / x if n == 1 else -expn(x, n=n - 1)
 
 
-expn = ordered("expn", lambda y, x, *, n: (_expn_slope(y, x, n),))
+expn: Prim = ordered("expn", lambda y, x, *, n: (_expn_slope(y, x, n),))
 
 
-def _gamma_density(x: Value, n: float) -> Value:
+def _gamma_density(x: Term, n: float) -> Term:
     return exp((n - 1) * log(x) - x - math.lgamma(n))
 
 
@@ -329,24 +332,28 @@ gammaincc = ordered("gammaincc", lambda y, x, *, n: (-_gamma_density(x, n),))
 # ------------------------------------------------------------------ Bessel functions
 # The recurrence in the order, unlike the one with a division by x, holds at 0 to any order.
 
-jv = ordered("jv", lambda y, x, *, n: (0.5 * (jv(x, n=n - 1) - jv(x, n=n + 1)),))
-yv = ordered("yv", lambda y, x, *, n: (0.5 * (yv(x, n=n - 1) - yv(x, n=n + 1)),))
-iv = ordered("iv", lambda y, x, *, n: (0.5 * (iv(x, n=n - 1) + iv(x, n=n + 1)),))
-kv = ordered("kv", lambda y, x, *, n: (-0.5 * (kv(x, n=n - 1) + kv(x, n=n + 1)),))
-ive = ordered("ive", lambda y, x, *, n: (0.5 * (ive(x, n=n - 1) + ive(x, n=n + 1)) - sign(x) * y,))
-kve = ordered("kve", lambda y, x, *, n: (y - 0.5 * (kve(x, n=n - 1) + kve(x, n=n + 1)),))
+jv: Prim = ordered("jv", lambda y, x, *, n: (0.5 * (jv(x, n=n - 1) - jv(x, n=n + 1)),))
+yv: Prim = ordered("yv", lambda y, x, *, n: (0.5 * (yv(x, n=n - 1) - yv(x, n=n + 1)),))
+iv: Prim = ordered("iv", lambda y, x, *, n: (0.5 * (iv(x, n=n - 1) + iv(x, n=n + 1)),))
+kv: Prim = ordered("kv", lambda y, x, *, n: (-0.5 * (kv(x, n=n - 1) + kv(x, n=n + 1)),))
+ive: Prim = ordered(
+    "ive", lambda y, x, *, n: (0.5 * (ive(x, n=n - 1) + ive(x, n=n + 1)) - sign(x) * y,)
+)
+kve: Prim = ordered("kve", lambda y, x, *, n: (y - 0.5 * (kve(x, n=n - 1) + kve(x, n=n + 1)),))
 j0 = special("j0", lambda y, x: (-j1(x),))
-j1 = special("j1", lambda y, x: (0.5 * (j0(x) - jv(x, n=2)),))
+j1: Prim = special("j1", lambda y, x: (0.5 * (j0(x) - jv(x, n=2)),))
 y0 = special("y0", lambda y, x: (-y1(x),), domain="positive")
-y1 = special("y1", lambda y, x: (0.5 * (y0(x) - yv(x, n=2)),), domain="positive")
+y1: Prim = special("y1", lambda y, x: (0.5 * (y0(x) - yv(x, n=2)),), domain="positive")
 i0 = special("i0", lambda y, x: (i1(x),))
-i1 = special("i1", lambda y, x: (0.5 * (i0(x) + iv(x, n=2)),))
+i1: Prim = special("i1", lambda y, x: (0.5 * (i0(x) + iv(x, n=2)),))
 i0e = special("i0e", lambda y, x: (i1e(x) - sign(x) * y,), domain="nonzero")
-i1e = special("i1e", lambda y, x: (0.5 * (i0e(x) + ive(x, n=2)) - sign(x) * y,), domain="nonzero")
+i1e: Prim = special(
+    "i1e", lambda y, x: (0.5 * (i0e(x) + ive(x, n=2)) - sign(x) * y,), domain="nonzero"
+)
 k0 = special("k0", lambda y, x: (-k1(x),), domain="positive")
-k1 = special("k1", lambda y, x: (-0.5 * (k0(x) + kv(x, n=2)),), domain="positive")
+k1: Prim = special("k1", lambda y, x: (-0.5 * (k0(x) + kv(x, n=2)),), domain="positive")
 k0e = special("k0e", lambda y, x: (y - k1e(x),), domain="positive")
-k1e = special("k1e", lambda y, x: (y - 0.5 * (k0e(x) + kve(x, n=2)),), domain="positive")
+k1e: Prim = special("k1e", lambda y, x: (y - 0.5 * (k0e(x) + kve(x, n=2)),), domain="positive")
 
 # Names under which SciPy has another row's function.
 SPECIAL_UFUNCS |= {
