@@ -110,18 +110,19 @@ class _Parser:
         while self.tokens[self.pos].kind == "newline":
             self.pos += 1
 
-    def many(self, item: Callable[[], _T]) -> list[_T]:
-        """Items between commas; a line may end after a comma."""
+    def many(self, item: Callable[[], _T], *, lines: bool = False) -> list[_T]:
+        """Items between commas; with `lines`, a line may end after a comma."""
         out = [item()]
         while self.at(","):
             self.pos += 1
-            self.newlines()
+            if lines:
+                self.newlines()
             out.append(item())
         return out
 
     def enclosed(self, item: Callable[[], _T]) -> list[_T]:
         self.mark("(")
-        out = [] if self.at(")") else self.many(item)
+        out = [] if self.at(")") else self.many(item, lines=True)
         self.mark(")")
         return out
 
@@ -182,6 +183,8 @@ class _Parser:
         if first.kind == "value":
             binders = self.many(self.binder)
             self.mark("=")
+        if self.tokens[self.pos].text in ("return", "yield"):
+            self.expected(f"an op or {tail}")
         name = self.take("name", f"an op or {tail}")
         prim = PRIMS.get(name.text)
         if prim is None:
