@@ -1,0 +1,304 @@
+"""The transformations: each works as a decorator and as a function, and they compose."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from .compiled import CompiledFunction
+from .ir.builder import Builder
+from .ir.core import Value
+from .ir.ops.elementwise import stop_gradient as stop_op
+from .staging import Grad, Hvp, Jit, Pullback, Pushforward, Transform
+from .tracer.trace import inline, is_tracer, leaf_spec
+from .tracer.tree import Tree, flatten
+
+Fn = Callable[..., Any]
+Argnums = int | Sequence[int]
+Argnames = str | Sequence[str] | None
+
+
+def _apply(fn: Fn | None, transform: Transform) -> Any:
+    """A compiled function, or a decorator where no function is given."""
+    if fn is None:
+        return functools.partial(_apply, transform=transform)
+    if not callable(fn):
+        raise TypeError(
+            f"{transform.verb} takes a function, not a {type(fn).__name__}; "
+            f"write {transform.verb}(f)(x), not {transform.verb}(f(x))"
+        )
+    return CompiledFunction(fn, transform)
+
+
+def _grad(argnums: Argnums, argnames: Argnames, **facts: bool) -> Grad:
+    if isinstance(argnums, bool) or not (
+        isinstance(argnums, int) or all(type(n) is int for n in argnums)
+    ):
+        raise TypeError(f"argnums is an int or a sequence of ints, not {argnums!r}")
+    nums = argnums if isinstance(argnums, int) else tuple(argnums)
+    names = argnames if argnames is None or isinstance(argnames, str) else tuple(argnames)
+    if nums == () or names == ():
+        raise ValueError("argnums and argnames name at least one argument")
+    return Grad(nums, names, **facts)
+
+
+@overload
+def jit(fn: None = None) -> Callable[[Fn], CompiledFunction]: ...
+@overload
+def jit(fn: Fn) -> CompiledFunction: ...
+def jit(fn: Fn | None = None) -> Any:
+    """The function, compiled."""
+    return _apply(fn, Jit())
+
+
+@overload
+def grad(
+    fn: None = None, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+) -> Callable[[Fn], CompiledFunction]: ...
+@overload
+def grad(
+    fn: Fn, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+) -> CompiledFunction: ...
+def grad(
+    fn: Fn | None = None, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+) -> Any:
+    """The gradient of a function that returns a scalar, compiled.
+
+    It has the structure of the argument; a tuple of argnums gives a tuple of gradients.  With
+    `has_aux` the function returns (loss, aux), and the result is (gradient, aux).
+    """
+    return _apply(fn, _grad(argnums, argnames, has_aux=has_aux))
+
+
+@overload
+def value_and_grad(
+    fn: None = None, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+) -> Callable[[Fn], CompiledFunction]: ...
+@overload
+def value_and_grad(
+    fn: Fn, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+) -> CompiledFunction: ...
+def value_and_grad(
+    fn: Fn | None = None, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+) -> Any:
+    """(value, gradient) in one compiled function; with `has_aux`, ((value, aux), gradient)."""
+    return _apply(fn, _grad(argnums, argnames, has_aux=has_aux, value=True))
+
+
+def elementwise_grad(
+    fn: Fn | None = None, argnums: Argnums = 0, argnames: Argnames = None
+) -> Any:
+    """The derivative of each element of the result by the same element of the argument.
+
+    It is the gradient of the sum of the result, whatever its shape.
+    """
+    return _apply(fn, _grad(argnums, argnames, summed=True))
+
+
+def hvp(fn: Fn | None = None, argnums: int = 0) -> Any:
+    """`hvp(f)(x, v, *args)`: the Hessian of f by x, times v; the vector stands right behind x."""
+    if type(argnums) is not int or argnums < 0:
+        raise TypeError(f"hvp takes one argument number, not {argnums!r}")
+    return _apply(fn, Hvp(argnums))
+
+
+# ------------------------------------------------------------------ at a point
+
+
+class _Companions(dict[Transform, CompiledFunction]):
+    """The compiled functions that `vjp(f, …)` and its like made of one f, kept on f itself."""
+
+    def __init__(self, fn: Fn) -> None:
+        super().__init__()
+        self.owner = weakref.ref(fn)
+
+
+def companion(fn: Fn, transform: Transform) -> CompiledFunction:
+    """The same compiled function every time it is asked for, as long as `fn` lives."""
+    if not callable(fn):
+        raise TypeError(f"{transform.verb} takes a function, not a {type(fn).__name__}")
+    kept = getattr(fn, "__adjit__", None)
+    # functools.wraps copies attributes: what is found may be another function's.
+    if not isinstance(kept, _Companions) or kept.owner() is not fn:
+        try:
+            kept = _Companions(fn)
+            fn.__adjit__ = kept  # type: ignore[attr-defined]
+        except (AttributeError, TypeError):  # a builtin, a bound method
+            return CompiledFunction(fn, transform)
+    if transform not in kept:
+        kept[transform] = CompiledFunction(fn, transform)
+    return kept[transform]
+
+
+def vjp(fn: Fn, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
+    """`(out, pullback)`: the result, and a function from its cotangent to those of the arguments.
+
+    `pullback(ct)` gives a tuple with one entry per argument; leaves that are no floating-point
+    numbers have None.  With `has_aux` the function returns (out, aux), and so does vjp at its end.
+    """
+    args = _snapshot(args)
+    out = companion(fn, Jit())(*args)
+    pull = companion(fn, Pullback(None, has_aux))
+
+    def pullback(ct: Any) -> tuple[Any, ...]:
+        return pull(args, ct)  # type: ignore[no-any-return]
+
+    return (out[0], pullback, out[1]) if has_aux else (out, pullback)
+
+
+def jvp(fn: Fn, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """`(out, tangent of out)` at these arguments in the direction of their tangents."""
+    for name, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, tuple | list):
+            raise TypeError(
+                f"jvp takes {name} as a tuple with one entry per argument, "
+                f"not as a {type(given).__name__}"
+            )
+    return companion(fn, Pushforward())(tuple(primals), tuple(tangents))  # type: ignore[no-any-return]
+
+
+def stop_gradient(x: Any) -> Any:
+    """The same value, through which no derivative flows; containers leaf by leaf."""
+    leaves, tree = flatten(x)
+    return tree.unflatten([_stopped(leaf) if is_tracer(leaf) else leaf for leaf in leaves])
+
+
+def _stopped(leaf: Any) -> Any:
+    spec = leaf_spec(leaf)
+    if spec.aval.kind not in "fc":
+        return leaf
+    param = Value(spec.aval)
+    with Builder((param,)) as b:
+        block = b.done([stop_op(param)])
+    return inline(block, [leaf], [spec.kind])[0]
+
+
+def _snapshot(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments as they are now: the caller may write into his arrays before the pullback."""
+    leaves, tree = flatten(args)
+    copies = [x.copy() if isinstance(x, np.ndarray) else x for x in leaves]
+    return tree.unflatten(copies)  # type: ignore[no-any-return]
+
+
+# ------------------------------------------------------------------ whole matrices
+
+
+def jacobian(fn: Fn, argnums: Argnums = 0, mode: str | None = None) -> Fn:
+    """`jacobian(f)(*args)`: all derivatives of the result by an argument.
+
+    The shape is the result's, then the argument's.  `mode` is "rev" (one sweep per element of the
+    result), "fwd" (one per element of the argument), or None for the one with fewer sweeps.
+    """
+    if mode not in (None, "rev", "fwd"):
+        raise ValueError(f"jacobian: mode {mode!r} is neither 'rev' nor 'fwd'")
+    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    @functools.wraps(fn)
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        out = companion(fn, Jit())(*args, **kwargs)
+        asked = tuple(args[n] for n in nums)
+        way = mode or ("rev" if _size(out) <= _size(asked) else "fwd")
+        if way == "rev":
+            blocks = _by_rows(fn, nums, args, kwargs, out, asked)
+        else:
+            blocks = _by_columns(fn, nums, args, kwargs, asked)
+        single = isinstance(argnums, int)
+        return _nest(blocks, flatten(out)[1], flatten(asked[0] if single else asked)[1])
+
+    return jacobian_of
+
+
+def hessian(fn: Fn, argnums: int = 0) -> Fn:
+    """`hessian(f)(*args)`: second derivatives, of the argument's shape twice."""
+    product = companion(fn, Hvp(argnums)) if callable(fn) else hvp(fn, argnums)
+
+    @functools.wraps(fn)
+    def hessian_of(*args: Any, **kwargs: Any) -> Any:
+        x, rest = args[argnums], args[argnums + 1 :]
+        tree = flatten(x)[1]
+        columns = [
+            [flatten(product(*args[: argnums + 1], v, *rest, **kwargs))[0] for v in units]
+            for units in _units(x)
+        ]
+        return _nest(_stack_columns(columns, flatten(x)[0]), tree, tree)
+
+    return hessian_of
+
+
+def _by_rows(
+    fn: Fn, nums: tuple[int, ...], args: Any, kwargs: Any, out: Any, asked: Any
+) -> list[list[Any]]:
+    """Blocks [result leaf][argument leaf], by one pullback per element of the result."""
+    pull = companion(fn, Pullback(nums))
+    leaves, inputs = flatten(out)[0], flatten(asked)[0]
+    blocks = []
+    for leaf, units in zip(leaves, _units(out), strict=True):
+        rows = [flatten(pull(args, ct, **kwargs))[0] for ct in units]
+        shapes = [np.shape(leaf) + np.shape(x) for x in inputs]
+        blocks.append(
+            [
+                np.stack([r[j] for r in rows]).reshape(shape) if rows else np.zeros(shape)
+                for j, shape in enumerate(shapes)
+            ]
+        )
+    return blocks
+
+
+def _by_columns(
+    fn: Fn, nums: tuple[int, ...], args: Any, kwargs: Any, asked: Any
+) -> list[list[Any]]:
+    """The same, by one pushforward per element of the argument."""
+    push = companion(fn, Pushforward(nums))
+    columns = [
+        [flatten(push(args, v, **kwargs)[1])[0] for v in units] for units in _units(asked)
+    ]
+    return _stack_columns(columns, flatten(asked)[0])
+
+
+def _stack_columns(columns: list[list[list[Any]]], inputs: list[Any]) -> list[list[Any]]:
+    """Blocks [result leaf][argument leaf] of columns [argument leaf][element][result leaf]."""
+    count = next((len(c[0]) for c in columns if c), 0)
+    return [
+        [
+            np.stack([c[i] for c in column], axis=-1).reshape(np.shape(column[0][i]) + np.shape(x))
+            for column, x in zip(columns, inputs, strict=True)
+        ]
+        for i in range(count)
+    ]
+
+
+def _units(container: Any) -> list[list[Any]]:
+    """Per leaf, the containers with a one at each of its elements and zeros elsewhere."""
+    leaves, tree = flatten(container)
+    kinds = [getattr(x, "dtype", np.dtype(type(x))) for x in leaves]
+    zeros = [
+        np.zeros(np.shape(x), d) if np.shape(x) else _number(x, 0, d)
+        for x, d in zip(leaves, kinds, strict=True)
+    ]
+    units: list[list[Any]] = []
+    for k, (x, d) in enumerate(zip(leaves, kinds, strict=True)):
+        units.append([])
+        for e in range(int(np.size(x))):
+            one = np.zeros(np.shape(x), d) if np.shape(x) else _number(x, 1, d)
+            if np.shape(x):
+                one.flat[e] = 1
+            units[-1].append(tree.unflatten([*zeros[:k], one, *zeros[k + 1 :]]))
+    return units
+
+
+def _number(like: Any, value: float, dtype: np.dtype) -> Any:
+    if isinstance(like, np.ndarray):
+        return np.array(value, dtype)
+    return dtype.type(value) if isinstance(like, np.generic) else type(like)(value)
+
+
+def _nest(blocks: list[list[Any]], outer: Tree, inner: Tree) -> Any:
+    return outer.unflatten(inner.unflatten(row) for row in blocks)
+
+
+def _size(container: Any) -> int:
+    return sum(int(np.size(x)) for x in flatten(container)[0])

@@ -1,0 +1,217 @@
+"""The compiled function: a Python function, what is done to it, and its variants per signature."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from . import inspect as views
+from . import settings
+from .errors import ZeroGradient
+from .settings import Options
+from .signature import Signature, signature
+from .staging import Jit, Staged, Transform, open_traces
+from .tracer.record import is_tracing
+from .tracer.trace import captured, inline
+from .tracer.tree import flatten
+from .variant import Variant
+from .wrapper import MISS
+
+_MAX_PER_SIGNATURE = 16  # variants that differ in guards alone; the oldest goes
+_CHAIN = 4  # wrappers that a call tries before it looks its signature up
+
+
+class CacheInfo(NamedTuple):
+    """What a compiled function holds: variants, how many traces it took, and kernels."""
+
+    variants: int
+    traces: int
+    kernels: int
+    stored: int
+    seconds: float
+
+
+class CompiledFunction:
+    """A function that is traced once per signature and then runs as machine code."""
+
+    def __init__(self, fn: Callable[..., Any], transform: Transform) -> None:
+        functools.update_wrapper(self, fn)
+        self._fn = fn
+        self._transform = transform
+        self._lock = threading.RLock()
+        self._variants: dict[tuple[Signature, Options], tuple[Variant, ...]] = {}
+        self._traces = 0
+        # The wrappers of the variants used last, under one set of options.
+        self._recent: tuple[Options, tuple[Variant, ...]] = (settings.current(), ())
+        self._calls: tuple[Callable[..., Any], ...] = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not open_traces and not settings.changed:
+            for call in self._calls:
+                result = call(args, kwargs)
+                if result is not MISS:
+                    return result
+        return self._slow(args, kwargs)
+
+    # -------------------------------------------------------------- the slow way
+
+    def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if is_tracing():
+            return self._inlined(args, kwargs)
+        leaves, here = signature(args, kwargs)
+        now = settings.current()
+        for variant in self._variants.get((here, now), ()):
+            result = variant.wrapper.run(*leaves)
+            if result is not MISS:
+                self._remember(variant, now)
+                return result
+        variant = self._new(args, kwargs, here, now)
+        result = variant.wrapper.run(*leaves, checked=False)
+        if result is MISS:
+            raise RuntimeError(
+                f"{self!r}: a new variant does not accept the call it was made for\n"
+                f"{variant.wrapper.source}"
+            )
+        self._remember(variant, now)
+        return result
+
+    def _new(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], here: Signature, now: Options
+    ) -> Variant:
+        with self._lock:
+            seen = self._variants.get((here, now), ())
+            for variant in seen:  # another thread may have made it meanwhile
+                if variant.holds():
+                    return variant
+            start = perf_counter()
+            staged = self._stage(args, kwargs)
+            variant = Variant(staged, here, now, perf_counter() - start)
+            self._variants[here, now] = (variant, *seen[: _MAX_PER_SIGNATURE - 1])
+            return variant
+
+    def _stage(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Staged:
+        staged = self._transform.stage(self._fn, args, kwargs)
+        self._traces += 1
+        _warn_of_zeros(staged)
+        return staged
+
+    def _remember(self, variant: Variant, now: Options) -> None:
+        if now != settings.current():
+            return
+        with self._lock:
+            known, recent = self._recent
+            recent = tuple(v for v in recent if v is not variant) if known == now else ()
+            self._recent = now, (variant, *recent)[:_CHAIN]
+            self._calls = tuple(v.wrapper.call for v in self._recent[1])
+
+    def _inlined(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Inside another trace: this function's ops become ops of that trace."""
+        if isinstance(self._transform, Jit):
+            return self._fn(*args, **kwargs)
+        staged = self._stage(args, kwargs)
+        leaves, _ = flatten((args, kwargs))
+        kinds = ["array"] * len(staged.function.outs)
+        for out in staged.outs:
+            if out[0] == "value":
+                kinds[out[1]] = out[2]
+        found = inline(staged.function, [*leaves, *captured(staged)], kinds)
+        outs = (found[out[1]] if out[0] == "value" else out[1] for out in staged.outs)
+        return staged.out_tree.unflatten(outs)
+
+    def _variant(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
+        _, here = signature(args, kwargs)
+        now = settings.current()
+        for variant in self._variants.get((here, now), ()):
+            if variant.holds():
+                return variant
+        return self._new(args, kwargs, here, now)
+
+    # -------------------------------------------------------------- what it answers
+
+    def compile(self, *args: Any, **kwargs: Any) -> CompiledFunction:
+        """Compile for arguments like these, or anything with a shape and a dtype; no call."""
+        args, kwargs = views.samples((args, kwargs))
+        variant = self._variant(args, kwargs)
+        self._remember(variant, settings.current())
+        return self
+
+    def ir(self, *args: Any, stage: str = "traced", **kwargs: Any) -> views.Listing:
+        """The program for these arguments: traced, adjoint, simplified or fused."""
+        return views.listing(self._variant(args, kwargs), stage)
+
+    def source(self, *args: Any, **kwargs: Any) -> str:
+        """The source of the kernels for these arguments."""
+        return views.source(self._variant(args, kwargs))
+
+    def explain(self, *args: Any, **kwargs: Any) -> views.Report:
+        """A report: variants, guards, captures, and where the time went."""
+        if args or kwargs:
+            return views.explain(self, [self._variant(args, kwargs)])
+        return views.explain(self, self.variants())
+
+    def cache_info(self) -> CacheInfo:
+        """How many variants there are, and what they cost."""
+        made = self.variants()
+        return CacheInfo(
+            len(made),
+            self._traces,
+            sum(len(v.kernels) for v in made),
+            sum(k.executable.cached for v in made for k in v.kernels),
+            sum(sum(v.seconds.values()) for v in made),
+        )
+
+    def clear(self) -> None:
+        """Forget all variants: the next call traces again."""
+        with self._lock:
+            self._variants = {}
+            self._recent = (settings.current(), ())
+            self._calls = ()
+
+    def variants(self) -> list[Variant]:
+        """The variants made so far, in the order of their signatures."""
+        return [v for group in list(self._variants.values()) for v in group]
+
+    # -------------------------------------------------------------- as a Python object
+
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        return self if obj is None else types.MethodType(self, obj)
+
+    def __repr__(self) -> str:
+        return views.title(self)
+
+    def __reduce__(self) -> Any:
+        name = getattr(self, "__qualname__", "")
+        found: Any = sys.modules.get(getattr(self, "__module__", "") or "")
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:  # a decorated function: by reference, as Python pickles functions
+            return name
+        if isinstance(self._fn, types.FunctionType) and self._fn.__name__ == "<lambda>":
+            raise pickle.PicklingError(f"{self!r} wraps a lambda, which cannot be pickled")
+        return CompiledFunction, (self._fn, self._transform)
+
+
+def _warn_of_zeros(staged: Staged) -> None:
+    for zero in staged.zeros:
+        cut = f"; the path ends at {zero.where}" if zero.where else ""
+        warnings.warn(
+            f"{staged.traced.name}: the result does not depend on {zero.path}, so its gradient is "
+            f"zero{cut}",
+            ZeroGradient,
+            stacklevel=_depth_of_user(),
+        )
+
+
+def _depth_of_user() -> int:
+    """How many frames up the user's code stands, as `warnings.warn` counts from our caller."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("adjit."):
+        frame, depth = frame.f_back, depth + 1
+    return depth

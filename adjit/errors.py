@@ -1,0 +1,63 @@
+"""One class per mistake of a user, and the one warning."""
+
+from __future__ import annotations
+
+from .tracer.errors import (
+    AdjitError,
+    EscapedTracer,
+    FrozenWrite,
+    RandomInTrace,
+    TracedBranch,
+    TracedConversion,
+    UnsupportedArgument,
+    UnsupportedFunction,
+    UnsupportedOp,
+    UntracedWrite,
+)
+
+__all__ = [
+    "AdjitError",
+    "CotangentMismatch",
+    "EscapedTracer",
+    "FrozenWrite",
+    "NonScalarOutput",
+    "NotDifferentiable",
+    "RandomInTrace",
+    "TracedBranch",
+    "TracedConversion",
+    "UnsupportedArgument",
+    "UnsupportedFunction",
+    "UnsupportedOp",
+    "UntracedWrite",
+    "ZeroGradient",
+]
+
+
+class NonScalarOutput(AdjitError, TypeError):
+    """The gradient of a function that returns more than one number.
+
+    Wrong:  grad(lambda x: x ** 2)(np.ones(3))
+    Right:  grad(lambda x: np.sum(x ** 2))(np.ones(3))
+    Right:  out, pullback = vjp(lambda x: x ** 2, np.ones(3)); pullback(np.ones(3))
+    Right:  jacobian(lambda x: x ** 2)(np.ones(3)), elementwise_grad(lambda x: x ** 2)(np.ones(3))
+    """
+
+
+class NotDifferentiable(AdjitError, TypeError):
+    """A derivative by an argument, or of a result, that is no floating-point number.
+
+    Wrong:  grad(lambda n: n * 2.0)(np.arange(3))
+    Right:  grad(lambda x: x * 2.0)(np.arange(3.0))
+    """
+
+
+class CotangentMismatch(AdjitError, TypeError):
+    """A tangent or cotangent whose structure, shape or dtype is not that of what it belongs to.
+
+    Wrong:  out, pullback = vjp(np.sin, np.ones(3)); pullback(1.0)
+    Right:  out, pullback = vjp(np.sin, np.ones(3)); pullback(np.ones(3))
+    """
+
+
+class ZeroGradient(UserWarning):
+    """A gradient is zero because the result does not depend on the argument at all."""

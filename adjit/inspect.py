@@ -1,0 +1,172 @@
+"""What a compiled function shows of itself: its program at each stage, its kernels, a report."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .ir.core import Function
+from .ir.printer import show
+from .passes.schedule import schedule
+
+if TYPE_CHECKING:
+    from .compiled import CompiledFunction
+    from .variant import Variant
+
+STAGES = ("traced", "adjoint", "simplified", "fused")
+
+
+class Text:
+    """A text that prints itself, in a notebook too."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __contains__(self, part: str) -> bool:
+        return part in self.text
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.text)}</pre>"
+
+
+class Listing(Text):
+    """A program at one stage: `function` (or `plan`) as an object, and its text."""
+
+    def __init__(self, text: str, program: Any) -> None:
+        super().__init__(text)
+        self.program = program
+
+
+class Report(Text):
+    """What `explain` answers."""
+
+
+def listing(variant: Variant, stage: str) -> Listing:
+    """The program of a variant at one stage."""
+    if stage not in STAGES:
+        raise ValueError(f"stage {stage!r} is none of {', '.join(STAGES)}")
+    if stage == "fused":
+        plan = schedule(variant.simplified)
+        return Listing(str(plan), plan)
+    function = {
+        "traced": lambda: variant.staged.traced,
+        "adjoint": lambda: variant.staged.function,
+        "simplified": lambda: variant.simplified,
+    }[stage]()
+    return Listing(show(function), function)
+
+
+def source(variant: Variant) -> str:
+    """The source of a variant's kernels, each under the path it is stored at."""
+    found = getattr(variant.program, "sources", None)
+    if found is None:
+        return "# run by the interpreter: there is no source\n"
+    return "\n\n".join(f"# {path}\n{text}" for path, text in found)
+
+
+def samples(call: Any) -> Any:
+    """A call in which what only has a shape and a dtype is an array of zeros."""
+    args, kwargs = call
+    return tuple(map(_sample, args)), {k: _sample(v) for k, v in kwargs.items()}
+
+
+def _sample(x: Any) -> Any:
+    if isinstance(x, (np.ndarray, np.generic)):
+        return x
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
+        return np.zeros(x.shape, x.dtype)
+    if type(x) in (list, tuple):
+        return type(x)(map(_sample, x))
+    if type(x) is dict:
+        return {k: _sample(v) for k, v in x.items()}
+    return x
+
+
+# ------------------------------------------------------------------ reports
+
+
+def title(f: CompiledFunction) -> str:
+    """One line: what is compiled, where it stands, how many variants there are."""
+    n = len(f.variants())
+    return f"<{f._transform.verb} of {name_of(f)}{_place(f)}, {count(n, 'variant')}>"
+
+
+def name_of(f: CompiledFunction) -> str:
+    """The name of the function that is compiled."""
+    return getattr(f, "__qualname__", None) or repr(f._fn)
+
+
+def _place(f: Any) -> str:
+    while hasattr(f, "__wrapped__"):
+        f = f.__wrapped__
+    code = getattr(f, "__code__", None)
+    if code is None:
+        return ""
+    return f" at {code.co_filename.rsplit('/', 1)[-1]}:{code.co_firstlineno}"
+
+
+def count(n: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def explain(f: CompiledFunction, variants: Sequence[Variant]) -> Report:
+    """The report on some variants of a compiled function."""
+    lines = [title(f)]
+    if not variants:
+        lines.append("  not called yet: nothing is traced")
+    for k, variant in enumerate(variants):
+        lines += ["", f"variant {k}", *(f"  {line}" for line in _about(variant))]
+    return Report("\n".join(lines))
+
+
+def _about(v: Variant) -> Iterable[str]:
+    staged = v.staged
+    yield f"signature   {v.signature.describe(staged.names) or 'no arguments'}"
+    for c in staged.captures:
+        how = "read at every call" if c.live else "kept from the trace"
+        yield f"capture     {c.path}: {_aval(c.value)}, {how}"
+    for g in staged.guards:
+        yield f"guard       {g.describe()}"
+    for z in staged.zeros:
+        yield f"zero        the gradient by {z.path}{f', cut at {z.where}' if z.where else ''}"
+    adjoint = "" if staged.function is staged.traced else f", {_size(staged.function)} with adjoint"
+    simple = f", {_size(v.simplified)} simplified" if v._simplified is not None else ""
+    yield f"program     {_size(staged.traced)} traced{adjoint}{simple}"
+    yield from _kernels(v)
+    spent = ", ".join(f"{k} {1e3 * s:.1f}" for k, s in v.seconds.items() if s >= 5e-5)
+    yield f"time (ms)   {spent}"
+
+
+def _kernels(v: Variant) -> Iterable[str]:
+    if v._program is None:
+        yield "kernels     not compiled yet"
+    elif v.options.interpret:
+        yield "kernels     none: run by the interpreter"
+    for k in v.kernels:
+        e = k.executable
+        how = "from the store" if e.cached else f"compiled ({e.rung})"
+        yield f"kernel      {e.path}, {how}"
+    hosts = len(getattr(v._program, "runs", ())) - len(v.kernels)
+    if hosts > 0:
+        yield f"host steps  {hosts}, run by NumPy"
+
+
+def _aval(x: Any) -> str:
+    aval = getattr(x, "_value", None)
+    return str(aval.aval) if aval is not None else f"{x.dtype}{list(x.shape)}"
+
+
+def _size(function: Function) -> str:
+    return count(len(function.ops), "op")
+
+

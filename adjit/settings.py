@@ -1,0 +1,88 @@
+"""How programs are built and run: `with adjit.options(interpret=True): ...`."""
+
+from __future__ import annotations
+
+import os
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+RUNGS = ("lean", "plain")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The settings a program is built under.
+
+    interpret  run the reference interpreter instead of compiled kernels
+    rung       "lean" (short compilation) or "plain" (Numba's public API alone); None: by itself
+    check      interpret the program before and after every pass, and compare
+    """
+
+    interpret: bool = False
+    rung: str | None = None
+    check: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rung not in (None, *RUNGS):
+            raise ValueError(f"option rung={self.rung!r} is none of {RUNGS}")
+
+
+def _from_environment() -> Options:
+    return Options(
+        interpret=os.environ.get("ADJIT_INTERPRET", "0") not in ("", "0"),
+        rung=os.environ.get("ADJIT_RUNG") or None,
+        check=os.environ.get("ADJIT_CHECK", "0") not in ("", "0"),
+    )
+
+
+_default = _from_environment()
+_scoped: ContextVar[Options | None] = ContextVar("adjit_options", default=None)
+# Not empty while any thread is in an `options` block or the process default was changed: compiled
+# functions then look the options up; else a call does not pay for that.
+changed: list[object] = []
+
+
+def current() -> Options:
+    """The options in force here."""
+    return _scoped.get() or _default
+
+
+class options:  # used as `with adjit.options(...)`, like np.errstate
+    """A block under other options; `options.set(...)` changes the default of the process."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = _known(changes)
+        self._tokens: list[Token[Options | None]] = []
+
+    def __enter__(self) -> Options:
+        here = replace(current(), **self._changes)
+        changed.append(self)
+        self._tokens.append(_scoped.set(here))
+        return here
+
+    def __exit__(self, *_: object) -> None:
+        _scoped.reset(self._tokens.pop())
+        changed.remove(self)
+
+    @staticmethod
+    def get() -> Options:
+        """The options in force here."""
+        return current()
+
+    @staticmethod
+    def set(**changes: Any) -> Options:
+        """Change the default of the process, for all threads; returns the new one."""
+        global _default
+        _default = replace(_default, **_known(changes))
+        # Compiled functions may hold programs built under the old default: look up from now on.
+        changed.append(_default)
+        return _default
+
+
+def _known(changes: dict[str, Any]) -> dict[str, Any]:
+    names = [f.name for f in fields(Options)]
+    for name in changes:
+        if name not in names:
+            raise TypeError(f"no option {name!r}; there are {', '.join(names)}")
+    return changes

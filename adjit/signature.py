@@ -1,0 +1,78 @@
+"""What selects a variant: the structure of a call and, per leaf, dtype, shape and layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .tracer.tree import Tree, flatten
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a variant knows of one leaf.
+
+    kind    "array", "scalar" (NumPy scalar), "python" (int, float, complex), or "other"
+    layout  "C", "F", or "A" for any other order of the elements in memory
+    """
+
+    kind: str
+    type: type
+    dtype: np.dtype
+    shape: tuple[int, ...] = ()
+    layout: str = "C"
+
+    def __str__(self) -> str:
+        if self.kind == "python":
+            return self.type.__name__
+        order = "" if self.layout == "C" else f" in {self.layout} order"
+        scalar = " scalar" if self.kind == "scalar" else list(self.shape)
+        return f"{self.dtype}{scalar}{order}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The structure of a call `(args, kwargs)` and the specs of its leaves."""
+
+    tree: Tree
+    specs: tuple[Spec, ...]
+
+    def describe(self, names: Sequence[str]) -> str:
+        """The call in words: `w: float64[3], lr: float`."""
+        return ", ".join(f"{n}: {s}" for n, s in zip(names, self.specs, strict=True))
+
+
+_PYTHON = {float: Spec("python", float, np.dtype(float)), int: Spec("python", int, np.dtype(int))}
+_PYTHON[complex] = Spec("python", complex, np.dtype(complex))
+
+
+def spec_of(leaf: Any) -> Spec:
+    """The spec of one leaf."""
+    kind = type(leaf)
+    if kind is np.ndarray:
+        return Spec("array", kind, leaf.dtype, leaf.shape, layout_of(leaf))
+    known = _PYTHON.get(kind)
+    if known is not None:
+        return known
+    if isinstance(leaf, np.generic):
+        return Spec("scalar", kind, leaf.dtype)
+    # A subclass of ndarray or of a number: whether it can be traced is the tracer's to say.
+    return Spec("other", kind, getattr(leaf, "dtype", np.dtype(object)), getattr(leaf, "shape", ()))
+
+
+def layout_of(x: np.ndarray) -> str:
+    """The layout class of an array."""
+    flags = x.flags
+    if flags.c_contiguous:
+        return "C"
+    return "F" if flags.f_contiguous else "A"
+
+
+def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Signature]:
+    """The leaves of a call, memory maps as plain arrays, and its signature."""
+    leaves, tree = flatten((args, kwargs))
+    leaves = [np.asarray(x) if isinstance(x, np.memmap) else x for x in leaves]
+    return leaves, Signature(tree, tuple(map(spec_of, leaves)))

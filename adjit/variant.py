@@ -1,0 +1,177 @@
+"""One variant of a compiled function: its stages, its program and the wrapper in front of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from .ir.core import Function
+from .ir.interp import evaluate
+from .ir.types import NUMPY
+from .passes.schedule import schedule
+from .passes.simplify import simplify
+from .settings import Options
+from .signature import Signature
+from .staging import Staged
+from .wrapper import Fact, Jump, Wrapper, make
+
+
+class Interpreted:
+    """A program run by the reference interpreter, op by op."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+
+    def call(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """Fresh results: a reference may answer with its argument, or a view of it."""
+        outs = evaluate(self.function, *inputs)
+        return [
+            np.array(x, NUMPY[v.aval.dtype], order="C")
+            for x, v in zip(outs, self.function.outs, strict=True)
+        ]
+
+
+class Variant:
+    """A staged function for one signature; what comes after the trace is made on demand."""
+
+    def __init__(
+        self, staged: Staged, signature: Signature, options: Options, traced: float
+    ) -> None:
+        self.staged = staged
+        self.signature = signature
+        self.options = options
+        self.seconds: dict[str, float] = {"trace": traced}
+        self._lock = threading.RLock()
+        self._simplified: Function | None = None
+        self._program: Any = None
+        self._wrapper: Wrapper | None = None
+
+    def holds(self) -> bool:
+        """Whether what the trace relied on is still so."""
+        return all(g.check() for g in self.staged.guards) and all(
+            _same_kind(c) for c in self.staged.captures if c.live
+        )
+
+    @property
+    def simplified(self) -> Function:
+        """The function after the passes."""
+        with self._lock:
+            if self._simplified is None:
+                start = perf_counter()
+                self._simplified = simplify(self.staged.function, self.staged.strict)
+                self.seconds["passes"] = perf_counter() - start
+            return self._simplified
+
+    @property
+    def program(self) -> Any:
+        """What runs: compiled kernels, or the interpreter."""
+        with self._lock:
+            if self._program is None:
+                self._program = self._build()
+            return self._program
+
+    def _build(self) -> Any:
+        function = self.simplified
+        if self.options.interpret:
+            return Interpreted(function)
+        # Numba is imported in there, at the first compilation of the process.
+        from .codegen.program import build
+
+        start = perf_counter()
+        plan = schedule(function)
+        self.seconds["plan"] = perf_counter() - start
+        program = build(plan, self.options.rung)
+        self.seconds |= program.seconds
+        return program
+
+    @property
+    def kernels(self) -> list[Any]:
+        """The kernels compiled so far."""
+        return list(getattr(self._program, "kernels", ()))
+
+    @property
+    def wrapper(self) -> Wrapper:
+        """The generated Python in front of the program."""
+        if self._wrapper is None:
+            with self._lock:
+                if self._wrapper is None:
+                    self._wrapper = self._wrap()
+        return self._wrapper
+
+    def _wrap(self) -> Wrapper:
+        avals = [v.aval for v in self.staged.function.outs]
+        out_avals = [(NUMPY[a.dtype], a.shape) for a in avals]
+        program = self.program
+        return make(self.staged, self.signature, out_avals, program.call, jump_of(program))
+
+
+def jump_of(program: Any) -> Jump | None:
+    """How to call a program that is one kernel without its `call`; None for any other."""
+    runs = getattr(program, "runs", ())
+    if len(runs) != 1 or not hasattr(runs[0], "kernel"):
+        return None
+    (run,), schedule = runs, program.schedule
+    step, kernel, work = run.step, run.kernel, run.workspace
+    if len(step.writes) != len(schedule.outs) or set(step.writes) != set(schedule.outs):
+        return None  # a result is a constant, a parameter, or there twice
+    from .codegen.program import make_call
+
+    def build(facts: Sequence[Fact]) -> Callable[..., Any]:
+        own = len(kernel.outputs) + len(kernel.workspaces)
+        return make_call(kernel, run.executable, argument_specs(facts, own))
+
+    params = {v: k for k, v in enumerate(schedule.params)}
+    return Jump(
+        make=build,
+        inputs=tuple(params[step.reads[k]] for k in kernel.inputs),
+        outputs=tuple(schedule.outs.index(v) for v in step.writes),
+        workspaces=len(work.avals),
+        take=work.take,
+        give=work.give,
+        failed=failure,
+    )
+
+
+def argument_specs(facts: Sequence[Fact], own: int) -> list[Any]:
+    """What the compiled entry checks of each input; `own` arrays of ours follow them."""
+    from .codegen import entry
+
+    def spec(fact: Fact) -> Any:
+        if fact.kind == "array":
+            return entry.array(fact.dtype, fact.shape, strides(fact.dtype, fact.shape))
+        if fact.kind == "ours":
+            return entry.unchecked()
+        return entry.integer(int) if fact.type is int else entry.scalar(fact.type)
+
+    return [*map(spec, facts), *[entry.unchecked()] * own]
+
+
+def failure(status: Any) -> Exception:
+    """The error that a kernel's status stands for."""
+    from .codegen.program import KernelError
+
+    return KernelError("an index is out of bounds for the array it indexes")
+
+
+def strides(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of a C-contiguous array."""
+    steps, step = [], dtype.itemsize
+    for n in reversed(shape):
+        steps.append(step)
+        step *= n
+    return tuple(reversed(steps))
+
+
+def _same_kind(capture: Any) -> bool:
+    try:
+        now = capture.read()
+    except LookupError:
+        return False
+    then = capture.value
+    return (
+        type(now) is type(then) and now.dtype == then.dtype and now.shape == then.shape
+    )

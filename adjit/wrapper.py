@@ -1,0 +1,347 @@
+"""The Python in front of a program: generated per variant, so that a call costs little.
+
+`call(args, kwargs)` unpacks the containers, checks what the variant relies on, allocates the
+results, and jumps; it answers MISS where the call is not this variant's.  `run(*leaves)` is the
+same for leaves that are unpacked already.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import linecache
+import re
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, Final
+
+import numpy as np
+
+from .signature import Signature, Spec
+from .staging import Staged
+from .tracer.facts import Capture
+from .tracer.tree import Tree, flatten
+
+
+class _Miss:
+    def __repr__(self) -> str:
+        return "MISS"
+
+
+MISS: Final = _Miss()
+_serial = count()
+# What unpacking and reading captured arrays may raise when the call is another variant's.
+_REFUSALS = "(ValueError, KeyError, AttributeError, LookupError, TypeError)"
+_IDENTIFIER = re.compile(r"\W+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wrapper:
+    """The generated functions and their source."""
+
+    call: Callable[[tuple[Any, ...], dict[str, Any]], Any]
+    run: Callable[..., Any]
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Fact:
+    """What one input of a kernel is: kind as in `Spec`, or "ours" for an array we keep."""
+
+    kind: str
+    type: type
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Jump:
+    """How to call a program that is one kernel: its parameters in the kernel's order.
+
+    make        facts of the kernel's inputs -> a builtin taking inputs, outputs, workspaces
+    inputs      indices of the program's parameters that the kernel reads
+    outputs     indices of the program's results that it writes
+    workspaces  how many scratch arrays it wants
+    """
+
+    make: Callable[[Sequence[Fact]], Callable[..., Any]]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    workspaces: int
+    take: Callable[[], tuple[np.ndarray, ...]]
+    give: Callable[[tuple[np.ndarray, ...]], None]
+    failed: Callable[[Any], Exception]
+
+
+def make(
+    staged: Staged,
+    signature: Signature,
+    out_avals: Sequence[tuple[np.dtype, tuple[int, ...]]],
+    launch: Callable[..., Any],
+    jump: Jump | None,
+) -> Wrapper:
+    """The wrapper of a variant: around one kernel, or around `launch(inputs) -> outputs`."""
+    writer = _Writer(staged, signature, out_avals, jump)
+    text = writer.text()
+    scope = {
+        "MISS": MISS, "ndarray": np.ndarray, "array": np.array, "empty": np.empty,
+        "contiguous": np.ascontiguousarray, "flatten": flatten, "launch": launch, **writer.scope,
+    }  # fmt: skip
+    if jump is not None:
+        scope |= {"entry": jump.make(writer.facts), "take": jump.take, "give": jump.give}
+        scope["failed"] = jump.failed
+    name = f"<adjit wrapper {next(_serial)} of {staged.traced.name}>"
+    exec(compile(text, name, "exec"), scope)
+    # Tracebacks and debuggers show the generated lines.
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    return Wrapper(scope["call"], scope["run"], text)
+
+
+class _Writer:
+    """Writes the text of one wrapper, and collects the objects it names."""
+
+    def __init__(
+        self,
+        staged: Staged,
+        signature: Signature,
+        out_avals: Sequence[tuple[np.dtype, tuple[int, ...]]],
+        jump: Jump | None,
+    ) -> None:
+        self.staged = staged
+        self.signature = signature
+        self.out_avals = out_avals
+        self.jump = jump
+        n = len(staged.names) + len(staged.captures)
+        self.read = frozenset(range(n)) if jump is None else frozenset(jump.inputs)
+        self.facts: list[Fact] = []  # what the kernel's inputs are, for `Jump.make`
+        self.scope: dict[str, Any] = {}
+        self.taken: set[str] = {"args", "kwargs", "checked"}
+        self.names = [self.fresh(n) for n in staged.names]
+        self.hidden = [self.fresh(c.path.split()[-1]) for c in staged.captures]
+        self.leaves = iter(self.names)
+
+    def fresh(self, path: str) -> str:
+        """A readable, unused variable name for a path."""
+        name = _IDENTIFIER.sub("_", path).strip("_") or "a"
+        name = f"a{name}" if name[0].isdigit() else name
+        n = count(1)
+        base = name = f"{name}_"  # the underscore keeps clear of keywords and of our own names
+        while name in self.taken:
+            name = f"{base}{next(n)}"
+        self.taken.add(name)
+        return name
+
+    def constant(self, value: Any, stem: str) -> str:
+        """The name under which the text reads an object."""
+        name = f"{stem}{len(self.scope)}"
+        self.scope[name] = value
+        return name
+
+    def text(self) -> str:
+        unpack = self.unpack(self.signature.tree)
+        body = [*self.checks(), *self.leap()]
+        lines = ["def call(args, kwargs):", "    checked = True", "    try:"]
+        lines += [f"        {line}" for line in unpack]
+        lines += [f"    except {_REFUSALS}:", "        return MISS"]
+        lines += [f"    {line}" for line in body]
+        leaves = "".join(f"{n}, " for n in self.names)
+        lines += ["", "", f"def run({leaves}checked=True):"]
+        lines += [f"    {line}" for line in body]
+        return "\n".join(lines) + "\n"
+
+    # -------------------------------------------------------------- taking the call apart
+
+    def unpack(self, tree: Tree) -> list[str]:
+        args, kwargs = tree.children
+        parts = [self.part(c) for c in args.children]
+        targets = "".join(f"{name}, " for name, _ in parts)
+        lines = [f"{targets}= args" if targets else "() = args"]
+        for _, inner in parts:
+            lines += inner
+        return lines + self.mapping("kwargs", kwargs)
+
+    def part(self, tree: Tree) -> tuple[str, list[str]]:
+        """A variable for one child of a container, and the lines that take it apart."""
+        if tree.kind == "leaf":
+            return next(self.leaves), []
+        name = self.fresh("part")
+        return name, self.inside(name, tree)
+
+    def inside(self, name: str, tree: Tree) -> list[str]:
+        if tree.kind == "static":
+            return self.static(name, tree)
+        if tree.kind is dict:
+            return [f"if type({name}) is not dict: return MISS", *self.mapping(name, tree)]
+        kind = tree.kind.__name__ if tree.kind in (list, tuple) else self.constant(tree.kind, "T")
+        check = f"if type({name}) is not {kind}: return MISS"
+        if tree.kind in (list, tuple) or hasattr(tree.kind, "_fields"):
+            parts = [self.part(c) for c in tree.children]
+            targets = "".join(f"{p}, " for p, _ in parts)
+            lines = [check, f"{targets}= {name}" if targets else f"() = {name}"]
+            return lines + [line for _, inner in parts for line in inner]
+        if dataclasses.is_dataclass(tree.kind) and tree.data is not None:
+            lines = [check]
+            for field, child in zip(tree.data, tree.children, strict=True):
+                part, inner = self.part(child)
+                lines += [f"{part} = {name}.{field}", *inner]
+            return lines
+        return self.whole(name, tree)
+
+    def static(self, name: str, tree: Tree) -> list[str]:
+        value = tree.data.value
+        if value is None or isinstance(value, bool):
+            return [f"if {name} is not {value}: return MISS"]
+        known, same = self.constant(value, "k"), self.constant(tree.data, "s")
+        wrap = self.constant(type(tree.data), "w")
+        return [f"if {name} is not {known} and {same} != {wrap}({name}): return MISS"]
+
+    def mapping(self, name: str, tree: Tree) -> list[str]:
+        lines = [f"if len({name}) != {len(tree.children)}: return MISS"]
+        if not tree.children:
+            lines = [f"if {name}: return MISS"]
+        for key, child in zip(tree.data, tree.children, strict=True):
+            part, inner = self.part(child)
+            plain = type(key.value) in (str, int)
+            text = repr(key.value) if plain else self.constant(key.value, "key")
+            lines += [f"{part} = {name}[{text}]", *inner]
+        return lines
+
+    def whole(self, name: str, tree: Tree) -> list[str]:
+        """Containers of other classes go through the general way."""
+        leaves = "".join(f"{next(self.leaves)}, " for _ in range(tree.leaf_count))
+        known, got = self.constant(tree, "tree"), self.fresh("tree")
+        return [
+            f"({leaves}), {got} = flatten({name})" if leaves else f"_, {got} = flatten({name})",
+            f"if {got} != {known}: return MISS",
+        ]
+
+    # -------------------------------------------------------------- checks and the jump
+
+    def checks(self) -> list[str]:
+        lines = []
+        for k, (name, spec) in enumerate(zip(self.names, self.signature.specs, strict=True)):
+            lines += self.leaf(k, name, spec)
+        guards = [self.constant(g.check, "guard") for g in self.staged.guards]
+        if guards:
+            facts = " and ".join(f"{g}()" for g in guards)
+            lines.append(f"if checked and not ({facts}): return MISS")
+        for k, c in enumerate(self.staged.captures, len(self.names)):
+            lines += self.captured(k, c)
+        return lines
+
+    def checked_by_entry(self, k: int) -> bool:
+        """Whether the compiled entry looks at parameter `k`: its type, dtype, shape, strides."""
+        return self.jump is not None and k in self.read
+
+    def leaf(self, k: int, name: str, spec: Spec) -> list[str]:
+        if spec.kind == "array":
+            return self.array(k, name, spec)
+        if self.checked_by_entry(k):
+            return []
+        kind = spec.type.__name__ if spec.kind == "python" else self.constant(spec.type, "T")
+        return [f"if type({name}) is not {kind}: return MISS"]
+
+    def array(self, k: int, name: str, spec: Spec) -> list[str]:
+        if self.checked_by_entry(k) and spec.layout == "C":
+            return []
+        dtype = self.constant(spec.dtype, "d")
+        lines = [
+            f"if type({name}) is not ndarray or {name}.dtype != {dtype} "
+            f"or {name}.shape != {spec.shape}: return MISS"
+        ]
+        if spec.layout != "any":
+            flag = {"C": "not {}.flags.c_contiguous", "F": "not {}.flags.fnc", "A": "{}.flags.forc"}
+            lines.append(f"if {flag[spec.layout].format(name)}: return MISS")
+        if spec.layout != "C" and k in self.read:
+            lines.append(f"{name} = contiguous({name})")
+        return lines
+
+    def captured(self, k: int, c: Capture) -> list[str]:
+        name = self.hidden[k - len(self.names)]
+        if not c.live:
+            self.scope[name] = np.ascontiguousarray(c.value)
+            return []
+        read = self.constant(c.read, "read")
+        lines = ["try:", f"    {name} = {read}()", "except LookupError:", "    return MISS"]
+        return lines + self.array(k, name, captured_spec(c))
+
+    def leap(self) -> list[str]:
+        """The lines that run the program and return its results."""
+        if self.jump is None:
+            inputs = [
+                n if s.kind == "array" else f"array({n}, {self.constant(s.dtype, 'd')})"
+                for n, s in zip(self.names, self.signature.specs, strict=True)
+            ]
+            outs = [f"results[{k}]" for k in range(len(self.out_avals))]
+            lines = [f"results = launch([{', '.join([*inputs, *self.hidden])}])"]
+            return [*lines, f"return {self.result(outs)}"]
+        inputs, written = self.kernel_inputs(), [f"out{k}" for k in self.jump.outputs]
+        outs = [f"out{k}" for k in range(len(self.out_avals))]
+        lines = [
+            f"{out} = empty({shape}, {self.constant(dtype, 'd')})"
+            for out, (dtype, shape) in zip(outs, self.out_avals, strict=True)
+        ]
+        work = [f"work{k}" for k in range(self.jump.workspaces)]
+        if work:
+            lines.append(f"{', '.join(work)}, = work = take()")
+        lines.append(f"status = entry({', '.join([*inputs, *written, *work])})")
+        if work:
+            lines.append("give(work)")
+        lines += ["if status is not True:", "    if status is None: return MISS"]
+        return [*lines, "    raise failed(status)", f"return {self.result(outs)}"]
+
+    def kernel_inputs(self) -> list[str]:
+        assert self.jump is not None
+        names = []
+        for k in self.jump.inputs:
+            if k < len(self.names):
+                names.append(self.names[k])
+                spec = self.signature.specs[k]
+                self.facts.append(Fact(spec.kind, spec.type, spec.dtype, spec.shape))
+                continue
+            c = self.staged.captures[k - len(self.names)]
+            names.append(self.hidden[k - len(self.names)])
+            kind = "array" if c.live else "ours"
+            self.facts.append(Fact(kind, np.ndarray, c.value.dtype, c.value.shape))
+        return names
+
+    # -------------------------------------------------------------- putting the result together
+
+    def result(self, outs: Sequence[str]) -> str:
+        leaves = [self.out(o, outs) for o in self.staged.outs]
+        return self.build(self.staged.out_tree, iter(leaves))
+
+    def out(self, out: tuple[Any, ...], outs: Sequence[str]) -> str:
+        if out[0] == "static":
+            return self.constant(out[1], "k")
+        name, kind = outs[out[1]], out[2]
+        if kind == "array":
+            return name
+        return f"{name}[()]" if kind == "scalar" else f"{name}.item()"
+
+    def build(self, tree: Tree, leaves: Any) -> str:
+        if tree.kind == "leaf":
+            return next(leaves)
+        if tree.kind == "static":
+            return self.constant(tree.data.value, "k")
+        if tree.kind in (tuple, list) or hasattr(tree.kind, "_fields"):
+            parts = [self.build(c, leaves) for c in tree.children]
+            if tree.kind is list:
+                return f"[{', '.join(parts)}]"
+            text = "".join(f"{p}, " for p in parts)
+            return f"({text})" if tree.kind is tuple else f"{self.constant(tree.kind, 'T')}({text})"
+        if tree.kind is dict:
+            parts = [self.build(c, leaves) for c in tree.children]
+            keys = [
+                repr(k.value) if type(k.value) in (str, int) else self.constant(k.value, "key")
+                for k in tree.data
+            ]
+            pairs = (f"{k}: {p}" for k, p in zip(keys, parts, strict=True))
+            return f"{{{', '.join(pairs)}}}"
+        inner = "".join(f"{next(leaves)}, " for _ in range(tree.leaf_count))
+        return f"{self.constant(tree.unflatten, 'build')}(({inner}))"
+
+
+def captured_spec(c: Capture) -> Spec:
+    """The spec of a live captured array: where it was contiguous, it shall be so again."""
+    layout = "C" if c.value.flags.c_contiguous else "any"
+    return Spec("array", np.ndarray, c.value.dtype, c.value.shape, layout)
