@@ -179,8 +179,8 @@ def _bytes(v: Value) -> int:
 def _work(op: Op, cost: dict[Value, int]) -> int:
     """The work of an op and of what it reads; beyond bounds for what is no light work."""
     emit = op.prim.emit
-    light = isinstance(emit, Expr | View) or op.prim.name == "reshape"
-    total = emit.cost if isinstance(emit, Expr) else 0 if light else _WORTH_KEEPING + 1
+    light = isinstance(emit, View) or op.prim.name in ("reshape", "gather")
+    total = emit.cost if isinstance(emit, Expr) else 1 if light else _WORTH_KEEPING + 1
     for a in op.args:
         if type(a) is not Const:
             total += cost.get(a, _WORTH_KEEPING + 1)

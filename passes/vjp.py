@@ -9,6 +9,7 @@ from typing import Any
 from ..ir.builder import Builder, current
 from ..ir.core import Block, Const, Function, Op, Value, Where
 from ..ir.ops.elementwise import add, mul, not_, or_, select
+from ..ir.ops.index import add_into
 from ..ir.ops.shape import broadcast, full, unbroadcast
 from ..ir.prim import ZERO
 from ..ir.types import is_float
@@ -289,7 +290,7 @@ def _plus(x: Value, y: Value) -> Value:
     """`x + y`; a sum of masked cotangents is masked by either mask."""
     mx, my = _masked(x), _masked(y)
     if mx is None or my is None or mx.mask.aval.shape != my.mask.aval.shape:
-        return add(x, y)
+        return add_into(x, y)
     if mx.mask is my.mask:
         if mx.on == my.on:
             return mx.around(add(mx.inner, my.inner))

@@ -13,7 +13,7 @@ from ..core import Block, Const, Op, Value
 from ..prim import ZERO, Call, Prim
 from ..regions import Division, Mask, copied, depends, divide, fresh, inlined, pruned
 from ..types import NUMPY, Aval, is_float
-from .elementwise import add
+from .index import add_into
 from .shape import zeros
 
 _INDEX = Aval("i64")
@@ -484,7 +484,7 @@ def _round_back(parts: Division, r: _Rounds, consts: Mask, carries: Mask, live: 
         seeds = [v if alive else zeros(v.aval) for v, alive in zip(rows, live, strict=True)]
         grads = inlined(parts.adjoint, (*read, *kept, *moved, *seeds))
         n = len(totals)
-        sums = [add(t, g) for t, g in zip(totals, grads[:n], strict=True)]
+        sums = [add_into(t, g) for t, g in zip(totals, grads[:n], strict=True)]
         return b.done((*grads[n : n + moving], *sums, *grads[n + moving :]))
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Value
+from ..builder import current
+from ..core import Const, Value
 from ..prim import ZERO, Call, Prim
 from ..types import Aval
-from .elementwise import equal, maximum, minimum, remainder, select
+from .elementwise import add, equal, maximum, minimum, remainder, select
 from .shape import Shape, broadcast, check_axes, drop, iota, reshaped, zeros
 
 MODES = ("raise", "clip", "wrap")
@@ -172,3 +173,19 @@ def take_along(x: Value, indices: Value, axis: int) -> Value:
         raise IndexError(f"indices of shape {indices.shape} do not match {x.shape} off axis {axis}")
     where, axes = along(indices, axis)
     return gather(x, *where, axes=axes)
+
+
+def add_into(x: Value, y: Value) -> Value:
+    """`x + y`; a scatter into zeros becomes one into the other, which touches what it adds."""
+    defs = current().defs
+    for whole, part in ((x, y), (y, x)):
+        op = defs.get(part)
+        if op is not None and op.prim is scatter_add and _are_zeros(op.args[0]):
+            return scatter_add(whole, *op.args[1:], **op.attrs)
+    return add(x, y)
+
+
+def _are_zeros(v: Value) -> bool:
+    op = current().defs.get(v)
+    scalar = op.args[0] if op is not None and op.prim is broadcast else v
+    return isinstance(scalar, Const) and bool(scalar.data == 0)
