@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..ir import interp
-from ..ir.builder import Builder
+from ..ir.builder import Builder, literal
 from ..ir.core import Const, Op, Value
-from ..ir.types import Aval, name_of
+from ..ir.types import NUMPY, Aval, name_of
 from .errors import AdjitError, EscapedTracer, UnsupportedArgument
 from .place import here, sentence
 from .facts import Capture, StateGuard
@@ -71,7 +71,7 @@ def array_aval(x: np.ndarray, what: str = "array") -> Aval:
 class Recorder:
     """Everything that lives while one function is traced."""
 
-    def __init__(self, name: str, find: Callable[[np.ndarray], Capture | None] | None = None):
+    def __init__(self, name: str, find: Callable[[np.ndarray], Any] | None = None) -> None:
         self.name = name
         self.builder = Builder(number=False)
         self.params: list[Value] = []
@@ -79,6 +79,9 @@ class Recorder:
         self.captures: list[Capture] = []
         self.capture_values: list[Value] = []
         self.guards: list[StateGuard] = []
+        self.seeded = False
+        self.guarded: set[int] = set()  # ids of scalars that guards watch
+        self.derived = False  # whether something made from plain arrays was met
         self._find = find
         self._arrays: dict[int, tuple[np.ndarray, Value, np.ndarray | None]] = {}
         self._outer: dict[Value, Value] = {}
@@ -102,15 +105,25 @@ class Recorder:
             if seen is None or _same_content(seen, x):
                 return v
         aval = array_aval(x)
-        capture = self._find(x) if self._find is not None else None
+        found = self._find(x) if self._find is not None else None
         seen = None
-        if capture is None:
+        if found is not None:
+            capture, guards = found
+            self.guards.extend(guards)
+        else:
+            self.derived = True
             seen = x.copy()
             seen.flags.writeable = False
             capture = _made_here(seen)
         v = self.capture(capture, aval)
         self._arrays[id(x)] = (x, v, seen)  # x is kept alive: its id stays its own
         return v
+
+    def scalar(self, x: np.generic) -> Value:
+        """The literal of a NumPy scalar; unless it is guarded it was made from some array."""
+        if id(x) not in self.guarded:
+            self.derived = True
+        return literal(x) if x.dtype in NUMPY.values() else self.lift(np.asarray(x))
 
     def capture(self, capture: Capture, aval: Aval) -> Value:
         """A hidden input for this capture."""
@@ -127,7 +140,9 @@ class Recorder:
             return known[1]
         found = capture
         if not capture.live and self._find is not None:
-            found = self._find(capture.value) or capture
+            hit = self._find(capture.value)
+            found = hit[0] if hit else capture
+            self.guards.extend(hit[1] if hit else ())
         v = self.capture(found, array_aval(capture.value))
         self._arrays[id(capture.value)] = (capture.value, v, None)
         return v
@@ -212,7 +227,7 @@ class Recorder:
 
 def content_guard(captures: list[Capture]) -> StateGuard:
     """A guard that these captured arrays still hold what they held at trace time."""
-    kept = [(c, np.array(c.value)) for c in captures]
+    kept = [(c, np.array(c.value)) for c in captures]  # as it is now: `value` is not a copy
 
     def check() -> bool:
         try:
@@ -228,7 +243,7 @@ def _same_content(a: np.ndarray, b: Any) -> bool:
         isinstance(b, np.ndarray)
         and a.shape == b.shape
         and a.dtype == b.dtype
-        and a.tobytes() == b.tobytes()
+        and (np.array_equal(a, b) or a.tobytes() == b.tobytes())  # the latter for NaN
     )
 
 

@@ -87,7 +87,7 @@ def value(x: Any, dtype: str | None = None) -> Value:
     elif isinstance(x, Value):
         v = x
     elif isinstance(x, np.generic):
-        v = literal(x) if x.dtype in NUMPY.values() else recorder().lift(np.asarray(x))
+        v = recorder().scalar(x)
     elif isinstance(x, (list, tuple)) and holds_tracer(x):
         v = stack_nested(x)
     elif isinstance(x, np.ndarray):

@@ -8,6 +8,7 @@ from . import (  # noqa: F401
     surface_index,
     surface_join,
     surface_linalg,
+    surface_make,
     surface_reduce,
     surface_shape,
     surface_ufunc,
@@ -35,3 +36,4 @@ def on_function(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 ENTRY["function"] = on_function
+surface_make._fill_table()

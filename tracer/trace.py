@@ -11,10 +11,12 @@ import numpy as np
 from ..ir.core import Block, Const, Function, Value
 from ..ir.types import Aval, default_dtype, name_of
 from . import mutation
-from .errors import AdjitError, UnsupportedArgument, UnsupportedFunction
+from .errors import AdjitError, RandomInTrace, UnsupportedArgument, UnsupportedFunction
 from .facts import Capture, LeafSpec, StateGuard, Trace
 from .place import OURS, Place, USER, owner, sentence
-from .record import Recorder, array_aval, is_tracing, recorder, stack
+from .intercept import Interception
+from .record import Recorder, array_aval, content_guard, is_tracing, recorder, stack
+from .state import Finder, reach
 from .surface import is_tracer, value, wrap
 from .tracer import Tracer
 from .tree import Tree, flatten, register_leaf
@@ -124,17 +126,27 @@ def trace(
     paths = leaf_paths(fn, args, kwargs)
     specs = tuple(leaf_spec(x, p) for x, p in zip(leaves, paths, strict=True))
     name = name or getattr(fn, "__name__", type(fn).__name__)
-    rec = Recorder(name)
-    stack().append(rec)
-    try:
-        with rec.builder:
-            given, named = in_tree.unflatten([_stand_in(rec, s) for s in specs])
-            result = _run(fn, given, named)
-            out_leaves, outs_tree = flatten(result)
-            outs: list[Value] = []
-            out_specs = tuple(_out_leaf(x, outs) for x in out_leaves)
-    finally:
-        stack().remove(rec)
+    reached = reach(fn, _statics(fn, args, kwargs))
+    finder = Finder(reached)
+    rec = Recorder(name, finder.find)
+    rec.guarded = reached.scalars
+    states = [(path, g, _random_state(g)) for path, g in reached.generators]
+    with Interception(reached.globals.values()):
+        stack().append(rec)
+        try:
+            with rec.builder:
+                given, named = in_tree.unflatten([_stand_in(rec, s) for s in specs])
+                result = _run(fn, given, named)
+                out_leaves, outs_tree = flatten(result)
+                outs: list[Value] = []
+                out_specs = tuple(_out_leaf(x, outs) for x in out_leaves)
+        finally:
+            stack().remove(rec)
+    _check_random(states)
+    guards = [*reached.guards(), *rec.guards]
+    if rec.derived:
+        arrays = finder.arrays()
+        guards += [content_guard(arrays)] if arrays else []
     return Trace(
         _function(rec, name, outs),
         in_tree,
@@ -142,8 +154,38 @@ def trace(
         tuple(rec.captures),
         outs_tree,
         out_specs,
-        tuple(rec.guards),
+        tuple(guards),
     )
+
+
+def _statics(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[tuple[str, Any]]:
+    """Arguments that are objects, not containers of leaves: their attributes are state."""
+    try:
+        names = list(inspect.signature(fn).parameters)
+    except (TypeError, ValueError):
+        names = []
+    pairs = [*zip(names, args, strict=False), *kwargs.items()]
+    plain = (str, bytes, bool, type(None), type, np.dtype)
+    return [
+        (n, a) for n, a in pairs if flatten(a)[1].kind == "static" and not isinstance(a, plain)
+    ]
+
+
+def _random_state(generator: Any) -> str:
+    state = getattr(generator, "bit_generator", None)
+    return repr(state.state if state is not None else generator.get_state())
+
+
+def _check_random(states: Sequence[tuple[Any, Any, str]]) -> None:
+    """Refuse a function that drew from a Generator it captured (S5)."""
+    for path, generator, before in states:
+        if _random_state(generator) != before:
+            raise RandomInTrace(
+                f"{path.describe()} drew random numbers while tracing; every call would see the "
+                "same ones\n  Pass the noise as an argument: def f(x, noise): ..."
+            )
 
 
 def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -1,0 +1,69 @@
+"""Is the Python frame above really the caller?  Compiled code leaves no frame of its own.
+
+Cython looks `np.empty` up at run time and casts the result unchecked: a replacement that handed
+it a Tracer would crash the interpreter.  So a replacement acts only if the instruction that runs
+in the frame above is a call of something loaded by its name.
+"""
+
+from __future__ import annotations
+
+import dis
+from functools import lru_cache
+from types import CodeType, FrameType
+from typing import Any
+
+
+def calls_directly(frame: FrameType, replacement: Any, name: str) -> bool:
+    """Whether the frame's current instruction is a call of `replacement`."""
+    how, loaded = _callees(frame.f_code).get(frame.f_lasti // 2, ("", ""))
+    if how == "attribute":
+        return bool(loaded == name)
+    if how == "global":
+        return frame.f_globals.get(loaded) is replacement
+    return how == "local" and frame.f_locals.get(loaded) is replacement
+
+
+@lru_cache(maxsize=4096)
+def _callees(code: CodeType) -> dict[int, tuple[str, str]]:
+    """Instruction slot of each call (and its caches) -> how its callee was loaded, and its name."""
+    loads: list[tuple[Any, str, str]] = []
+    out: dict[int, tuple[str, str]] = {}
+    instructions = list(dis.get_instructions(code))
+    ends = [i.offset for i in instructions[1:]] + [len(code.co_code)]
+    for i, end in zip(instructions, ends, strict=True):
+        how = _HOW.get(i.opname)
+        position = i.positions
+        if position is None or position.col_offset is None:
+            continue
+        if how is not None:
+            loads.append((position, how, str(i.argval)))
+        elif i.opname.startswith("CALL") and i.opname != "CALL_INTRINSIC_1":
+            found = _longest(loads, position)
+            if found is not None:
+                for slot in range(i.offset // 2, end // 2):
+                    out[slot] = found
+    return out
+
+
+_HOW = {
+    "LOAD_ATTR": "attribute",
+    "LOAD_METHOD": "attribute",
+    "LOAD_GLOBAL": "global",
+    "LOAD_NAME": "global",
+    "LOAD_FAST": "local",
+    "LOAD_FAST_BORROW": "local",
+    "LOAD_FAST_CHECK": "local",
+    "LOAD_DEREF": "local",
+    "LOAD_CLASSDEREF": "local",
+}
+
+
+def _longest(loads: list[tuple[Any, str, str]], call: Any) -> tuple[str, str] | None:
+    """Of the loads that start where the call starts and end before it ends, the longest."""
+    start, end = (call.lineno, call.col_offset), (call.end_lineno, call.end_col_offset)
+    best, reach = None, (-1, -1)
+    for p, how, name in loads:
+        stop = (p.end_lineno, p.end_col_offset)
+        if (p.lineno, p.col_offset) == start and reach <= stop < end:
+            best, reach = (how, name), stop
+    return best

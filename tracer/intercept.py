@@ -1,0 +1,130 @@
+"""What escapes NumPy's protocols is swapped while a trace is open: constructors, `math`, random.
+
+The swap is of module attributes, and of the same names in the globals of the user's functions.
+A replacement falls through to the original unless this thread traces and the Python frame above
+is really the caller (`caller`), so that it is right for ever, in every thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from .caller import calls_directly
+from .place import LIBRARY, OURS, USER, here, owner
+from .record import recorder, stack
+
+Act = Callable[..., Any]  # (original, from_user, args, kwargs) -> result, or DECLINE
+DECLINE: Any = object()
+
+_lock = threading.RLock()
+_open = 0
+# (holder, name, original, replacement); a holder is a module or the globals of a user's function.
+_swapped: list[tuple[Any, str, Any, Any]] = []
+_replacements: dict[int, Any] = {}  # id(original) -> replacement
+_rebound: dict[tuple[int, str], tuple[dict[str, Any], Any, Any]] = {}
+
+
+def replacement(original: Any, act: Act) -> Any:
+    """A function that looks like `original` and asks `act` when a traced program calls it."""
+    name = getattr(original, "__name__", "")
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not stack():
+            return original(*args, **kwargs)
+        frame = sys._getframe(1)
+        who = owner(frame.f_code.co_filename)
+        if who == OURS or not calls_directly(frame, call, name):
+            return original(*args, **kwargs)
+        rec = recorder()
+        rec.builder.where = here(frame)
+        out = act(original, who == USER, args, kwargs)
+        return original(*args, **kwargs) if out is DECLINE else out
+
+    return call
+
+
+def enter(module: Any, name: str, act: Act) -> None:
+    """Add a function of a module to the table."""
+    original = getattr(module, name, None)
+    if original is not None:
+        _swap(module, name, original, replacement(original, act))
+
+
+def enter_object(module: Any, name: str, new: Any) -> None:
+    """Add an object (np.c_ and kin) to the table."""
+    _swap(module, name, getattr(module, name), new)
+
+
+def _swap(module: Any, name: str, original: Any, new: Any) -> None:
+    _swapped.append((module, name, original, new))
+    _replacements.setdefault(id(original), new)
+
+
+def replacements() -> list[tuple[int, Any]]:
+    """Every replacement by the id of its original."""
+    return [(id(original), new) for _, _, original, new in _swapped]
+
+
+class Interception:
+    """The scope of one trace: the first opens the swap, the last closes it."""
+
+    def __init__(self, globals_: Iterable[dict[str, Any]]) -> None:
+        self._globals = list(globals_)
+
+    def __enter__(self) -> None:
+        global _open
+        with _lock:
+            _open += 1
+            if _open == 1:
+                _refresh_scipy()
+                for module, name, original, new in _swapped:
+                    if getattr(module, name, None) is original:
+                        setattr(module, name, new)
+            for names in self._globals:
+                _rebind(names)
+
+    def __exit__(self, *_: object) -> None:
+        global _open
+        with _lock:
+            _open -= 1
+            if _open:
+                return
+            for module, name, original, new in _swapped:
+                if getattr(module, name, None) is new:
+                    setattr(module, name, original)
+            for (_id, name), (names, original, new) in _rebound.items():
+                if names.get(name) is new:
+                    names[name] = original
+            _rebound.clear()
+
+
+def _rebind(names: dict[str, Any]) -> None:
+    """Names of a user module that are bound to an original."""
+    for name, x in list(names.items()):
+        new = _replacements.get(id(x))
+        if new is not None and new is not x:
+            names[name] = new
+            _rebound[id(names), name] = (names, x, new)
+
+
+_scipy_tables: list[Callable[[], bool]] = []  # each returns True once it has entered its names
+
+
+def when_imported(fill: Callable[[], bool]) -> None:
+    """Enter names of a module that adjit must not import itself."""
+    _scipy_tables.append(fill)
+
+
+def _refresh_scipy() -> None:
+    _scipy_tables[:] = [fill for fill in _scipy_tables if not fill()]
+
+
+_ = (math, np, LIBRARY)

@@ -1,0 +1,423 @@
+"""The table of interception: constructors, converters, `math`, random draws, lists of Tracers."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from ..ir import ops
+from ..ir.core import Value
+from ..ir.types import NUMPY, Aval
+from . import intercept
+from .errors import RandomInTrace
+from .intercept import DECLINE
+from .promote import dtype_name
+from .record import fail, recorder
+from .surface import (
+    FUNCTIONS,
+    array,
+    as_float,
+    cast,
+    filled,
+    holds_tracer,
+    is_tracer,
+    number,
+    refuse,
+    shape_tuple,
+    value,
+    values,
+    wrap,
+)
+from .surface_shape import copy as copy_handle
+from .surface_shape import handle
+from .surface_ufunc import call
+from .tracer import ENTRY, Tracer
+
+_shape = ops.shape
+
+
+def _bound(names: str, args: Any, kwargs: Any) -> dict[str, Any]:
+    """Arguments by name, for functions whose signature Python cannot tell."""
+    return dict(zip(names.split(), args, strict=False)) | kwargs
+
+
+def _numeric(dtype: Any) -> str | None:
+    """The IR's name of a dtype, None if it has none (object, str, structured)."""
+    try:
+        return dtype_name(dtype)
+    except TypeError:
+        return None
+
+
+# ------------------------------------------------------------------ filled arrays
+
+
+def _filled(fill: Any) -> intercept.Act:
+    def make(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+        given = _bound("shape dtype order", args, kwargs)
+        given.pop("device", None)
+        name = _numeric(given.get("dtype") or float)
+        if not user or name is None or given.get("like") is not None:
+            return DECLINE
+        return array(filled(fill, Aval(name, shape_tuple(given["shape"]))))
+
+    return make
+
+
+def _full(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    given = _bound("shape fill_value dtype order", args, kwargs)
+    x = given.get("fill_value")
+    if not user and not holds_tracer(x):
+        return DECLINE
+    dtype = given.get("dtype")
+    if dtype is not None and _numeric(dtype) is None:
+        return DECLINE
+    try:
+        v = value(x, None if dtype is None else dtype_name(dtype))
+    except TypeError:
+        return DECLINE
+    return array(_shape.broadcast_to(v, shape_tuple(given["shape"])))
+
+
+def _constant(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """A constructor whose plain result becomes an array of the trace that may be written."""
+    if not user:
+        return DECLINE
+    out = original(*args, **kwargs)
+    if not isinstance(out, np.ndarray) or out.dtype not in NUMPY.values():
+        return out
+    return array(value(out))
+
+
+def _like(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """zeros_like and kin of a plain array: an array of the trace."""
+    if not user:
+        return DECLINE
+    a = args[0] if args else kwargs.get("a")
+    if holds_tracer(a) or type(a) is np.ndarray and a.dtype in NUMPY.values():
+        return FUNCTIONS[original](*args, **kwargs)
+    return DECLINE
+
+
+# ------------------------------------------------------------------ converters
+
+
+def _array(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """np.array."""
+    given = _bound("object dtype", args, kwargs)
+    x, dtype = given.get("object"), given.get("dtype")
+    if not holds_tracer(x):
+        return _plain_copy(original, user, args, kwargs)
+    if dtype is not None and _numeric(dtype) is None:
+        return DECLINE
+    v = value(x)
+    v = v if dtype is None else cast(v, dtype_name(dtype))
+    ndmin = given.get("ndmin", 0)
+    if v.ndim < ndmin:
+        v = _shape.reshaped(v, (1,) * (ndmin - v.ndim) + v.shape)
+        return array(v)
+    copy = given.get("copy", True)
+    if is_tracer(x) and (dtype is None or v.aval.dtype == x._value.aval.dtype):
+        if x._kind != "array":
+            return array(v)
+        return copy_handle(x, given.get("order", "K") or "K") if copy else x
+    return array(v)
+
+
+def _plain_copy(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """Floats of the user's become an array of the trace; anything else stays what it is."""
+    if not user:
+        return DECLINE
+    source = args[0] if args else kwargs.get("object", kwargs.get("a"))
+    out = original(*args, **kwargs)
+    if type(out) is not np.ndarray or out.dtype.kind not in "fc" or out.dtype not in NUMPY.values():
+        return out
+    if type(source) is np.ndarray and source.dtype == out.dtype and source.shape == out.shape:
+        return array(value(source))  # the source may be live: copy it in the program
+    return array(value(out))
+
+
+def _convert(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """np.asarray and kin: a Tracer stays itself, a list of them becomes an array."""
+    given = _bound("a dtype order", args, kwargs)
+    x, dtype = given.get("a"), given.get("dtype")
+    if not holds_tracer(x):
+        return DECLINE
+    if dtype is not None and _numeric(dtype) is None:
+        return DECLINE
+    v = value(x)
+    if dtype is not None and v.aval.dtype != dtype_name(dtype):
+        return array(cast(v, dtype_name(dtype)))
+    if is_tracer(x) and x._kind == "array":
+        return copy_handle(x) if given.get("copy") else x
+    return array(v)
+
+
+def _contiguous(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    x = args[0] if args else kwargs.get("a")
+    if not holds_tracer(x):
+        return DECLINE
+    out = _convert(original, user, args, kwargs)
+    out = handle(FUNCTIONS[np.atleast_1d](out))
+    return out if out._strides is None else copy_handle(out, "C")
+
+
+def _fortran(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    x = args[0] if args else kwargs.get("a")
+    if not holds_tracer(x):
+        return DECLINE
+    return copy_handle(handle(_convert(original, user, args, kwargs)), "F")
+
+
+def _require(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    given = _bound("a dtype requirements", args, kwargs)
+    if not holds_tracer(given.get("a")):
+        return DECLINE
+    return _convert(original, user, (given["a"], given.get("dtype")), {})
+
+
+# ------------------------------------------------------------------ ranges
+
+
+def _arange(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    if not any(map(is_tracer, (*args, *kwargs.values()))):
+        return DECLINE
+    given = _bound("start stop step dtype", args, kwargs)
+    start, stop, step = given.get("start", 0), given.get("stop"), given.get("step", 1)
+    if stop is None:
+        start, stop = 0, start
+    count = math.ceil((stop - start) / step)  # a size: decided by the values, or refused
+    out = array(ops.iota(shape=(max(count, 0),), axis=0, dtype="i64")) * step + start
+    return out.astype(given["dtype"]) if given.get("dtype") is not None else out
+
+
+def _linspace(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    given = _bound("start stop num endpoint retstep dtype axis", args, kwargs)
+    start, stop = given["start"], given["stop"]
+    if not (holds_tracer(start) or holds_tracer(stop)):
+        return DECLINE
+    num, endpoint = operator.index(given.get("num", 50)), given.get("endpoint", True)
+    a, b = (as_float(v) for v in values(start, stop))
+    div = num - 1 if endpoint else num
+    a, b = wrap(a, "array"), wrap(b, "array")
+    steps = np.arange(num, dtype=float).reshape((-1,) + (1,) * max(a.ndim, b.ndim))
+    step = (b - a) / div if div > 0 else b * np.nan
+    out = a + steps * (step if div > 0 else 0.0)
+    if endpoint and num > 1:  # the last point is exact
+        head = ENTRY["getitem"](out, slice(None, -1))
+        last = _shape.broadcast_to(value(b), out.shape[1:])
+        out = FUNCTIONS[np.concatenate]((head, wrap(_shape.reshaped(last, (1, *last.shape)))))
+    if given.get("dtype") is not None:
+        out = out.astype(given["dtype"])
+    if given.get("axis", 0):
+        out = FUNCTIONS[np.moveaxis](out, 0, given["axis"])
+    return (out, step) if given.get("retstep") else out
+
+
+def _logspace(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    given = _bound("start stop num endpoint base dtype axis", args, kwargs)
+    if not any(map(is_tracer, given.values())):
+        return DECLINE
+    base = given.pop("base", 10.0)
+    grid = _linspace(None, user, (), {k: v for k, v in given.items() if k != "dtype"})
+    if grid is DECLINE:
+        grid = np.linspace(given["start"], given["stop"], given.get("num", 50))
+    return base**grid
+
+
+# ------------------------------------------------------------------ np.c_, np.r_
+
+
+class _Joiner:
+    """np.r_ or np.c_ that also joins Tracers."""
+
+    def __init__(self, original: Any, columns: bool) -> None:
+        self._original = original
+        self._columns = columns
+        self.__doc__ = original.__doc__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def __len__(self) -> int:
+        return 0
+
+    def __getitem__(self, key: Any) -> Any:
+        if not holds_tracer(key if isinstance(key, tuple) else (key,)):
+            return self._original[key]
+        parts = [self._part(k) for k in (key if isinstance(key, tuple) else (key,))]
+        if self._columns:
+            parts = [_shape.reshaped(p, (*p.shape, 1)) if p.ndim < 2 else p for p in parts]
+        return FUNCTIONS[np.concatenate](parts, -1 if self._columns else 0)
+
+    def _part(self, key: Any) -> Value:
+        if isinstance(key, str):
+            raise refuse(f"the directive {key!r} of np.r_ or np.c_", "Use np.concatenate.")
+        v = value(np.r_[key]) if isinstance(key, slice) else value(key)
+        return _shape.reshaped(v, (1,)) if v.ndim == 0 else v
+
+
+# ------------------------------------------------------------------ math
+
+
+def _number(x: Any) -> Any:
+    """An argument of `math`: one number, whatever it came in."""
+    if not is_tracer(x):
+        return x
+    v = value(x)
+    if v.aval.size != 1:
+        raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
+    return wrap(as_float(_shape.reshaped(v, ())), "python")
+
+
+def _python(v: Value) -> Tracer:
+    return Tracer(recorder(), v, "python")
+
+
+def _math(f: Any) -> intercept.Act:
+    """A function of `math` on Tracers: by a ufunc, or by a function of Tracers."""
+
+    def act(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+        if not any(map(is_tracer, args)):
+            return DECLINE
+        given = [_number(a) for a in args]
+        if isinstance(f, np.ufunc):
+            return _python(call(f, given))
+        if isinstance(f, str):
+            return _python(getattr(ops, f)(*(value(a, "f64") for a in given)))
+        return f(*given)
+
+    return act
+
+
+def _log(x: Any, base: Any = None) -> Any:
+    out = _python(call(np.log, (x,)))
+    return out if base is None else out / _python(call(np.log, (base,)))
+
+
+def _hypot(*xs: Any) -> Any:
+    total = 0.0
+    for x in xs:
+        total = total + x * x
+    return _python(call(np.sqrt, (total,)))
+
+
+def _listed(f: Any) -> intercept.Act:
+    def act(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+        if not any(holds_tracer(a if isinstance(a, (list, tuple)) else (a,)) for a in args):
+            return DECLINE
+        return f(*args)
+
+    return act
+
+
+def _fsum(xs: Any) -> Any:
+    total = 0.0
+    for x in xs:
+        total = total + x
+    return total
+
+
+def _dist(p: Any, q: Any) -> Any:
+    return _hypot(*(a - b for a, b in zip(p, q, strict=True)))
+
+
+_MATH: dict[str, Any] = {
+    **{
+        n: getattr(np, n)
+        for n in (
+            "exp", "exp2", "expm1", "log2", "log10", "log1p", "sqrt", "cbrt", "sin", "cos", "tan",
+            "sinh", "cosh", "tanh", "degrees", "radians", "fabs", "fmod", "copysign", "isnan",
+            "isinf", "isfinite",
+        )
+    },
+    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
+    "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "pow": np.power,
+    "log": _log, "hypot": _hypot, "erf": "erf", "erfc": "erfc", "lgamma": "gammaln",
+    "gamma": "gamma",
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------ random draws
+
+
+def _random(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    if not user or recorder().seeded:
+        return DECLINE
+    raise fail(
+        RandomInTrace,
+        f"np.random.{original.__name__} draws while tracing; every call would see the same numbers",
+        "Pass the noise as an argument: def f(x, noise): ...",
+    )
+
+
+def _seed(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    if args and args[0] is not None:
+        recorder().seeded = True  # what follows is the same at every call, traced or not
+    return DECLINE
+
+
+def _fresh_rng(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    if user and not args and not kwargs:
+        return _random(original, user, args, kwargs)
+    return DECLINE
+
+
+# ------------------------------------------------------------------ array functions
+
+
+def _with_lists(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """An array function dispatches on its arguments but does not look into lists: we do."""
+    for a in (*args, *kwargs.values()):
+        if isinstance(a, (list, tuple)) and holds_tracer(a):
+            return FUNCTIONS[original](*args, **kwargs)
+    return DECLINE
+
+
+def _fill_table() -> None:
+    made = {"zeros": _filled(0), "empty": _filled(0), "ones": _filled(1), "full": _full,
+            "eye": _constant, "identity": _constant, "diag": None, "array": _array,
+            "copy": _plain_copy, "asarray": _convert, "asanyarray": _convert,
+            "asarray_chkfinite": _convert, "ascontiguousarray": _contiguous,
+            "asfortranarray": _fortran, "require": _require, "arange": _arange,
+            "linspace": _linspace, "logspace": _logspace, "zeros_like": _like,
+            "ones_like": _like, "empty_like": _like, "full_like": _like}  # fmt: skip
+    for name, act in made.items():
+        if act is not None:
+            intercept.enter(np, name, act)
+    intercept.enter_object(np, "r_", _Joiner(np.r_, False))
+    intercept.enter_object(np, "c_", _Joiner(np.c_, True))
+    for name, f in _MATH.items():
+        intercept.enter(math, name, _math(f))
+    intercept.enter(math, "fsum", _listed(_fsum))
+    intercept.enter(math, "dist", _listed(_dist))
+    state = np.random.mtrand._rand
+    for name in dir(np.random):
+        f = getattr(np.random, name)
+        if getattr(f, "__self__", None) is state and name not in ("get_state", "set_state"):
+            intercept.enter(np.random, name, _seed if name == "seed" else _random)
+    intercept.enter(np.random, "default_rng", _fresh_rng)
+    for module in (np, np.linalg):
+        for name in dir(module):
+            f = getattr(module, name)
+            if name not in made and not isinstance(f, type) and _entered(f):
+                intercept.enter(module, name, _with_lists)
+
+
+    for original_id, new in intercept.replacements():
+        original = getattr(new, "__wrapped__", None)
+        if original is not None and id(original) == original_id and _entered(original):
+            FUNCTIONS[new] = FUNCTIONS[original]  # our own code looks names up while they are swapped
+
+
+def _entered(f: Any) -> bool:
+    try:
+        return f in FUNCTIONS and f not in (np.shape, np.ndim, np.size)
+    except TypeError:
+        return False
+
+
+_ = (number, Tracer)
