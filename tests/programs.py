@@ -81,7 +81,7 @@ class Grower:
         except ValueError:
             whole = False
         if not whole:
-            v = o.sum_(v, axes=tuple(range(v.ndim))) if v.ndim else v
+            v = o.sum_(v, axes=tuple(range(v.ndim))) * (1 / v.aval.size) if v.ndim else v
         return o.sin(shape.broadcast_to(v, like.shape))
 
     def region(
