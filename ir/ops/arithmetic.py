@@ -328,6 +328,7 @@ real = Prim(
     name="real",
     infer=_part_rule("real", 1, _PARTS),
     ref=np.real,
+    emit=Expr("{0}.real"),
     transpose=lambda ct, z: (complex_(ct, 0),),
     domain="complex",
 )
@@ -335,6 +336,7 @@ imag = Prim(
     name="imag",
     infer=_part_rule("imag", 1, _PARTS),
     ref=np.imag,
+    emit=Expr("{0}.imag"),
     transpose=lambda ct, z: (complex_(0, -ct),),
     domain="complex",
 )
@@ -342,6 +344,7 @@ conj: Prim = Prim(
     name="conj",
     infer=type_rule("conj", 1, "c"),
     ref=np.conjugate,
+    emit=Expr("{0}.conjugate()"),
     transpose=lambda ct, z: (conj(ct),),
     domain="complex",
 )
@@ -357,6 +360,7 @@ complex_: Prim = Prim(
     name="complex",
     infer=_part_rule("complex", 2, _WHOLE),
     ref=_complex_ref,
+    emit=Expr("complex({0}, {1})"),
     transpose=lambda ct, re, im: (
         unbroadcast(real(ct), re.shape),
         unbroadcast(-imag(ct), im.shape),

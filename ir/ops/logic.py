@@ -13,54 +13,60 @@ from .arithmetic import elementwise, equal, less, number, or_, select, sign
 # ------------------------------------------------------------------ extrema
 
 
-def _share(wins: Value, ties: Value, like: Value) -> Any:
-    """1 where an operand wins, an even share where it ties, else 0."""
-    won = select(wins, number(1, like), number(0, like))
-    return select(ties, number(0.5, like), won)
-
-
-def _maximum_partials(y: Value, a: Value, b: Value) -> tuple[Any, ...]:
+def _shares(a_wins: Value, b_wins: Value, a: Value, b: Value) -> tuple[Any, Any]:
+    """1 for the operand that wins, 0 for the other; each 1/2 where they tie."""
+    one, none, half = (number(x, a) for x in (1, 0, 0.5))
     ties = equal(a, b)
-    return _share(less(b, a), ties, a), _share(less(a, b), ties, a)
+    return tuple(select(ties, half, select(wins, one, none)) for wins in (a_wins, b_wins))
 
 
-def _fmax_partials(y: Value, a: Value, b: Value) -> tuple[Any, ...]:
-    ties = equal(a, b)
-    a_wins, b_wins = or_(less(b, a), isnan(b)), or_(less(a, b), isnan(a))
-    return _share(a_wins, ties, a), _share(b_wins, ties, a)
-
-
-def _extremum(name: str, ref: np.ufunc, partials: Any, sign_: str, bools: str) -> Prim:
+def _extremum(name: str, ref: np.ufunc, text: str, sign_: str, bools: str, partials: Any) -> Prim:
     return elementwise(
         name,
         ref,
-        f"ll.{'f' + name if name[0] == 'm' else name}({{0}}, {{1}})",
+        f"ll.{text}({{0}}, {{1}})",
         partials,
         kinds="biuf",
         ints=f"ll.select({{0}} {sign_} {{1}}, {{0}}, {{1}})",
-        bools=bools,
+        bools=f"{{0}} {bools} {{1}}",
         commutes=True,
         domain="lattice, shifted lattice",
     )
 
 
-def _swapped(partials: Any) -> Any:
-    """The partials of a minimum: the other operand wins."""
-    return lambda y, a, b: partials(y, a, b)[::-1]
-
-
-maximum = _extremum("maximum", np.maximum, _maximum_partials, ">", "{0} | {1}")
-minimum = _extremum("minimum", np.minimum, _swapped(_maximum_partials), "<", "{0} & {1}")
-
-
-def _fmin_partials(y: Value, a: Value, b: Value) -> tuple[Any, ...]:
-    ties = equal(a, b)
-    a_wins, b_wins = or_(less(a, b), isnan(b)), or_(less(b, a), isnan(a))
-    return _share(a_wins, ties, a), _share(b_wins, ties, a)
-
-
-fmax = _extremum("fmax", np.fmax, _fmax_partials, ">", "{0} | {1}")
-fmin = _extremum("fmin", np.fmin, _fmin_partials, "<", "{0} & {1}")
+maximum = _extremum(
+    "maximum",
+    np.maximum,
+    "fmaximum",
+    ">",
+    "|",
+    lambda y, a, b: _shares(less(b, a), less(a, b), a, b),
+)
+minimum = _extremum(
+    "minimum",
+    np.minimum,
+    "fminimum",
+    "<",
+    "&",
+    lambda y, a, b: _shares(less(a, b), less(b, a), a, b),
+)
+# A NaN loses to every number.
+fmax = _extremum(
+    "fmax",
+    np.fmax,
+    "fmax",
+    ">",
+    "|",
+    lambda y, a, b: _shares(or_(less(b, a), isnan(b)), or_(less(a, b), isnan(a)), a, b),
+)
+fmin = _extremum(
+    "fmin",
+    np.fmin,
+    "fmin",
+    "<",
+    "&",
+    lambda y, a, b: _shares(or_(less(a, b), isnan(b)), or_(less(b, a), isnan(a)), a, b),
+)
 
 # ------------------------------------------------------------------ rounding
 
@@ -120,6 +126,7 @@ copysign: Prim = elementwise(
     domain="nonzero",
 )
 nextafter = elementwise("nextafter", np.nextafter, None, nondiff="it steps from float to float")
+spacing = elementwise("spacing", np.spacing, None, nondiff="piecewise constant")
 heaviside = elementwise(
     "heaviside",
     np.heaviside,
@@ -143,20 +150,24 @@ isinf = _predicate("isinf", np.isinf, "False")
 isfinite = _predicate("isfinite", np.isfinite, "True")
 signbit = _predicate("signbit", np.signbit, "False", "f")
 
-# ------------------------------------------------------------------ bits of integers
+# ------------------------------------------------------------------ integers
 
-# NumPy shifts everything out where the machine would take the count modulo the width.
-_SHIFTS = "({1} >= 0) & ({1} < 64)"
-
-
-def _shift(name: str, ref: np.ufunc, sign_: str, outside: str) -> Prim:
-    text = f"ll.select({_SHIFTS}, {{0}} {sign_} {{1}}, {outside})"
-    return elementwise(name, ref, text, kinds="iu", nondiff="integers carry no derivative")
+_INTEGERS = "integers carry no derivative"
 
 
-# Zero and minus one are made from the operand: a literal would be signed.
+def _whole(name: str, ref: np.ufunc, text: str | None, **facts: Any) -> Prim:
+    return elementwise(name, ref, text, kinds="iu", nondiff=_INTEGERS, **facts)
+
+
+gcd = _whole("gcd", np.gcd, None, commutes=True)
+lcm = _whole("lcm", np.lcm, None, commutes=True)
+bitwise_count = _whole("bitwise_count", np.bitwise_count, None, result="u8")
+# NumPy shifts everything out where the machine would take the count modulo the width.  Zero and
+# minus one are made from the operand: a literal would be signed.
+_WITHIN = "({1} >= 0) & ({1} < 64)"
 _NOTHING = "{0} - {0}"
-shift_left = _shift("shift_left", np.left_shift, "<<", _NOTHING)
-shift_right = _shift(
-    "shift_right", np.right_shift, ">>", f"ll.select({{0}} < 0, ~({_NOTHING}), {_NOTHING})"
+_OUT = f"ll.select({{0}} < 0, ~({_NOTHING}), {_NOTHING})"
+shift_left = _whole(
+    "shift_left", np.left_shift, f"ll.select({_WITHIN}, {{0}} << {{1}}, {_NOTHING})"
 )
+shift_right = _whole("shift_right", np.right_shift, f"ll.select({_WITHIN}, {{0}} >> {{1}}, {_OUT})")

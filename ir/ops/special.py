@@ -264,25 +264,30 @@ sinc = Prim(
 # ------------------------------------------------------------------ gamma and its kin
 
 
-def ordered(name: str, partials: Partials, attr: str = "n", domain: str = "positive") -> Prim:
-    """A row whose order is the static attr `n` (SciPy's first argument)."""
+def ordered(name: str, partials: Partials, domain: str = "positive") -> Prim:
+    """A row whose order, SciPy's first argument, is the static attr `n`."""
     lazy = _lazy(name)
     row = Prim(
         name=name,
         infer=_infer(name, 1),
         # A Python number as the order would make some of SciPy's loops answer in float64.
-        ref=lambda x, **order: lazy(x.dtype.type(order[attr]), x),
-        emit=Expr(f"sp.{name}{{t}}(ll.f{{t}}({{{attr}}}), {{0}})", cost=60),
+        ref=lambda x, *, n: lazy(x.dtype.type(n), x),
+        emit=Expr(f"sp.{name}{{t}}(ll.f{{t}}({{n}}), {{0}})", cost=60),
         partials=partials,
         domain=domain,
     )
-    if attr == "n":
-        SPECIAL_ORDERS[name] = row
+    SPECIAL_ORDERS[name] = row
     return row
 
 
-# The Hurwitz zeta function, the sum of (k + x)^-s.
-zeta: Prim = ordered("zeta", lambda y, x, *, s: (-s * zeta(x, s=s + 1),), "s")
+_scipy_zeta = _lazy("zeta")
+zeta: Prim = Prim(  # Hurwitz's, the sum of (k + x)^-s; SciPy exports no pointer to it
+    name="zeta",
+    infer=_infer("zeta", 1),
+    ref=lambda x, *, s: _scipy_zeta(x.dtype.type(s), x),
+    partials=lambda y, x, *, s: (-s * zeta(x, s=s + 1),),
+    domain="positive",
+)
 gammaln = special("gammaln", lambda y, x: (digamma(x),), domain="positive")
 gamma = special("gamma", lambda y, x: (y * digamma(x),), domain="positive")
 digamma: Prim = special(
