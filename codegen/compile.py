@@ -102,9 +102,10 @@ def _compile(source: Source, key: str, rung: str) -> Executable:
         try:
             return _lean(function, source, key, path, text)
         except Exception as error:
-            if _text_is_to_blame(error):
-                raise
-            _warn_once(error)
+            executable = _plain(function, source, path)  # raises if the text is to blame
+            log.debug("lean rung failed", exc_info=error)
+            _warn_about(type(error))
+            return executable
     return _plain(function, source, path)
 
 
@@ -128,26 +129,14 @@ def _plain(function: Callable, source: Source, path: Path) -> Executable:
     return Executable(entry.address, path, "plain", seconds, False, keep=entry)
 
 
-def _text_is_to_blame(error: Exception) -> bool:
-    """Whether the public API would refuse the kernel too."""
-    from numba.core.errors import NumbaError
-
-    return isinstance(error, NumbaError)
-
-
 @functools.cache
 def _warn_about(kind: type) -> None:
     warnings.warn(
-        f"compiling by Numba's public API, which takes longer: its internals raised {kind.__name__}"
+        f"compiled by Numba's public API, which takes longer: its internals raised {kind.__name__}"
         " (set ADJIT_RUNG=plain to silence this)",
         RuntimeWarning,
-        stacklevel=6,
+        stacklevel=5,
     )
-
-
-def _warn_once(error: Exception) -> None:
-    log.debug("lean rung failed", exc_info=error)
-    _warn_about(type(error))
 
 
 def load_module(path: Path, text: str, name: str) -> types.ModuleType:

@@ -18,6 +18,9 @@ def cpu() -> tuple[str, str]:
         features = llvm.get_host_cpu_features().flatten()
     except RuntimeError:  # some platforms do not tell
         features = ""
+    if "+avx512f" in features.split(","):
+        # LLVM shuns 512-bit registers on some CPUs; long polynomials run twice as fast in them.
+        features += ",-prefer-256-bit"
     told = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
     if told[0] not in (None, "host"):
         features = ""

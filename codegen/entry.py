@@ -341,9 +341,10 @@ def make_call(
     table = _table(address, spec, sizes, consts, nogil)
     table.keep = (tuple(spec), keep)
     create = ctypes.pythonapi.PyCFunction_NewEx
-    create.restype, create.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object] + [
-        ctypes.c_void_p
-    ]
+    create.restype, create.argtypes = (
+        ctypes.py_object,
+        [ctypes.c_void_p, ctypes.py_object] + [ctypes.c_void_p],
+    )
     return create(ctypes.addressof(_method()), table, None)
 
 
@@ -479,7 +480,7 @@ def make_call_python(
                 data = arg if one.kind in (ARRAY, UNCHECKED) else np.array(arg)
                 temporaries.append(data)
                 pointers.append(_signed(data.__array_interface__["data"][0]))
-        status = kernel(ctypes.addressof(words(*pointers)), at_sizes, at_consts)
+        status = kernel(words(*pointers), at_sizes, at_consts)
         return True if status == 0 else status
 
     return call

@@ -4,9 +4,10 @@ NumPy's wheels bring an OpenBLAS that is already loaded when a kernel runs: it c
 shares its threads.  Otherwise SciPy's Cython modules export the same routines.
 """
 
+import contextlib
 import ctypes
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,3 +119,15 @@ def set_threads(count: int) -> None:
     functions = _thread_functions()
     if functions:
         functions[1](count)
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let BLAS use `count` threads inside the block; other Python threads see it too."""
+    before = get_threads()
+    set_threads(count)
+    try:
+        yield
+    finally:
+        if before is not None:
+            set_threads(before)

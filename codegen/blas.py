@@ -1,0 +1,107 @@
+"""Matrix products for kernels, as `blas.dgemm(...)`: intrinsics that call an external symbol.
+
+Matrices are row-major: `A` with leading dimension `lda` has rows `lda` elements apart, and BLAS,
+which reads columns, is asked for the transposed product.  Integers are int64 here, whatever width
+the library has; `ta` and `tb` are truth values.  Nothing is copied.  Matrix times vector is a
+product with n = 1: gemv is no faster, and below 16x16 a plain loop beats both.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from . import symbols
+
+INTEGER = ir.IntType(symbols.blas().bits)
+CHAR = ir.IntType(8)
+I64 = ir.IntType(64)
+REALS = {"d": types.float64, "s": types.float32}
+
+for _name, _address in symbols.blas().addresses.items():
+    llvm.add_symbol(symbols.PREFIX + _name, _address)  # for Numba's own linker (rung "plain")
+
+
+def _by_reference(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """A stack slot, one per call site, that holds the value."""
+    slot = cgutils.alloca_once(builder, value.type)
+    builder.store(value, slot)
+    return slot
+
+
+def _flag(builder: ir.IRBuilder, truth: ir.Value, letters: str) -> ir.Value:
+    yes, no = (ir.Constant(CHAR, ord(letter)) for letter in letters)
+    return builder.select(builder.icmp_signed("!=", truth, truth.type(0)), yes, no)
+
+
+def _integer(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    return value if INTEGER == I64 else builder.trunc(value, INTEGER)
+
+
+def _leading(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """A leading dimension: BLAS refuses 0, which rows of an empty matrix have."""
+    one = ir.Constant(I64, 1)
+    least = builder.select(builder.icmp_signed("<", value, one), one, value)
+    return _integer(builder, least)
+
+
+def _call(
+    builder: ir.IRBuilder, name: str, returns: ir.Type, values: Sequence[ir.Value]
+) -> ir.Value:
+    """Call a Fortran routine: scalars by reference, pointers as they are."""
+    passed = [
+        value if isinstance(value.type, ir.PointerType) else _by_reference(builder, value)
+        for value in values
+    ]
+    kind = ir.FunctionType(returns, [value.type for value in passed])
+    routine = cgutils.get_or_insert_function(builder.module, kind, symbols.PREFIX + name)
+    return builder.call(routine, passed)
+
+
+def _gemm(kind: str) -> Callable[..., Any]:
+    real = REALS[kind]
+    pointer, size, flag = types.CPointer(real), types.int64, types.boolean
+    wanted = (flag, flag, size, size, size, real, pointer, size, pointer, size, real, pointer, size)
+
+    def typer(typingctx, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        def generate(context, builder, signature, args):
+            ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = args
+            _call(builder, kind + "gemm", ir.VoidType(), [
+                _flag(builder, tb, "TN"), _flag(builder, ta, "TN"),
+                _integer(builder, n), _integer(builder, m), _integer(builder, k), alpha,
+                b, _leading(builder, ldb), a, _leading(builder, lda),
+                beta, c, _leading(builder, ldc),
+            ])  # fmt: skip
+            return context.get_dummy_value()
+
+        return types.void(*wanted), generate
+
+    return typer
+
+
+def _offset() -> Callable[..., Any]:
+    def typer(typingctx, pointer, offset):
+        if not isinstance(pointer, types.CPointer) or not isinstance(offset, types.Integer):
+            return None
+
+        def generate(context, builder, signature, args):
+            return builder.gep(args[0], [args[1]])
+
+        return pointer(pointer, types.int64), generate
+
+    return typer
+
+
+def _named(typer: Callable[..., Any], name: str) -> Callable[..., Any]:
+    typer.__name__ = typer.__qualname__ = name
+    return intrinsic(typer)
+
+
+# C[m,n] = alpha op(A)[m,k] op(B)[k,n] + beta C; A is stored [k,m] if ta, B [n,k] if tb.
+dgemm, sgemm = _named(_gemm("d"), "dgemm"), _named(_gemm("s"), "sgemm")
+# the pointer moved by `offset` elements
+at = _named(_offset(), "at")

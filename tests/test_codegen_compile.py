@@ -1,0 +1,550 @@
+"""Kernels compile on both rungs to the same machine behaviour; entries guard their arguments."""
+
+import ctypes
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from numba import njit
+from numba.core.errors import NumbaError
+
+from adjit.codegen import compile as compiling
+from adjit.codegen import engine, entry, lean, symbols
+from adjit.codegen.compile import compile_source
+from adjit.codegen.source import Source, module_text, used_globals
+
+
+@pytest.fixture(autouse=True, scope="module")
+def private_store(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADJIT_CACHE_DIR", str(tmp_path_factory.mktemp("store")))
+        compiling.forget()
+        yield
+        compiling.forget()
+
+
+AXPY = Source(
+    "axpy",
+    """
+def axpy(x, y, o, n, a):
+    for i in range(n):
+        o[i] = a * x[i] + y[i]
+    return 0
+""",
+    ("f64", "f64", "f64"),
+    1,
+    1,
+)
+BODIES = {
+    "arithmetic": "o[i] = (x[i] - 0.5) * x[i] / (1.0 + x[i] * x[i])",
+    "branch": "o[i] = x[i] if x[i] > 0.0 else -2.0 * x[i]",
+    "math": "o[i] = math.sqrt(abs(x[i])) + math.floor(x[i]) + math.atan2(x[i], 2.0)",
+    "powers": "o[i] = x[i] ** 2 + x[i] ** 3",
+    "integers": "o[i] = (i // 3) + (i % 5) * ((i >> 1) & 3) + j[i]",
+    "booleans": "m[i] = x[i] > 0.3\n        o[i] = 1.0 if m[i] != 0 else 2.0",
+    "complex": "z[i] = z[i] * complex(x[i], 1.0)\n        o[i] = z[i].real",
+    "single": "s[i] = s[i] * np.float32(x[i])\n        o[i] = s[i]",
+    "ufunc": "o[i] = np.floor(x[i]) + np.maximum(x[i], 0.25)",
+    "division by zero": "o[i] = x[i] / (x[i] - x[i])",
+    "overloads": "o[i] = max(x[i], 0.0) + round(x[i])",
+    "own maths": "o[i] = vm.exp64(x[i]) + vm.tanh64(x[i])",
+    "while": "t = x[i]\n        while t < 1.0:\n            t += 0.25\n        o[i] = t",
+}
+
+
+def run(source: Source, rung: str, n: int = 40) -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    arrays = [
+        rng.normal(size=n),
+        np.zeros(n),
+        rng.integers(0, 9, n),
+        np.zeros(n, bool),
+        rng.normal(size=n) + 1j,
+        rng.normal(size=n).astype(np.float32),
+    ]
+    executable = compile_source(source, rung)
+    assert executable.rung == rung
+    call = entry.make_call(executable.address, [entry.unchecked()] * 6, [n], [], False)
+    assert call(*arrays) is True
+    return arrays
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_rungs_agree(body):
+    text = f"def k(x, o, j, m, z, s, n):\n    for i in range(n):\n        {body}\n    return 0\n"
+    source = Source("k", text, ("f64", "f64", "i64", "bool", "c128", "f32"), 1, 0)
+    for ours, plain in zip(run(source, "lean"), run(source, "plain"), strict=True):
+        np.testing.assert_array_equal(ours, plain)
+
+
+def call_kernel(executable, arrays, sizes=(), consts=()):
+    spec = [entry.unchecked()] * len(arrays)
+    return entry.make_call(executable.address, spec, sizes, consts, False)(*arrays)
+
+
+@pytest.mark.parametrize("rung", ["lean", "plain"])
+def test_result_and_status(rung):
+    x, y, o = np.arange(5.0), np.ones(5), np.empty(5)
+    assert call_kernel(compile_source(AXPY, rung), [x, y, o], [5], [2.0]) is True
+    np.testing.assert_array_equal(o, 2 * x + y)
+    left = Source("left", "def left(o, n):\n    return n * 7\n", ("f64",), 1, 0)
+    assert call_kernel(compile_source(left, rung), [o], [3]) == 21
+
+
+def test_what_the_short_pass_list_cannot_do_falls_back():
+    text = "def f(o, n):\n    if n > 2:\n        raise ValueError\n    return 0\n"
+    compiling._warn_about.cache_clear()
+    with pytest.warns(RuntimeWarning, match="UnsupportedError"):
+        executable = compile_source(Source("f", text, ("f64",), 1, 0), "lean")
+    assert executable.rung == "plain"
+    assert call_kernel(executable, [np.empty(1)], [1]) is True
+
+
+def test_same_text_is_compiled_once():
+    first = compile_source(AXPY)
+    assert compile_source(AXPY) is first
+    assert set(first.seconds) == {"frontend", "llvm", "load"}
+    assert first.path.read_text() == module_text(AXPY)
+
+
+def test_threads_compile_once(monkeypatch):
+    made = []
+    original = compiling._compile
+
+    def slow(*args):
+        made.append(args)
+        return original(*args)
+
+    monkeypatch.setattr(compiling, "_compile", slow)
+    source = Source("once", AXPY.text.replace("axpy", "once"), AXPY.pointers, 1, 1)
+    results = []
+    workers = [
+        threading.Thread(target=lambda: results.append(compile_source(source))) for _ in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(made) == 1
+    assert len({id(result) for result in results}) == 1
+
+
+def test_rung_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("ADJIT_RUNG", "plain")
+    assert compile_source(AXPY).rung == "plain"
+    assert compile_source(AXPY, "lean").rung == "lean"
+    monkeypatch.setenv("ADJIT_RUNG", "fast")
+    with pytest.raises(ValueError, match="fast"):
+        compile_source(AXPY)
+
+
+def test_mistakes_in_the_text_are_not_hidden():
+    with pytest.raises(ValueError, match="f16"):
+        Source("f", "", ("f16",), 0, 0)
+    bad = Source("bad", "def bad(x):\n    return x.nothing\n", ("f64",), 0, 0)
+    with pytest.raises(NumbaError, match="nothing"):
+        compile_source(bad)
+
+
+def test_broken_internals_fall_back_with_one_warning(monkeypatch):
+    def broken(*args):
+        raise AttributeError("no such internal")
+
+    monkeypatch.setattr(lean, "compile_object", broken)
+    compiling._warn_about.cache_clear()
+    x, o = np.arange(3.0), np.empty(3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for name in ("one", "two"):
+            source = Source(name, AXPY.text.replace("axpy", name), AXPY.pointers, 1, 1)
+            executable = compile_source(source)
+            assert executable.rung == "plain"
+            assert call_kernel(executable, [x, x, o], [3], [1.0]) is True
+    assert [w.category for w in caught] == [RuntimeWarning]
+    assert "AttributeError" in str(caught[0].message)
+
+
+def test_only_used_modules_are_imported():
+    assert used_globals("vm.exp64(math.sin(x))  # avm.f") == ["math", "vm"]
+    source = Source("f", "def f(x):\n    return 0\n", ("f64",), 0, 0)
+    assert "import" not in module_text(source)
+
+
+@njit(error_model="numpy")
+def cube(x, scale=2.0):
+    return scale * x * x * x
+
+
+@njit
+def fourth(x):
+    return cube(x) * x
+
+
+def test_jitted_functions_are_linked_in():
+    def kernel(x, o, n):
+        for i in range(n):
+            o[i] = fourth(x[i]) + cube(x[i], 1.0)
+        return 0
+
+    source = Source("kernel", "", ("f64", "f64"), 1, 0)
+    code, needs, _ = lean.compile_object(kernel, source, "linked")
+    assert not [name for name in needs if not name.startswith("llvm.")]
+    x, o = np.arange(4.0), np.empty(4)
+    address = engine.load_object(code, "linked", {})
+    entry.make_call(address, [entry.unchecked()] * 2, [4], [], False)(x, o)
+    np.testing.assert_array_equal(o, 2 * x**4 + x**3)
+    assert not cube.signatures  # Numba's own compiler, with its wrappers, was not asked
+
+
+def test_reduction_and_maths_are_vectorised():
+    import llvmlite.binding as llvm
+
+    text = """
+def v(x, o, n):
+    s = 0.0
+    for i in range(n):
+        s = ll.radd(s, vm.exp64(x[i]))
+    o[0] = s
+    return 0
+"""
+    source = Source("v", text, ("f64", "f64"), 1, 0)
+    scope = {}
+    exec(compile(module_text(source), "<v>", "exec"), scope)
+    module = lean.lower(scope["v"], source, "vectorised")
+    engine.optimise(module)
+    assert isinstance(module, llvm.ModuleRef)
+    assert "x double>" in str(module)
+
+
+def test_unknown_symbol_is_an_error_not_a_crash():
+    code = engine.compile_text(
+        "declare i64 @adjit_nowhere()\n"
+        "define i64 @f() {\n  %r = call i64 @adjit_nowhere()\n  ret i64 %r\n}"
+    )
+    with pytest.raises(RuntimeError):
+        engine.load_object(code, "f", {})
+    with pytest.raises(KeyError):
+        symbols.resolve(["adjit_nowhere"])
+
+
+GEMM = """
+def gemm(a, b, c, m, n, k, ta, tb, lda, ldb, ldc, at, alpha, beta):
+    blas.dgemm(ta != 0, tb != 0, m, n, k, alpha, blas.at(a, at), lda, b, ldb, beta, c, ldc)
+    return 0
+"""
+
+
+@pytest.mark.parametrize("rung", ["lean", "plain"])
+@pytest.mark.parametrize(("dtype", "kind"), [("f64", "d"), ("f32", "s")])
+def test_gemm(rung, dtype, kind):
+    text = GEMM.replace("dgemm", f"{kind}gemm")
+    executable = compile_source(Source("gemm", text, (dtype,) * 3, 9, 2), rung)
+    rng = np.random.default_rng(2)
+
+    def draw(*shape):
+        return rng.normal(size=shape).astype(
+            np.dtype(dtype.replace("f64", "d").replace("f32", "f"))
+        )
+
+    shapes = [(1, 1, 1), (3, 4, 5), (4, 1, 7), (1, 6, 2), (2, 3, 0), (0, 3, 2), (33, 17, 65)]
+    for m, n, k in shapes:
+        for ta in (0, 1):
+            for tb in (0, 1):
+                a, b, c = (
+                    draw(k, m) if ta else draw(m, k),
+                    draw(n, k) if tb else draw(k, n),
+                    draw(m, n),
+                )
+                want = 2 * (a.T if ta else a) @ (b.T if tb else b) + 0.5 * c
+                shifted = np.concatenate([np.full(3, np.nan, a.dtype), a.ravel()])
+                sizes = [m, n, k, ta, tb, a.shape[1], b.shape[1], n, 3]
+                assert call_kernel(executable, [shifted, b, c], sizes, [2.0, 0.5]) is True
+                np.testing.assert_allclose(c, want, rtol=1e-4 if kind == "s" else 1e-12, atol=1e-5)
+
+
+def test_gemm_ignores_what_it_overwrites():
+    executable = compile_source(Source("gemm", GEMM, ("f64",) * 3, 9, 2))
+    a, c = np.eye(3), np.full((3, 3), np.nan)
+    call_kernel(executable, [a, a, c], [3, 3, 3, 0, 0, 3, 3, 3, 0], [1.0, 0.0])
+    np.testing.assert_array_equal(c, a)
+
+
+def test_scipy_exports_the_same_routines():
+    ours, scipys = symbols.blas(), symbols._cython()
+    assert set(scipys.addresses) == set(symbols.ROUTINES)
+    assert set(ours.addresses) <= set(symbols.ROUTINES)
+
+
+def test_blas_threads():
+    before = symbols.get_threads()
+    if before is None:
+        pytest.skip("this BLAS cannot be asked")
+    with symbols.threads(1):
+        assert symbols.get_threads() == 1
+    assert symbols.get_threads() == before
+
+
+# --- entries -------------------------------------------------------------------------------------
+
+ADD = Source(
+    "add",
+    """
+def add(x, y, o, n, a):
+    for i in range(n):
+        o[i] = x[i] + a * y[0]
+    return 0
+""",
+    ("f64", "f64", "f64"),
+    1,
+    1,
+)
+
+
+@pytest.fixture(params=[entry.make_call, entry.make_call_python], ids=["native", "python"])
+def make(request):
+    return request.param
+
+
+def add_call(make, first, second, n=6, nogil=False):
+    address = compile_source(ADD).address
+    return make(address, [first, second, entry.unchecked()], [n], [2.0], nogil)
+
+
+def test_native_entry_is_used_here():
+    assert entry._native()
+
+
+def test_entry_runs(make):
+    x, o = np.arange(6.0).reshape(2, 3), np.empty(6)
+    call = add_call(make, entry.like(x), entry.scalar(float))
+    assert call(x, 1.5, o) is True
+    np.testing.assert_array_equal(o, np.arange(6.0) + 3.0)
+    for nogil in (False, True):
+        assert add_call(make, entry.like(x), entry.like(x), nogil=nogil)(x, x + 1, o) is True
+        np.testing.assert_array_equal(o, np.arange(6.0) + 2.0)
+
+
+class Sub(np.ndarray):
+    pass
+
+
+GOOD = np.arange(6.0).reshape(2, 3)
+WRONG = {
+    "dtype": GOOD.astype(np.float32),
+    "integers": GOOD.astype(np.int64),
+    "byte order": GOOD.astype(">f8"),
+    "rank": GOOD.ravel(),
+    "rank up": GOOD[None],
+    "shape": np.zeros((3, 2)),
+    "extent": np.zeros((2, 4))[:1],
+    "transposed": np.zeros((3, 2)).T,
+    "strided": np.zeros((2, 6))[:, ::2],
+    "reversed": GOOD[::-1],
+    "broadcast": np.broadcast_to(np.zeros(3), (2, 3)),
+    "subclass": GOOD.view(Sub),
+    "misaligned": np.zeros(49, np.uint8)[1:].view(np.float64).reshape(2, 3),
+    "list": GOOD.tolist(),
+    "float": 1.0,
+    "None": None,
+    "int": 3,
+    "str": "x",
+    "class": np.ndarray,
+    "scalar": np.float64(1.0),
+    "0-d": np.array(1.0),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_array_guard(make, wrong):
+    call = add_call(make, entry.like(GOOD), entry.scalar(float))
+    o = np.full(6, -1.0)
+    assert call(wrong, 1.0, o) is None
+    assert (o == -1.0).all()
+    assert call(GOOD, 1.0, o) is True
+
+
+@pytest.mark.parametrize("wrong", [1, np.float32(1), np.float64(1), True, None, "1", [1.0], GOOD])
+def test_scalar_guard(make, wrong):
+    call = add_call(make, entry.like(GOOD), entry.scalar(float))
+    assert call(GOOD, wrong, np.empty(6)) is None
+
+
+def test_number_of_arguments_is_guarded(make):
+    call = add_call(make, entry.like(GOOD), entry.scalar(float))
+    o = np.empty(6)
+    for args in ((), (GOOD,), (GOOD, 1.0), (GOOD, 1.0, o, o)):
+        assert call(*args) is None
+    with pytest.raises(TypeError):
+        call(GOOD, 1.0, o=o)
+
+
+def test_strides_that_do_not_matter(make):
+    row = np.arange(12.0)[None, ::2]
+    spec = entry.array(row.dtype, (1, 6), (8, 16))
+    call = add_call(make, spec, entry.scalar(float))
+    assert row.strides[0] != 8
+    assert call(row, 1.0, np.empty(6)) is True
+    empty = entry.array(row.dtype, (0, 5), (40, 8))
+    call = add_call(make, empty, entry.scalar(float), n=0)
+    assert call(np.empty((5, 0)).T, 1.0, np.empty(6)) is True
+    assert call(np.empty((0, 4)), 1.0, np.empty(6)) is None
+
+
+def test_identity_guard(make):
+    address = compile_source(ADD).address
+    captured = object()
+    spec = [entry.same(captured), entry.like(GOOD), entry.scalar(float), entry.unchecked()]
+    call = make(address, spec, [6], [2.0], False)
+    o = np.empty(6)
+    assert call(captured, GOOD, 1.0, o) is True
+    assert call(object(), GOOD, 1.0, o) is None
+    assert call(None, GOOD, 1.0, o) is None
+
+
+def test_fixed_pointer(make):
+    table, o = np.arange(6.0), np.empty(6)
+    spec = [entry.fixed(table.ctypes.data), entry.scalar(float), entry.unchecked()]
+    call = make(compile_source(ADD).address, spec, [6], [1.0], False, keep=table)
+    assert call(1.0, o) is True
+    np.testing.assert_array_equal(o, table + 1.0)
+
+
+MIXED = Source(
+    "mixed",
+    """
+def mixed(i, b, f, c, o):
+    o[0] = i[0]
+    o[1] = b[0]
+    o[2] = f[0]
+    o[3] = c[0].imag
+    return 0
+""",
+    ("i64", "bool", "f32", "c128", "f64"),
+    0,
+    0,
+)
+
+
+def test_scalars_of_every_kind(make):
+    kinds = [entry.integer(), entry.integer(bool), entry.scalar(np.float32), entry.scalar(complex)]
+    call = make(compile_source(MIXED).address, [*kinds, entry.unchecked()], [], [], False)
+    o = np.empty(4)
+    for i, b in ((-(2**63), True), (2**63 - 1, False), (7, True)):
+        assert call(i, b, np.float32(0.5), 2j, o) is True
+        np.testing.assert_array_equal(o, [i, b, 0.5, 2.0])
+    assert call(2**63, True, np.float32(0.5), 2j, o) is None
+    assert call(-(2**63) - 1, True, np.float32(0.5), 2j, o) is None
+    assert call(True, True, np.float32(0.5), 2j, o) is None
+    assert call(1, 1, np.float32(0.5), 2j, o) is None
+
+
+def test_references_are_balanced():
+    x, o, number = GOOD.copy(), np.empty(6), float("1.25")
+    call = add_call(entry.make_call, entry.like(x), entry.scalar(float))
+    watched = (x, o, number, x.dtype, True, None, call)
+    for _ in range(10):
+        call(x, number, o)
+        call(x, o, o)
+    before = [sys.getrefcount(one) for one in watched]
+    for _ in range(100_000):
+        call(x, number, o)
+        call(x, o, o)
+    after = [sys.getrefcount(one) for one in watched]
+    assert np.abs(np.subtract(after, before)).max() < 50
+
+
+def test_callables_keep_what_they_point_to():
+    calls = [
+        entry.make_call(compile_source(ADD).address, [entry.fixed(a.ctypes.data), entry.scalar(float), entry.unchecked()], [4], [0.0], False, keep=a)
+        for a in (np.full(4, float(i)) for i in range(100))
+    ]  # fmt: skip
+    o = np.empty(4)
+    for i, call in enumerate(calls):
+        assert call(1.0, o) is True
+        assert (o == i).all()
+
+
+SPIN = Source(
+    "spin",
+    """
+def spin(x, o, n):
+    t = x[0]
+    for i in range(n):
+        t = t * 0.999999 + math.sqrt(t)
+    o[0] = t
+    return 0
+""",
+    ("f64", "f64"),
+    1,
+    0,
+)
+
+
+def test_threads_share_an_entry():
+    x = np.ones(1)
+    address = compile_source(SPIN).address
+    call = entry.make_call(address, [entry.like(x), entry.unchecked()], [20_000], [], True)
+    expected = np.empty(1)
+    assert call(x, expected) is True
+    outs, answers = [np.empty(1) for _ in range(4)], []
+
+    def work(o):
+        for _ in range(50):
+            answers.append(call(x, o))
+
+    workers = [threading.Thread(target=work, args=(o,)) for o in outs]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert answers == [True] * 200
+    assert all(o[0] == expected[0] for o in outs)
+
+
+def test_the_lock_is_released_on_request():
+    """Another thread counts during one long call: freely, or only around it."""
+    address = compile_source(SPIN).address
+    x, o = np.ones(1), np.empty(1)
+    counted, stop = [], threading.Event()
+
+    def count():
+        while not stop.is_set():
+            counted.append(1)
+
+    def during(nogil):
+        spec = [entry.like(x), entry.unchecked()]
+        call = entry.make_call(address, spec, [20_000_000], [], nogil)
+        before = len(counted)
+        assert call(x, o) is True
+        return len(counted) - before
+
+    worker = threading.Thread(target=count)
+    worker.start()
+    try:
+        assert during(nogil=True) > 2 * during(nogil=False)
+    finally:
+        stop.set()
+        worker.join()
+
+
+def test_entry_can_be_python(monkeypatch):
+    monkeypatch.setenv("ADJIT_ENTRY", "python")
+    entry._native.cache_clear()
+    try:
+        call = add_call(entry.make_call, entry.like(GOOD), entry.scalar(float))
+        assert type(call).__name__ == "function"
+        assert call(GOOD, 1.0, np.empty(6)) is True
+    finally:
+        monkeypatch.undo()
+        entry._native.cache_clear()
+
+
+def test_executables_speak_c():
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 3)
+    x, o = np.arange(3.0), np.empty(3)
+    pointers = (ctypes.c_void_p * 3)(x.ctypes.data, x.ctypes.data, o.ctypes.data)
+    sizes, consts = (ctypes.c_int64 * 1)(3), (ctypes.c_double * 1)(4.0)
+    assert kind(compile_source(AXPY).address)(pointers, sizes, consts) == 0
+    np.testing.assert_array_equal(o, 5 * x)
