@@ -22,9 +22,7 @@ def fold(function: Function) -> Function:
     return rebuild(function, visit)
 
 
-def folded(
-    prim: Prim, args: Sequence[Value], attrs: Mapping[str, Any]
-) -> tuple[Value, ...] | None:
+def folded(prim: Prim, args: Sequence[Value], attrs: Mapping[str, Any]) -> tuple[Value, ...] | None:
     """The constants an op comes down to, if its arguments are constants and its results scalars."""
     if not args or not prim.pure or not all(type(a) is Const for a in args):
         return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..ir.builder import Builder, current
 from ..ir.core import Block, Const, Function, Op, Value, Where
-from ..ir.ops.elementwise import add, mul, not_, or_, select
+from ..ir.ops.elementwise import add, and_, mul, not_, or_, select
 from ..ir.ops.index import add_into
 from ..ir.ops.shape import broadcast, full, unbroadcast
 from ..ir.prim import ZERO
@@ -239,7 +239,9 @@ class _Masked:
 
     def allowed(self) -> Value:
         """Where the cotangent may differ from zero."""
-        return self.mask if self.on else not_(self.mask)
+        here = self.mask if self.on else not_(self.mask)
+        inner = _masked(self.inner)
+        return here if inner is None else and_(here, inner.allowed())
 
 
 def times(ct: Any, d: Any) -> Any:
@@ -293,7 +295,7 @@ def _plus(x: Value, y: Value) -> Value:
         return add_into(x, y)
     if mx.mask is my.mask:
         if mx.on == my.on:
-            return mx.around(add(mx.inner, my.inner))
+            return mx.around(_plus(mx.inner, my.inner))
         return select(mx.mask, *((mx.inner, my.inner) if mx.on else (my.inner, mx.inner)))
     return select(or_(mx.allowed(), my.allowed()), add(x, y), 0)
 

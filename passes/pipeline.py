@@ -1,0 +1,105 @@
+"""The order of the passes: plain lists, checked, timed and dumped on request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..ir.core import Function
+from ..ir.interp import evaluate
+from ..ir.verify import verify
+from .dce import dce
+from .scalars import scalars
+from .shifts import constant_shifts
+from .simplify import cleanup, simplify
+
+# How far results may move, relative to the largest, when a pass may reassociate.
+RTOL = {"exact": 0.0, "rounding": 1e-9}
+_LOOSE = 1e5  # times as much for single precision
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A named step from function to function, and what it may change."""
+
+    name: str
+    run: Callable[[Function], Function]
+    legality: str = "exact"
+
+
+# Before differentiation: little, so that derivatives are those of what the user wrote.
+PRIMAL: list[Pass] = [
+    Pass("cleanup", cleanup),
+    Pass("constant_shifts", constant_shifts),
+    Pass("dce", dce),
+]
+
+
+def joint(strict: int | None = None) -> list[Pass]:
+    """The passes after differentiation; the first `strict` results are the primal's."""
+    return [
+        Pass("scalars", scalars),
+        Pass("simplify", partial(simplify, strict=strict), "rounding"),
+    ]
+
+
+JOINT: list[Pass] = joint()
+
+
+class Miscompiled(AssertionError):
+    """A pass changed what a function means."""
+
+
+def run(
+    function: Function,
+    passes: Sequence[Pass],
+    *,
+    check: bool = False,
+    samples: Sequence[Any] | None = None,
+    dumps: dict[str, Function] | None = None,
+    timings: dict[str, float] | None = None,
+) -> Function:
+    """The function after all the passes.
+
+    `check` verifies after each; `samples`, arguments, are interpreted before and after each, and
+    the results compared; `dumps` and `timings` are filled by the passes' names.
+    """
+    for p in passes:
+        start = time.perf_counter()
+        after = p.run(function)
+        if timings is not None:
+            timings[p.name] = timings.get(p.name, 0.0) + time.perf_counter() - start
+        if check:
+            verify(after)
+        if samples is not None:
+            compare(function, after, samples, p)
+        if dumps is not None:
+            dumps[p.name] = after
+        function = after
+    return function
+
+
+def compare(before: Function, after: Function, samples: Sequence[Any], p: Pass) -> None:
+    """Interpret both functions; a `Miscompiled` error if results differ by more than allowed."""
+    pairs = zip(evaluate(before, *samples), evaluate(after, *samples), strict=True)
+    for i, (x, y) in enumerate(pairs):
+        if x.dtype != y.dtype or x.shape != y.shape:
+            raise Miscompiled(f"{p.name}: result {i} was {x.dtype}{x.shape}, is {y.dtype}{y.shape}")
+        if not close(x, y, RTOL[p.legality]):
+            raise Miscompiled(f"{p.name}: result {i} of {before.name} was {x!r}, is {y!r}")
+
+
+def close(x: np.ndarray, y: np.ndarray, rtol: float) -> bool:
+    """Whether two results agree, relative to the largest finite element; NaN equals NaN."""
+    if x.dtype.kind not in "fc" or rtol == 0.0:
+        return np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
+    if x.dtype in (np.float32, np.complex64, np.float16):
+        rtol *= _LOOSE
+    finite = np.abs(x[np.isfinite(x)])
+    scale = float(finite.max()) if finite.size else 0.0
+    return bool(np.allclose(y, x, rtol=rtol, atol=rtol * scale, equal_nan=True))
