@@ -342,16 +342,15 @@ def erfc(x: Num) -> Num:
 
 
 def erf(x: Num) -> Num:
-    w = x.width
-    limit = {64: 6.0, 32: 4.0}[w.bits]
+    """The tail is at most 0.16, so a plain exp(-x^2) does; a kernel that needs it too shares it."""
+    bits = x.width.bits
+    limit = {64: 6.0, 32: 4.0}[bits]
     a = fabs(x)
+    square = x * x
     y = select(a > limit, limit, a)
-    h = y * y
-    n, r, more = exp_reduce(-h)
-    p = 1.0 + (exp_tail(r) + (more - fma(y, y, -h)))
-    t, error = erfcx(y)
-    tail = p * (t + error) * ((n << w.mantissa) + w.one).as_real()
-    return select(a < 0.5, erf_small(x), copysign(1.0 - tail, x))
+    tail = exp(-square) * poly((y - 2.0) / (y + 2.0), C.ERFC_TAIL[bits])
+    near = mad(x, poly(square, C.ERF_UNIT[bits]), x)
+    return select(a < 1.0, near, copysign(1.0 - tail, x))
 
 
 SQRT_HALF_PARTS = {
@@ -361,30 +360,38 @@ SQRT_HALF_PARTS = {
 
 
 def ndtr_parts(x: Num) -> tuple[Num, Num, Num, Num]:
-    """|x| / sqrt(2), exp(x^2 / 2) erfc of it in two parts, and half erfc of it."""
+    """Of a = |x| / sqrt(2): exp(a^2) erfc(a) and erfc(a) / 2, each rounded and (some of) the rest.
+
+    The first is only right for a >= 0.5.
+    """
     high, low = SQRT_HALF_PARTS[x.width.bits]
     limit = {64: 40.0, 32: 15.0}[x.width.bits]
     b = fabs(x)
     b = select(b > 2.0**60, 2.0**60, b)
     a = b * high
-    t, more = erfcx(a, mad(b, low, fma(b, high, -a)))
+    rest = mad(b, low, fma(b, high, -a))
+    t, more = erfcx(a, rest)
     b = select(b > limit, limit, b)
     y = gauss_tail(t, more, *two_product(0.5 * b, b))
-    return a, t, more, select(a < 0.5, mad(erf_small(a), -0.5, 0.5), 0.5 * y)
+    # erf(a + rest) to first order: the slope 2 exp(-a^2) / sqrt(pi) where a < 0.5.
+    erf_near = mad(rest, mad(a * a, -1.0, 1.128), erf_small(a))
+    near, low = fast_two_sum(0.5, -0.5 * erf_near)
+    small = a < 0.5
+    return t, more, select(small, near, 0.5 * y), select(small, low, 0.0)
 
 
 def ndtr(x: Num) -> Num:
-    *_, y = ndtr_parts(x)
+    _, _, y, _ = ndtr_parts(x)
     return select(x < 0.0, y, 1.0 - y)
 
 
 def log_ndtr(x: Num) -> Num:
     """log of the normal distribution: of 1 - tail, of the tail, and far out of the tail's parts."""
-    a, t, more, tail = ndtr_parts(x)
+    t, more, tail, low = ndtr_parts(x)
     far = x < -1.0
     right = x > 0.0
     u = select(far, 0.5 * t, select(right, 1.0 - tail, tail))
-    c = select(far, 0.5 * more, select(right, (1.0 - u) - tail, 0.0))
+    c = select(far, 0.5 * more, select(right, ((1.0 - u) - tail) - low, low))
     y = log_sum(u, c)
     return select(far, y - (0.5 * x) * x, y) + select(x.is_nan(), x, 0.0)
 

@@ -14,7 +14,7 @@ from ..ir.core import Const, Op, Value
 from ..ir.interp import apply
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.types import NUMPY, Aval
-from . import entry
+from . import entry, memory
 from .compile import Executable, compile_source
 from .kernel import Kernel, item_bytes, write_kernel
 
@@ -73,7 +73,7 @@ class KernelRun:
 
     def run(self, env: dict[Value, np.ndarray]) -> None:
         reads = [env[self.step.reads[k]] for k in self.kernel.inputs]
-        outs = [np.empty(a.shape, NUMPY[a.dtype]) for a in self.kernel.outputs]
+        outs = [memory.empty(a.shape, NUMPY[a.dtype]) for a in self.kernel.outputs]
         work = self.workspace.take()
         status = self.call(*reads, *outs, *work)
         self.workspace.give(work)

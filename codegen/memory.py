@@ -1,0 +1,87 @@
+"""Memory for large results: freed by the caller, used again by the next call.
+
+A fresh block of megabytes costs a page fault per 4 KB when it is first written, often more than
+the kernel that fills it.  So a large result borrows its block, and the block comes back when the
+array and every view of it are gone.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+LARGE = 1 << 20  # bytes from which a block is worth keeping
+KEEP = 1 << 29  # bytes kept in all; more is given back to the system
+ALIGN = 64
+
+
+class _Lease:
+    """Owner of one block while an array uses it; NumPy keeps it as the array's base."""
+
+    __slots__ = ("__array_interface__", "block")
+
+    def __init__(self, block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.block = block
+        start = block.__array_interface__["data"][0]
+        self.__array_interface__ = {
+            "data": (start + -start % ALIGN, False),
+            "shape": shape,
+            "typestr": dtype.str,
+            "version": 3,
+        }
+
+    def __del__(self) -> None:
+        _give_back(self.block)
+
+
+_free: dict[int, list[np.ndarray]] = {}
+_lock = threading.Lock()
+_kept = 0
+
+
+def _give_back(block: np.ndarray) -> None:
+    global _kept
+    # A collection may run this inside a call that holds the lock: then the block is just freed.
+    if not _lock.acquire(blocking=False):
+        return
+    try:
+        if _kept + block.nbytes <= KEEP:
+            _free.setdefault(block.nbytes, []).append(block)
+            _kept += block.nbytes
+    finally:
+        _lock.release()
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised C-contiguous array; a large one borrows a block used before."""
+    global _kept
+    size = dtype.itemsize
+    for n in shape:
+        size *= n
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    block = None
+    with _lock:
+        stack = _free.get(size + ALIGN)
+        if stack:
+            block = stack.pop()
+            _kept -= block.nbytes
+    if block is None:
+        block = np.empty(size + ALIGN, np.uint8)
+    return np.asarray(_Lease(block, shape, dtype))
+
+
+def release() -> None:
+    """Give every block that is kept back to the system."""
+    global _kept
+    with _lock:
+        _free.clear()
+        _kept = 0
+
+
+def kept() -> dict[str, Any]:
+    """How many bytes and blocks wait for use."""
+    with _lock:
+        return {"bytes": _kept, "blocks": sum(map(len, _free.values()))}
