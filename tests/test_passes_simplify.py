@@ -1,0 +1,299 @@
+"""The normal form: same values, fewer operations, settled after one application."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from adjit.ir import Aval, Builder, Function, Value, canonical, evaluate, verify
+from adjit.ir import ops as o
+from adjit.ir.types import NUMPY
+from adjit.passes.pipeline import PRIMAL, joint, run
+from adjit.passes.shifts import constant_shifts
+from adjit.passes.simplify import cleanup, simplify
+from adjit.passes.vjp import vjp
+from programs import random_function, wrt
+
+
+def function(f: Callable[..., Any], *shapes: tuple[int, ...], dtype: str = "f64") -> Function:
+    params = [Value(Aval(dtype, s)) for s in shapes]
+    with Builder(params) as b:
+        outs = f(*params)
+        return Function("f", b.done(outs if isinstance(outs, tuple) else (outs,)))
+
+
+def total(x: Value) -> Value:
+    return o.sum_(x, axes=tuple(range(x.ndim)))
+
+
+def rows(v: Value, n: int) -> Value:
+    """A value per row, beside arrays of n columns."""
+    return o.broadcast(v, shape=(*v.shape, n), axes=(v.ndim,))
+
+
+def kinds(f: Function, rank: int | None = None) -> Counter[str]:
+    """How many ops of each row (with results of this rank)."""
+    return Counter(op.prim.name for op in f.ops if rank in (None, op.outs[0].ndim))
+
+
+def gradient(f: Function, which: tuple[int, ...]) -> tuple[Function, Function]:
+    """The joint function as it is, and in normal form."""
+    made = vjp(run(f, PRIMAL, check=True), which, seed_ones=True)
+    return made, run(made, joint(len(f.outs)), check=True)
+
+
+def agree(f: Function, g: Function, *args: Any, rtol: float = 1e-10) -> None:
+    for x, y in zip(evaluate(f, *args), evaluate(g, *args), strict=True):
+        assert (x.shape, x.dtype) == (y.shape, y.dtype)
+        loose = rtol if x.dtype != np.float32 else 1e-4
+        np.testing.assert_allclose(y, x, rtol=loose, atol=loose)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_programs(seed: int) -> None:
+    f, args = random_function(seed, 10)
+    for p in (cleanup, simplify, constant_shifts):
+        g = p(f)
+        verify(g)
+        agree(f, g, *args)
+        assert canonical(p(g)) == canonical(g), p.__name__
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_joint_programs(seed: int) -> None:
+    f, args = random_function(seed, 7, smooth=True)
+    made = vjp(f, wrt(f))
+    rng = np.random.default_rng(seed)
+    cts = [rng.standard_normal(v.shape) for v in made.params[len(f.params) :]]
+    cts = [c.astype(NUMPY[v.dtype]) for c, v in zip(cts, made.params[len(f.params) :], strict=True)]
+    done = simplify(made, strict=len(f.outs))
+    verify(done)
+    agree(made, done, *args, *cts, rtol=1e-7)
+    assert canonical(simplify(done, strict=len(f.outs))) == canonical(done)
+
+
+# ------------------------------------------------------------------ target forms
+
+
+def rosenbrock(x: Value) -> Value:
+    n = x.shape[0] - 1
+    a = o.slice_(x, start=(1,), size=(n,), step=(1,))
+    b = o.slice_(x, start=(0,), size=(n,), step=(1,))
+    return total(100.0 * (a - b * b) ** 2 + (1.0 - b) ** 2)
+
+
+def test_rosenbrock() -> None:
+    """S1 += a², S2 += b², g[i] = 200 a[i-1] - 2 (200 x a + b): constants have left the sums."""
+    made, done = gradient(function(rosenbrock, (9,)), (0,))
+    agree(made, done, np.linspace(-1.2, 1.1, 9))
+    assert kinds(done, 1) == {"slice": 2, "mul": 6, "sub": 3, "add": 1, "pad": 2}
+    assert kinds(done, 0) == {"sum": 2, "mul": 1, "add": 1}
+
+
+def black_scholes(s: Value, k: Value, t: Value, r: Value, sigma: Value) -> Value:
+    def cdf(x: Value) -> Value:
+        return 0.5 * (1.0 + o.erf(x * 0.7071067811865476))
+
+    q = sigma * o.sqrt(t)
+    d1 = (o.log(s / k) + (r + 0.5 * sigma * sigma) * t) / q
+    return total(s * cdf(d1) - k * o.exp(-r * t) * cdf(d1 - q))
+
+
+def test_black_scholes() -> None:
+    rng = np.random.default_rng(0)
+    made, done = gradient(function(black_scholes, *[(6,)] * 5), (0, 1, 2, 3, 4))
+    ranges = [(50, 150), (50, 150), (0.1, 2), (0, 0.1), (0.1, 0.5)]
+    agree(made, done, *(rng.uniform(*ends, 6) for ends in ranges), rtol=1e-12)
+    found = kinds(done)
+    assert found["div"] == 4
+    assert (found["log"], found["erf"], found["sqrt"]) == (1, 2, 1)
+    assert found["exp"] == 3  # one discount, two slopes of erf that pair with it
+    assert found["mul"] <= 33
+    assert sum(found.values()) <= 63
+
+
+def logistic(w: Value, x: Value, y: Value) -> Value:
+    z = o.dot(x, w, contract=((1,), (0,)), batch=((), ()))
+    return total(o.logaddexp(0.0, -y * z)) / 7.0 + 0.0005 * total(w * w)
+
+
+def test_logistic_regression_reads_the_data_in_two_sums_and_one_exp() -> None:
+    rng = np.random.default_rng(0)
+    made, done = gradient(function(logistic, (4,), (7, 4), (7,)), (0,))
+    agree(made, done, rng.normal(size=4), rng.normal(size=(7, 4)), np.sign(rng.normal(size=7)))
+    found = kinds(done)
+    assert "dot" not in found and "expit" not in found and "logaddexp" not in found
+    assert found["exp"] == 1
+    assert kinds(done, 2) == {"mul": 2, "broadcast": 1}
+
+
+def softmax(x: Value, c: Value) -> Value:
+    m = o.max_(x, axes=(1,))
+    e = o.exp(x - o.reshape(m, shape=(x.shape[0], 1)))
+    return total(e / o.reshape(o.sum_(e, axes=(1,)), shape=(x.shape[0], 1)) * c)
+
+
+def test_softmax_has_three_loops_over_each_row() -> None:
+    rng = np.random.default_rng(0)
+    f = function(softmax, (6, 5), (6, 5))
+    _, done = gradient(f, (0,))
+    args = rng.normal(size=(6, 5)), rng.normal(size=(6, 5))
+    agree(vjp(f, (0,), seed_ones=True), done, *args)
+    found = kinds(done)
+    assert (found["max"], found["sum"], found["exp"], found["div"]) == (1, 3, 1, 1)
+    assert "equal" not in found  # the shift is a constant
+
+
+def cross_entropy(z: Value, y: Value) -> Value:
+    z = z - rows(o.max_(z, axes=(1,)), z.shape[1])
+    e = o.log(o.sum_(o.exp(z), axes=(1,)))
+    return total(e - o.sum_(z * y, axes=(1,)))
+
+
+def test_a_shift_that_is_read_elsewhere_keeps_its_derivative() -> None:
+    f = function(cross_entropy, (3, 5), (3, 5))
+    assert canonical(constant_shifts(f)) == canonical(f)
+    made, done = gradient(f, (0,))
+    rng = np.random.default_rng(0)
+    agree(made, done, rng.normal(size=(3, 5)), rng.normal(size=(3, 5)))
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_logsumexp_is_free_of_its_shift_only_where_rows_meet(aligned: bool) -> None:
+    def f(x: Value) -> Value:
+        m = o.max_(x, axes=(1,))
+        s = o.log(o.sum_(o.exp(x - rows(m, 4)), axes=(1,)))
+        return total(s + m if aligned else rows(s, 4) + m)
+
+    made = function(f, (4, 4))
+    frozen = constant_shifts(made)
+    assert ("stop_gradient" in kinds(frozen)) == aligned
+    x = np.random.default_rng(0).normal(size=(4, 4))
+    for g in (made, frozen):
+        (got,) = evaluate(vjp(g, (0,), seed_ones=True, primal_outs=False), x)
+        if aligned:
+            e = np.exp(x)
+            np.testing.assert_allclose(got, e / e.sum(1, keepdims=True), rtol=1e-12)
+
+
+# ------------------------------------------------------------------ single rules
+
+
+@pytest.mark.parametrize(
+    ("f", "expected"),
+    [
+        (lambda x: o.neg(o.neg(x)), {}),
+        (lambda x: x * 1.0 + 0.0, {}),
+        (lambda x: (x * 2.0) * 3.0, {"mul": 1}),
+        (lambda x: x + x, {"mul": 1}),
+        (lambda x: -x - x, {"mul": 1}),
+        (lambda x: x * (-x), {"mul": 1, "neg": 1}),
+        (lambda x: 1.0 / (1.0 / x), {}),
+        (lambda x: o.pow_(x, 3.0), {"mul": 2}),
+        (lambda x: o.pow_(x, -0.5), {"sqrt": 1, "div": 1}),
+        (lambda x: o.log(1.0 + x), {"log1p": 1}),
+        (lambda x: o.exp(x) - 1.0, {"expm1": 1}),
+        (lambda x: x / 4.0 + x / 4.0, {"mul": 1}),
+        (lambda x: o.sin(x) / x + o.cos(x) / x, {"sin": 1, "cos": 1, "add": 1, "div": 1}),
+        (lambda x: o.select(o.not_(o.less(x, 1)), x, 2.0), {"less": 1, "select": 1}),
+        (lambda x: o.transpose(o.transpose(x, perm=(1, 0)), perm=(1, 0)), {}),
+        (lambda x: o.reshape(o.reshape(x, shape=(12,)), shape=(3, 4)), {}),
+        (lambda x: o.sum_(o.sum_(x, axes=(1,)), axes=(0,)), {"sum": 1}),
+        (lambda x: total(x * 3.0), {"sum": 1, "mul": 1}),
+        (lambda x: total(-x), {"sum": 1, "neg": 1}),
+        (lambda x: o.sum_(rows(x, 5), axes=(2,)), {"mul": 1}),
+        (lambda x: total(o.transpose(x, perm=(1, 0))), {"sum": 1}),
+        (lambda x: total(o.pad(x, shape=(5, 6), start=(1, 1), step=(1, 1))), {"sum": 1}),
+        (
+            lambda x: o.slice_(
+                o.concatenate(x, o.sin(x), axis=0), start=(0, 1), size=(3, 2), step=(1, 1)
+            ),
+            {"slice": 1},
+        ),
+        (lambda x: rows(o.sum_(x, axes=(1,)), 2) * rows(o.sum_(x, axes=(1,)), 2), None),
+    ],
+)
+def test_a_rule(f: Any, expected: dict[str, int] | None) -> None:
+    made = function(f, (3, 4))
+    done = simplify(made)
+    verify(done)
+    agree(made, done, np.random.default_rng(1).uniform(0.5, 1.5, (3, 4)))
+    found = dict(kinds(done))
+    assert found == expected if expected is not None else found["mul"] == 1
+    assert canonical(simplify(done)) == canonical(done)
+
+
+def test_factors_that_do_not_vary_leave_the_sum() -> None:
+    def f(x: Value, s: Value, c: Value) -> Value:
+        return o.sum_(x * rows(s, 4) * c * 2.0 / rows(o.exp(s), 4), axes=(1,))
+
+    done = simplify(function(f, (3, 4), (3,), ()))
+    assert kinds(done, 2) == {}
+    assert kinds(done, 1)["sum"] == 1
+
+
+def test_work_is_done_before_it_is_repeated() -> None:
+    def f(x: Value, s: Value, t: Value) -> Value:
+        return x * o.tanh(rows(s, 4) - rows(t, 4)) / rows(s, 4)
+
+    done = simplify(function(f, (3, 4), (3,), (3,)))
+    assert kinds(done, 2) == {"mul": 1, "broadcast": 1}
+
+
+def test_a_transposed_operand_is_absorbed() -> None:
+    def f(x: Value, y: Value) -> Value:
+        t = o.transpose(x, perm=(1, 0))
+        return o.dot(t, y, contract=((1,), (0,)), batch=((), ()))
+
+    made = function(f, (3, 4), (3, 5))
+    done = simplify(made)
+    assert kinds(done) == {"dot": 1}
+    rng = np.random.default_rng(0)
+    agree(made, done, rng.normal(size=(3, 4)), rng.normal(size=(3, 5)))
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
+def test_a_sum_over_a_product_of_matrices_sums_an_operand(axes: tuple[int, ...]) -> None:
+    def f(x: Value, y: Value) -> Value:
+        return o.sum_(o.dot(x, y, contract=((1,), (0,)), batch=((), ())), axes=axes)
+
+    made = function(f, (3, 4), (4, 5))
+    done = simplify(made)
+    assert "dot" not in kinds(done)
+    rng = np.random.default_rng(0)
+    agree(made, done, rng.normal(size=(3, 4)), rng.normal(size=(4, 5)))
+
+
+def test_a_difference_of_sums_is_not_made_of_a_sum_of_differences() -> None:
+    """A variance stays a sum of squares: split, it would cancel."""
+
+    def f(x: Value) -> Value:
+        d = x - rows(o.sum_(x, axes=(1,)) * 0.25, 4)
+        return o.sum_(d * d, axes=(1,)) * 0.25
+
+    made = function(f, (3, 4))
+    done = simplify(made)
+    x = 1e8 + np.random.default_rng(0).normal(size=(3, 4))
+    np.testing.assert_allclose(evaluate(done, x)[0], x.var(1), rtol=1e-6)
+
+
+def test_compensated_summation_survives() -> None:
+    def f(s: Value, x: Value) -> Value:
+        t = s + x
+        return (t - s) - x, (x + 6755399441055744.0) - 6755399441055744.0
+
+    made = function(f, (), ())
+    for g in (simplify(made), simplify(made, strict=0)):
+        lost, rounded = evaluate(g, np.float64(1.0), np.float64(1e-17 + 0.3))
+        exact = evaluate(made, np.float64(1.0), np.float64(1e-17 + 0.3))
+        assert (lost, rounded) == tuple(exact)
+
+
+def test_infinities_of_the_user_are_kept() -> None:
+    f = function(lambda x: (x * 0.0, o.sin(x) * x / x), ())
+    done = simplify(f)
+    for v in (np.inf, np.nan, 0.0):
+        np.testing.assert_array_equal(evaluate(done, v), evaluate(f, v))
