@@ -1,6 +1,7 @@
 """Type-generic machine operations for kernels: each is one or a few LLVM instructions, no branch.
 
-They take float32 or float64 (both arguments of one type) and never block vectorisation.
+Arguments are float32 or float64, of the wider type where they differ; integers become float64
+unless they are literals. None of these blocks vectorisation.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numba.extending import intrinsic
 from . import irmath as m
 from .irmath import Num
 
+_INTEGERS = (("i", "int"), ("u", "uint"))
 REASSOCIATE = ("reassoc", "nsz")
 
 
@@ -82,6 +84,8 @@ _TWO: dict[str, Callable[[Num, Num], Num]] = {
     "fminimum": _minimum,
     "radd": _radd,
     "rmul": _rmul,
+    "rmax": _maximum,
+    "rmin": _minimum,
 }
 _TEST: dict[str, Callable[[Num], Num]] = {
     "isnan": Num.is_nan,
@@ -89,7 +93,13 @@ _TEST: dict[str, Callable[[Num], Num]] = {
     "isfinite": _isfinite,
     "signbit": _signbit,
 }
-NAMES = (*_ONE, *_TWO, *_TEST, "select", "fma")
+_CASTS = {
+    "bool": types.boolean,
+    **{f"{k}{b}": getattr(types, f"{n}{b}") for k, n in _INTEGERS for b in (8, 16, 32, 64)},
+    **{f"f{b}": getattr(types, f"float{b}") for b in (32, 64)},
+    **{f"c{b}": getattr(types, f"complex{b}") for b in (64, 128)},
+}
+NAMES = (*_ONE, *_TWO, *_TEST, *_CASTS, "select", "fma")
 
 
 def _generator(body: Callable[..., Num]) -> Callable[..., ir.Value]:
@@ -99,27 +109,52 @@ def _generator(body: Callable[..., Num]) -> Callable[..., ir.Value]:
     return generate
 
 
-def _is_real(*kinds: Any) -> bool:
-    return kinds[0] in (types.float32, types.float64) and all(k == kinds[0] for k in kinds)
+def _real(*kinds: Any) -> Any:
+    """The float type that arguments of these types are computed in, or None."""
+    plain = [types.unliteral(k) for k in kinds]
+    if not all(isinstance(k, types.Float | types.Integer | types.Boolean) for k in plain):
+        return None
+    typed = [p for p, k in zip(plain, kinds, strict=True) if not isinstance(k, types.Literal)]
+    # Not bool(typed): the name is an intrinsic of this module.
+    narrow = typed != [] and all(k == types.float32 for k in typed)
+    return types.float32 if narrow else types.float64
 
 
 def _one(body: Callable[..., Num]) -> Callable[..., Any]:
     def typer(typingctx: Any, x: Any) -> Any:
-        return (x(x), _generator(body)) if _is_real(x) else None
+        kind = _real(x)
+        return kind and (kind(kind), _generator(body))
 
     return typer
 
 
 def _test(body: Callable[..., Num]) -> Callable[..., Any]:
     def typer(typingctx: Any, x: Any) -> Any:
-        return (types.boolean(x), _generator(body)) if _is_real(x) else None
+        kind = _real(x)
+        return kind and (types.boolean(kind), _generator(body))
 
     return typer
 
 
 def _two(body: Callable[..., Num]) -> Callable[..., Any]:
     def typer(typingctx: Any, x: Any, y: Any) -> Any:
-        return (x(x, y), _generator(body)) if _is_real(x, y) else None
+        kind = _real(x, y)
+        return kind and (kind(kind, kind), _generator(body))
+
+    return typer
+
+
+def _cast(kind: Any) -> Callable[..., Any]:
+    def typer(typingctx: Any, x: Any) -> Any:
+        source = types.unliteral(x)
+
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+            if kind == types.boolean and source in types.real_domain:
+                # Numba's own cast calls NaN and 0.5 false.
+                return (~Num(builder, args[0]).equals(0.0)).value
+            return context.cast(builder, args[0], source, kind)
+
+        return kind(source), generate
 
     return typer
 
@@ -127,78 +162,36 @@ def _two(body: Callable[..., Num]) -> Callable[..., Any]:
 @intrinsic
 def fma(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
     """x * y + z, rounded once."""
-    return (x(x, y, z), _generator(m.fma)) if _is_real(x, y, z) else None
+    kind = _real(x, y, z)
+    return kind and (kind(kind, kind, kind), _generator(m.fma))
 
 
 @intrinsic
 def select(typingctx: Any, cond: Any, x: Any, y: Any) -> Any:
-    """x where cond, else y, of any one scalar type; both are computed."""
-    if cond != types.boolean or x != y or not isinstance(x, types.Number | types.Boolean):
+    """x where cond, else y, of any scalar types that have a common one; both are computed."""
+    kinds = types.unliteral(x), types.unliteral(y)
+    literals = [isinstance(k, types.Literal) for k in (x, y)]
+    if kinds[0] != kinds[1] and literals.count(True) == 1:
+        kind = kinds[literals.index(False)]  # a literal has no width of its own
+    else:
+        kind = typingctx.unify_types(*kinds)
+    if not isinstance(kind, types.Number | types.Boolean):
         return None
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         return builder.select(*args)
 
-    return x(cond, x, y), generate
+    return kind(types.boolean, kind, kind), generate
 
 
 def _install() -> None:
-    for table, kind in ((_ONE, _one), (_TWO, _two), (_TEST, _test)):
-        for name, body in table.items():
-            typer = kind(body)
+    makers = ((_ONE, _one), (_TWO, _two), (_TEST, _test), (_CASTS, _cast))
+    for table, maker in makers:
+        for name, entry in table.items():
+            typer = maker(entry)
             typer.__name__ = typer.__qualname__ = name
-            typer.__doc__ = body.__doc__
+            typer.__doc__ = entry.__doc__
             globals()[name] = intrinsic(typer)
 
 
-def _cast(target: Any) -> Callable[..., Any]:
-    """Conversion of a number to `target` as NumPy's astype does it."""
-
-    def typer(typingctx: Any, x: Any) -> Any:
-        source = types.unliteral(x)
-        if not isinstance(source, types.Number | types.Boolean):
-            return None
-
-        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-            (value,) = args
-            if target != types.boolean:
-                return context.cast(builder, value, source, target)
-            zero = ir.Constant(value.type, 0.0 if isinstance(source, types.Float) else 0)
-            if isinstance(source, types.Float):
-                return builder.fcmp_unordered("!=", value, zero)
-            return builder.icmp_signed("!=", value, zero)
-
-        return target(source), generate
-
-    return typer
-
-
-def _extreme(name: str) -> Callable[[Num, Num], Num]:
-    def body(a: Num, b: Num) -> Num:
-        return a.intrinsic(name, b)
-
-    return body
-
-
-CASTS = {
-    "f64": types.float64,
-    "f32": types.float32,
-    **{f"{s}{n}": getattr(types, f"{'u' * (s == 'u')}int{n}") for s in "iu" for n in (8, 16, 32, 64)},
-    "bool": types.boolean,
-}
-
-
-def _install_reductions() -> None:
-    """Casts by dtype name, and the extremes whose accumulation LLVM turns into a vector one."""
-    for name, target in CASTS.items():
-        typer = _cast(target)
-        typer.__name__ = typer.__qualname__ = name
-        globals()[name] = intrinsic(typer)
-    for name, llvm in (("rmax", "maximum"), ("rmin", "minimum")):
-        typer = _two(_extreme(llvm))
-        typer.__name__ = typer.__qualname__ = name
-        globals()[name] = intrinsic(typer)
-
-
 _install()
-_install_reductions()

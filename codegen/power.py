@@ -64,7 +64,7 @@ def pow_positive(x: Num, y: Num) -> Num:
 
 def pow_positive_32(x: Num, y: Num) -> Num:
     """x ** y for finite x > 0 of 32 bits, in 64 bits with short polynomials."""
-    high, low = LN2[64]
+    high, _low = LN2[64]
     e, f, _ = log_split(x.to(F64))
     s = f / (2.0 + f)
     z = s * s

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from . import special_symbols
+
 PREFIX = "adjit_"  # of external symbols in object code: `adjit_dgemm` is whatever dgemm we found
+SPECIAL = "adjit_sp_"  # of SciPy's special functions
 BLAS = ("gemm", "gemv", "dot", "syrk", "trsm")
 LAPACK = ("potrf", "potrs", "getrf", "getrs", "geqrf", "orgqr", "syevd", "gesdd")
 ROUTINES = tuple(kind + name for name in BLAS + LAPACK for kind in "ds")
@@ -88,7 +91,9 @@ def resolve(needs: Iterable[str]) -> dict[str, int]:
     """Addresses of the symbols that are ours or Numba's; the C library's are found by LLVM."""
     result = {}
     for symbol in needs:
-        if symbol.startswith(PREFIX):
+        if symbol.startswith(special_symbols.PREFIX):
+            result[symbol] = special_symbols.address(symbol.removeprefix(special_symbols.PREFIX))
+        elif symbol.startswith(PREFIX):
             result[symbol] = blas().addresses[symbol.removeprefix(PREFIX)]
         elif symbol.startswith("numba_"):
             from numba import _helperlib  # rare: complex powers and the like

@@ -128,8 +128,12 @@ def hypot(x: Num, y: Num) -> Num:
         return select(infinite, x.const(INF), sqrt(mad(wide, wide, other * other)).to(F32))
     swap = ax > ay
     big, small = select(swap, ax, ay), select(swap, ay, ax)
-    scale = select(big > 2.0**500, x.const(2.0**-600), select(big < 2.0**-450, x.const(2.0**600), 1.0))
-    back = select(big > 2.0**500, x.const(2.0**600), select(big < 2.0**-450, x.const(2.0**-600), 1.0))
+    scale = select(
+        big > 2.0**500, x.const(2.0**-600), select(big < 2.0**-450, x.const(2.0**600), 1.0)
+    )
+    back = select(
+        big > 2.0**500, x.const(2.0**600), select(big < 2.0**-450, x.const(2.0**-600), 1.0)
+    )
     big, small = big * scale, small * scale
     return select(infinite, x.const(INF), sqrt(mad(big, big, small * small)) * back)
 
