@@ -1,6 +1,7 @@
 """LLVM without Numba: the host's target machine, object code, and loading it into this process."""
 
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from collections.abc import Mapping
 import llvmlite.binding as llvm
 
 _lock = threading.Lock()
+_numbers = itertools.count()  # a library's name is spent even if linking fails
 _loaded: list[object] = []  # trackers: machine code lives as long as the process
 
 
@@ -63,7 +65,7 @@ def load_object(code: bytes, symbol: str, imports: Mapping[str, int]) -> int:
         builder.add_current_process()
         for name, address in imports.items():
             builder.import_symbol(name, address)
-        tracker = builder.link(_jit(), f"{symbol}.{len(_loaded)}")
+        tracker = builder.link(_jit(), f"{symbol}.{next(_numbers)}")
         _loaded.append(tracker)
         return int(tracker[symbol])
 

@@ -341,10 +341,8 @@ def make_call(
     table = _table(address, spec, sizes, consts, nogil)
     table.keep = (tuple(spec), keep)
     create = ctypes.pythonapi.PyCFunction_NewEx
-    create.restype, create.argtypes = (
-        ctypes.py_object,
-        [ctypes.c_void_p, ctypes.py_object] + [ctypes.c_void_p],
-    )
+    create.restype = ctypes.py_object
+    create.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
     return create(ctypes.addressof(_method()), table, None)
 
 

@@ -456,11 +456,11 @@ def test_references_are_balanced():
 
 
 def test_callables_keep_what_they_point_to():
-    calls = [
-        entry.make_call(compile_source(ADD).address, [entry.fixed(a.ctypes.data), entry.scalar(float), entry.unchecked()], [4], [0.0], False, keep=a)
-        for a in (np.full(4, float(i)) for i in range(100))
-    ]  # fmt: skip
-    o = np.empty(4)
+    address, calls, o = compile_source(ADD).address, [], np.empty(4)
+    for i in range(100):
+        table = np.full(4, float(i))
+        spec = [entry.fixed(table.ctypes.data), entry.scalar(float), entry.unchecked()]
+        calls.append(entry.make_call(address, spec, [4], [0.0], False, keep=table))
     for i, call in enumerate(calls):
         assert call(1.0, o) is True
         assert (o == i).all()
@@ -491,8 +491,7 @@ def test_threads_share_an_entry():
     outs, answers = [np.empty(1) for _ in range(4)], []
 
     def work(o):
-        for _ in range(50):
-            answers.append(call(x, o))
+        answers.extend(call(x, o) for _ in range(50))
 
     workers = [threading.Thread(target=work, args=(o,)) for o in outs]
     for worker in workers:
