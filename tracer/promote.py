@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.types import NUMPY, name_of
+from ..ir.types import NUMPY, default_dtype, name_of
 
 # A key is a dtype name, or int, float, complex for a number that takes its partner's dtype.
 Key = Any
@@ -32,6 +32,9 @@ def _resolve(ufunc: np.ufunc, keys: tuple[Key, ...], dtype: Any) -> tuple[str, .
     else:
         signature = (None,) * ufunc.nin + (np.dtype(dtype),) * ufunc.nout
         found = ufunc.resolve_dtypes(given, signature=signature)
+    if any(d == object for d in found):  # a comparison with an int that may fit no dtype
+        return _resolve(ufunc, tuple(default_dtype(k) if isinstance(k, type) else k for k in keys),
+                        dtype)  # fmt: skip
     return tuple(map(name_of, found))
 
 

@@ -10,6 +10,7 @@ from . import (  # noqa: F401
     surface_linalg,
     surface_make,
     surface_reduce,
+    surface_scipy,
     surface_shape,
     surface_ufunc,
 )

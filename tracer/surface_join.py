@@ -261,6 +261,45 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return wrap(out, "array")
 
 
+@surface(np.piecewise)
+def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
+    """np.piecewise: every function on all of x, the last condition that holds decides."""
+    v = value(x)
+    if not isinstance(condlist, (list, tuple)) or not np.ndim(condlist[0]) and v.ndim:
+        condlist = [condlist]
+    conds = [_shape.broadcast_to(as_bool(value(c)), v.shape) for c in condlist]
+    out = filled(0, v.aval)
+    if len(funclist) == len(conds) + 1:
+        out = _piece(funclist[-1], v, args, kw)
+    elif len(funclist) != len(conds):
+        raise ValueError(
+            f"with {len(conds)} condition(s), either {len(conds)} or {len(conds) + 1} functions "
+            "are expected"
+        )
+    for c, f in zip(conds, funclist, strict=False):
+        out = ops.select(c, _piece(f, v, args, kw), out)
+    return wrap(out, "array")
+
+
+def _piece(f: Any, v: Value, args: Any, kw: Any) -> Value:
+    got = f(wrap(v, "array"), *args, **kw) if callable(f) else f
+    return _shape.broadcast_to(value(got, v.aval.dtype), v.shape)
+
+
+@surface(np.apply_along_axis)
+def apply_along_axis(func1d: Any, axis: Any, arr: Any, *args: Any, **kwargs: Any) -> Any:
+    """np.apply_along_axis: the function once per line."""
+    x = handle(arr)
+    i = one_axis(axis, x.ndim)
+    lines = FUNCTIONS[np.moveaxis](x, i, -1)
+    rest = lines.shape[:-1]
+    got = [value(func1d(lines[k], *args, **kwargs)) for k in np.ndindex(*rest)]
+    inner = got[0].shape
+    v = _shape.reshaped(_shape.stack(got), rest + inner)
+    n, m = len(rest), len(inner)
+    return array(_shape.permuted(v, (*range(i), *range(n, n + m), *range(i, n))))
+
+
 @surface(np.choose)
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """np.choose."""

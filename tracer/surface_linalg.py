@@ -175,7 +175,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     right = [one_axis(i, y.ndim) for i in right]
     if [x.shape[i] for i in left] != [y.shape[i] for i in right]:
         raise ValueError("shape-mismatch for sum")
-    return wrap(contract(x, y, (left, right)))
+    return array(contract(x, y, (left, right)))
 
 
 @surface(np.kron)
@@ -256,6 +256,31 @@ def matrix_power(a: Any, n: Any) -> Any:
         if n:
             square = _matmul(square, square)
     return wrap(out)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------ polynomials
+
+
+@surface(np.polyval)
+def polyval(p: Any, x: Any) -> Any:
+    """np.polyval by Horner's rule."""
+    coefficients, v = value(p), wrap(value(x))
+    y = v * 0
+    for i in range(coefficients.shape[0]):
+        y = y * v + wrap(_shape.squeeze(_shape.narrow(coefficients, 0, i, 1), (0,)))
+    return y
+
+
+@surface(np.vander)
+def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:  # noqa: N803
+    """np.vander: powers as running products."""
+    v = value(x)
+    n = v.shape[0] if N is None else operator.index(N)
+    powers = [ops.shape.full(1, v.aval)]
+    for _ in range(n - 1):
+        powers.append(ops.mul(powers[-1], v))
+    powers = powers[:n]
+    return array(_shape.stack(powers if increasing else powers[::-1], 1))
 
 
 # ------------------------------------------------------------------ einsum

@@ -123,8 +123,13 @@ def _array(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     if is_tracer(x) and (dtype is None or v.aval.dtype == x._value.aval.dtype):
         if x._kind != "array":
             return array(v)
-        return copy_handle(x, given.get("order", "K") or "K") if copy else x
+        return copy_handle(x, given.get("order", "K") or "K") if _truth(copy) else x
     return array(v)
+
+
+def _truth(copy: Any) -> bool:
+    """NumPy's copy= may be an enum that has no truth value: copy if needed."""
+    return copy is True or copy == 1
 
 
 def _plain_copy(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
@@ -317,12 +322,12 @@ def _listed(f: Any) -> intercept.Act:
 def _fsum(xs: Any) -> Any:
     total = 0.0
     for x in xs:
-        total = total + x
+        total = total + _number(x)
     return total
 
 
 def _dist(p: Any, q: Any) -> Any:
-    return _hypot(*(a - b for a, b in zip(p, q, strict=True)))
+    return _hypot(*(_number(a) - _number(b) for a, b in zip(p, q, strict=True)))
 
 
 _MATH: dict[str, Any] = {

@@ -303,6 +303,21 @@ def _rolled(x: Value, shift: int, axis: int) -> Value:
     return ops.concatenate(tail, ops.shape.narrow(x, axis, 0, n - shift), axis=axis)
 
 
+@surface(np.rot90)
+def rot90(m: Any, k: Any = 1, axes: Any = (0, 1)) -> Any:
+    """np.rot90."""
+    h = handle(m)
+    i, j = (one_axis(a, h.ndim) for a in axes)
+    if i == j:
+        raise ValueError("Axes must be different.")
+    k = operator.index(k) % 4
+    if k == 0:
+        return ENTRY["getitem"](h, ...)
+    if k == 2:
+        return flip(flip(h, i), j)
+    return swapaxes(flip(h, j), i, j) if k == 1 else flip(swapaxes(h, i, j), j)
+
+
 # ------------------------------------------------------------------ broadcasting
 
 
@@ -596,11 +611,11 @@ def item(self: Tracer, *args: Any) -> Any:
     if not args and v.aval.size != 1:
         raise ValueError("can only convert an array of size 1 to a Python scalar")
     if not args:
-        return wrap(ops.shape.reshaped(v, ()))
+        return wrap(ops.shape.reshaped(v, ()), "python")
     index = args[0] if len(args) == 1 else args
-    if isinstance(index, tuple):
-        return ENTRY["getitem"](array(v), index)
-    return ENTRY["getitem"](array(ops.shape.reshaped(v, (v.aval.size,))), index)
+    if not isinstance(index, tuple):
+        v, index = ops.shape.reshaped(v, (v.aval.size,)), (index,)
+    return wrap(value(ENTRY["getitem"](array(v), index)), "python")
 
 
 @method
@@ -608,7 +623,7 @@ def tolist(self: Tracer) -> Any:
     """ndarray.tolist: nested lists of 0-d Tracers."""
     if not self.shape:
         return item(self)
-    return [tolist(row) if row.shape else row for row in self]
+    return [tolist(row) for row in self]
 
 
 @method
