@@ -35,9 +35,8 @@ def _apply(fn: Fn | None, transform: Transform) -> Any:
 
 
 def _grad(argnums: Argnums, argnames: Argnames, **facts: bool) -> Grad:
-    if isinstance(argnums, bool) or not (
-        isinstance(argnums, int) or all(type(n) is int for n in argnums)
-    ):
+    listed = argnums if isinstance(argnums, tuple | list) else (argnums,)
+    if any(type(n) is not int for n in listed):
         raise TypeError(f"argnums is an int or a sequence of ints, not {argnums!r}")
     nums = argnums if isinstance(argnums, int) else tuple(argnums)
     names = argnames if argnames is None or isinstance(argnames, str) else tuple(argnames)
@@ -89,9 +88,7 @@ def value_and_grad(
     return _apply(fn, _grad(argnums, argnames, has_aux=has_aux, value=True))
 
 
-def elementwise_grad(
-    fn: Fn | None = None, argnums: Argnums = 0, argnames: Argnames = None
-) -> Any:
+def elementwise_grad(fn: Fn | None = None, argnums: Argnums = 0, argnames: Argnames = None) -> Any:
     """The derivative of each element of the result by the same element of the argument.
 
     It is the gradient of the sum of the result, whatever its shape.
@@ -253,9 +250,7 @@ def _by_columns(
 ) -> list[list[Any]]:
     """The same, by one pushforward per element of the argument."""
     push = companion(fn, Pushforward(nums))
-    columns = [
-        [flatten(push(args, v, **kwargs)[1])[0] for v in units] for units in _units(asked)
-    ]
+    columns = [[flatten(push(args, v, **kwargs)[1])[0] for v in units] for units in _units(asked)]
     return _stack_columns(columns, flatten(asked)[0])
 
 

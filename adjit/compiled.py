@@ -48,9 +48,9 @@ class CompiledFunction:
         self._lock = threading.RLock()
         self._variants: dict[tuple[Signature, Options], tuple[Variant, ...]] = {}
         self._traces = 0
-        # The wrappers of the variants used last, under one set of options.
-        self._recent: tuple[Options, tuple[Variant, ...]] = (settings.current(), ())
+        # The wrappers of the variants used last under the default options, the very last first.
         self._calls: tuple[Callable[..., Any], ...] = ()
+        settings.followers.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not open_traces and not settings.changed:
@@ -70,7 +70,7 @@ class CompiledFunction:
         for variant in self._variants.get((here, now), ()):
             result = variant.wrapper.run(*leaves)
             if result is not MISS:
-                self._remember(variant, now)
+                self._remember(variant)
                 return result
         variant = self._new(args, kwargs, here, now)
         result = variant.wrapper.run(*leaves, checked=False)
@@ -79,7 +79,7 @@ class CompiledFunction:
                 f"{self!r}: a new variant does not accept the call it was made for\n"
                 f"{variant.wrapper.source}"
             )
-        self._remember(variant, now)
+        self._remember(variant)
         return result
 
     def _new(
@@ -102,14 +102,16 @@ class CompiledFunction:
         _warn_of_zeros(staged)
         return staged
 
-    def _remember(self, variant: Variant, now: Options) -> None:
-        if now != settings.current():
+    def _remember(self, variant: Variant) -> None:
+        if settings.changed:
             return
+        call = variant.wrapper.call
         with self._lock:
-            known, recent = self._recent
-            recent = tuple(v for v in recent if v is not variant) if known == now else ()
-            self._recent = now, (variant, *recent)[:_CHAIN]
-            self._calls = tuple(v.wrapper.call for v in self._recent[1])
+            self._calls = (call, *(c for c in self._calls if c is not call))[:_CHAIN]
+
+    def settings_changed(self) -> None:
+        """Look the next call's variant up anew."""
+        self._calls = ()
 
     def _inlined(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Inside another trace: this function's ops become ops of that trace."""
@@ -139,7 +141,7 @@ class CompiledFunction:
         """Compile for arguments like these, or anything with a shape and a dtype; no call."""
         args, kwargs = views.samples((args, kwargs))
         variant = self._variant(args, kwargs)
-        self._remember(variant, settings.current())
+        self._remember(variant)
         return self
 
     def ir(self, *args: Any, stage: str = "traced", **kwargs: Any) -> views.Listing:
@@ -171,7 +173,6 @@ class CompiledFunction:
         """Forget all variants: the next call traces again."""
         with self._lock:
             self._variants = {}
-            self._recent = (settings.current(), ())
             self._calls = ()
 
     def variants(self) -> list[Variant]:

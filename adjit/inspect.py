@@ -168,5 +168,3 @@ def _aval(x: Any) -> str:
 
 def _size(function: Function) -> str:
     return count(len(function.ops), "op")
-
-

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import weakref
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Protocol
 
 RUNGS = ("lean", "plain")
 
@@ -38,9 +39,20 @@ def _from_environment() -> Options:
 
 _default = _from_environment()
 _scoped: ContextVar[Options | None] = ContextVar("adjit_options", default=None)
-# Not empty while any thread is in an `options` block or the process default was changed: compiled
-# functions then look the options up; else a call does not pay for that.
+# Not empty while any thread is in an `options` block: compiled functions then look the options up;
+# else a call does not pay for that.
 changed: list[object] = []
+
+
+class Follower(Protocol):
+    """What wants to know when the default of the process changes."""
+
+    def settings_changed(self) -> None:
+        """The default is another one from now on."""
+        ...
+
+
+followers: weakref.WeakSet[Follower] = weakref.WeakSet()
 
 
 def current() -> Options:
@@ -75,8 +87,8 @@ class options:  # used as `with adjit.options(...)`, like np.errstate
         """Change the default of the process, for all threads; returns the new one."""
         global _default
         _default = replace(_default, **_known(changes))
-        # Compiled functions may hold programs built under the old default: look up from now on.
-        changed.append(_default)
+        for follower in list(followers):
+            follower.settings_changed()
         return _default
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .ir.types import NUMPY
 from .tracer.tree import Tree, flatten
 
 
@@ -49,6 +50,9 @@ _PYTHON = {float: Spec("python", float, np.dtype(float)), int: Spec("python", in
 _PYTHON[complex] = Spec("python", complex, np.dtype(complex))
 
 
+_OWN = {d: d for d in NUMPY.values()}
+
+
 def spec_of(leaf: Any) -> Spec:
     """The spec of one leaf."""
     kind = type(leaf)
@@ -72,7 +76,19 @@ def layout_of(x: np.ndarray) -> str:
 
 
 def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Signature]:
-    """The leaves of a call, memory maps as plain arrays, and its signature."""
+    """The leaves of a call as plain, aligned arrays, and its signature."""
     leaves, tree = flatten((args, kwargs))
-    leaves = [np.asarray(x) if isinstance(x, np.memmap) else x for x in leaves]
+    leaves = [_plain(x) if isinstance(x, np.ndarray) else x for x in leaves]
     return leaves, Signature(tree, tuple(map(spec_of, leaves)))
+
+
+def _plain(x: np.ndarray) -> np.ndarray:
+    """An array machine code can read: no memory map, aligned, with NumPy's own dtype object."""
+    if isinstance(x, np.memmap):
+        x = x.view(np.ndarray)
+    if type(x) is not np.ndarray:
+        return x  # whether it can be traced is the tracer's to say
+    if not x.flags.aligned:
+        x = x.copy()
+    own = _OWN.get(x.dtype)  # equal dtypes may be two objects, unpickled ones for instance
+    return x if own is None or own is x.dtype else x.view(own)

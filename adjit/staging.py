@@ -219,9 +219,7 @@ def split_aux(t: Trace, has_aux: bool) -> tuple[Tree, list[Out], Tree, list[Out]
     return loss, leaves[:n], aux, leaves[n:]
 
 
-def check_loss(
-    name: str, tree: Tree, leaves: Sequence[Out], t: Trace, summed: bool
-) -> Aval | None:
+def check_loss(name: str, tree: Tree, leaves: Sequence[Out], t: Trace, summed: bool) -> Aval | None:
     """The aval of the loss, None where it is a plain number that depends on nothing."""
     found = describe(tree, leaves, t)
     if tree.kind != "leaf":
@@ -334,9 +332,7 @@ def parameter_names(fn: Callable[..., Any]) -> list[str]:
     return [p.name for p in signature.parameters.values() if p.kind in positional]
 
 
-def _key(
-    wanted: int | str, names: Sequence[str], given: int, kwargs: dict[str, Any]
-) -> int | str:
+def _key(wanted: int | str, names: Sequence[str], given: int, kwargs: dict[str, Any]) -> int | str:
     if isinstance(wanted, str):
         if wanted in kwargs:
             return wanted
@@ -479,18 +475,18 @@ class Pushforward:
         at = sum(flatten(x)[1].leaf_count for x in primals)
         function, where = push_function(t, at, wrt, [a for a, _ in spec])
         outs = list(t.out_leaves)
-        dots = [
-            ("value", where[o[1]], o[2])
-            if o[0] == "value" and o[1] in where
-            else ("static", 0.0 if type(o[1]) in (int, float) else None)
-            for o in outs
-        ]
+        dots = [_tangent(o, where) for o in outs]
         result = Tree(tuple, None, (t.outs_tree, t.outs_tree))
         names = [leaf.path for leaf in t.leaves]
         names[at:at] = tangent_tree.paths("tangent")
-        return _staged(
-            t, function, result, [*outs, *dots], names, strict=len(t.function.outs)
-        )
+        return _staged(t, function, result, [*outs, *dots], names, strict=len(t.function.outs))
+
+
+def _tangent(out: Out, where: dict[int, int]) -> Out:
+    """Where the tangent of an output leaf comes from; constants have zero, integers none."""
+    if out[0] == "static":
+        return ("static", type(out[1])(0) if isinstance(out[1], float | np.floating) else None)
+    return ("value", where[out[1]], out[2]) if out[1] in where else ("static", None)
 
 
 def push_function(

@@ -211,9 +211,7 @@ def _op_is_right(op: Op, inputs: list[Any], mode: str, check: _Check) -> bool:
     inputs = [np.asarray(x) for x in inputs]
     dots = check.directions([inputs[k] for k in wrt])
     cts = check.directions([np.zeros(function.outs[k].aval.shape) for k in outs])
-    moved = [
-        evaluate(function, *_shifted(inputs, wrt, dots, s * check.eps)) for s in (1.0, -1.0)
-    ]
+    moved = [evaluate(function, *_shifted(inputs, wrt, dots, s * check.eps)) for s in (1.0, -1.0)]
     ahead, back = ([m[k] for k in outs] for m in moved)
     wanted = _inner(cts, [(x - y) / (2 * check.eps) for x, y in _wide(ahead, back)])
     if mode == "fwd":

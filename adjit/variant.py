@@ -172,6 +172,4 @@ def _same_kind(capture: Any) -> bool:
     except LookupError:
         return False
     then = capture.value
-    return (
-        type(now) is type(then) and now.dtype == then.dtype and now.shape == then.shape
-    )
+    return type(now) is type(then) and now.dtype == then.dtype and now.shape == then.shape
