@@ -205,7 +205,7 @@ def tanh(x: Num) -> Num:
     y = select(a > w.mantissa * 0.375 + 2.0, w.mantissa * 0.375 + 2.0, a)
     n, r, _ = exp_reduce(y + y)
     e = (1.0 + exp_tail(r)) * ((n << w.mantissa) + w.one).as_real()
-    return select(a < 0.55, small, copysign(1.0 - 2.0 / (e + 1.0), x))
+    return copysign(select(a < 0.55, small, 1.0 - 2.0 / (e + 1.0)), x)
 
 
 def half_exp(a: Num) -> Num:

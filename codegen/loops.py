@@ -236,6 +236,9 @@ class Writer:
             text = emit.bools
         suffix = "32" if first.dtype == "f32" else "64"
         text = text.format(*args, t=suffix, **op.attrs)
+        out = op.outs[0].dtype
+        if KIND[out] in "iu" and out != "i64":  # Numba computes in 64 bits and would not wrap
+            text = f"ll.{out}({text})"
         hint = op.outs[0].hint or "t"
         return self.compute((op, index, mask), text, self.depth(index, mask), hint)
 
