@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from ..ir.builder import Builder
 from ..ir.core import Block, Const, Op, Value, definitions, use_counts
 from ..ir.ops.elementwise import (
@@ -26,42 +24,43 @@ from .replay import replay
 
 def finished(block: Block) -> Block:
     """Share reciprocals, put signs into constants, write softplus and logistic on one exp."""
-    return sweep(_signed(sweep(_shared(block))))
+    often = _repeated(block)
+    if often or any(op.prim is logaddexp for op in block.ops):
+        block = sweep(_shared(block, often))
+    turned = _turned(block)
+    return sweep(_signed(block, turned)) if turned else block
 
 
-def _shared(block: Block) -> Block:
+def _repeated(block: Block) -> set[Value]:
+    """The values that divide twice, once that is more than taking the reciprocal."""
+    found: dict[Value, list[Value]] = {}
+    for op in block.ops:
+        if op.prim is div and type(op.args[1]) is not Const:
+            found.setdefault(op.args[1], []).append(op.args[0])
+    return {y for y, tops in found.items() if len(tops) > 1}
+
+
+def _shared(block: Block, often: set[Value]) -> Block:
     """`x / y` with a `y` that divides twice becomes `x * (1 / y)`."""
-    divides = Counter(
-        op.args[1] for op in block.ops if op.prim is div and type(op.args[1]) is not Const
-    )
-    often = {y for y, n in divides.items() if n > 1}
+    soft: set[Value] = set()
 
     def visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
         if op.prim is div and op.args[1] in often:
             x, y = args
             r = div(1.0, y)
             return (r if is_number(x, 1) else mul(r, x) if type(x) is Const else mul(x, r),)
-        if op.prim is logaddexp and is_number(args[0], 0):
-            x = args[1]
-            return (maximum(x, 0) + log1p(_decay(b, x)),)
-        if op.prim is logaddexp and is_number(args[1], 0):
-            x = args[0]
-            return (maximum(x, 0) + log1p(_decay(b, x)),)
-        if op.prim is expit and args[0] in soft:
-            x = args[0]
-            e = _decay(b, x)
-            return (select(greater_equal(x, 0), 1, e) / (1 + e),)
-        return None
-
-    soft: set[Value] = set()
-
-    def watch(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
         if op.prim is logaddexp:
             soft.update(args)
             soft.update(_negatives(b, args))
-        return visit(b, op, args)
+            for zero, x in (args, args[::-1]):
+                if is_number(zero, 0):
+                    return (maximum(x, 0) + log1p(_decay(b, x)),)
+        if op.prim is expit and args[0] in soft:
+            e = _decay(b, args[0])
+            return (select(greater_equal(args[0], 0), 1, e) / (1 + e),)
+        return None
 
-    return replay(block, watch)
+    return replay(block, visit)
 
 
 def _negatives(b: Builder, args: tuple[Value, ...]) -> list[Value]:
@@ -79,26 +78,37 @@ def _decay(b: Builder, x: Value) -> Value:
     return exp(-abs_(op.args[0] if op is not None and op.prim is neg else x))
 
 
-def _signed(block: Block) -> Block:
-    """A sign that is left goes into a constant factor or turns a difference round."""
+def _turned(block: Block) -> set[Op]:
+    """The negations of a value that nobody else reads, which can take the sign itself."""
     defs, uses = definitions(block), use_counts(block)
+    found = set()
+    for op in block.ops:
+        if op.prim is neg and uses[op.args[0]] == 1:
+            inner = defs.get(op.args[0])
+            if inner is not None and (
+                inner.prim is sub
+                or (inner.prim is mul and type(inner.args[1]) is Const)
+                or (inner.prim is div and type(inner.args[0]) is Const)
+            ):
+                found.add(op)
+    return found
+
+
+def _signed(block: Block, turned: set[Op]) -> Block:
+    """A sign that is left goes into a constant factor or turns a difference round."""
 
     def visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
-        if op.prim is not neg:
+        if op not in turned:
             return None
-        inner = defs.get(op.args[0])
-        if inner is None or uses[op.args[0]] > 1:
-            return None
-        now = b.defs.get(args[0])
-        if now is None or now.prim is not inner.prim:
-            return None
-        x, *rest = now.args
-        if now.prim is mul and type(rest[0]) is Const:
-            return (mul(x, Const(-rest[0].data, rest[0].dtype)),)
-        if now.prim is div and type(x) is Const:
-            return (div(Const(-x.data, x.dtype), rest[0]),)
-        if now.prim is sub:
-            return (sub(rest[0], x),)
-        return None
+        inner = b.defs[args[0]]
+        x, y = inner.args
+        if inner.prim is mul:
+            return (mul(x, _opposite(y)),)
+        return (div(_opposite(x), y) if inner.prim is div else sub(y, x),)
 
     return replay(block, visit)
+
+
+def _opposite(c: Value) -> Const:
+    assert isinstance(c, Const)
+    return Const(-c.data, c.aval.dtype)

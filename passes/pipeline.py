@@ -44,7 +44,7 @@ def joint(strict: int | None = None) -> list[Pass]:
     """The passes after differentiation; the first `strict` results are the primal's."""
     return [
         Pass("scalars", scalars),
-        Pass("simplify", partial(simplify, strict=strict), "rounding"),
+        Pass("simplify", partial(simplify, strict=strict, rounds=2), "rounding"),
     ]
 
 

@@ -17,6 +17,7 @@ from ..ir.ops.shape import broadcast, reshaped
 from .normal import Normal, filling, is_number, peel, spread
 
 Dims = tuple[int, ...]
+_OPENED = frozenset(("mul", "div", "neg", "broadcast"))
 _LIMIT = 16  # factors of one product; a longer one is left as it is
 
 
@@ -59,34 +60,33 @@ def _factor(b: Normal, p: Product, v: Value, dims: Dims, under: bool, opened: bo
     if type(v) is Const:
         _number(p, v, under)
         return
-    shape = tuple(p.shape[d] for d in dims)
-    inner, own, squeezed = peel(b, v, shape)
-    if inner is not v:
-        opened = b.single(v)
-        if type(inner) is Const:
-            _number(p, inner, under)
-            return
-    dims = tuple(dims[d] for d in own)
-    if squeezed is not None:
-        inner, opened = reshaped(inner, squeezed), False
-        if b.made_by(inner, "broadcast"):
-            _factor(b, p, inner, dims, under, False)
-            return
-    op = b.made_by(inner, "mul", "div", "neg")
-    full = len(p.factors) >= _LIMIT
-    if op is None or full or inner.aval.kind != "f":
-        p.factors.append(Factor(inner, dims, under))
-        return
-    name = op.prim.name
-    if name == "neg":
+    op = b.defs.get(v)
+    name = op.prim.name if op is not None else ""
+    shape = p.shape if len(dims) == len(p.shape) else tuple([p.shape[d] for d in dims])
+    if name == "broadcast" or v.aval.shape != shape:
+        _repeated(b, p, v, dims, shape, under)
+    elif op is None or name not in _OPENED or v.aval.kind != "f" or len(p.factors) >= _LIMIT:
+        p.factors.append(Factor(v, dims, under))
+    elif name == "neg":
         p.number = -p.number
         _factor(b, p, op.args[0], dims, under, False)
-    elif opened or b.single(inner) or (name == "div" and under):
-        for k, a in enumerate(op.args):
-            inverse = under != (name == "div" and k == 1)
-            _factor(b, p, a, dims[len(dims) - a.aval.ndim :], inverse, False)
+    elif opened or b.single(v) or (name == "div" and under):
+        x, y = op.args
+        n = len(dims)
+        _factor(b, p, x, dims[n - len(x.aval.shape) :], under, False)
+        _factor(b, p, y, dims[n - len(y.aval.shape) :], under != (name == "div"), False)
     else:
-        p.factors.append(Factor(inner, dims, under))
+        p.factors.append(Factor(v, dims, under))
+
+
+def _repeated(b: Normal, p: Product, v: Value, dims: Dims, shape: Dims, under: bool) -> None:
+    """Add the factors of a value that is repeated along some of its dims."""
+    inner, own, squeezed = peel(b, v, shape)
+    dims = tuple([dims[d] for d in own])
+    if squeezed is not None:
+        _factor(b, p, reshaped(inner, squeezed), dims, under, False)
+    else:
+        _factor(b, p, inner, dims, under, b.single(v))
 
 
 def _number(p: Product, c: Const, under: bool) -> None:
@@ -223,11 +223,21 @@ def _normal(b: Normal, x: Value, y: Value, under: bool) -> Value | None:
         return None
     if type(x) is Const and type(y) is Const:
         return None
+    if x is not y and _leaf(b, x) and _leaf(b, y) and x.aval.shape == y.aval.shape:
+        if under:
+            return b.raw(div, x, y)
+        return b.raw(mul, *((x, y) if b.rank.get(x, -1) < b.rank.get(y, -1) else (y, x)))
     shape = _shape(x, y)
     p = product_of(b, x, y, shape, under)
     if b.lenient:
         cancel(b, p)
     return emit(b, p, x.aval.dtype)
+
+
+def _leaf(b: Normal, v: Value) -> bool:
+    """Whether a value is a factor as it is."""
+    op = b.defs.get(v)
+    return type(v) is not Const and (op is None or op.prim.name not in _OPENED)
 
 
 def _shape(x: Value, y: Value) -> Dims:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir.builder import Builder, current
-from ..ir.core import Block, Const, Function, Op, Value
+from ..ir.core import Block, Const, Function, Op, Value, all_ops
 from ..ir.ops.shape import broadcast, concatenate, reshape, slice_, sum_, transpose
 from ..ir.types import broadcast_shapes
 from .dce import sweep
@@ -20,6 +20,8 @@ Elements = Mapping[tuple[int, ...], Value]
 
 def scalars(function: Function) -> Function:
     """The function with arrays of at most four elements, if only elements are read, taken apart."""
+    if not any(op.prim is concatenate for op in all_ops(function.block)):
+        return function
     return Function(function.name, sweep(_apart(function.block)))
 
 
