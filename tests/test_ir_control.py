@@ -266,6 +266,7 @@ CASES = {
     "else": (COND, [np.False_, X, Y], [1, 2]),
     "cond of one": (COND, [np.False_, X, Y], [2]),
     "call": (CALL, [X, Y], [0, 1]),
+    "checkpoint": (CALL.replace("call %x", "call[recompute=True] %x"), [X, Y], [0, 1]),
     "call of one": (CALL, [X, Y], [1]),
     "loop": (LOOP, [W[0], X, XS], [0, 1, 2]),
     "loop of the carry": (LOOP, [W[0], X, XS], [1]),
@@ -305,6 +306,14 @@ def test_the_tape_holds_residuals_not_carries() -> None:
     assert "broadcast" not in rows
     assert "add" not in [op.prim.name for op in back.blocks["body"].ops if op.outs[0].shape]
     assert rows.count("scatter_add") == 2
+
+
+def test_a_checkpoint_keeps_nothing() -> None:
+    for text, kept in ((CALL, 1), (CALL.replace("call %x", "call[recompute=True] %x"), 0)):
+        primal, back = (op for op in dce(vjp(parse(text), [0, 1])).ops if op.prim is ops.call)
+        assert len(primal.outs) == 2 + kept
+        names = [op.prim.name for op in back.blocks["body"].ops]
+        assert names.count("exp") == 2 - kept
 
 
 def test_only_what_is_active_is_carried_back() -> None:

@@ -5,7 +5,7 @@ loop(n, *operands)   operands are consts, carries, inputs; region body: i, const
                      of each input -> carries, outs; results: last carries, stacked outs
 while(*operands)     operands are consts, carries; regions test -> bool[] and body -> carries;
                      results: last carries, number of rounds
-call(*args)          region body: *args -> results
+call(*args)          region body: *args -> results; with `recompute` its adjoint keeps nothing
 
 `length` of a loop is its number of rounds where that is a literal, -1 where it is not: then the
 leading axis of stacked outs has no known extent either.
@@ -125,7 +125,7 @@ def _steady(row: str, carries: Sequence[Aval], outs: Sequence[Aval]) -> None:
             )
 
 
-def _call_infer(*args: Aval, body: Block) -> tuple[Aval, ...]:
+def _call_infer(*args: Aval, body: Block, recompute: bool = False) -> tuple[Aval, ...]:
     _agree("call", "body", body, args)
     return body.out_avals
 
@@ -208,8 +208,9 @@ while_ = Prim(
 call = Prim(
     name="call",
     infer=_call_infer,
-    ref=lambda *args, body: body(*args),
+    ref=lambda *args, body, recompute=False: body(*args),
     emit=Call("call"),
     forward=call_forward,
     push=call_push,
+    defaults={"recompute": False},
 )

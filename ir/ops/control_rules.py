@@ -101,9 +101,12 @@ def emit_while(
     return current().add(PRIMS["while"], args, attrs, {"test": test, "body": body}, hints)
 
 
-def emit_call(args: Sequence[Any], body: Block, hints: Sequence[str] = ()) -> tuple[Value, ...]:
-    """The results of a block that stays a unit of its own."""
-    return current().add(PRIMS["call"], _values(args), {}, {"body": body}, hints)
+def emit_call(
+    args: Sequence[Any], body: Block, hints: Sequence[str] = (), *, recompute: bool = False
+) -> tuple[Value, ...]:
+    """The results of a block that stays a unit of its own (`recompute`: a checkpoint)."""
+    attrs = {"recompute": recompute}
+    return current().add(PRIMS["call"], _values(args), attrs, {"body": body}, hints)
 
 
 def _values(xs: Iterable[Any]) -> tuple[Value, ...]:
@@ -228,7 +231,8 @@ def call_push(
     active, body = _given(tangents), op.blocks["body"]
     wanted = depends(body, active)
     moved = (*args, *_where(active, tangents))
-    outs = emit_call(moved, ctx.jvp(body, active, wanted), _hints(op))
+    pushed = ctx.jvp(body, active, wanted)
+    outs = emit_call(moved, pushed, _hints(op), recompute=_recomputes(op))
     n = len(op.outs)
     return outs[:n], _spread(wanted, outs[n:])
 
@@ -236,19 +240,30 @@ def call_push(
 def call_forward(
     ctx: DerivativeContext, op: Op, args: Sequence[Value]
 ) -> tuple[tuple[Value, ...], Pull]:
+    """The primal hands over its residuals; with `recompute` it runs again in the adjoint."""
     body, n = op.blocks["body"], len(op.outs)
     active = tuple(is_float(a.aval.dtype) and ctx.active(a) for a in args)
     seeded = depends(body, active)
     joint = ctx.joint(body, active, seeded)
-    parts = divide(joint, len(args), n, (True,) * len(args), stacked=False)
-    outs = emit_call(args, parts.primal, _hints(op))
+    if _recomputes(op):
+        adjoint = pruned(Block(joint.params, joint.ops, joint.outs[n:]))
+        reads = tuple(range(len(args)))
+        outs = current().add(op.prim, args, op.attrs, _copies(op), _hints(op))
+    else:
+        parts = divide(joint, len(args), n, (True,) * len(args), stacked=False)
+        adjoint, reads = parts.adjoint, parts.reads
+        outs = emit_call(args, parts.primal, _hints(op))
 
     def pull(cts: Sequence[Any]) -> list[Any]:
         seeds = [_filled(c, v.aval) for c, v in _where(seeded, zip(cts, op.outs, strict=True))]
-        reads = (args[i] for i in parts.reads)
-        return _spread(active, emit_call((*reads, *outs[n:], *seeds), copied(parts.adjoint)))
+        given = (*(args[i] for i in reads), *outs[n:], *seeds)
+        return _spread(active, emit_call(given, adjoint, recompute=_recomputes(op)))
 
     return outs[:n], pull
+
+
+def _recomputes(op: Op) -> bool:
+    return bool(op.attrs.get("recompute", False))
 
 
 # ------------------------------------------------------------------ loop
