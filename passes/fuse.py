@@ -320,6 +320,7 @@ def _covered(roots: Roots, v: Value, picked: set[Value], cost: dict[Value, int])
 
 
 def _subtree_cost(roots: Roots, v: Value, stop: set[Value]) -> int:
+    """The cost of computing an inlined value again; counting ends once it is high enough."""
     total, stack, seen = 0, [v], set()
     while stack:
         w = stack.pop()
@@ -328,6 +329,8 @@ def _subtree_cost(roots: Roots, v: Value, stop: set[Value]) -> int:
         seen.add(w)
         op = roots.defs[w]
         total += op_cost(op)
+        if total >= PROMOTE_COST:
+            break
         stack.extend(op.args)
     return total
 
