@@ -535,7 +535,7 @@ class Flat:
         mutation.check_writable(self._base, recorder())
         v = self._base._read()
         line = array(ops.shape.reshaped(v, (v.aval.size,)))
-        if np.ndim(x) > 1 or (is_tracer(x) and x.ndim > 1):
+        if value(x).ndim > 1:
             x = ravel(x)
         ENTRY["setitem"](line, index, x)
         mutation.write(self._base, ops.shape.reshaped(line._read(), v.shape))
@@ -574,7 +574,8 @@ def _assign(name: str) -> Any:
         if name == "real" and self._value.aval.kind != "c":
             ENTRY["setitem"](self, ..., x)
         else:
-            ENTRY["setitem"](_ATTRIBUTES[name](self), slice(None) if name == "flat" else ..., x)
+            target = _ATTRIBUTES[name](self)
+            target[slice(None) if name == "flat" else ...] = x
 
     return set_
 
