@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
+
 from adjit.ir import Aval, Builder, Function, Value, Where, literal
 from adjit.ir import ops as o
 from adjit.ir.ops import control, shape
 from adjit.ir.types import NUMPY, broadcast_shapes
-from hypothesis import strategies as st
 
 SHAPES = ((), (), (3,), (4,), (3, 4), (4, 3), (1, 4), (2, 3, 2))
 _LIMIT = 8.0  # values are squashed before they grow beyond

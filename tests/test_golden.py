@@ -12,8 +12,9 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from adjit.ir import canonical, parse, show, verify
 from conftest import GOLDEN
+
+from adjit.ir import canonical, parse, show, verify
 
 FILES = sorted(p.name for p in GOLDEN.glob("*.ir"))
 ARROW = "\n# ->\n"

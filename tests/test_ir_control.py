@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from programs import random_function, wrt
+
 from adjit.ir import Aval, Builder, Const, Function, Value, evaluate, ops, parse, show, verify
 from adjit.ir.core import all_ops
 from adjit.ir.ops import control
@@ -13,7 +15,6 @@ from adjit.ir.types import is_float
 from adjit.passes.dce import dce
 from adjit.passes.jvp import jvp
 from adjit.passes.vjp import vjp
-from programs import random_function, wrt
 
 RNG = np.random.default_rng(7)
 X, Y, C = RNG.normal(size=3), np.float64(0.3), np.float64(1.2)

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from adjit.ir import Aval, Builder, Const, Value, ops
 from adjit.ir.builder import current, literal
 from adjit.ir.core import all_ops, definitions, use_counts

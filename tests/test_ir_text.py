@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from programs import programs, random_function
+
 from adjit.ir import (
     Aval,
     Builder,
@@ -19,9 +23,6 @@ from adjit.ir import (
 )
 from adjit.ir.core import Where, all_ops
 from adjit.ir.types import NUMPY
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from programs import programs, random_function
 
 TEXT = """\
 func loss(%x: f64[3,4], %n: i64[]) -> (f64[]) {

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from adjit.ir import PRIMS, Aval, Block, Const, Function, IRError, Op, Value, parse, verify
-from adjit.ir.prim import Prim
 from hypothesis import given, settings
 from programs import programs
+
+from adjit.ir import PRIMS, Aval, Block, Const, Function, IRError, Op, Value, parse, verify
+from adjit.ir.prim import Prim
 
 GOOD = parse("""
 func g(%x: f64[3], %y: f64[]) -> (f64[3]) {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+from programs import random_function
+
 from adjit.ir import Function, parse, show
 from adjit.ir.view import dot, graph, html
-from programs import random_function
 
 F = parse("""
 func f(%p: bool[], %x: f64[3]) -> (f64[3], f64[]) {

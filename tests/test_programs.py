@@ -6,10 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from programs import random_function
+
 from adjit.ir import evaluate
 from adjit.ir.core import Block, all_ops
 from adjit.ir.types import NUMPY
-from programs import random_function
 
 SEEDS = range(60)
 
