@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from .facts import Capture, StateGuard
 from .place import USER, owner
@@ -136,7 +137,10 @@ def reach(fn: Any, statics: list[tuple[str, Any]]) -> Reached:
     for text, x in statics:
         root = Path(functools.partial(_same, x), text)
         out.roots[text] = root
-    _queue(fn, Path(functools.partial(_same, fn), "the function"), todo)
+    itself = Path(functools.partial(_same, fn), "the function")
+    if not isinstance(fn, types.FunctionType):
+        out.roots[itself.text] = itself
+    _queue(fn, itself, todo)
     while todo and len(seen) < 2000:
         f, owner_path = todo.popleft()
         code = f.__code__
@@ -376,12 +380,10 @@ class Finder:
         path = self._search(x)
         if path is not None:
             return Capture(path.read, path.describe(), x), []
-        base = x.base
-        while isinstance(base, np.ndarray):
-            path = self._search(base)
-            if path is not None:
+        memory = _owner_of(x)
+        for base, path in self._walk():
+            if isinstance(base, np.ndarray) and _owner_of(base) is memory and _inside(x, base):
                 return _view_capture(path, base, x)
-            base = base.base
         return None
 
     def _search(self, x: np.ndarray) -> Path | None:
@@ -415,6 +417,19 @@ class Finder:
         ]
 
 
+def _owner_of(x: np.ndarray) -> Any:
+    """The object that owns an array's memory."""
+    while isinstance(x.base, np.ndarray):
+        x = x.base
+    return x
+
+
+def _inside(x: np.ndarray, base: np.ndarray) -> bool:
+    low, high = byte_bounds(base)
+    first, last = byte_bounds(x)
+    return low <= first and last <= high
+
+
 def _children(obj: Any) -> Iterator[tuple[Any, str, Any]]:
     """What a search may step to: items of plain containers, attributes of the user's objects."""
     if type(obj) in (dict,):
@@ -430,6 +445,12 @@ def _children(obj: Any) -> Iterator[tuple[Any, str, Any]]:
     elif isinstance(obj, tuple):
         for i, v in enumerate(obj):
             yield v, "item", i
+    elif isinstance(obj, functools.partial):
+        yield obj.args, "attr", "args"
+        yield obj.keywords, "attr", "keywords"
+        yield obj.func, "attr", "func"
+    elif isinstance(obj, types.MethodType):
+        yield obj.__self__, "attr", "__self__"
     else:
         names = getattr(obj, "__dict__", None)
         if isinstance(names, dict):
@@ -466,9 +487,7 @@ def _view_capture(path: Path, base: np.ndarray, x: np.ndarray) -> Any:
             raise LookupError(path.describe())
         if now.size == 0:
             return np.empty(shape, dtype)
-        low = sum(min(0, s * (n - 1)) for n, s in zip(now.shape, now.strides, strict=True))
-        holder = _Memory(now, low, offset, shape, strides, dtype)
-        return np.asarray(holder)
+        return np.asarray(_Memory(now, offset, shape, strides, dtype))
 
     guard = StateGuard(same_layout, f"the layout of {path.describe()}")
     return Capture(read, f"a view of {path.describe()}", x), [guard]
@@ -478,7 +497,7 @@ class _Memory:
     """The memory of a live array, seen with another layout."""
 
     def __init__(
-        self, base: np.ndarray, low: int, offset: int, shape: Any, strides: Any, dtype: np.dtype
+        self, base: np.ndarray, offset: int, shape: Any, strides: Any, dtype: np.dtype
     ) -> None:
         self._base = base  # keeps the memory alive
         address, _ = base.__array_interface__["data"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -167,6 +168,8 @@ def _statics(
     except (TypeError, ValueError):
         names = []
     pairs = [*zip(names, args, strict=False), *kwargs.items()]
+    if isinstance(fn, functools.partial):
+        return _statics(fn.func, (*fn.args, *args), {**fn.keywords, **kwargs})
     plain = (str, bytes, bool, type(None), type, np.dtype)
     return [
         (n, a) for n, a in pairs if flatten(a)[1].kind == "static" and not isinstance(a, plain)
