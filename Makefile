@@ -1,0 +1,60 @@
+# Each command does its own set-up: a virtual environment in .venv, the extras it needs, and this
+# checkout again every time, so that another checkout's rooms can never be used by mistake.
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PYTEST_ARGS ?=
+BENCH_PYTHON ?= $(PY)
+BENCH_ARGS ?=
+FUZZ_SECONDS ?= 300
+
+.NOTPARALLEL:
+.PHONY: help demo test examples lint fuzz bench bench-quick clean with-tests with-examples
+
+help:
+	@echo "make demo         train a classifier on real handwritten digits"
+	@echo "make test         run the tests                     PYTEST_ARGS=..."
+	@echo "make examples     run every example"
+	@echo "make lint         ruff and mypy"
+	@echo "make fuzz         random programs, compared at each stage   FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make bench-quick  the benchmarks with few rounds"
+	@echo "make bench        the benchmarks                    BENCH_PYTHON=... BENCH_ARGS=..."
+	@echo "PYTHON=python3.12 before any of them chooses the interpreter of a new .venv"
+
+demo: with-examples
+	$(PY) examples/digits.py
+
+test: with-tests
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+examples: with-examples
+	@for file in examples/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+
+lint: with-tests
+	$(PY) -m ruff check .
+	$(PY) tests/typecheck.py
+
+fuzz: with-tests
+	$(PY) tests/fuzz.py --seconds $(FUZZ_SECONDS)
+
+bench: with-tests
+	$(BENCH_PYTHON) benchmarks/run.py $(BENCH_ARGS)
+	$(BENCH_PYTHON) benchmarks/calls.py
+	$(BENCH_PYTHON) benchmarks/coldstart.py
+
+bench-quick: with-tests
+	$(BENCH_PYTHON) benchmarks/run.py --quick $(BENCH_ARGS)
+
+with-tests with-examples: with-%: $(PY)
+	@echo "installing this checkout and its extra '$*' into $(VENV)"
+	@$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -e ".[$*]"
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "adjit needs Python 3.11 or later; name one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install -q --disable-pip-version-check "setuptools>=77" || \
+		{ rm -rf $(VENV); exit 1; }
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
