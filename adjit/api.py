@@ -10,10 +10,12 @@ from typing import Any, overload
 import numpy as np
 
 from .compiled import CompiledFunction
+from .forward import Hvp, Pushforward
 from .ir.builder import Builder
 from .ir.core import Value
 from .ir.ops.elementwise import stop_gradient as stop_op
-from .staging import Grad, Hvp, Jit, Pullback, Pushforward, Transform
+from .reverse import Grad, Pullback
+from .staging import Jit, Transform
 from .tracer.trace import inline, is_tracer, leaf_spec
 from .tracer.tree import Tree, flatten
 

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 from . import inspect as views
 from . import settings
-from .errors import ZeroGradient
+from .errors import TracedBranch, ZeroGradient
 from .settings import Options
-from .signature import Signature, signature
+from .signature import Signature, fix, signature
 from .staging import Jit, Staged, Transform, open_traces
 from .tracer.record import is_tracing
 from .tracer.trace import captured, inline
 from .tracer.tree import flatten
-from .variant import Variant
+from .variant import Variant, sampled
 from .wrapper import MISS
 
 _MAX_PER_SIGNATURE = 16  # variants that differ in guards alone; the oldest goes
@@ -48,6 +48,7 @@ class CompiledFunction:
         self._lock = threading.RLock()
         self._variants: dict[tuple[Signature, Options], tuple[Variant, ...]] = {}
         self._traces = 0
+        self._fixes = False
         # The wrappers of the variants used last under the default options, the very last first.
         self._calls: tuple[Callable[..., Any], ...] = ()
         settings.followers.add(self)
@@ -65,6 +66,8 @@ class CompiledFunction:
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if is_tracing():
             return self._inlined(args, kwargs)
+        if self._fixes:
+            args, kwargs = fix(args, kwargs)
         leaves, here = signature(args, kwargs)
         now = settings.current()
         for variant in self._variants.get((here, now), ()):
@@ -72,7 +75,12 @@ class CompiledFunction:
             if result is not MISS:
                 self._remember(variant)
                 return result
-        variant = self._new(args, kwargs, here, now)
+        try:
+            variant = self._new(args, kwargs, here, now)
+        except TracedBranch:
+            if self._fixes or not here.has_integers:
+                raise
+            return self._with_integers_fixed(self._slow, args, kwargs)
         result = variant.wrapper.run(*leaves, checked=False)
         if result is MISS:
             raise RuntimeError(
@@ -81,6 +89,15 @@ class CompiledFunction:
             )
         self._remember(variant)
         return result
+
+    def _with_integers_fixed(self, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Integers are used as sizes or in branches: from now on each selects a variant."""
+        self._fixes = True
+        try:
+            return step(args, kwargs)
+        except TracedBranch:
+            self._fixes = False
+            raise
 
     def _new(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], here: Signature, now: Options
@@ -92,7 +109,9 @@ class CompiledFunction:
                     return variant
             start = perf_counter()
             staged = self._stage(args, kwargs)
-            variant = Variant(staged, here, now, perf_counter() - start)
+            spent = perf_counter() - start
+            samples = sampled(args, kwargs, staged) if now.check else None
+            variant = Variant(staged, here, now, spent, samples)
             self._variants[here, now] = (variant, *seen[: _MAX_PER_SIGNATURE - 1])
             return variant
 
@@ -117,6 +136,7 @@ class CompiledFunction:
         """Inside another trace: this function's ops become ops of that trace."""
         if isinstance(self._transform, Jit):
             return self._fn(*args, **kwargs)
+        args, kwargs = fix(args, kwargs)  # a number that is known here is known for good
         staged = self._stage(args, kwargs)
         leaves, _ = flatten((args, kwargs))
         kinds = ["array"] * len(staged.function.outs)
@@ -128,12 +148,19 @@ class CompiledFunction:
         return staged.out_tree.unflatten(outs)
 
     def _variant(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
+        if self._fixes:
+            args, kwargs = fix(args, kwargs)
         _, here = signature(args, kwargs)
         now = settings.current()
         for variant in self._variants.get((here, now), ()):
             if variant.holds():
                 return variant
-        return self._new(args, kwargs, here, now)
+        try:
+            return self._new(args, kwargs, here, now)
+        except TracedBranch:
+            if self._fixes or not here.has_integers:
+                raise
+            return self._with_integers_fixed(self._variant, args, kwargs)
 
     # -------------------------------------------------------------- what it answers
 

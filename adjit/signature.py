@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .ir.types import NUMPY
-from .tracer.tree import Tree, flatten
+from .tracer.tree import Tree, flatten, register_container
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ class Signature:
 
     tree: Tree
     specs: tuple[Spec, ...]
+
+    @property
+    def has_integers(self) -> bool:
+        """Whether a leaf is an integer number, which `fix` would fix."""
+        return any(s.kind != "array" and s.dtype.kind in "iu" for s in self.specs)
 
     def describe(self, names: Sequence[str]) -> str:
         """The call in words: `w: float64[3], lr: float`."""
@@ -73,6 +78,23 @@ def layout_of(x: np.ndarray) -> str:
     if flags.c_contiguous:
         return "C"
     return "F" if flags.f_contiguous else "A"
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """An integer that the program depends on, as a container without leaves: see `fix`."""
+
+    value: Any
+
+
+register_container(Fixed, lambda x: ((), (type(x.value), x.value)), lambda data, _: data[1])
+
+
+def fix(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The call with its integers fixed: traced functions see them as the numbers they are."""
+    leaves, tree = flatten((args, kwargs))
+    whole = (int, np.integer)
+    return tree.unflatten([Fixed(x) if isinstance(x, whole) else x for x in leaves])
 
 
 def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Signature]:

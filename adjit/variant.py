@@ -12,11 +12,12 @@ import numpy as np
 from .ir.core import Function
 from .ir.interp import evaluate
 from .ir.types import NUMPY
+from .passes import pipeline
 from .passes.schedule import schedule
-from .passes.simplify import simplify
 from .settings import Options
 from .signature import Signature
 from .staging import Staged
+from .tracer.tree import flatten
 from .wrapper import Fact, Jump, Wrapper, make
 
 
@@ -39,11 +40,17 @@ class Variant:
     """A staged function for one signature; what comes after the trace is made on demand."""
 
     def __init__(
-        self, staged: Staged, signature: Signature, options: Options, traced: float
+        self,
+        staged: Staged,
+        signature: Signature,
+        options: Options,
+        traced: float,
+        samples: list[np.ndarray] | None = None,
     ) -> None:
         self.staged = staged
         self.signature = signature
         self.options = options
+        self.samples = samples
         self.seconds: dict[str, float] = {"trace": traced}
         self._lock = threading.RLock()
         self._simplified: Function | None = None
@@ -62,7 +69,12 @@ class Variant:
         with self._lock:
             if self._simplified is None:
                 start = perf_counter()
-                self._simplified = simplify(self.staged.function, self.staged.strict)
+                self._simplified = pipeline.run(
+                    self.staged.function,
+                    pipeline.joint(self.staged.strict),
+                    check=self.options.check,
+                    samples=self.samples,
+                )
                 self.seconds["passes"] = perf_counter() - start
             return self._simplified
 
@@ -109,6 +121,12 @@ class Variant:
         return make(self.staged, self.signature, out_avals, program.call, jump_of(program))
 
 
+def sampled(args: Any, kwargs: Any, staged: Staged) -> list[np.ndarray]:
+    """The inputs of a staged function in this call, for passes that are checked by running them."""
+    captured = [c.read() for c in staged.captures]
+    return [np.array(x) for x in (*flatten((args, kwargs))[0], *captured)]
+
+
 def jump_of(program: Any) -> Jump | None:
     """How to call a program that is one kernel without its `call`; None for any other."""
     runs = getattr(program, "runs", ())
@@ -130,8 +148,8 @@ def jump_of(program: Any) -> Jump | None:
         inputs=tuple(params[step.reads[k]] for k in kernel.inputs),
         outputs=tuple(schedule.outs.index(v) for v in step.writes),
         workspaces=len(work.avals),
-        take=work.take,
-        give=work.give,
+        free=work.free,
+        fresh=work.take,
         failed=failure,
     )
 

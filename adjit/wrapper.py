@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .signature import Signature, Spec
+from .signature import Fixed, Signature, Spec
 from .staging import Staged
 from .tracer.facts import Capture
 from .tracer.tree import Tree, flatten
@@ -60,15 +60,15 @@ class Jump:
     make        facts of the kernel's inputs -> a builtin taking inputs, outputs, workspaces
     inputs      indices of the program's parameters that the kernel reads
     outputs     indices of the program's results that it writes
-    workspaces  how many scratch arrays it wants
+    workspaces  how many scratch arrays it wants: a set from `free`, or a `fresh` one
     """
 
     make: Callable[[Sequence[Fact]], Callable[..., Any]]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     workspaces: int
-    take: Callable[[], tuple[np.ndarray, ...]]
-    give: Callable[[tuple[np.ndarray, ...]], None]
+    free: list[tuple[np.ndarray, ...]]
+    fresh: Callable[[], tuple[np.ndarray, ...]]
     failed: Callable[[Any], Exception]
 
 
@@ -87,8 +87,8 @@ def make(
         "contiguous": np.ascontiguousarray, "flatten": flatten, "launch": launch, **writer.scope,
     }  # fmt: skip
     if jump is not None:
-        scope |= {"entry": jump.make(writer.facts), "take": jump.take, "give": jump.give}
-        scope["failed"] = jump.failed
+        scope |= {"entry": jump.make(writer.facts), "fresh": jump.fresh, "failed": jump.failed}
+        scope |= {"pop": jump.free.pop, "keep": jump.free.append}
     name = f"<adjit wrapper {next(_serial)} of {staged.traced.name}>"
     exec(compile(text, name, "exec"), scope)
     # Tracebacks and debuggers show the generated lines.
@@ -169,6 +169,10 @@ class _Writer:
     def inside(self, name: str, tree: Tree) -> list[str]:
         if tree.kind == "static":
             return self.static(name, tree)
+        if tree.kind is Fixed:
+            kind, value = tree.data
+            own = "int" if kind is int else self.constant(kind, "T")
+            return [f"if type({name}) is not {own} or {name} != {int(value)}: return MISS"]
         if tree.kind is dict:
             return [f"if type({name}) is not dict: return MISS", *self.mapping(name, tree)]
         kind = tree.kind.__name__ if tree.kind in (list, tuple) else self.constant(tree.kind, "T")
@@ -282,10 +286,11 @@ class _Writer:
         ]
         work = [f"work{k}" for k in range(self.jump.workspaces)]
         if work:
-            lines.append(f"{', '.join(work)}, = work = take()")
+            lines += ["try:", "    work = pop()", "except IndexError:", "    work = fresh()"]
+            lines.append(f"{', '.join(work)}, = work")
         lines.append(f"status = entry({', '.join([*inputs, *written, *work])})")
         if work:
-            lines.append("give(work)")
+            lines.append("keep(work)")
         lines += ["if status is not True:", "    if status is None: return MISS"]
         return [*lines, "    raise failed(status)", f"return {self.result(outs)}"]
 

@@ -321,3 +321,22 @@ def test_the_default_of_the_process_can_be_set():
         assert f.cache_info().variants == 2
     finally:
         adjit.options.set(interpret=before)
+
+
+def test_integers_that_are_sizes_select_variants(run):
+    def f(x, n, k):
+        total = x[0] * 0
+        for i in range(n):
+            total = total + x[i] ** k
+        return total
+
+    g = value_and_grad(f)
+    for n in (2, 3, 2):
+        value, slope = g(X[0], n, 2)
+        np.testing.assert_allclose(value, np.sum(X[0][:n] ** 2))
+        np.testing.assert_allclose(slope, np.where(np.arange(4) < n, 2 * X[0], 0))
+    assert g.cache_info().variants == 2
+    with pytest.raises(errors.NotDifferentiable, match="holds an int"):
+        grad(f, argnums=1)(X[0], 2, 2)
+    nested = grad(lambda x: grad(f)(x, 2, 3)[0])(X[0])
+    np.testing.assert_allclose(nested, [6 * X[0][0], 0, 0, 0])

@@ -39,6 +39,10 @@ X = np.array([0.3, -1.2, 0.7, 1.5])
 Point = collections.namedtuple("Point", "x y")
 
 
+class Tagged(np.ndarray):
+    """A subclass of ndarray."""
+
+
 @dataclasses.dataclass
 class Params:
     w: np.ndarray
@@ -406,7 +410,7 @@ def test_what_is_no_function():
     [
         (np.array([1.0, None], object), "object"),
         (np.ma.masked_array(X, X > 0), "MaskedArray"),
-        (np.asmatrix(X), "matrix"),
+        (X.view(Tagged), "Tagged"),
         (X.astype(">f8"), "dtype"),
     ],
 )
