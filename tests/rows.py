@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+
 from adjit.ir.builder import Builder, current
 from adjit.ir.core import Const, Function, Op, Value
 from adjit.ir.interp import evaluate

@@ -158,6 +158,13 @@ log_ndtr = _vm("log_ndtr", lambda y, x: (exp(-0.5 * x * x - y) / SQRT_2PI,), 40,
 ndtri = special("ndtri", lambda y, x: (SQRT_2PI * exp(0.5 * y * y),), domain="probability")
 
 exp10 = special("exp10", lambda y, x: (LN10 * y,))
+owens_t = special(
+    "owens_t",
+    lambda y, h, a: (
+        erf(math.sqrt(0.5) * a * h) * exp(-0.5 * h * h) / (-2 * SQRT_2PI),
+        exp(-0.5 * h * h * (r := 1 + a * a)) / (2 * math.pi * r),
+    ),
+)
 cosm1 = special("cosm1", lambda y, x: (-sin(x),))
 
 # ------------------------------------------------------------------ entropies and losses
@@ -233,20 +240,62 @@ def _pseudo_huber_partials(y: Term, d: Term, r: Term) -> tuple[Any, ...]:
 
 pseudo_huber = special("pseudo_huber", _pseudo_huber_partials, domain="positive, real")
 
-# ------------------------------------------------------------------ sinc
+# ------------------------------------------------------------------ quotients of two zeros
 
-_SINC_TERMS = 12  # where |pi x| < 0.8 enough for six derivatives in double precision
+
+def _split(x: Term, radius: float) -> tuple[Term, Term, Term]:
+    """Whether |x| < radius, and x made harmless for the formula of the other side."""
+    near = less(abs_(x), radius)
+    return near, select(near, x, 0), select(near, 1, x)
+
+
+def _horner(coefficients: list[float], x: Term) -> Term:
+    """The polynomial with these coefficients, lowest power first."""
+    total: Term = coefficients[-1]
+    for c in reversed(coefficients[:-1]):
+        total = total * x + c
+    return total
+
+
+# Long enough for several derivatives more in double precision.
+_SINC = [(-1) ** k * math.pi ** (2 * k) * 2 * k / math.factorial(2 * k + 1) for k in range(1, 13)]
+_EXPREL = [(k + 1) / math.factorial(k + 2) for k in range(16)]
+_LOG1P = [(-1) ** k / (k + 1) for k in range(16)]
+_CENTRAL = [(math.comb(2 * k, k) / 4**k) ** 2 * math.pi / 2 for k in range(18)]
+_ELLIPK = [k * c for k, c in enumerate(_CENTRAL)][1:]
+_ELLIPE = [k * c / (1 - 2 * k) for k, c in enumerate(_CENTRAL)][1:]
 
 
 def _sinc_slope(y: Term, x: Term) -> Term:
-    """(cos(pi x) - y) / x, near 0 its series: differentiable there to any order that matters."""
-    small = less(abs_(x), 0.25)
-    far, near = select(small, 1, x), select(small, x, 0)
-    square, total = near * near, 0.0
-    for k in range(_SINC_TERMS, 0, -1):
-        term = (-1) ** k * math.pi ** (2 * k) * 2 * k / math.factorial(2 * k + 1)
-        total = total * square + term
-    return select(small, near * total, (cos(math.pi * far) - y) / far)
+    """(cos(pi x) - y) / x."""
+    near, inside, far = _split(x, 0.25)
+    return select(near, inside * _horner(_SINC, inside * inside), (cos(math.pi * far) - y) / far)
+
+
+def _exprel_slope(y: Term, x: Term) -> Term:
+    """(exp(x) - y) / x."""
+    near, inside, far = _split(x, 0.5)
+    return select(near, _horner(_EXPREL, inside), (exp(far) - y) / far)
+
+
+def _spence_slope(y: Term, x: Term) -> Term:
+    """-log(x) / (x - 1)."""
+    near, inside, far = _split(x - 1, 0.05)
+    return -select(near, _horner(_LOG1P, inside), log1p(far) / far)
+
+
+def _ellipk_slope(y: Term, m: Term) -> Term:
+    """(E / (1 - m) - K) / 2m."""
+    near, inside, far = _split(m, 0.05)
+    # 1 where it is not read: at m = 1 the quotient would be infinite.
+    rest = select(near, 1, 1 - m)
+    return select(near, _horner(_ELLIPK, inside), (ellipe(m) / rest - y) / (2 * far))
+
+
+def _ellipe_slope(y: Term, m: Term) -> Term:
+    """(E - K) / 2m."""
+    near, inside, far = _split(m, 0.05)
+    return select(near, _horner(_ELLIPE, inside), (y - ellipk(m)) / (2 * far))
 
 
 sinc = Prim(
@@ -259,6 +308,26 @@ sinc = Prim(
         cost=20,
     ),
     partials=lambda y, x: (_sinc_slope(y, x),),
+)
+exprel = special("exprel", lambda y, x: (_exprel_slope(y, x),))
+spence = special("spence", lambda y, x: (_spence_slope(y, x),), domain="positive")
+ellipk: Prim = special("ellipk", lambda y, m: (_ellipk_slope(y, m),), domain="unit")
+ellipe: Prim = special("ellipe", lambda y, m: (_ellipe_slope(y, m),), domain="unit")
+
+
+def _boxcox_partials(y: Term, x: Term, p: Term) -> tuple[Any, ...]:
+    """With y = L exprel(p L), L = log x: also at p = 0, where y is L."""
+    size = log(x)
+    u = p * size
+    return exp(u) / x, size * size * _exprel_slope(exprel(u), u)
+
+
+boxcox = special(
+    "boxcox",
+    _boxcox_partials,
+    "ll.select({1} == 0, vm.log{t}({0}), vm.expm1{t}({1} * vm.log{t}({0})) / {1})",
+    domain="positive, real",
+    cost=30,
 )
 
 # ------------------------------------------------------------------ gamma and its kin
@@ -281,10 +350,11 @@ def ordered(name: str, partials: Partials, domain: str = "positive") -> Prim:
 
 
 _scipy_zeta = _lazy("zeta")
-zeta: Prim = Prim(  # Hurwitz's, the sum of (k + x)^-s; SciPy exports no pointer to it
+zeta: Prim = Prim(  # Hurwitz's, the sum of (k + x)^-s
     name="zeta",
     infer=_infer("zeta", 1),
     ref=lambda x, *, s: _scipy_zeta(x.dtype.type(s), x),
+    emit=Expr("sp.zeta{t}(ll.f{t}({s}), {0})", cost=60),
     partials=lambda y, x, *, s: (-s * zeta(x, s=s + 1),),
     domain="positive",
 )
@@ -314,6 +384,20 @@ def _beta_partials(y: Term, a: Term, b: Term) -> tuple[Any, ...]:
 
 betaln = special("betaln", lambda y, a, b: _betaln_slopes(a, b), domain="positive", commutes=True)
 beta = special("beta", _beta_partials, domain="positive", commutes=True)
+binom = special(
+    "binom",
+    lambda y, n, k: (
+        y * (digamma(n + 1) - (rest := digamma(n - k + 1))),
+        y * (rest - digamma(k + 1)),
+    ),
+    domain="above 1, probability",
+)
+poch = special(
+    "poch",
+    lambda y, z, m: (y * ((up := digamma(z + m)) - digamma(z)), y * up),
+    domain="positive",
+)
+rgamma = special("rgamma", lambda y, x: (-y * digamma(x),), domain="positive")
 exp1 = special("exp1", lambda y, x: (-exp(-x) / x,), domain="positive")
 expi = special("expi", lambda y, x: (exp(x) / x,), domain="positive")
 
