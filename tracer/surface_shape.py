@@ -79,7 +79,8 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: Any = None,
     if order == "A":
         order = "F" if h._strides is not None and _is_fortran(h) else "C"
     if order == "F" and (h.ndim > 1 or len(new) > 1):
-        return _fortran(h, new)
+        out = _fortran(h, new)
+        return Tracer(recorder(), value(out), "array") if copy else out
     is_view, strides = mutation.reshaped_strides(h, new)
     if is_view and not copy:
         return mutation.view(h, mutation.reshape_view(new), strides)
@@ -94,8 +95,17 @@ def _is_fortran(h: Tracer) -> bool:
 
 @surface(np.ravel)
 def ravel(a: Any, order: str = "C") -> Any:
-    """np.ravel."""
-    return reshape(a, (value(a).aval.size,), "C" if order == "K" else order)
+    """np.ravel: a view only where the array is contiguous in that order."""
+    h = handle(a)
+    fortran = _is_fortran(h)
+    if order == "K" and h._strides is not None:  # the order of memory
+        old = mutation.strides_of(h)
+        perm = sorted(range(h.ndim), key=lambda i: -abs(old[i]))
+        return ravel(transpose(h, perm))
+    if order == "A":
+        order = "F" if fortran and h._strides is not None else "C"
+    contiguous = h._strides is None if order in "CK" else fortran
+    return reshape(h, (h.size,), "F" if order == "F" else "C", copy=None if contiguous else True)
 
 
 @method

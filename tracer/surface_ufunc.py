@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..ir import ops
-from ..ir.builder import literal
-from ..ir.core import Const, Value
+from ..ir.builder import infer, literal
+from ..ir.core import Const, Op, Value
+from ..ir.prim import Prim
 from ..ir.types import KIND, NUMPY, broadcast_shapes, name_of
 from . import mutation
 from .errors import UntracedWrite
 from .place import OURS, _owners, here, owner, Place
 from .promote import Key, can_cast, loop_dtypes
-from .record import fail, recorder
+from .record import Recorder, fail, recorder
 from .surface import (
     as_bool,
     as_float,
@@ -429,7 +430,7 @@ def binary(ufunc: np.ufunc, a: Any, b: Any) -> Any:
         vb = _number(vb, db)
     elif vb.aval.dtype != db:
         vb = cast(vb, db)
-    out = lower(va, vb)
+    out = _emit(rec, lower, va, vb) if type(lower) is Prim else lower(va, vb)
     if out.aval.dtype != want:
         out = cast(out, want)
     if python:
@@ -439,7 +440,42 @@ def binary(ufunc: np.ufunc, a: Any, b: Any) -> Any:
     return Tracer(rec, out, "array" if out.aval.shape else "scalar")
 
 
+# Result avals by identity of the operands' avals, which the entry keeps alive: hashing avals is a
+# third of the time of an op.
+_results: dict[tuple[Prim, int, int], tuple[Any, Any, Any]] = {}
+_numbers: dict[Any, Const] = {}
+_NOTHING: dict[str, Any] = {}
+
+
+def _emit(rec: Recorder, row: Prim, a: Value, b: Value) -> Value:
+    """`row(a, b)` recorded without the Builder's general path, which is three times slower."""
+    memo = (row, id(a.aval), id(b.aval))
+    known = _results.get(memo)
+    if known is None:
+        if len(_results) > 50_000:
+            _results.clear()
+        (aval,) = infer(row, (a.aval, b.aval), (), {})
+        known = _results[memo] = (aval, a.aval, b.aval)
+    out = Value(known[0])
+    builder = rec.builder
+    op = Op(row, (a, b), _NOTHING, (out,), _NOTHING, builder.where)
+    builder.ops.append(op)
+    builder.defs[out] = op
+    return out
+
+
 def _number(x: Any, dtype: str) -> Const:
+    """A literal; those that compare equal only when they are the same are kept."""
+    memo = (x, type(x), dtype)
+    known = _numbers.get(memo)
+    if known is None:
+        known = _checked_number(x, dtype)
+        if x != 0 and x == x and len(_numbers) < 10_000:
+            _numbers[memo] = known
+    return known
+
+
+def _checked_number(x: Any, dtype: str) -> Const:
     kind = KIND[dtype]
     if kind in "iu" and type(x) is int:
         info = np.iinfo(NUMPY[dtype])
