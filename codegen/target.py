@@ -6,7 +6,17 @@ It also compiles the `@njit` functions that kernels call, without wrappers, and 
 bitcode, also across processes.
 """
 
-from numba.core import cpu, fastmathpass, registry, sigutils, target_extension, types, typing
+from numba.core import (
+    cpu,
+    datamodel,
+    errors,
+    fastmathpass,
+    registry,
+    sigutils,
+    target_extension,
+    types,
+    typing,
+)
 from numba.core.typing import cmathdecl, mathdecl, templates
 from numba.cpython import builtins, cmathimpl, mathimpl, numbers, rangeobj, tupleobj  # noqa: F401
 
@@ -15,32 +25,70 @@ from . import helpers
 NAME = "adjit"
 
 
+class Remembered(types.Function):
+    """A function that remembers its typing, failures too: Numba asks five times per `a + b`."""
+
+    def __init__(self, template) -> None:
+        self._answers: dict[tuple, templates.Signature | errors.TypingError] = {}
+        super().__init__(template)
+
+    def get_call_type(self, context, args, kws):
+        if kws:
+            return super().get_call_type(context, args, kws)
+        key = tuple(args)
+        if key not in self._answers:
+            try:
+                self._answers[key] = super().get_call_type(context, args, kws)
+            except errors.TypingError as error:
+                self._answers[key] = error
+        answer = self._answers[key]
+        if isinstance(answer, errors.TypingError):
+            raise answer.with_traceback(None)
+        return answer
+
+    def augment(self, other):
+        if isinstance(other, types.Function) and other.typing_key == self.typing_key:
+            return Remembered(self.templates + other.templates)
+        return None
+
+
+datamodel.register_default(Remembered)(datamodel.models.OpaqueModel)
+
+
 class Typing(typing.Context):
     """The typing rules of scalars and pointers."""
-
-    def __init__(self) -> None:
-        self._resolved: dict[tuple, templates.Signature] = {}
-        super().__init__()
 
     def load_additional_registries(self) -> None:
         for module in (cmathdecl, mathdecl):
             self.install_registry(module.registry)
 
     def resolve_function_type(self, func, args, kws):
-        """Numba's answer, remembered: it walks a dozen templates for each `a + b`."""
         if isinstance(func, types.Dispatcher):
             pysig, args = func.dispatcher._compiler.fold_argument_types(args, kws)
             helper = helpers.get(func.dispatcher, tuple(map(types.unliteral, args)))
             return helper.signature.replace(pysig=pysig)
-        if kws or not isinstance(func, types.Function):
-            return super().resolve_function_type(func, args, kws)
-        key = (func, tuple(args))
-        if key not in self._resolved:
-            signature = super().resolve_function_type(func, args, kws)
-            if signature is None:
-                return None
-            self._resolved[key] = signature
-        return self._resolved[key]
+        return super().resolve_function_type(func, args, kws)
+
+    def _insert_global(self, gv, gty):
+        if type(gty) is types.Function:
+            gty = Remembered(gty.templates)
+        super()._insert_global(gv, gty)
+
+
+class Implementation:
+    """Numba's lowering of a function, bound to the context that compiles at the moment."""
+
+    def __init__(self, emit, context, signature) -> None:
+        self._imp, self._context, self._signature = emit, context, signature
+        self.libs = getattr(emit, "libs", ())
+
+    def __call__(self, builder, args, loc=None):
+        result = self._imp(self._context, builder, self._signature, args, loc=loc)
+        self._context.add_linking_libs(self.libs)
+        return result
+
+    def __getattr__(self, name):
+        return getattr(self._imp, name)
 
 
 class Context(cpu.CPUContext):
@@ -62,10 +110,13 @@ class Context(cpu.CPUContext):
     def get_function(self, fn, sig, _firstcall=True):
         if isinstance(fn, types.Dispatcher):
             return helpers.get(fn.dispatcher, sig.args).caller(self)
-        key = fn.get_impl_key(sig.as_function()) if isinstance(fn, types.Callable) else None
+        key = fn.get_impl_key(sig.as_function()) if isinstance(fn, types.Callable) else fn
         if isinstance(key, helpers.Helper):
             return key.caller(self)
-        return super().get_function(fn, sig, _firstcall)
+        found = (key, sig.args, sig.return_type)
+        if found not in _implementations:
+            _implementations[found] = super().get_function(fn, sig, _firstcall)._imp
+        return Implementation(_implementations[found], self, sig)
 
     def post_lowering(self, mod, library) -> None:
         """Set fast-math flags; unlike the base's, link no allocator in: kernels never allocate."""
@@ -74,6 +125,7 @@ class Context(cpu.CPUContext):
 
 
 _refreshing: list[bool] = []
+_implementations: dict[tuple, object] = {}
 
 
 def add_ufuncs() -> bool:
