@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Function
+from ..ir.core import Function, all_ops
 from ..ir.interp import evaluate
+from ..ir.ops.elementwise import stop_gradient
 from ..ir.verify import verify
 from .dce import dce
+from .replay import rebuild
 from .scalars import scalars
 from .shifts import constant_shifts
 from .simplify import cleanup, simplify
@@ -40,9 +42,17 @@ PRIMAL: list[Pass] = [
 ]
 
 
+def release(function: Function) -> Function:
+    """The function without `stop_gradient`, once nothing will be differentiated any more."""
+    if not any(op.prim is stop_gradient for op in all_ops(function.block)):
+        return function
+    return rebuild(function, lambda b, op, args: args if op.prim is stop_gradient else None)
+
+
 def joint(strict: int | None = None) -> list[Pass]:
     """The passes after differentiation; the first `strict` results are the primal's."""
     return [
+        Pass("release", release),
         Pass("scalars", scalars),
         Pass("simplify", partial(simplify, strict=strict, rounds=2), "rounding"),
     ]

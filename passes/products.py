@@ -139,14 +139,36 @@ def emit(b: Normal, p: Product, dtype: str) -> Value:
         classes.setdefault(f.dims, []).append(f)
     acc: Value | None = None
     where: Dims = ()
+    numbers: Product | None = p
     for dims in sorted(classes, key=lambda d: (len(d), d)):
-        term = _quotient(b, classes[dims], p if acc is None else None, dtype)
+        members = classes[dims]
+        if acc is not None:
+            members, joined = _absorbed(b, members, acc, where, dims, p.shape)
+            if joined:
+                acc = None
+        term = _quotient(b, members, numbers, dtype)
+        numbers = None
         acc, where = (term, dims) if acc is None else _join(b, acc, where, term, dims, p.shape)
     if acc is None:
         acc = Const(abs(p.number / p.divisor), dtype)
     if math.copysign(1.0, p.number) * math.copysign(1.0, p.divisor) < 0:
         acc = neg(acc)
     return filling(b, acc, where, p.shape)
+
+
+def _absorbed(
+    b: Normal, members: list[Factor], acc: Value, where: Dims, dims: Dims, shape: Dims
+) -> tuple[list[Factor], bool]:
+    """The factors of a class, one of them with what is smaller on it, if that product is known."""
+    if len(members) < 2 or not set(where) < set(dims):
+        return members, False
+    inner = tuple(shape[d] for d in dims)
+    small = spread(b, acc, tuple(dims.index(d) for d in where), inner)
+    for i, f in enumerate(members):
+        got = None if f.under else b.known(mul, f.value, small)
+        if got is not None:
+            return [*members[:i], Factor(got, dims, False), *members[i + 1 :]], True
+    return members, False
 
 
 def _quotient(b: Normal, factors: Iterable[Factor], p: Product | None, dtype: str) -> Value:

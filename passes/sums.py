@@ -141,18 +141,26 @@ def _open(b: Normal, p: Product, axes: Dims) -> None:
 
 
 def _sum_split(b: Normal, args: Args, attrs: Attrs) -> Value | None:
-    """`sum(c*x + y)` becomes two sums where neither can cancel and a constant leaves one."""
+    """A sum of terms becomes a sum of sums, where one becomes cheaper by it and neither cancels.
+
+    That is where a constant leaves one of two terms that are not negative, and where a product of
+    matrices can sum an operand first.
+    """
     (x,), axes = args, attrs["axes"]
-    op = b.made_by(x, "add")
+    op = b.made_by(x, "add", "sub")
     if op is None or x.aval.kind != "f" or not b.single(x):
         return None
     left, right = op.args
-    if left.shape != right.shape or not (_positive(b, left) and _positive(b, right)):
+    if left.shape != right.shape:
         return None
-    scaled = [collect(b, v) for v in op.args]
-    if all(p.number == p.divisor == 1 for p in scaled):
-        return None
-    return sum_(left, axes=axes) + sum_(right, axes=axes)
+    if not any(b.made_by(v, "dot") and b.single(v) for v in op.args):
+        if op.prim is sub or not (_positive(b, left) and _positive(b, right)):
+            return None
+        scaled = [collect(b, v) for v in op.args]
+        if all(p.number == p.divisor == 1 for p in scaled):
+            return None
+    halves = [sum_(v, axes=axes) for v in op.args]
+    return b.add(op.prim, halves)[0]
 
 
 def _positive(b: Normal, v: Value) -> bool:
