@@ -12,7 +12,7 @@ from .core import Block, Const, Function, Op, Value
 from .printer import attrs_text, literal_text, named, show
 
 if TYPE_CHECKING:
-    import networkx  # type: ignore[import-untyped]
+    import networkx
 
 _SHAPES = {"param": "box", "op": "ellipse", "result": "doubleoctagon"}
 _TOKENS = re.compile(r"(?P<value>%\w+)|(?P<where>#[^\n]*)|(?P<word>\b(?:func|return|yield)\b)")

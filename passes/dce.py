@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..ir.core import Block, Function, Op, all_ops
+from ..ir.slim import slim
 
 
 def dce(function: Function) -> Function:
@@ -13,12 +12,12 @@ def dce(function: Function) -> Function:
 
 
 def sweep(block: Block) -> Block:
-    """The block without unread ops, regions included."""
+    """The block without unread ops, and without unread results of ops with regions."""
     live, kept = set(block.outs), []
     for op in reversed(block.ops):
         if not live.isdisjoint(op.outs) or not pure(op):
             if op.blocks:
-                op = replace(op, blocks={label: sweep(b) for label, b in op.blocks.items()})
+                op = slim(op, live, sweep)
             kept.append(op)
             live.update(op.args)
     return Block(block.params, tuple(reversed(kept)), block.outs)
