@@ -28,7 +28,7 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
     w = Writer(plan)
     lines = w.write()
     inputs = [k for k, p in enumerate(plan.params) if p in w.pointer_names]
-    works = [v for v in w.pointer_names if v in plan.roots and v not in plan.outs]
+    works = [v for v in w.pointer_names if v in plan.roots and plan.slots.get(v) is v]
     order: list[Value] = [*(plan.params[k] for k in inputs), *plan.outs, *works]
     pointers = [w.pointer(v) for v in order]
     args = [*pointers, *w.names.sizes.values(), *w.names.consts.values()]
@@ -43,7 +43,7 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
         len(w.names.sizes),
         len(w.names.consts),
     )
-    works_avals = tuple(Aval(v.dtype, _kept_shape(plan, v)) for v in works)
+    works_avals = tuple(Aval(v.dtype, plan.kept_shape(v)) for v in works)
     return Kernel(
         source,
         tuple(inputs),
@@ -51,16 +51,6 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
         works_avals,
         tuple(w.names.sizes),
         tuple(w.names.consts),
-    )
-
-
-def _kept_shape(plan: Plan, v: Value) -> tuple[int, ...]:
-    """The extents that a workspace keeps; strips are bounded by the block's rows."""
-    strips = {"strip": plan.strip_rows(v)}
-    return tuple(
-        n if how == "full" else strips[how]
-        for n, how in zip(v.shape, plan.storage[v].kept, strict=True)
-        if how != "drop"
     )
 
 

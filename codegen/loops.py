@@ -356,6 +356,7 @@ class Writer:
 
     def pointer(self, v: Value) -> str:
         """The array argument that holds a stored value."""
+        v = self.plan.slots.get(v, v)
         if v in self.param_names:
             name = self.param_names[v]
         else:

@@ -95,6 +95,16 @@ class Plan:
     storage: dict[Value, Storage]
     defs: dict[Value, Op]
     aliases: dict[Value, Value] = field(default_factory=dict)
+    slots: dict[Value, Value] = field(default_factory=dict)  # whose memory a workspace value uses
+
+    def kept_shape(self, v: Value) -> tuple[int, ...]:
+        """The extents that a root's storage keeps; a strip has the rows of its block."""
+        rows = self.strip_rows(v)
+        return tuple(
+            n if how == "full" else rows
+            for n, how in zip(v.shape, self.storage[v].kept, strict=True)
+            if how != "drop"
+        )
 
     def strip_rows(self, v: Value) -> int:
         """Rows of the block in which a value is made."""

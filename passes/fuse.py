@@ -15,6 +15,7 @@ from ..ir.access import Index, reads
 from ..ir.core import Function, Op, Value
 from ..ir.plan import Access, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Expr
+from .buffers import share
 from .roots import Roots
 from .storage import assign
 
@@ -54,6 +55,7 @@ def fuse(function: Function) -> Plan:
         block.params, roots.outs, items, roots.values, {}, roots.defs, dict(roots.aliases)
     )
     assign(plan, roots)
+    share(plan)
     return plan
 
 

@@ -74,7 +74,7 @@ def _contract(r: Root, users: list[tuple[Root, object]], paths: dict[Root, Path]
             continue
         strip = loop.strip and (not same_item or r.kind == "gemm" or _feeds_gemm(users))
         kept[r.par.index(d)] = "strip" if strip else "drop"
-    if all(k == "drop" for k in kept):
+    if all(k == "drop" for k in kept) and not own:
         return Storage("local", tuple(kept))
     return Storage("scratch" if common else "full", tuple(kept))
 

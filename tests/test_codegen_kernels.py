@@ -1,0 +1,283 @@
+"""Kernels against the interpreter: random programs, and one program for each way of emission."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adjit.codegen.program import KernelError, build
+from adjit.ir.builder import Builder
+from adjit.ir.core import Const, Function, Value
+from adjit.ir.interp import evaluate
+from adjit.ir.ops.contract import dot
+from adjit.ir.ops.elementwise import cast, exp, log, maximum, mul, tanh
+from adjit.ir.ops.index import gather, scatter_add
+from adjit.ir.ops.reduce import argmax, cumsum, max_
+from adjit.ir.ops.shape import (
+    broadcast,
+    concatenate,
+    full,
+    iota,
+    pad,
+    reshape,
+    slice_,
+    sum_,
+    transpose,
+)
+from adjit.ir.types import NUMPY, Aval
+from adjit.passes.dce import dce
+from adjit.passes.schedule import schedule
+from adjit.passes.simplify import simplify
+from adjit.passes.vjp import vjp
+
+from programs import random_function, wrt
+
+TOLERANCE = {"f64": 1e-9, "f32": 2e-3}
+
+
+def traced(f, *avals):
+    """A Function from a Python function over values."""
+    params = [Value(a, chr(ord("a") + k)) for k, a in enumerate(avals)]
+    with Builder(params) as b:
+        out = f(*params)
+        return Function("f", b.done(out if isinstance(out, tuple) else (out,)))
+
+
+def draw(function, seed=0):
+    rng = np.random.default_rng(seed)
+    return [np.asarray(rng.standard_normal(p.shape), NUMPY[p.dtype]) for p in function.params]
+
+
+def agree(function, args):
+    """Run as a kernel and by the interpreter; shapes, dtypes and values must be the same."""
+    program = build(schedule(function))
+    tol = TOLERANCE["f32" if any(p.dtype == "f32" for p in function.params) else "f64"]
+    for got, want in zip(program.call(args), evaluate(function, *args), strict=True):
+        assert got.shape == want.shape
+        assert got.dtype == want.dtype
+        scale = max(1.0, np.max(np.abs(want), initial=0.0, where=np.isfinite(want)))
+        np.testing.assert_allclose(got, want, rtol=tol, atol=tol * scale)
+    return program
+
+
+def with_gradient(function):
+    """The simplified joint function of every float param."""
+    return simplify(dce(vjp(function, wrt(function))))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_programs_and_their_adjoints(seed):
+    function, args = random_function(seed, 12)
+    joint = with_gradient(function)
+    rng = np.random.default_rng(seed)
+    seeds = [
+        np.asarray(rng.standard_normal(p.shape), NUMPY[p.dtype]) for p in joint.params[len(args) :]
+    ]
+    inputs = [np.ascontiguousarray(a).reshape(np.shape(a)) for a in [*args, *seeds]]
+    agree(joint, inputs)
+
+
+def f64(*shape):
+    return Aval("f64", shape)
+
+
+def f32(*shape):
+    return Aval("f32", shape)
+
+
+def matmul(a, b):
+    return dot(a, b, contract=((1,), (0,)), batch=((), ()))
+
+
+def softmax_loss(z, y):
+    z = z - reshape(max_(z, axes=(1,)), shape=(z.shape[0], 1))
+    return sum_(log(sum_(exp(z), axes=(1,))) - sum_(z * y, axes=(1,)), axes=(0,))
+
+
+def two_layers(x, y, w1, b1, w2, b2):
+    return softmax_loss(matmul(maximum(matmul(x, w1) + b1, 0.0), w2) + b2, y)
+
+
+def logistic(w, x, y):
+    m = -(y * sum_(x * w, axes=(1,)))
+    return sum_(maximum(m, 0.0) + log(1.0 + exp(-m * m)), axes=(0,))
+
+
+def stencil(u):
+    n, m = u.shape
+
+    def part(i, j):
+        return slice_(u, start=(i, j), size=(n - 2, m - 2), step=(1, 1))
+
+    lap = part(0, 1) + part(2, 1) + part(1, 0) + part(1, 2) - 4.0 * part(1, 1)
+    return sum_(lap * lap, axes=(0, 1))
+
+
+def gathered(x, y):
+    n = x.shape[0]
+    i = broadcast(iota(shape=(n,), axis=0, dtype="i64"), shape=(2, n), axes=(0,))
+    picked = gather(tanh(x), i, axes=(0,), mode="raise")
+    return sum_(picked * picked, axes=(0, 1)) + sum_(y * y, axes=(0,))
+
+
+def standardised(x):
+    n = x.shape[0]
+    mean = broadcast(sum_(x, axes=(0,)) / float(n), shape=x.shape, axes=(0,))
+    d = x - mean
+    return exp(-d * d) * 0.5
+
+
+def pieces(a, b):
+    joined = concatenate(a, b * 2.0, a, axis=0)
+    flipped = slice_(joined, start=(joined.shape[0] - 1,), size=(joined.shape[0],), step=(-1,))
+    spread = pad(a, shape=(3 * a.shape[0] + 1,), start=(1,), step=(3,))
+    return joined * flipped, spread
+
+
+def running(x):
+    return cumsum(x, axis=1), cumsum(x, axis=0, reverse=True), cast(argmax(x, axis=1), dtype="f64")
+
+
+def batched(a, b):
+    return dot(a, b, contract=((2,), (1,)), batch=((0,), (0,)))
+
+
+def flattened(x, w):
+    n = x.shape[0]
+    return matmul(tanh(reshape(x, shape=(n, x.shape[1] * x.shape[2]))), w)
+
+
+CASES = {
+    "two layers in blocks": (
+        two_layers,
+        [f32(700, 64), f32(700, 10), f32(64, 128), f32(128), f32(128, 10), f32(10)],
+    ),
+    "two layers, few rows": (
+        two_layers,
+        [f64(40, 30), f64(40, 5), f64(30, 20), f64(20), f64(20, 5), f64(5)],
+    ),
+    "strips of rows": (logistic, [f64(30), f64(97, 30), f64(97)]),
+    "stencil": (stencil, [f64(40, 33)]),
+    "tiny stencil": (stencil, [f64(3, 3)]),
+    "gather and scatter": (gathered, [f64(50), f64(50)]),
+    "column means": (standardised, [f64(70, 20)]),
+    "pieces": (pieces, [f64(20), f64(31)]),
+    "running": (running, [f64(20, 33)]),
+    "batched products": (batched, [f64(4, 20, 30), f64(4, 30, 25)]),
+    "reshaped operand": (flattened, [f64(20, 5, 7), f64(35, 18)]),
+    "row softmax": (
+        lambda x, y: exp(x - reshape(max_(x, axes=(1,)), shape=(x.shape[0], 1))) * y,
+        [f64(33, 40), f64(33, 40)],
+    ),
+    "transposed": (lambda x: transpose(x, perm=(1, 0)) * 2.0 + x, [f64(40, 40)]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_kernel_equals_interpreter_forward_and_reverse(name):
+    f, avals = CASES[name]
+    function = traced(f, *avals)
+    agree(function, draw(function))
+    joint = with_gradient(function)
+    agree(joint, draw(joint))
+
+
+@pytest.mark.parametrize(
+    ("avals", "f"),
+    [
+        ([Aval("i64", (20,)), Aval("i64", (20,))], lambda a, b: a * b + 3),
+        ([Aval("i32", (20,))], lambda a: a * a),
+        ([Aval("u8", (300,))], lambda a: a + a),
+        ([Aval("bool", (20,)), Aval("bool", (20,))], lambda a, b: a * b),
+        ([Aval("i64", (7, 20))], lambda a: (sum_(a, axes=(0,)), max_(a, axes=(0, 1)))),
+        ([Aval("f32", (20,))], lambda a: a * 0.1 + 1e-3),
+        ([Aval("f64", ())], lambda a: mul(a, a)),
+    ],
+)
+def test_dtypes(avals, f):
+    function = traced(f, *avals)
+    rng = np.random.default_rng(1)
+    args = [
+        np.asarray(rng.integers(0, 2 if p.dtype == "bool" else 9, p.shape)).astype(NUMPY[p.dtype])
+        for p in function.params
+    ]
+    agree(function, args)
+
+
+def test_nan_and_infinity_pass_as_in_numpy():
+    function = traced(
+        lambda x: (max_(x, axes=(1,)), maximum(x, 0.0), exp(x), sum_(x, axes=(0,))), f64(6, 20)
+    )
+    x = np.random.default_rng(0).standard_normal((6, 20))
+    x[0, 3], x[1, 4], x[2, 5] = np.nan, np.inf, -np.inf
+    program = build(schedule(function))
+    for got, want in zip(program.call([x]), evaluate(function, x), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12, equal_nan=True)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 4), (4, 0)])
+def test_empty_arrays(shape):
+    axes = tuple(range(len(shape)))
+    function = traced(lambda x: (sum_(x * 2.0, axes=axes), exp(x)), f64(*shape))
+    agree(function, draw(function))
+
+
+def test_index_out_of_bounds_is_reported():
+    function = traced(
+        lambda x, i: gather(x, i, axes=(0,), mode="raise"), f64(30), Aval("i64", (4,))
+    )
+    program = build(schedule(function))
+    x = np.arange(30.0)
+    np.testing.assert_array_equal(program.call([x, np.array([0, -1, 29, -30])])[0], [0, 29, 29, 0])
+    with pytest.raises(IndexError):
+        program.call([x, np.array([0, 1, 2, 30])])
+    assert issubclass(KernelError, IndexError)
+
+
+def test_repeated_indices_accumulate():
+    function = traced(
+        lambda x, u, i: scatter_add(x, u, i, axes=(0,)),
+        f64(9, 20),
+        f64(40, 20),
+        Aval("i64", (40,)),
+    )
+    rng = np.random.default_rng(0)
+    args = [
+        rng.standard_normal((9, 20)),
+        rng.standard_normal((40, 20)),
+        rng.integers(-9, 9, 40),
+    ]
+    agree(function, args)
+
+
+def test_outputs_that_are_inputs_constants_or_equal_are_arrays_of_their_own():
+    def f(x):
+        y = x * 2.0
+        return x, y, y, full(3.0, Aval("f64", (20,))), Const(1.0, "f64")
+
+    function = traced(f, f64(20))
+    (x,) = draw(function)
+    outs = build(schedule(function)).call([x])
+    for k, a in enumerate(outs):
+        assert a.flags.writeable
+        assert not any(np.may_share_memory(a, b) for b in [x, *outs[:k]])
+    np.testing.assert_array_equal(outs[3], np.full(20, 3.0))
+
+
+def test_one_text_serves_every_size():
+    def text(n):
+        function = with_gradient(traced(logistic, f64(30), f64(n, 30), f64(n)))
+        return [source for _, source in build(schedule(function)).sources]
+
+    assert text(100) == text(1000)
+
+
+def test_inputs_are_never_written():
+    function = with_gradient(traced(two_layers, *CASES["two layers, few rows"][1]))
+    args = draw(function)
+    for a in args:
+        a.flags.writeable = False
+    before = [a.copy() for a in args]
+    build(schedule(function)).call(args)
+    for a, b in zip(args, before, strict=True):
+        np.testing.assert_array_equal(a, b)
