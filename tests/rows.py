@@ -16,7 +16,7 @@ from adjit.ir.core import Const, Function, Op, Value
 from adjit.ir.interp import evaluate
 from adjit.ir.ops.shape import unbroadcast, zeros
 from adjit.ir.prim import ZERO, Prim
-from adjit.ir.types import NUMPY, Aval, aval_of, is_float
+from adjit.ir.types import NUMPY, aval_of, is_float
 
 Arrays = Sequence[np.ndarray]
 Shape = tuple[int, ...]
@@ -300,8 +300,3 @@ def check_single(row: Prim, args: Arrays, rng: Rng, rtol: float = 1e-3, **attrs:
     for a, b in zip(few, many, strict=True):
         assert a.dtype in (np.float32, np.complex64), f"{row}: a tangent of float32 is {a.dtype}"
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol, err_msg=row.name)
-
-
-def like(aval: Aval, rng: Rng, domain: str = "real", operand: int = 0) -> np.ndarray:
-    """An array of an abstract value."""
-    return draw(domain, aval.dtype, aval.shape, rng, operand)

@@ -295,6 +295,14 @@ def test_derivatives_of_third_order(name: str, rng: np.random.Generator) -> None
     check_derivatives(function_of(row, args), args, rng, order=3)
 
 
+def test_a_wrong_partial_is_noticed(rng: np.random.Generator) -> None:
+    wrong = arithmetic.elementwise("wrong", np.sin, None, lambda y, x: (ops.sin(x),))
+    del PRIMS["wrong"]
+    x = draw("real", "f64", (3,), rng)
+    with pytest.raises(AssertionError, match="wrong"):
+        check_derivatives(function_of(wrong, [x]), [x], rng, order=1)
+
+
 # ------------------------------------------------------------------ edges
 
 
@@ -386,6 +394,13 @@ def test_second_slopes_at_edges(row: Prim, at: tuple[float, ...], wanted: float)
     first = pulled(function_of(row, xs))
     twice = evaluate(pushed(first), *xs, np.ones(()), *seeds, np.zeros(()))
     np.testing.assert_allclose(twice[0], wanted, rtol=1e-12, atol=1e-15)
+
+
+def test_mixed_second_slope_of_a_power_at_exponent_zero() -> None:
+    x, p, one, zero = np.asarray(2.0), np.asarray(0.0), np.ones(()), np.zeros(())
+    first = pulled(function_of(ops.pow_, [x, p]))
+    along_p = evaluate(pushed(first), x, p, one, zero, one, zero)
+    np.testing.assert_allclose(along_p[0], 0.5)  # d/dp (p x^(p-1)) = x^(p-1) there
 
 
 @pytest.mark.parametrize("p", [-2, -1, 0, 0.5, 1, 2, 3, 2.5])
