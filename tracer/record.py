@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..ir import interp
-from ..ir.builder import Builder, literal
+from ..ir.builder import Builder, infer, literal
 from ..ir.core import Const, Op, Value
+from ..ir.prim import Prim
 from ..ir.types import NUMPY, Aval, name_of
 from .errors import AdjitError, EscapedTracer, UnsupportedArgument
 from .place import here, sentence
@@ -68,12 +69,56 @@ def array_aval(x: np.ndarray, what: str = "array") -> Aval:
         ) from None
 
 
+# Result avals by row, attributes and identity of the operands' avals (kept alive by the entry):
+# hashing avals is a third of the time of an op.
+_results: dict[Any, tuple[tuple[Aval, ...], Any]] = {}
+_LIMIT = 50_000
+_EMPTY: dict[str, Any] = {}
+_SCALARS = {dtype: Aval(dtype) for dtype in NUMPY}
+
+
+class TraceBuilder(Builder):
+    """A Builder that records and does not number, with a short path for ordinary ops."""
+
+    def add(
+        self,
+        prim: Prim,
+        args: Sequence[Any],
+        attrs: Mapping[str, Any] | None = None,
+        blocks: Mapping[str, Any] | None = None,
+        hints: Sequence[str] = (),
+    ) -> tuple[Value, ...]:
+        """Append an op; returns its results."""
+        try:
+            # Every Const has an aval of its own: take the one all of its dtype share.
+            avals = [_SCALARS[a.aval.dtype] if type(a) is Const else a.aval for a in args]
+        except AttributeError:
+            return super().add(prim, args, attrs, blocks, hints)
+        if blocks or hints:
+            return super().add(prim, args, attrs, blocks, hints)
+        attrs = attrs or _EMPTY
+        facts = tuple(attrs.items())
+        memo = (prim, facts, *map(id, avals))
+        known = _results.get(memo)
+        if known is None:
+            if len(_results) > _LIMIT:
+                _results.clear()
+            found = infer(prim, tuple(avals), tuple(sorted(facts)), attrs)
+            known = _results[memo] = (found, avals)
+        outs = tuple([Value(a) for a in known[0]])
+        op = Op(prim, tuple(args), attrs, outs, _EMPTY, self.where)
+        self.ops.append(op)
+        for v in outs:
+            self.defs[v] = op
+        return outs
+
+
 class Recorder:
     """Everything that lives while one function is traced."""
 
     def __init__(self, name: str, find: Callable[[np.ndarray], Any] | None = None) -> None:
         self.name = name
-        self.builder = Builder(number=False)
+        self.builder = TraceBuilder(number=False)
         self.params: list[Value] = []
         self.traced: set[Value] = set()
         self.captures: list[Capture] = []

@@ -319,6 +319,10 @@ def put(x: Value, p: Basic | Advanced, new: Value, row: Any = None) -> Value:
 
 def getitem(h: Tracer, index: Any) -> Any:
     """`h[index]`: a view, a scalar, or a fresh array."""
+    if h._strides is None and h._kind == "array":
+        quick = _quick(h, index)
+        if quick is not None:
+            return quick
     if h._kind == "python":
         raise TypeError(f"'{h.__class__.__name__}' object is not subscriptable")
     try:
@@ -335,6 +339,43 @@ def getitem(h: Tracer, index: Any) -> Any:
         return wrap(take(value(h), p))
     how = mutation.slice_view(p.start, p.size, p.step, p.shape)
     return mutation.view(h, how, _basic_strides(h, p))
+
+
+_known: dict[Any, tuple[Basic, mutation.View, Any]] = {}
+
+
+def _memo(index: Any) -> Any:
+    """A hashable form of a basic index made of plain ints and slices; None for others."""
+    kind = type(index)
+    if kind is int:
+        return index
+    if kind is slice:
+        bounds = (index.start, index.stop, index.step)
+        return bounds if all(b is None or type(b) is int for b in bounds) else None
+    if kind is tuple:
+        parts = tuple(map(_memo, index))
+        return None if None in parts else ("tuple", *parts)
+    return None
+
+
+def _quick(h: Tracer, index: Any) -> Any:
+    """A basic index of a C-ordered array that was seen before."""
+    memo = _memo(index)
+    if memo is None:
+        return None
+    aval = h._value.aval
+    key = (memo, aval.shape, aval.dtype)
+    known = _known.get(key)
+    if known is None:
+        if len(_known) > 20_000:
+            _known.clear()
+        p = plan(index, aval.shape)
+        how = mutation.slice_view(p.start, p.size, p.step, p.shape)  # type: ignore[union-attr]
+        known = _known[key] = (p, how, _basic_strides(h, p))  # type: ignore[assignment, arg-type]
+    p, how, strides = known
+    if p.scalar:
+        return Tracer(recorder(), _region(value(h), p), "scalar")
+    return mutation.view(h, how, strides)
 
 
 def _has_dots(index: Any) -> bool:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..ir import ops
-from ..ir.builder import infer, literal
-from ..ir.core import Const, Op, Value
+from ..ir.builder import literal
+from ..ir.core import Const, Value
 from ..ir.prim import Prim
 from ..ir.types import KIND, NUMPY, broadcast_shapes, name_of
 from . import mutation
 from .errors import UntracedWrite
 from .place import OURS, _owners, here, owner, Place
 from .promote import Key, can_cast, loop_dtypes
-from .record import Recorder, fail, recorder
+from .record import fail, recorder
 from .surface import (
     as_bool,
     as_float,
@@ -197,6 +197,10 @@ _ADVICE = {
 def on_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: Any) -> Any:
     """What `__array_ufunc__` answers."""
     if method == "__call__" and not options:
+        if len(inputs) == 1:
+            quick = _quick_unary(ufunc, inputs[0])
+            if quick is not None:
+                return quick
         if ufunc in PRODUCTS:
             return PRODUCTS[ufunc](*inputs)
         if any(isinstance(a, (list, tuple)) and holds_tracer(a) for a in inputs):
@@ -205,6 +209,30 @@ def on_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: Any
             )
         return finish(call(ufunc, inputs), inputs)
     return UFUNC_METHODS[method](ufunc, *inputs, **options)
+
+
+_singles: dict[Any, tuple[Any, str, str]] = {}  # (ufunc, key) -> row, dtypes
+
+
+def _quick_unary(ufunc: np.ufunc, a: Any) -> Any:
+    """The common case of a ufunc: one row, one operand, C order."""
+    if type(a) is not Tracer or a._strides is not None:
+        return None
+    memo = (ufunc, a._value.aval.dtype if a._kind != "python" else a._key())
+    known = _singles.get(memo)
+    if known is None:
+        row = lowering(ufunc)
+        if row is None or ufunc.nout != 1 or ufunc.nin != 1:
+            return None
+        loop = dtypes_for(ufunc, memo[1:], None)
+        known = _singles[memo] = (row, loop[0], loop[1])
+    row, take, want = known
+    rec = recorder()
+    v = a._read() if a._rec is rec else rec.outer(a)
+    out = row(v if v.aval.dtype == take else cast(v, take))
+    if out.aval.dtype != want:
+        out = cast(out, want)
+    return Tracer(rec, out, "array" if out.aval.shape else "scalar")
 
 
 def finish(out: Any, inputs: Sequence[Any]) -> Any:
@@ -430,7 +458,7 @@ def binary(ufunc: np.ufunc, a: Any, b: Any) -> Any:
         vb = _number(vb, db)
     elif vb.aval.dtype != db:
         vb = cast(vb, db)
-    out = _emit(rec, lower, va, vb) if type(lower) is Prim else lower(va, vb)
+    out = rec.builder.add(lower, (va, vb))[0] if type(lower) is Prim else lower(va, vb)
     if out.aval.dtype != want:
         out = cast(out, want)
     if python:
@@ -440,30 +468,7 @@ def binary(ufunc: np.ufunc, a: Any, b: Any) -> Any:
     return Tracer(rec, out, "array" if out.aval.shape else "scalar")
 
 
-# Result avals by identity of the operands' avals, which the entry keeps alive: hashing avals is a
-# third of the time of an op.
-_results: dict[tuple[Prim, int, int], tuple[Any, Any, Any]] = {}
 _numbers: dict[Any, Const] = {}
-_NOTHING: dict[str, Any] = {}
-
-
-def _emit(rec: Recorder, row: Prim, a: Value, b: Value) -> Value:
-    """`row(a, b)` recorded without the Builder's general path, which is three times slower."""
-    memo = (row, id(a.aval), id(b.aval))
-    known = _results.get(memo)
-    if known is None:
-        if len(_results) > 50_000:
-            _results.clear()
-        (aval,) = infer(row, (a.aval, b.aval), (), {})
-        known = _results[memo] = (aval, a.aval, b.aval)
-    out = Value(known[0])
-    builder = rec.builder
-    op = Op(row, (a, b), _NOTHING, (out,), _NOTHING, builder.where)
-    builder.ops.append(op)
-    builder.defs[out] = op
-    return out
-
-
 def _number(x: Any, dtype: str) -> Const:
     """A literal; those that compare equal only when they are the same are kept."""
     memo = (x, type(x), dtype)
