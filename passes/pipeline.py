@@ -14,10 +14,10 @@ from ..ir.core import Function, all_ops
 from ..ir.interp import evaluate
 from ..ir.ops.elementwise import stop_gradient
 from ..ir.verify import verify
+from .constant_shifts import constant_shifts
 from .dce import dce
 from .replay import rebuild
 from .scalars import scalars
-from .shifts import constant_shifts
 from .simplify import cleanup, simplify
 
 # How far results may move, relative to the largest, when a pass may reassociate.

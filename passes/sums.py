@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir.core import Const, Value
-from ..ir.ops.elementwise import add, mul, sub
+from ..ir.ops.elementwise import add, mul, neg, sub
 from ..ir.ops.shape import (
     broadcast,
     broadcast_to,
@@ -184,13 +184,11 @@ def _add(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     x, y = args
     if x.aval.kind != "f":
         return None
-    nx, ny = b.made_by(x, "neg"), b.made_by(y, "neg")
-    if nx and ny:
-        return -(nx.args[0] + ny.args[0])
-    if ny:
-        return x - ny.args[0]
-    if nx:
-        return y - nx.args[0]
+    nx, ny = _negated(b, x), _negated(b, y)
+    if nx is not None:
+        return -(nx + ny) if ny is not None else y - nx
+    if ny is not None:
+        return x - ny
     return _counted(b, x, y, 1) or _factored(b, x, y, add)
 
 
@@ -198,14 +196,21 @@ def _sub(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     x, y = args
     if x.aval.kind != "f":
         return None
-    nx, ny = b.made_by(x, "neg"), b.made_by(y, "neg")
-    if nx and ny:
-        return ny.args[0] - nx.args[0]
-    if ny:
-        return x + ny.args[0]
-    if nx:
-        return -(nx.args[0] + y)
+    nx, ny = _negated(b, x), _negated(b, y)
+    if nx is not None:
+        return ny - nx if ny is not None else -(nx + y)
+    if ny is not None:
+        return x + ny
     return _counted(b, x, y, -1) or _factored(b, x, y, sub)
+
+
+def _negated(b: Normal, v: Value) -> Value | None:
+    """What a value is the negation of, if it is one, repeated or not."""
+    op = b.made_by(v, "neg", "broadcast")
+    if op is None or op.prim is neg:
+        return op.args[0] if op else None
+    inner = b.made_by(op.args[0], "neg")
+    return broadcast(inner.args[0], **op.attrs) if inner else None
 
 
 def _counted(b: Normal, x: Value, y: Value, sign: int) -> Value | None:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from programs import random_function, wrt
+
 from adjit.ir import Aval, Builder, Function, Value, canonical, evaluate, verify
 from adjit.ir import ops as o
 from adjit.ir.types import NUMPY
+from adjit.passes.constant_shifts import constant_shifts
 from adjit.passes.pipeline import PRIMAL, joint, run
-from adjit.passes.shifts import constant_shifts
 from adjit.passes.simplify import cleanup, simplify
 from adjit.passes.vjp import vjp
-from programs import random_function, wrt
 
 
 def function(f: Callable[..., Any], *shapes: tuple[int, ...], dtype: str = "f64") -> Function:

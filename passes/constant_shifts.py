@@ -69,7 +69,8 @@ def _frozen(block: Block) -> Block:
             blocks = {label: _frozen(r) for label, r in op.blocks.items()}
             return b.add(op.prim, args, op.attrs, blocks, [v.hint for v in op.outs])
         if op.outs[0] in shifts:
-            return (stop_gradient(*b.add(op.prim, args, op.attrs)),)
+            (m,) = b.add(op.prim, args, op.attrs, None, [v.hint for v in op.outs])
+            return (stop_gradient(m),)
         return None
 
     return replay(block, visit) if shifts or any(op.blocks for op in block.ops) else block
