@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from programs import random_function, wrt
+
 from adjit.ir import Aval, Builder, Function, Value, Where, evaluate, verify
 from adjit.ir import ops as o
 from adjit.passes.jvp import jvp
 from adjit.passes.vjp import adjoint, vjp
-from programs import random_function, wrt
 
 
 def function(f: Callable[..., Any], *shapes: tuple[int, ...], dtype: str = "f64") -> Function:
