@@ -87,10 +87,10 @@ def _compile(dispatcher, args: tuple[types.Type, ...], symbol: str, ours: bool) 
     from . import lean
 
     # Numba's own overloads may use any of Python; ours keep to what kernels are made of.
-    pipeline = lean.Pipeline if ours else compiler.Compiler
+    pipelines = (lean.Pipeline, lean.PipelineWithSSA) if ours else (compiler.Compiler,)
     options = dispatcher.targetoptions
     flags = lean.flags(options.get("error_model", "python"), options.get("fastmath", False))
-    library, result = lean.front_end(dispatcher.py_func, args, None, flags, symbol, pipeline)
+    library, result = lean.front_end(dispatcher.py_func, args, None, flags, symbol, pipelines)
     module = library.link(keep=result.fndesc.llvm_func_name)
     function = module.get_function(result.fndesc.llvm_func_name)
     function.name = symbol

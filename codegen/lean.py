@@ -4,14 +4,15 @@ This file, target.py and helpers.py are the only ones that use Numba's internals
 wrong here, the compiler falls back to the public API (plain.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import codegen, compiler, cpu_options, errors, types
+from numba.core import ir as nir
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import PassManager
+from numba.core.compiler_machinery import AnalysisPass, PassManager, register_pass
 from numba.core.target_extension import target_override
 from numba.core.typed_passes import (
     AnnotateTypes,
@@ -27,28 +28,69 @@ from .plain import argument_types
 from .source import Source
 
 FAILED = -1  # the status of a kernel that left by an exception
-PASSES = (
-    TranslateByteCode,
-    FixupArgs,
-    IRProcessing,
-    ReconstructSSA,
-    NopythonTypeInference,
-    AnnotateTypes,
-    PreLowerStripPhis,
-    NativeLowering,
-    NoPythonBackend,
-)
+
+
+class MixedTypes(errors.NumbaError):
+    """A variable has values of several types in the course of a function."""
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class OneTypePerVariable(AnalysisPass):
+    """Raises MixedTypes where leaving SSA form out would convert a value.
+
+    Numba's SSA pass takes time that grows with assignments times statements; all it does for
+    kernels is to keep apart the types of a name that is used twice.
+    """
+
+    _name = "adjit_one_type_per_variable"
+
+    def __init__(self) -> None:  # abstract in the base
+        super().__init__()
+
+    def run_pass(self, state) -> bool:
+        defined: dict[str, list[nir.Stmt]] = {}
+        for block in state.func_ir.blocks.values():
+            for one in block.find_insts(nir.Assign):
+                defined.setdefault(one.target.name, []).append(one.value)
+        for name, values in defined.items():
+            if len(values) > 1 and any(_type(state, v) != state.typemap[name] for v in values):
+                raise MixedTypes(f"{name} has values of several types")
+        return False
+
+
+def _type(state, value: nir.Stmt) -> types.Type | None:
+    """The type of an assigned value as far as it is easily told."""
+    if isinstance(value, nir.Var):
+        return types.unliteral(state.typemap[value.name])
+    if isinstance(value, nir.Const):
+        return state.typingctx.resolve_value_type(value.value)
+    found = state.calltypes.get(value) if isinstance(value, nir.Expr) else None
+    return found.return_type if found is not None else None
+
+
+FIRST = (TranslateByteCode, FixupArgs, IRProcessing)
+LAST = (NativeLowering, NoPythonBackend)
 
 
 class Pipeline(compiler.CompilerBase):
-    """Nine of Numba's passes: what loops over pointers and scalars need."""
+    """Seven of Numba's passes: what loops over pointers and scalars need."""
+
+    passes = (*FIRST, NopythonTypeInference, OneTypePerVariable, AnnotateTypes, *LAST)
 
     def define_pipelines(self) -> list[PassManager]:
         manager = PassManager("adjit")
-        for one in PASSES:
+        for one in self.passes:
             manager.add_pass(one, one.__name__)
         manager.finalize()
         return [manager]
+
+
+class PipelineWithSSA(Pipeline):
+    """The same for functions that use one name for several types."""
+
+    passes = (
+        *FIRST, ReconstructSSA, NopythonTypeInference, AnnotateTypes, PreLowerStripPhis, *LAST
+    )  # fmt: skip
 
 
 class Library(codegen.CPUCodeLibrary):
@@ -103,12 +145,13 @@ def front_end(
     returns: types.Type | None,
     options: compiler.Flags,
     name: str,
-    pipeline: type[compiler.CompilerBase] = Pipeline,
+    pipelines: Sequence[type[compiler.CompilerBase]] = (Pipeline, PipelineWithSSA),
 ) -> tuple[Library, compiler.CompileResult]:
-    """Numba's typing and lowering of one Python function."""
+    """Numba's typing and lowering of one Python function, by the first pipeline that can."""
     descriptor = target.Dispatcher.targetdescr
     typing, context = descriptor.typing_context, descriptor.target_context
-    while True:
+    *others, last = pipelines
+    for pipeline in (*others, last):
         library = Library(context.codegen(), name)
         try:
             with target_override(target.NAME):
@@ -118,8 +161,9 @@ def front_end(
                 )  # fmt: skip
             return library, result
         except errors.NumbaError:
-            if not target.add_ufuncs():
+            if pipeline is last and not target.add_ufuncs():
                 raise
+    return front_end(function, args, returns, options, name, pipelines)
 
 
 def entry_module(callee: ir.Function, symbol: str, source: Source) -> ir.Module:
