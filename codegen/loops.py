@@ -15,9 +15,11 @@ from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, Storage
 from ..ir.prim import Call, Expr, Fold, ViewMap
 from ..ir.types import KIND
 from .calls import CALLS, gemm, strided_pad
-from .emit import At, Names, Scope, fold_start
+from .emit import LITERAL_SIZE, At, Names, Scope, fold_start
 
 MAX_INTERVALS = 12
+JAM = 4  # rows that share one pass of an inner loop
+JAM_READS = 4
 Mask = tuple[str, ...]
 
 
@@ -553,15 +555,74 @@ class Writer:
                     self.call(item.root, rows)
                     self.leave(loop)
                     continue
+                first = "0"
+                if self.jammable(loop, item):
+                    assert isinstance(item, Loop)
+                    first = self.jam(loop, item, block, rows, (low, high - 1))
                 row, var = self.names.fresh("r"), self.names.fresh("i")
-                with self.body(f"for {row} in range({rows}):") as inner:
+                reach = rows if first == "0" else f"{first}, {rows}"
+                with self.body(f"for {row} in range({reach}):") as inner:
                     self.line(f"{var} = {block} + {row}")
-                    self.of_var[row] = inner.depth
-                    self.rows[loop] = row
-                    self.enter(loop, var, inner.depth, (low, high - 1))
+                    self.enter_row(loop, row, var, inner.depth, (low, high - 1))
                     self.item(item)
                 self.leave(loop)
             self.strips.pop()
+
+    def enter_row(
+        self, loop: Loop, row: str, var: str, depth: int, known: tuple[int, int]
+    ) -> None:
+        self.of_var[row] = depth
+        self.rows[loop] = row
+        self.enter(loop, var, depth, known)
+
+    def jammable(self, loop: Loop, item: Item) -> bool:
+        """Whether rows should pass in fours: a light inner loop that ends or adds up once a row.
+
+        A dot product by rows ends with a sum over lanes, and a column sum loads and stores its
+        row of sums; four rows at a time share both.
+        """
+        if not isinstance(item, Loop) or len(item.body) != 1 or loop.strip < 2 * JAM:
+            return False
+        if not isinstance(item.body[0], Stmts) or len(self.bounds(item)) != 2:
+            return False
+        if item.high - item.low <= LITERAL_SIZE or any(r in self.idle for r in item.members):
+            return False
+        work = sum(len(r.accesses) for r in item.members)
+        return all(r.kind == "fold" for r in item.members) and work <= JAM_READS
+
+    def jam(
+        self, loop: Loop, inner: Loop, block: str, rows: str, known: tuple[int, int]
+    ) -> str:
+        """Rows in groups of four through one inner loop; returns where the rest begins."""
+        group, rest = self.names.fresh("g"), self.names.fresh("m")
+        self.line(f"{rest} = {rows} - {rows} % {JAM}")
+        self.of_var[rest] = self.scope.depth
+        with self.body(f"for {group} in range(0, {rest}, {JAM}):") as scope:
+            lanes = []
+            for k in range(JAM):
+                row, var = self.names.fresh("r"), self.names.fresh("i")
+                self.line(f"{row} = {group} + {k}" if k else f"{row} = {group}")
+                self.line(f"{var} = {block} + {row}")
+                self.enter_row(loop, row, var, scope.depth, known)
+                opened = self.open_accumulators(inner)
+                lanes.append((row, var, opened))
+            j = self.names.fresh("i")
+            low, high = self.names.size(inner.low), self.names.size(inner.high)
+            reach = high if inner.low == 0 else f"{low}, {high}"
+            with self.body(f"for {j} in range({reach}):") as deepest:
+                for row, var, opened in lanes:
+                    self.enter_row(loop, row, var, scope.depth, known)
+                    self.enter(inner, j, deepest.depth, (inner.low, inner.high - 1))
+                    self.accumulating.update(opened)
+                    self.items(inner.body)
+            self.leave(inner)
+            for row, var, opened in lanes:
+                self.enter_row(loop, row, var, scope.depth, known)
+                for r, acc in opened:
+                    self.accumulating.pop(r, None)
+                    self.put(r, acc)
+        self.leave(loop)
+        return rest
 
     def call(self, r: Root, rows: str | None = None) -> None:
         if r.kind == "gemm":

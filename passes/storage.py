@@ -102,7 +102,8 @@ def _strip_rows(loop: Loop, roots: Roots) -> int:
             if q is not None and a.base not in seen:
                 seen.add(a.base)
                 row_bytes += size * _rest(a.base.shape, q)
-    return max(1, min(STRIP_MAX, STRIP_BYTES // max(1, row_bytes)))
+    rows = max(1, min(STRIP_MAX, STRIP_BYTES // max(1, row_bytes)))
+    return rows - rows % 4 if rows > 4 else rows
 
 
 def _rest(shape: tuple[int, ...], dim: int) -> int:
