@@ -261,7 +261,7 @@ def expit(x: Num) -> Num:
 
 
 def log_expit(x: Num) -> Num:
-    return select(x < 0.0, x, 0.0) - log1p(exp(-fabs(x)))
+    return select(x < 0.0, x, -0.0) - log1p(exp(-fabs(x)))
 
 
 def logaddexp(x: Num, y: Num) -> Num:
@@ -393,7 +393,8 @@ def log_ndtr(x: Num) -> Num:
     u = select(far, 0.5 * t, select(right, 1.0 - tail, tail))
     c = select(far, 0.5 * more, select(right, ((1.0 - u) - tail) - low, low))
     y = log_sum(u, c)
-    return select(far, y - (0.5 * x) * x, y) + select(x.is_nan(), x, 0.0)
+    y = -fabs(select(far, y - (0.5 * x) * x, y))
+    return select(x.is_nan(), x, y)
 
 
 BODIES: dict[str, tuple[int, Callable[..., Num]]] = {

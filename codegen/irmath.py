@@ -55,16 +55,16 @@ F32 = Width(32, ir.FloatType(), ir.IntType(32), 23, 127)
 WIDTHS = {64: F64, 32: F32}
 
 
-def has_fma() -> bool:
-    """Whether the target multiplies and adds in one instruction (otherwise it is a slow call)."""
-    if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686"):
-        return True
+def cpu_has(feature: str) -> bool:
+    """Whether the CPU that kernels are compiled for has a feature of LLVM's x86."""
     if config.CPU_FEATURES is not None:
-        return "+fma" in config.CPU_FEATURES.split(",")
-    return config.CPU_NAME != "generic" and bool(llvm.get_host_cpu_features().get("fma"))
+        return f"+{feature}" in config.CPU_FEATURES.split(",")
+    return config.CPU_NAME != "generic" and bool(llvm.get_host_cpu_features().get(feature))
 
 
-HAS_FMA = has_fma()
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+# Whether it multiplies and adds in one instruction (otherwise that is a slow call).
+HAS_FMA = not IS_X86 or cpu_has("fma")
 
 
 class Num:

@@ -159,14 +159,14 @@ def _cast(kind: Any) -> Callable[..., Any]:
     return typer
 
 
-@intrinsic
+@intrinsic(prefer_literal=True)
 def fma(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
     """x * y + z, rounded once."""
     kind = _real(x, y, z)
     return kind and (kind(kind, kind, kind), _generator(m.fma))
 
 
-@intrinsic
+@intrinsic(prefer_literal=True)
 def select(typingctx: Any, cond: Any, x: Any, y: Any) -> Any:
     """x where cond, else y, of any scalar types that have a common one; both are computed."""
     kinds = types.unliteral(x), types.unliteral(y)
@@ -191,7 +191,7 @@ def _install() -> None:
             typer = maker(entry)
             typer.__name__ = typer.__qualname__ = name
             typer.__doc__ = entry.__doc__
-            globals()[name] = intrinsic(typer)
+            globals()[name] = intrinsic(prefer_literal=True)(typer)
 
 
 _install()

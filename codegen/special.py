@@ -75,6 +75,8 @@ def zeta64(s: float, q: float) -> float:
         return math.inf
     if s < 1.0 or (q <= 0.0 and s != math.floor(s)):
         return math.nan
+    if q > 1e17:
+        return math.pow(q, 1.0 - s) / (s - 1.0)
     total, a = 0.0, q
     while a < 12.0 + s:
         total += math.pow(a, -s)

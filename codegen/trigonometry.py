@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from . import coefficients as C
 from .irmath import F32, F64, Num, copysign, fabs, fma, mad, poly, select, sqrt, two_sum
+from .rare import rarely
 
 INF, NAN = math.inf, math.nan
 # pi/2 in three parts of the format's precision.
@@ -52,16 +53,26 @@ def flip(x: Num, n: Num) -> Num:
     return (x.bits() ^ ((n & 2) << (w.bits - 2))).as_real()
 
 
+# Up to here the reduction is right to the last place, and n is rounded well.
+NEAR = {64: 2.0**33, 32: 1e5}
+
+
+def anywhere(name: str, x: Num, y: Num) -> Num:
+    """y where the reduction of x is good, the C library's function beyond."""
+    return rarely(name, x, y, NEAR[x.width.bits])
+
+
 def sin(x: Num) -> Num:
     n, r, low = reduce(x)
     y = select((n & 1).equals(0), sin_near(r, low), cos_near(r, low))
-    return select(fabs(x) < 2.0 ** -(x.width.mantissa // 2 + 1), x, flip(y, n))
+    y = select(fabs(x) < 2.0 ** -(x.width.mantissa // 2 + 1), x, flip(y, n))
+    return anywhere("sin", x, y)
 
 
 def cos(x: Num) -> Num:
     n, r, low = reduce(x)
     y = select((n & 1).equals(0), cos_near(r, low), sin_near(r, low))
-    return flip(y, n + 1)
+    return anywhere("cos", x, flip(y, n + 1))
 
 
 def tan(x: Num) -> Num:
@@ -69,7 +80,8 @@ def tan(x: Num) -> Num:
     s, c = sin_near(r, low), cos_near(r, low)
     even = (n & 1).equals(0)
     y = select(even, s, -c) / select(even, c, s)
-    return select(fabs(x) < 2.0 ** -(x.width.mantissa // 2 + 2), x, y)
+    y = select(fabs(x) < 2.0 ** -(x.width.mantissa // 2 + 2), x, y)
+    return anywhere("tan", x, y)
 
 
 def asin(x: Num) -> Num:
