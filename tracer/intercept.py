@@ -12,6 +12,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from types import MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,12 @@ _replacements: dict[int, Any] = {}  # id(original) -> replacement
 _rebound: dict[tuple[int, str], tuple[dict[str, Any], Any, Any]] = {}
 
 
-def replacement(original: Any, act: Act) -> Any:
-    """A function that looks like `original` and asks `act` when a traced program calls it."""
+def replacement(original: Any, act: Act, *, direct: bool = True) -> Any:
+    """A function that looks like `original` and asks `act` when a traced program calls it.
+
+    `direct=False` is for slots of classes, which are not called by name; their `act` must
+    decline unless a Tracer was handed to it.
+    """
     name = getattr(original, "__name__", "")
 
     @functools.wraps(original)
@@ -41,7 +46,7 @@ def replacement(original: Any, act: Act) -> Any:
             return original(*args, **kwargs)
         frame = sys._getframe(1)
         who = owner(frame.f_code.co_filename)
-        if who == OURS or not calls_directly(frame, call, name):
+        if who == OURS or direct and not calls_directly(frame, call, name):
             return original(*args, **kwargs)
         rec = recorder()
         rec.builder.where = here(frame)
@@ -51,11 +56,11 @@ def replacement(original: Any, act: Act) -> Any:
     return call
 
 
-def enter(module: Any, name: str, act: Act) -> None:
-    """Add a function of a module to the table."""
+def enter(module: Any, name: str, act: Act, *, direct: bool = True) -> None:
+    """Add a function of a module (or a method of an instance or a class) to the table."""
     original = getattr(module, name, None)
     if original is not None:
-        _swap(module, name, original, replacement(original, act))
+        _swap(module, name, original, replacement(original, act, direct=direct))
 
 
 def enter_object(module: Any, name: str, new: Any) -> None:
@@ -86,7 +91,7 @@ class Interception:
             if _open == 1:
                 _refresh_scipy()
                 for module, name, original, new in _swapped:
-                    if getattr(module, name, None) is original:
+                    if _is(getattr(module, name, None), original):
                         setattr(module, name, new)
             for names in self._globals:
                 _rebind(names)
@@ -98,12 +103,21 @@ class Interception:
             if _open:
                 return
             for module, name, original, new in _swapped:
-                if getattr(module, name, None) is new:
+                if getattr(module, name, None) is not new:
+                    continue
+                if isinstance(original, MethodType) and not isinstance(module, ModuleType):
+                    delattr(module, name)  # the class has it
+                else:
                     setattr(module, name, original)
             for (_id, name), (names, original, new) in _rebound.items():
                 if names.get(name) is new:
                     names[name] = original
             _rebound.clear()
+
+
+def _is(found: Any, original: Any) -> bool:
+    """Identity; bound methods are made anew at every look."""
+    return found is original or (isinstance(original, MethodType) and bool(found == original))
 
 
 def _rebind(names: dict[str, Any]) -> None:

@@ -300,6 +300,16 @@ def apply_along_axis(func1d: Any, axis: Any, arr: Any, *args: Any, **kwargs: Any
     return array(_shape.permuted(v, (*range(i), *range(n, n + m), *range(i, n))))
 
 
+@surface(np.apply_over_axes)
+def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
+    """np.apply_over_axes."""
+    x = handle(a)
+    for i in [axes] if isinstance(axes, int) else axes:
+        out = func(x, i)
+        x = out if out.ndim == x.ndim else FUNCTIONS[np.expand_dims](out, one_axis(i, x.ndim))
+    return x
+
+
 @surface(np.choose)
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """np.choose."""

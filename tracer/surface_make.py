@@ -371,6 +371,30 @@ def _fresh_rng(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     return DECLINE
 
 
+# ------------------------------------------------------------------ np.vectorize
+
+
+def _vectorized(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """A call of an np.vectorize object: its function once per element."""
+    self, *given = args
+    if not any(map(holds_tracer, (*given, *kwargs.values()))):
+        return DECLINE
+    if self.signature is not None or kwargs or self.excluded:
+        raise refuse("np.vectorize with a signature, keywords or excluded arguments")
+    parts = [FUNCTIONS[np.ravel](a) for a in FUNCTIONS[np.broadcast_arrays](*given)]
+    shape = np.broadcast_shapes(*(value(a).shape for a in given))
+    results = [self.pyfunc(*(p[i] for p in parts)) for i in range(parts[0].shape[0])]
+    if not results:
+        raise ValueError("cannot call `vectorize` on size 0 inputs unless `otypes` is set")
+    several = isinstance(results[0], tuple)
+    columns = list(zip(*results, strict=True)) if several else [results]
+    outs = []
+    for k, column in enumerate(columns):
+        v = _shape.reshaped(_shape.stack(values(*column)), shape)
+        outs.append(wrap(cast(v, dtype_name(self.otypes[k])) if self.otypes else v, "array"))
+    return tuple(outs) if several else outs[0]
+
+
 # ------------------------------------------------------------------ array functions
 
 
@@ -393,6 +417,7 @@ def _fill_table() -> None:
     for name, act in made.items():
         if act is not None:
             intercept.enter(np, name, act)
+    intercept.enter(np.vectorize, "__call__", _vectorized, direct=False)
     intercept.enter_object(np, "r_", _Joiner(np.r_, False))
     intercept.enter_object(np, "c_", _Joiner(np.c_, True))
     for name, f in _MATH.items():

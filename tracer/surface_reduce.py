@@ -33,6 +33,7 @@ from .tracer import Tracer
 
 _NONE = np._NoValue
 _sum = ops.shape.sum_
+_shape = ops.shape
 
 
 def _given(x: Any, default: Any) -> Any:
@@ -397,6 +398,39 @@ def average(
     total = sum_(w, axis=axis, keepdims=keepdims)
     out = sum_(x * w, axis=axis, keepdims=keepdims) / total
     return (out, total) if returned else out
+
+
+# ------------------------------------------------------------------ functions of one row
+
+
+@surface(np.sinc)
+def sinc(x: Any) -> Any:
+    """np.sinc, whose row knows its slope at 0."""
+    return wrap(ops.sinc(as_float(value(x))))
+
+
+@surface(np.i0)
+def i0(x: Any) -> Any:
+    """np.i0."""
+    return wrap(ops.i0(as_float(value(x))), "array")
+
+
+@surface(np.unwrap)
+def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Any:
+    """np.unwrap of floats: jumps are rounded to whole periods."""
+    x = as_float(value(p))
+    i = one_axis(axis, x.ndim)
+    n = x.shape[i]
+    d = ops.sub(_shape.narrow(x, i, 1, n - 1), _shape.narrow(x, i, 0, n - 1))
+    half, whole = number(period / 2, d), number(period, d)
+    near = ops.sub(ops.remainder(ops.add(d, half), whole), half)
+    tie = ops.and_(ops.equal(near, ops.neg(half)), ops.greater(d, number(0, d)))
+    jump = ops.sub(ops.select(tie, half, near), d)
+    least = number(max(discont or 0, period / 2), d)
+    jump = ops.select(ops.less(ops.abs_(d), least), number(0, d), jump)
+    start = tuple(int(k == i) for k in range(x.ndim))
+    moved = ops.pad(ops.cumsum(jump, axis=i), shape=x.shape, start=start, step=(1,) * x.ndim)
+    return array(ops.add(x, moved))
 
 
 # ------------------------------------------------------------------ order

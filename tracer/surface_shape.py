@@ -696,13 +696,14 @@ def setflags(self: Tracer, **_: Any) -> None:
     raise refuse("x.setflags")
 
 
-def _method_of_scalar(name: str, get: Any) -> None:
-    get.__name__ = name
-    method(get)
+def _round(self: Tracer, digits: Any = None) -> Any:
+    """Python's round: to an int without digits, which is a branch on the value."""
+    out = FUNCTIONS[np.round](self, digits or 0)
+    return int(out) if digits is None else out
 
 
-_method_of_scalar("__round__", lambda self, n=0: FUNCTIONS[np.round](self, n or 0))
-Tracer.__trunc__ = lambda self: int(FUNCTIONS.get(np.trunc, np.trunc)(self))  # type: ignore
+Tracer.__round__ = _round  # type: ignore[attr-defined]
+Tracer.__trunc__ = lambda self: int(np.trunc(self))  # type: ignore
 Tracer.__floor__ = lambda self: int(np.floor(self))  # type: ignore[attr-defined]
 Tracer.__ceil__ = lambda self: int(np.ceil(self))  # type: ignore[attr-defined]
 _ = (Const, untraced_write, store, as_bool)
