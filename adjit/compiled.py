@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from . import inspect as views
 from . import settings
 from .errors import TracedBranch, ZeroGradient
-from .settings import Options
+from .settings import Options, changed
 from .signature import Signature, fix, signature
 from .staging import Jit, Staged, Transform, open_traces
 from .tracer.record import is_tracing
@@ -54,7 +54,7 @@ class CompiledFunction:
         settings.followers.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not open_traces and not settings.changed:
+        if not open_traces and not changed:
             for call in self._calls:
                 result = call(args, kwargs)
                 if result is not MISS:
@@ -122,7 +122,7 @@ class CompiledFunction:
         return staged
 
     def _remember(self, variant: Variant) -> None:
-        if settings.changed:
+        if changed:
             return
         call = variant.wrapper.call
         with self._lock:

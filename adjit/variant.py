@@ -139,8 +139,7 @@ def jump_of(program: Any) -> Jump | None:
     from .codegen.program import make_call
 
     def build(facts: Sequence[Fact]) -> Callable[..., Any]:
-        own = len(kernel.outputs) + len(kernel.workspaces)
-        return make_call(kernel, run.executable, argument_specs(facts, own))
+        return make_call(kernel, run.executable, argument_specs(facts))
 
     params = {v: k for k, v in enumerate(schedule.params)}
     return Jump(
@@ -154,8 +153,8 @@ def jump_of(program: Any) -> Jump | None:
     )
 
 
-def argument_specs(facts: Sequence[Fact], own: int) -> list[Any]:
-    """What the compiled entry checks of each input; `own` arrays of ours follow them."""
+def argument_specs(facts: Sequence[Fact]) -> list[Any]:
+    """What the compiled entry checks of each argument."""
     from .codegen import entry
 
     def spec(fact: Fact) -> Any:
@@ -165,7 +164,7 @@ def argument_specs(facts: Sequence[Fact], own: int) -> list[Any]:
             return entry.unchecked()
         return entry.integer(int) if fact.type is int else entry.scalar(fact.type)
 
-    return [*map(spec, facts), *[entry.unchecked()] * own]
+    return list(map(spec, facts))
 
 
 def failure(status: Any) -> Exception:

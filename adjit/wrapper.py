@@ -12,6 +12,7 @@ import linecache
 import re
 from collections.abc import Callable, Sequence
 from itertools import count
+from types import BuiltinFunctionType
 from typing import Any, Final
 
 import numpy as np
@@ -45,7 +46,7 @@ class Wrapper:
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """What one input of a kernel is: kind as in `Spec`, or "ours" for an array we keep."""
+    """What one argument of a kernel is: kind as in `Spec`, or "ours" for an array of ours."""
 
     kind: str
     type: type
@@ -57,7 +58,7 @@ class Fact:
 class Jump:
     """How to call a program that is one kernel: its parameters in the kernel's order.
 
-    make        facts of the kernel's inputs -> a builtin taking inputs, outputs, workspaces
+    make        facts of inputs, outputs and workspaces -> a callable taking them in this order
     inputs      indices of the program's parameters that the kernel reads
     outputs     indices of the program's results that it writes
     workspaces  how many scratch arrays it wants: a set from `free`, or a `fresh` one
@@ -82,12 +83,20 @@ def make(
     """The wrapper of a variant: around one kernel, or around `launch(inputs) -> outputs`."""
     writer = _Writer(staged, signature, out_avals, jump)
     text = writer.text()
+    entry = jump and jump.make(writer.facts)
+    if entry is not None and not isinstance(entry, BuiltinFunctionType):
+        # Arguments are checked in Python here, which cannot fill in a scalar object.
+        writer = _Writer(staged, signature, out_avals, jump, scalars=False)
+        text = writer.text()
+        entry = jump.make(writer.facts)
     scope = {
         "MISS": MISS, "ndarray": np.ndarray, "array": np.array, "empty": np.empty,
-        "contiguous": np.ascontiguousarray, "flatten": flatten, "launch": launch, **writer.scope,
+        "borrow": memory.empty,
+        "contiguous": np.ascontiguousarray, "flatten": flatten, "launch": launch,
+        "entry": entry, **writer.scope,
     }  # fmt: skip
     if jump is not None:
-        scope |= {"entry": jump.make(writer.facts), "fresh": jump.fresh, "failed": jump.failed}
+        scope |= {"fresh": jump.fresh, "failed": jump.failed}
         scope |= {"pop": jump.free.pop, "keep": jump.free.append}
     name = f"<adjit wrapper {next(_serial)} of {staged.traced.name}>"
     exec(compile(text, name, "exec"), scope)
@@ -105,6 +114,7 @@ class _Writer:
         signature: Signature,
         out_avals: Sequence[tuple[np.dtype, tuple[int, ...]]],
         jump: Jump | None,
+        scalars: bool = True,
     ) -> None:
         self.staged = staged
         self.signature = signature
@@ -112,7 +122,8 @@ class _Writer:
         self.jump = jump
         n = len(staged.names) + len(staged.captures)
         self.read = frozenset(range(n)) if jump is None else frozenset(jump.inputs)
-        self.facts: list[Fact] = []  # what the kernel's inputs are, for `Jump.make`
+        self.facts: list[Fact] = []  # what the kernel's arguments are, for `Jump.make`
+        self.scalars = self.scalar_outs() if scalars and jump is not None else frozenset()
         self.scope: dict[str, Any] = {}
         self.taken: set[str] = {"args", "kwargs", "checked"}
         self.names = [self.fresh(n) for n in staged.names]
@@ -280,11 +291,17 @@ class _Writer:
             return [*lines, f"return {self.result(outs)}"]
         inputs, written = self.kernel_inputs(), [f"out{k}" for k in self.jump.outputs]
         outs = [f"out{k}" for k in range(len(self.out_avals))]
-        lines = [
-            f"{out} = empty({shape}, {self.constant(dtype, 'd')})"
-            for out, (dtype, shape) in zip(outs, self.out_avals, strict=True)
-        ]
+        lines = []
+        for k, (dtype, shape) in enumerate(self.out_avals):
+            made = f"empty({shape}, {self.constant(dtype, 'd')})"
+            if k in self.scalars:  # an object of its own, which the kernel fills in
+                made = f"{self.constant(dtype.type, 'new')}()"
+            lines.append(f"out{k} = {made}")
+        for k in self.jump.outputs:
+            kind = "scalar" if k in self.scalars else "ours"
+            self.facts.append(Fact(kind, self.out_avals[k][0].type, *self.out_avals[k]))
         work = [f"work{k}" for k in range(self.jump.workspaces)]
+        self.facts += [Fact("ours", np.ndarray, np.dtype(float), ())] * len(work)
         if work:
             lines += ["try:", "    work = pop()", "except IndexError:", "    work = fresh()"]
             lines.append(f"{', '.join(work)}, = work")
@@ -293,6 +310,18 @@ class _Writer:
             lines.append("keep(work)")
         lines += ["if status is not True:", "    if status is None: return MISS"]
         return [*lines, "    raise failed(status)", f"return {self.result(outs)}"]
+
+    def scalar_outs(self) -> frozenset[int]:
+        """The results that are a float64 or float32 number, never an array."""
+        plain = {out[1] for out in self.staged.outs if out[0] == "value" and out[2] != "array"}
+        shared = {out[1] for out in self.staged.outs if out[0] == "value" and out[2] == "array"}
+        floats = {k for k, (dtype, _) in enumerate(self.out_avals) if dtype.char in "df"}
+        return frozenset((plain - shared) & floats)
+
+    @staticmethod
+    def allocator(dtype: np.dtype, shape: tuple[int, ...]) -> str:
+        """Large results borrow memory that was used before; `np.empty` is quicker for the rest."""
+        return "borrow" if dtype.itemsize * math.prod(shape) >= memory.LARGE else "empty"
 
     def kernel_inputs(self) -> list[str]:
         assert self.jump is not None
@@ -321,7 +350,9 @@ class _Writer:
         name, kind = outs[out[1]], out[2]
         if kind == "array":
             return name
-        return f"{name}[()]" if kind == "scalar" else f"{name}.item()"
+        if kind == "scalar":
+            return name if out[1] in self.scalars else f"{name}[()]"
+        return f"{name}.item()"
 
     def build(self, tree: Tree, leaves: Any) -> str:
         if tree.kind == "leaf":
