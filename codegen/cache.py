@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 
@@ -41,7 +42,7 @@ _written: float = float("inf")  # bytes since the store was last measured: never
 class Entry:
     """What was stored under a key."""
 
-    meta: Mapping[str, object]
+    meta: Mapping[str, Any]
     files: Mapping[str, bytes]
     stem: Path
 
@@ -72,16 +73,20 @@ def _trusted(name: str) -> Path | None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.stat()
     except OSError as error:
-        return _complain(f"no kernel store at {path}: {error}")
+        _refuse(f"no kernel store at {path}: {error}")
+        return None
     if hasattr(os, "getuid") and found.st_uid != os.getuid():
-        return _complain(f"no kernel store at {path}: it belongs to somebody else")
+        _refuse(f"no kernel store at {path}: it belongs to somebody else")
+        return None
     if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         # Object code is run as it is found: whoever may write here may run code as this user.
-        return _complain(f"no kernel store at {path}: others may write to it")
+        _refuse(f"no kernel store at {path}: others may write to it")
+        return None
     return path
 
 
-def _complain(message: str) -> None:
+def _refuse(message: str) -> None:
+    """Say once why there is no entry or no store."""
     if message not in _complained:
         _complained.add(message)
         log.debug(message)
@@ -136,7 +141,7 @@ def load(name: str, suffixes: Iterable[str]) -> Entry | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _complain(f"kernel {name} is not read: {error}")
+        _refuse(f"kernel {name} is not read: {error}")
         return None
     with contextlib.suppress(OSError):
         os.utime(facts)  # the clock of least recent use
@@ -156,7 +161,8 @@ def store(name: str, files: Mapping[str, bytes], meta: Mapping[str, object]) -> 
             _replace(root / f"{name}{suffix}", content)
         _replace(root / f"{name}.json", json.dumps(facts, indent=1).encode())
     except OSError as error:
-        return _complain(f"kernels are not stored: {error}")
+        _refuse(f"kernels are not stored: {error}")
+        return None
     _evict_sometimes(root, sum(map(len, files.values())))
     return root / name
 
@@ -170,7 +176,8 @@ def write_source(name: str, text: str) -> Path | None:
     try:
         _replace(path, text.encode())
     except OSError as error:
-        return _complain(f"kernels are not stored: {error}")
+        _refuse(f"kernels are not stored: {error}")
+        return None
     return path
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from . import cache, engine, symbols
 from .source import Source, module_text, used_globals
@@ -104,12 +105,14 @@ def _compile(source: Source, key: str, rung: str) -> Executable:
         except Exception as error:
             executable = _plain(function, source, path)  # raises if the text is to blame
             log.debug("lean rung failed", exc_info=error)
-            _warn_about(type(error))
+            _warn_about(type(error).__name__)
             return executable
     return _plain(function, source, path)
 
 
-def _lean(function: Callable, source: Source, key: str, path: Path, text: str) -> Executable:
+def _lean(
+    function: Callable[..., Any], source: Source, key: str, path: Path, text: str
+) -> Executable:
     from . import lean
 
     code, needs, seconds = lean.compile_object(function, source, _symbol(key))
@@ -120,7 +123,7 @@ def _lean(function: Callable, source: Source, key: str, path: Path, text: str) -
     return Executable(address, path, "lean", seconds | {"load": perf_counter() - start}, False)
 
 
-def _plain(function: Callable, source: Source, path: Path) -> Executable:
+def _plain(function: Callable[..., Any], source: Source, path: Path) -> Executable:
     start = perf_counter()
     from . import plain
 
@@ -130,9 +133,9 @@ def _plain(function: Callable, source: Source, path: Path) -> Executable:
 
 
 @functools.cache
-def _warn_about(kind: type) -> None:
+def _warn_about(kind: str) -> None:
     warnings.warn(
-        f"compiled by Numba's public API, which takes longer: its internals raised {kind.__name__}"
+        f"compiled by Numba's public API, which takes longer: its internals raised {kind}"
         " (set ADJIT_RUNG=plain to silence this)",
         RuntimeWarning,
         stacklevel=5,

@@ -14,6 +14,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class ArgSpec:
     """What one argument must be, and thereby where its data lie; made by the functions below."""
 
     kind: int
-    about: object = None  # dtype, type, object or address
+    about: Any = None  # dtype, type, object or address
     shape: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
     align: int = 1
@@ -318,7 +319,7 @@ class MethodDef(ctypes.Structure):
     )
 
 
-class Table(np.ndarray):
+class Table(np.ndarray[Any, np.dtype[np.int64]]):
     """The words of a callable, as int64; keeps alive what they point to."""
 
     keep: object = None
@@ -463,10 +464,12 @@ def make_call_python(
     n_args, words = int(table[1]), ctypes.c_int64 * max(1, int(table[5]))
     spec, alive = tuple(spec), (table, keep)
 
-    def call(*args):
+    def call(*args: Any) -> bool | int | None:
         if len(args) != n_args:
             return None
-        given, pointers, temporaries = iter(args), [], [alive]
+        given = iter(args)
+        pointers: list[int] = []
+        temporaries: list[object] = [alive]
         for one in spec:
             if one.kind == FIXED:
                 pointers.append(_signed(one.about))
@@ -484,7 +487,7 @@ def make_call_python(
     return call
 
 
-def _fits(one: ArgSpec, arg: object) -> bool:
+def _fits(one: ArgSpec, arg: Any) -> bool:
     """Whether an argument is what its record says."""
     if one.kind == SAME:
         return arg is one.about

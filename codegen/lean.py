@@ -75,7 +75,9 @@ LAST = (NativeLowering, NoPythonBackend)
 class Pipeline(compiler.CompilerBase):
     """Seven of Numba's passes: what loops over pointers and scalars need."""
 
-    passes = (*FIRST, NopythonTypeInference, OneTypePerVariable, AnnotateTypes, *LAST)
+    passes: tuple[type, ...] = (
+        *FIRST, NopythonTypeInference, OneTypePerVariable, AnnotateTypes, *LAST
+    )  # fmt: skip
 
     def define_pipelines(self) -> list[PassManager]:
         manager = PassManager("adjit")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from numba import cfunc, njit, types
 from numba.extending import intrinsic
@@ -38,7 +39,7 @@ def argument_types(source: Source) -> tuple[types.Type, ...]:
     return pointers + (types.int64,) * source.n_sizes + (types.float64,) * source.n_consts
 
 
-def compile_cfunc(function: Callable, source: Source) -> object:
+def compile_cfunc(function: Callable, source: Source) -> Any:
     """A numba cfunc `int64 entry(pointers, sizes, consts)` around the jitted kernel."""
     scope = {"kernel": njit(error_model="numpy", nogil=True)(function)}
     args = []

@@ -7,9 +7,11 @@ shares its threads.  Otherwise SciPy's Cython modules export the same routines.
 import contextlib
 import ctypes
 import functools
+import importlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +31,7 @@ class Library:
     name: str
     bits: int
     addresses: dict[str, int]
-    keep: object = None
+    keep: Any = None
 
 
 def _bundled() -> Library | None:
@@ -96,14 +98,13 @@ def resolve(needs: Iterable[str]) -> dict[str, int]:
         elif symbol.startswith(PREFIX):
             result[symbol] = blas().addresses[symbol.removeprefix(PREFIX)]
         elif symbol.startswith("numba_"):
-            from numba import _helperlib  # rare: complex powers and the like
-
-            result[symbol] = _helperlib.c_helpers[symbol.removeprefix("numba_")]
+            c_helpers = importlib.import_module("numba._helperlib").c_helpers  # rarely needed
+            result[symbol] = c_helpers[symbol.removeprefix("numba_")]
     return result
 
 
 @functools.cache
-def _thread_functions() -> tuple[object, object] | None:
+def _thread_functions() -> tuple[Any, Any] | None:
     library = blas()
     if library.name != "numpy":
         return None
