@@ -296,7 +296,12 @@ def test_tree():
         w: object
         n: int = 3
 
-    obj = {"w": [X, (1.0, True, None)], "p": point(2, "s"), "d": Box(X), "o": collections.OrderedDict(z=1)}
+    obj = {
+        "w": [X, (1.0, True, None)],
+        "p": point(2, "s"),
+        "d": Box(X),
+        "o": collections.OrderedDict(z=1),
+    }
     leaves, t = tree.flatten(obj)
     assert len(leaves) == t.leaf_count == 6
     back = t.unflatten(leaves)

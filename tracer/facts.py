@@ -44,10 +44,14 @@ class Capture:
 
 @dataclass(frozen=True)
 class StateGuard:
-    """A fact about captured state that the trace relies on."""
+    """A fact about captured state that the trace relies on.
+
+    fact  (path, wanted, "same" or "equal") where it is so simple; see `guards.one_check`
+    """
 
     check: Callable[[], bool]
     text: str
+    fact: tuple[Any, Any, str] | None = None
 
     def describe(self) -> str:
         """The fact in words, such as "global lr == 0.1"."""

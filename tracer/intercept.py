@@ -46,7 +46,7 @@ def replacement(original: Any, act: Act, *, direct: bool = True) -> Any:
             return original(*args, **kwargs)
         frame = sys._getframe(1)
         who = owner(frame.f_code.co_filename)
-        if who == OURS or direct and not calls_directly(frame, call, name):
+        if who == OURS or (direct and not calls_directly(frame, call, name)):
             return original(*args, **kwargs)
         rec = recorder()
         rec.builder.where = here(frame)

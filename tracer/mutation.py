@@ -126,7 +126,7 @@ def put_slice(old: Value, new: Value, start: Shape, step: Shape) -> Value:
         return moved
     inside = rows.full(True, Aval("bool", new.shape))
     mask = rows.pad(inside, shape=old.shape, start=start, step=step)
-    from ..ir.ops.elementwise import select  # noqa: PLC0415
+    from ..ir.ops.elementwise import select
 
     return select(mask, moved, old)
 
@@ -158,9 +158,7 @@ def transpose_view(perm: Shape) -> View:
 
 def reshape_view(shape: Shape) -> View:
     """Another shape over the same elements, C order."""
-    return View(
-        lambda b: rows.reshaped(b, shape), lambda b, new: rows.reshaped(new, b.shape)
-    )
+    return View(lambda b: rows.reshaped(b, shape), lambda b, new: rows.reshaped(new, b.shape))
 
 
 def flip_view(axes: Shape) -> View:
@@ -174,9 +172,7 @@ def broadcast_view(shape: Shape) -> View:
     def put(base: Value, new: Value) -> Value:
         raise ValueError("assignment destination is read-only")
 
-    return View(
-        lambda b: rows.broadcast_to(b, shape), put, "it is a broadcast (read-only) view"
-    )
+    return View(lambda b: rows.broadcast_to(b, shape), put, "it is a broadcast (read-only) view")
 
 
 # ------------------------------------------------------------------ strides

@@ -14,8 +14,9 @@ from ..ir.core import Const, Op, Value
 from ..ir.prim import Prim
 from ..ir.types import NUMPY, Aval, name_of
 from .errors import AdjitError, EscapedTracer, UnsupportedArgument
-from .place import here, sentence
 from .facts import Capture, StateGuard
+from .guards import content_guard, same_content
+from .place import here, sentence
 
 _local = threading.local()
 
@@ -147,7 +148,7 @@ class Recorder:
         known = self._arrays.get(id(x))
         if known is not None:
             _, v, seen = known
-            if seen is None or _same_content(seen, x):
+            if seen is None or same_content(seen, x):
                 return v
         aval = array_aval(x)
         found = self._find(x) if self._find is not None else None
@@ -268,28 +269,6 @@ class Recorder:
         by_value = {samples_id: c for c in self.captures for samples_id in [id(c.value)]}
         found = [by_value.get(id(samples.get(x))) for x in inputs]
         return [c for c in found if c is not None and c.live]
-
-
-def content_guard(captures: list[Capture]) -> StateGuard:
-    """A guard that these captured arrays still hold what they held at trace time."""
-    kept = [(c, np.array(c.value)) for c in captures]  # as it is now: `value` is not a copy
-
-    def check() -> bool:
-        try:
-            return all(_same_content(old, c.read()) for c, old in kept)
-        except LookupError:
-            return False
-
-    return StateGuard(check, "the content of " + ", ".join(c.path for c in captures))
-
-
-def _same_content(a: np.ndarray, b: Any) -> bool:
-    return (
-        isinstance(b, np.ndarray)
-        and a.shape == b.shape
-        and a.dtype == b.dtype
-        and (np.array_equal(a, b) or a.tobytes() == b.tobytes())  # the latter for NaN
-    )
 
 
 def _made_here(x: np.ndarray) -> Capture:

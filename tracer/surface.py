@@ -69,8 +69,11 @@ def holds_tracer(x: Any, depth: int = 6) -> bool:
         return True
     if depth and isinstance(x, (list, tuple)):
         return any(holds_tracer(e, depth - 1) for e in x)
-    return depth > 0 and type(x) is np.ndarray and x.dtype == object and any(
-        type(e) is Tracer for e in x.flat
+    return (
+        depth > 0
+        and type(x) is np.ndarray
+        and x.dtype == object
+        and any(type(e) is Tracer for e in x.flat)
     )
 
 
@@ -231,7 +234,7 @@ def refuse(what: str, advice: str = "") -> Any:
 
 def broadcast_all(vs: Sequence[Value]) -> list[Value]:
     """The values stretched to their common shape."""
-    from ..ir.types import broadcast_shapes  # noqa: PLC0415
+    from ..ir.types import broadcast_shapes
 
     shape = broadcast_shapes(*(v.shape for v in vs))
     return [ops.shape.broadcast_to(v, shape) for v in vs]

@@ -72,7 +72,7 @@ class Advanced:
     shape: Shape
 
 
-class MaskIndex(Exception):  # noqa: N818  # a signal, not an error
+class MaskIndex(Exception):  # a signal, not an error
     """The index is one boolean mask that depends on a traced input."""
 
     def __init__(self, mask: Value) -> None:
@@ -184,9 +184,7 @@ def plan(index: Any, shape: Shape) -> Basic | Advanced:
                 scalar = False
             elif isinstance(part, int):
                 if not -n <= part < n:
-                    raise IndexError(
-                        f"index {part} is out of bounds for axis {d} with size {n}"
-                    )
+                    raise IndexError(f"index {part} is out of bounds for axis {d} with size {n}")
                 start.append(part % n)
                 size.append(1)
                 step.append(1)
@@ -282,9 +280,7 @@ def take(x: Value, p: Basic | Advanced) -> Value:
         return _region(x, p)
     base = _region(x, p.basic)
     order = sorted(range(len(p.axes)), key=p.axes.__getitem__)
-    got = ops.gather(
-        base, *(p.arrays[k] for k in order), axes=tuple(sorted(p.axes)), mode="raise"
-    )
+    got = ops.gather(base, *(p.arrays[k] for k in order), axes=tuple(sorted(p.axes)), mode="raise")
     return ops.shape.reshaped(ops.shape.permuted(got, p.perm), p.shape)
 
 
@@ -296,9 +292,7 @@ def put(x: Value, p: Basic | Advanced, new: Value, row: Any = None) -> Value:
         return mutation.put_slice(x, ops.shape.reshaped(new, p.size), p.start, p.step)
     base = _region(x, p.basic)
     nd = p.arrays[0].ndim
-    gathered = p.arrays[0].shape + tuple(
-        n for k, n in enumerate(p.basic.shape) if k not in p.axes
-    )
+    gathered = p.arrays[0].shape + tuple(n for k, n in enumerate(p.basic.shape) if k not in p.axes)
     # New axes have extent 1: dropping them leaves the dims in the order of `perm`.
     update = ops.shape.reshaped(new, tuple(gathered[k] for k in p.perm))
     update = ops.shape.permuted(update, ops.shape.inverse(p.perm))
@@ -420,9 +414,7 @@ def _fit(new: Value, shape: Shape) -> Value:
             return ops.shape.broadcast_to(new, shape)
     except ValueError:
         pass
-    raise ValueError(
-        f"could not broadcast input array from shape {new.shape} into shape {shape}"
-    )
+    raise ValueError(f"could not broadcast input array from shape {new.shape} into shape {shape}")
 
 
 def _masked(old: Value, mask: Value, new: Value) -> Value:

@@ -179,8 +179,7 @@ def _split(ary: Any, sections: Any, axis: Any, exact: bool) -> list[Any]:
     i = one_axis(axis, h.ndim)
     front = (slice(None),) * i
     return [
-        ENTRY["getitem"](h, (*front, slice(a, b)))
-        for a, b in _bounds(h.shape[i], sections, exact)
+        ENTRY["getitem"](h, (*front, slice(a, b))) for a, b in _bounds(h.shape[i], sections, exact)
     ]
 
 
@@ -265,7 +264,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     """np.piecewise: every function on all of x, the last condition that holds decides."""
     v = value(x)
-    if not isinstance(condlist, (list, tuple)) or not np.ndim(condlist[0]) and v.ndim:
+    if not isinstance(condlist, (list, tuple)) or (not np.ndim(condlist[0]) and v.ndim):
         condlist = [condlist]
     conds = [_shape.broadcast_to(as_bool(value(c)), v.shape) for c in condlist]
     out = filled(0, v.aval)
@@ -383,7 +382,7 @@ def nan_to_num(
 
 
 @surface(np.tile)
-def tile(A: Any, reps: Any) -> Any:  # noqa: N803
+def tile(A: Any, reps: Any) -> Any:
     """np.tile."""
     v = value(A)
     counts = shape_tuple(reps)
@@ -447,9 +446,7 @@ def _pad_by_index(v: Value, widths: Any, mode: Any, options: Any) -> Any:
 
 
 @surface(np.take)
-def take(
-    a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise"
-) -> Any:
+def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
     """np.take."""
     x = value(a)
     if axis is None:
@@ -512,7 +509,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
         raise refuse("np.insert at several positions")
     v = value(values, x._value.aval.dtype)
     part = list(x.shape)
-    part[i] = 1 if v.ndim < x.ndim or x.ndim == 1 and v.ndim == 0 else v.shape[i]
+    part[i] = 1 if v.ndim < x.ndim or (x.ndim == 1 and v.ndim == 0) else v.shape[i]
     if x.ndim == 1 and v.ndim == 1:
         part[0] = v.shape[0]
     new = _shape.broadcast_to(v, tuple(part))
@@ -654,9 +651,7 @@ def full_like(
 
 
 @surface(np.diff)
-def diff(
-    a: Any, n: int = 1, axis: Any = -1, prepend: Any = _NONE, append: Any = _NONE
-) -> Any:
+def diff(a: Any, n: int = 1, axis: Any = -1, prepend: Any = _NONE, append: Any = _NONE) -> Any:
     """np.diff."""
     x = handle(a)
     i = one_axis(axis, x.ndim)

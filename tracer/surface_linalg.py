@@ -206,9 +206,7 @@ def cross(
 
     def parts(v: Value) -> list[Any]:
         last = v.ndim - 1
-        got = [
-            _shape.squeeze(_shape.narrow(v, last, i, 1), (last,)) for i in range(v.shape[-1])
-        ]
+        got = [_shape.squeeze(_shape.narrow(v, last, i, 1), (last,)) for i in range(v.shape[-1])]
         return [*got, None][:3] if len(got) == 2 else got
 
     def minus(p: Any, q: Any) -> Any:
@@ -272,7 +270,7 @@ def polyval(p: Any, x: Any) -> Any:
 
 
 @surface(np.vander)
-def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:  # noqa: N803
+def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
     """np.vander: powers as running products."""
     v = value(x)
     n = v.shape[0] if N is None else operator.index(N)
@@ -473,9 +471,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 @surface(np.linalg.vector_norm)
-def vector_norm(
-    x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2
-) -> Any:
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """np.linalg.vector_norm."""
     v = as_float(value(x))
     axes = many_axes(axis, v.ndim)

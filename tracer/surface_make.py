@@ -97,7 +97,7 @@ def _like(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     if not user:
         return DECLINE
     a = args[0] if args else kwargs.get("a")
-    if holds_tracer(a) or type(a) is np.ndarray and a.dtype in NUMPY.values():
+    if holds_tracer(a) or (type(a) is np.ndarray and a.dtype in NUMPY.values()):
         return FUNCTIONS[original](*args, **kwargs)
     return DECLINE
 
@@ -436,11 +436,12 @@ def _fill_table() -> None:
             if name not in made and not isinstance(f, type) and _entered(f):
                 intercept.enter(module, name, _with_lists)
 
-
     for original_id, new in intercept.replacements():
         original = getattr(new, "__wrapped__", None)
         if original is not None and id(original) == original_id and _entered(original):
-            FUNCTIONS[new] = FUNCTIONS[original]  # our own code looks names up while they are swapped
+            FUNCTIONS[new] = FUNCTIONS[
+                original
+            ]  # our own code looks names up while they are swapped
 
 
 def _entered(f: Any) -> bool:

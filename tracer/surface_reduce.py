@@ -64,7 +64,7 @@ def _masked(x: Value, where: Any, fill: Any) -> Value:
     if where is _NONE or where is True:
         return x
     mask = value(where, "bool")
-    from ..ir.types import broadcast_shapes  # noqa: PLC0415
+    from ..ir.types import broadcast_shapes
 
     shape = broadcast_shapes(mask.shape, x.shape)
     return ops.select(
@@ -106,7 +106,7 @@ def _limit(dtype: str, largest: bool) -> Any:
         return np.inf if largest else -np.inf
     if kind == "b":
         return largest
-    from ..ir.types import NUMPY  # noqa: PLC0415
+    from ..ir.types import NUMPY
 
     info = np.iinfo(NUMPY[dtype])
     return info.max if largest else info.min

@@ -15,8 +15,8 @@ from .errors import UnsupportedOp
 from .promote import can_cast, dtype_name
 from .record import fail, recorder
 from .surface import (
-    METHODS,
     FUNCTIONS,
+    METHODS,
     array,
     as_bool,
     cast,
@@ -451,8 +451,8 @@ def isrealobj(x: Any) -> bool:
 @surface(np.result_type)
 def result_type(*args: Any) -> np.dtype:
     """np.result_type."""
-    from .promote import common_dtype  # noqa: PLC0415
-    from .surface import key  # noqa: PLC0415
+    from .promote import common_dtype
+    from .surface import key
 
     keys = [
         dtype_name(a) if isinstance(a, (np.dtype, type, str)) and not is_tracer(a) else key(a)
@@ -683,9 +683,14 @@ def put(self: Tracer, indices: Any, values: Any, mode: str = "raise") -> None:
 def view(self: Tracer, *args: Any) -> Any:
     """ndarray.view of the same dtype."""
     wanted = args[0] if args else None
-    if wanted is None or wanted is np.ndarray or (
-        not isinstance(wanted, type) or issubclass(wanted, np.generic)
-    ) and np.dtype(wanted) == self.dtype:
+    if (
+        wanted is None
+        or wanted is np.ndarray
+        or (
+            (not isinstance(wanted, type) or issubclass(wanted, np.generic))
+            and np.dtype(wanted) == self.dtype
+        )
+    ):
         return ENTRY["getitem"](self, ...)
     raise refuse("x.view(dtype)", "Use x.astype(dtype).")
 

@@ -16,7 +16,7 @@ from ..ir.prim import Prim
 from ..ir.types import KIND, NUMPY, broadcast_shapes, name_of
 from . import mutation
 from .errors import UntracedWrite
-from .place import OURS, _owners, here, owner, Place
+from .place import OURS, Place, _owners, here
 from .promote import Key, can_cast, loop_dtypes
 from .record import fail, recorder
 from .surface import (
@@ -78,7 +78,7 @@ def _predicate(row: Any, otherwise: bool) -> Callable[[Value], Value]:
     def answer(x: Value) -> Value:
         if x.aval.kind in "fc":
             return row(x)
-        from ..ir.types import Aval  # noqa: PLC0415
+        from ..ir.types import Aval
 
         return filled(otherwise, Aval("bool", x.shape))
 
@@ -204,9 +204,7 @@ def on_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: Any
         if ufunc in PRODUCTS:
             return PRODUCTS[ufunc](*inputs)
         if any(isinstance(a, (list, tuple)) and holds_tracer(a) for a in inputs):
-            inputs = tuple(
-                wrap(value(a)) if isinstance(a, (list, tuple)) else a for a in inputs
-            )
+            inputs = tuple(wrap(value(a)) if isinstance(a, (list, tuple)) else a for a in inputs)
         return finish(call(ufunc, inputs), inputs)
     return UFUNC_METHODS[method](ufunc, *inputs, **options)
 
@@ -269,9 +267,7 @@ def _call_with_options(
         return finish(results, inputs)
     outs = out if isinstance(out, tuple) else (out,)
     several = results if type(results) is tuple else (results,)
-    written = tuple(
-        store(o, v, where, casting) for o, v in zip(outs, several, strict=True)
-    )
+    written = tuple(store(o, v, where, casting) for o, v in zip(outs, several, strict=True))
     return written if type(results) is tuple else written[0]
 
 
@@ -314,7 +310,7 @@ def untraced_write(out: Any) -> Exception:
 
 
 def _function_of(table: dict[Any, str], ufunc: np.ufunc, method: str) -> Any:
-    from .surface import FUNCTIONS  # noqa: PLC0415
+    from .surface import FUNCTIONS
 
     try:
         return FUNCTIONS[getattr(np, table[ufunc])]
@@ -354,7 +350,7 @@ def _reduce_pairwise(ufunc: np.ufunc, a: Any, axis: Any) -> Any:
 
 def _accumulate(ufunc: np.ufunc, a: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Any:
     if ufunc in (np.maximum, np.minimum):
-        from .surface import one_axis  # noqa: PLC0415
+        from .surface import one_axis
 
         v = value(a)
         row = ops.cummax if ufunc is np.maximum else ops.cummin
@@ -469,6 +465,8 @@ def binary(ufunc: np.ufunc, a: Any, b: Any) -> Any:
 
 
 _numbers: dict[Any, Const] = {}
+
+
 def _number(x: Any, dtype: str) -> Const:
     """A literal; those that compare equal only when they are the same are kept."""
     memo = (x, type(x), dtype)
@@ -522,12 +520,7 @@ def _power_operator(a: Any, b: Any) -> Any:
     """Python's int ** negative int is a float; NumPy raises for integer arrays."""
     if type(a) is Tracer and a._kind == "python" and type(b) is int and b < 0:
         b = float(b)
-    elif (
-        type(b) in (int, np.int64)
-        and b < 0
-        and type(a) is Tracer
-        and a._value.aval.kind in "iu"
-    ):
+    elif type(b) in (int, np.int64) and b < 0 and type(a) is Tracer and a._value.aval.kind in "iu":
         raise ValueError("Integers to negative integer powers are not allowed.")
     return binary(np.power, a, b)
 

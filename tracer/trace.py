@@ -14,10 +14,12 @@ from ..ir.types import Aval, default_dtype, name_of
 from . import mutation
 from .errors import AdjitError, RandomInTrace, UnsupportedArgument, UnsupportedFunction
 from .facts import Capture, LeafSpec, StateGuard, Trace
-from .place import OURS, Place, USER, owner, sentence
+from .find import Finder
+from .guards import content_guard, one_check
 from .intercept import Interception
-from .record import Recorder, array_aval, content_guard, is_tracing, recorder, stack
-from .state import Finder, reach
+from .place import OURS, USER, Place, owner, sentence
+from .record import Recorder, array_aval, is_tracing, recorder, stack
+from .state import reach
 from .surface import is_tracer, value, wrap
 from .tracer import Tracer
 from .tree import Tree, flatten, register_leaf
@@ -32,6 +34,7 @@ __all__ = [
     "is_tracer",
     "is_tracing",
     "lift",
+    "one_check",
     "trace",
 ]
 
@@ -128,7 +131,7 @@ def trace(
     specs = tuple(leaf_spec(x, p) for x, p in zip(leaves, paths, strict=True))
     name = name or getattr(fn, "__name__", type(fn).__name__)
     reached = reach(fn, _statics(fn, args, kwargs))
-    finder = Finder(reached)
+    finder = Finder(reached.roots.values())
     rec = Recorder(name, finder.find)
     rec.guarded = reached.scalars
     states = [(path, g, _random_state(g)) for path, g in reached.generators]
@@ -171,9 +174,7 @@ def _statics(
     if isinstance(fn, functools.partial):
         return _statics(fn.func, (*fn.args, *args), {**fn.keywords, **kwargs})
     plain = (str, bytes, bool, type(None), type, np.dtype)
-    return [
-        (n, a) for n, a in pairs if flatten(a)[1].kind == "static" and not isinstance(a, plain)
-    ]
+    return [(n, a) for n, a in pairs if flatten(a)[1].kind == "static" and not isinstance(a, plain)]
 
 
 def _random_state(generator: Any) -> str:
@@ -232,9 +233,7 @@ def _note_place(error: BaseException) -> None:
 def _function(rec: Recorder, name: str, outs: Sequence[Value]) -> Function:
     """The recorded block: arguments, then captures in the order they were met."""
     _name_values(rec)
-    block = Block(
-        (*rec.params, *rec.capture_values), tuple(rec.builder.ops), tuple(outs)
-    )
+    block = Block((*rec.params, *rec.capture_values), tuple(rec.builder.ops), tuple(outs))
     return Function(name, block)
 
 

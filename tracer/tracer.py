@@ -239,13 +239,13 @@ ENTRY: dict[str, Any] = {}
 
 
 def _innermost() -> Recorder | None:
-    from .record import stack  # noqa: PLC0415
+    from .record import stack
 
     return stack()[-1] if stack() else None
 
 
 def _check_open(rec: Recorder) -> None:
-    from .record import stack  # noqa: PLC0415
+    from .record import stack
 
     if rec not in stack():
         raise fail(EscapedTracer, "a traced value is used after its trace has ended")

@@ -128,7 +128,8 @@ def is_leaf(obj: Any) -> bool:
     """Whether the object is an array or a number (bool is static)."""
     t = type(obj)
     return t in _leaf_types or (
-        t is not bool and isinstance(obj, (np.ndarray, *_NUMERIC, int, float, complex))
+        t is not bool
+        and isinstance(obj, (np.ndarray, *_NUMERIC, int, float, complex))
         and not _is_enum(t)
     )
 

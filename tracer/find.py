@@ -1,0 +1,160 @@
+"""Finds the path of an array that met a Tracer, by identity, from the roots of a function."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+from .facts import Capture, StateGuard
+from .paths import Path
+
+_MISSING: Any = object()
+_DEPTH = 4
+_LIMIT = 20_000  # objects looked at in one search
+
+
+class Finder:
+    """Searches paths to arrays from the roots of one traced function."""
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        self._roots = list(roots)
+
+    def find(self, x: np.ndarray) -> tuple[Capture, list[StateGuard]] | None:
+        """A live capture for an array: by its own path, or as a view of an array that has one."""
+        path = self._search(x)
+        if path is not None:
+            return Capture(path.reader(), path.describe(), x), []
+        memory = _owner_of(x)
+        for base, path in self._walk():
+            if isinstance(base, np.ndarray) and _owner_of(base) is memory and _inside(x, base):
+                return _view_capture(path, base, x)
+        return None
+
+    def _search(self, x: np.ndarray) -> Path | None:
+        return next((path for obj, path in self._walk() if obj is x), None)
+
+    def _walk(self) -> Iterator[tuple[Any, Path]]:
+        """Objects reached from the roots, breadth first."""
+        todo: deque[tuple[Any, Path, int]] = deque()
+        for path in self._roots:
+            try:
+                todo.append((path.read(), path, 0))
+            except LookupError:
+                continue
+        seen: set[int] = set()
+        while todo and len(seen) < _LIMIT:
+            obj, path, depth = todo.popleft()
+            if id(obj) in seen:
+                continue
+            seen.add(id(obj))
+            yield obj, path
+            if depth < _DEPTH:
+                for child, kind, key in _children(obj):
+                    todo.append((child, path.then(kind, key), depth + 1))
+
+    def arrays(self) -> list[Capture]:
+        """The arrays within reach: what was made while tracing may be made from them."""
+        return [
+            Capture(path.reader(), path.describe(), obj)
+            for obj, path in self._walk()
+            if isinstance(obj, np.ndarray) and obj.dtype != object
+        ]
+
+
+def _owner_of(x: np.ndarray) -> Any:
+    """The object that owns an array's memory."""
+    while isinstance(x.base, np.ndarray):
+        x = x.base
+    return x
+
+
+def _inside(x: np.ndarray, base: np.ndarray) -> bool:
+    low, high = byte_bounds(base)
+    first, last = byte_bounds(x)
+    return low <= first and last <= high
+
+
+def _children(obj: Any) -> Iterator[tuple[Any, str, Any]]:
+    """What a search may step to: items of plain containers, attributes of the user's objects."""
+    if type(obj) in (dict,):
+        for k, v in obj.items():
+            if isinstance(k, (str, int)):
+                yield v, "item", k
+    elif type(obj) in (list, tuple):
+        if len(obj) <= 1000:
+            for i, v in enumerate(obj):
+                yield v, "item", i
+    elif isinstance(obj, (np.ndarray, np.generic, str, int, float, type, types.ModuleType)):
+        return
+    elif isinstance(obj, tuple):
+        for i, v in enumerate(obj):
+            yield v, "item", i
+    elif isinstance(obj, functools.partial):
+        yield obj.args, "attr", "args"
+        yield obj.keywords, "attr", "keywords"
+        yield obj.func, "attr", "func"
+    elif isinstance(obj, types.MethodType):
+        yield obj.__self__, "attr", "__self__"
+    else:
+        names = getattr(obj, "__dict__", None)
+        if isinstance(names, dict):
+            for k, v in names.items():
+                yield v, "attr", k
+        for cls in type(obj).__mro__:
+            for k in _slots(cls):
+                v = getattr(obj, k, _MISSING)
+                if v is not _MISSING:
+                    yield v, "attr", k
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    names = cls.__dict__.get("__slots__", ())
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _view_capture(path: Path, base: np.ndarray, x: np.ndarray) -> Any:
+    """A capture that is a view of a live array: re-read at the same place of it."""
+    offset = x.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    layout = (base.shape, base.strides, base.dtype)
+    shape, strides, dtype = x.shape, x.strides, x.dtype
+
+    def same_layout() -> bool:
+        try:
+            now = path.read()
+        except LookupError:
+            return False
+        return isinstance(now, np.ndarray) and (now.shape, now.strides, now.dtype) == layout
+
+    def read() -> np.ndarray:
+        now = path.read()
+        if not isinstance(now, np.ndarray) or (now.shape, now.strides, now.dtype) != layout:
+            raise LookupError(path.describe())
+        if now.size == 0:
+            return np.empty(shape, dtype)
+        return np.asarray(_Memory(now, offset, shape, strides, dtype))
+
+    guard = StateGuard(same_layout, f"the layout of {path.describe()}")
+    return Capture(read, f"a view of {path.describe()}", x), [guard]
+
+
+class _Memory:
+    """The memory of a live array, seen with another layout."""
+
+    def __init__(
+        self, base: np.ndarray, offset: int, shape: Any, strides: Any, dtype: np.dtype
+    ) -> None:
+        self._base = base  # keeps the memory alive
+        address, _ = base.__array_interface__["data"]
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (address + offset, True),
+            "shape": shape,
+            "strides": strides,
+            "typestr": dtype.str,
+        }

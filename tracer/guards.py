@@ -1,0 +1,87 @@
+"""Guards on captured state, and one generated check for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from .facts import Capture, StateGuard
+from .paths import GONE, Path
+
+
+def equal_guard(path: Path, wanted: Any) -> StateGuard:
+    """The value at the path is this one, or one of the same type that equals it."""
+    kind = type(wanted)
+
+    def check() -> bool:
+        try:
+            x = path.read()
+        except LookupError:
+            return False
+        return x is wanted or (type(x) is kind and bool(x == wanted))
+
+    return StateGuard(check, f"{path.describe()} == {wanted!r}", (path, wanted, "equal"))
+
+
+def same_guard(path: Path, wanted: Any) -> StateGuard:
+    """The object at the path is this one."""
+
+    def check() -> bool:
+        try:
+            return path.read() is wanted
+        except LookupError:
+            return False
+
+    return StateGuard(check, f"{path.describe()} is the same object", (path, wanted, "same"))
+
+
+def content_guard(captures: list[Capture]) -> StateGuard:
+    """These captured arrays still hold what they hold now."""
+    kept = [(c, np.array(c.read() if c.live else c.value)) for c in captures]
+
+    def check() -> bool:
+        try:
+            return all(same_content(old, c.read()) for c, old in kept)
+        except LookupError:
+            return False
+
+    return StateGuard(check, "the content of " + ", ".join(c.path for c in captures))
+
+
+def same_content(a: np.ndarray, b: Any) -> bool:
+    """Equal dtype, shape and elements, NaN being equal to itself."""
+    return (
+        isinstance(b, np.ndarray)
+        and a.shape == b.shape
+        and a.dtype == b.dtype
+        and (np.array_equal(a, b) or a.tobytes() == b.tobytes())
+    )
+
+
+def one_check(guards: Iterable[StateGuard]) -> Callable[[], bool]:
+    """One function that checks all guards: the simple ones in generated code."""
+    names: dict[str, Any] = {"GONE": GONE}
+    facts: list[str] = []
+    bases: dict[int, str] = {}
+    for i, g in enumerate(guards):
+        if g.fact is None:
+            names[f"g{i}"] = g.check
+            facts.append(f"g{i}()")
+            continue
+        path, wanted, how = g.fact
+        base = bases.setdefault(id(path.base), f"b{len(bases)}")
+        names |= {base: path.base, f"v{i}": wanted, f"t{i}": type(wanted)}
+        text = path.expression(base)
+        if how == "same":
+            facts.append(f"{text} is v{i}")
+        else:
+            facts.append(f"((x := {text}) is v{i} or type(x) is t{i} and x == v{i})")
+    body = "\n            and ".join(facts) or "True"
+    source = (
+        f"def check({', '.join(f'{n}={n}' for n in names)}):\n"
+        f"    try:\n        return bool({body})\n    except GONE:\n        return False\n"
+    )
+    exec(compile(source, "<adjit guards>", "exec"), names)
+    return names["check"]  # type: ignore[no-any-return]

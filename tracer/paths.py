@@ -1,0 +1,76 @@
+"""Paths to captured values: a base object, then items, attributes and cell contents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+# What following a path may raise once the program has changed.
+GONE = (LookupError, AttributeError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Path:
+    """How to reach a value: `text` names the base and the first `told` steps."""
+
+    base: Any
+    text: str
+    steps: tuple[tuple[str, Any], ...] = ()
+    told: int = 0
+
+    def read(self) -> Any:
+        """The value of now; LookupError where the path leads nowhere."""
+        x = self.base
+        try:
+            for kind, key in self.steps:
+                x = x[key] if kind == "item" else getattr(x, key)
+        except GONE as error:
+            raise LookupError(self.describe()) from error
+        return x
+
+    def reader(self) -> Callable[[], Any]:
+        """`read`, short where the path is."""
+        base = self.base
+        if len(self.steps) == 1 and self.steps[0][0] == "item":
+            key = self.steps[0][1]
+            return lambda: base[key]
+        return self.read
+
+    def then(self, kind: str, key: Any) -> Path:
+        """The path one step further."""
+        return Path(self.base, self.text, (*self.steps, (kind, key)), self.told)
+
+    def parent(self) -> Path:
+        """The path one step back, as far as steps go that the text does not tell."""
+        if len(self.steps) == self.told:
+            return self
+        return Path(self.base, self.text, self.steps[:-1], self.told)
+
+    def describe(self) -> str:
+        """The path as Python would spell it: "global net.layers[0].W"."""
+        steps = self.steps[self.told :]
+        return self.text + "".join(f".{k}" if s == "attr" else f"[{k!r}]" for s, k in steps)
+
+    def expression(self, name: str) -> str:
+        """The path as Python text, the base under this name."""
+        text = name
+        for kind, key in self.steps:
+            text = f"{text}[{key!r}]" if kind == "item" else f"{text}.{key}"
+        return text
+
+
+def of_global(names: dict[str, Any], name: str) -> Path:
+    """The path of a global."""
+    return Path(names, f"global {name}", (("item", name),), 1)
+
+
+def of_cell(cell: Any, name: str) -> Path:
+    """The path of what a closure cell holds."""
+    return Path(cell, f"closure {name}", (("attr", "cell_contents"),), 1)
+
+
+def of_default(function: Any, index: int) -> Path:
+    """The path of a default argument."""
+    steps = (("attr", "__defaults__"), ("item", index))
+    return Path(function, f"default {index} of {function.__name__}", steps, 2)

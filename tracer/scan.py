@@ -1,0 +1,51 @@
+"""What a code object reads: one scan of its instructions."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import types
+from dataclasses import dataclass
+from typing import Any
+
+_MISSING: Any = object()
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Chains that one code object loads: (scope, name, steps), scope being global, cell, local."""
+
+    chains: tuple[tuple[str, str, tuple[tuple[str, Any], ...]], ...]
+    inner: tuple[types.CodeType, ...]
+
+
+@functools.lru_cache(maxsize=4096)
+def reads(code: types.CodeType) -> Reads:
+    """One scan of a code object."""
+    found: dict[Any, None] = {}
+    chain: tuple[str, str, tuple[tuple[str, Any], ...]] | None = None
+    pending: Any = _MISSING
+    for i in dis.get_instructions(code):
+        op = i.opname
+        if op in ("CACHE", "PRECALL", "PUSH_NULL", "COPY_FREE_VARS", "RESUME"):
+            continue
+        if op in ("LOAD_GLOBAL", "LOAD_NAME"):
+            chain, pending = ("global", str(i.argval), ()), _MISSING
+        elif op in ("LOAD_DEREF", "LOAD_CLASSDEREF"):
+            chain, pending = ("cell", str(i.argval), ()), _MISSING
+        elif op in ("LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_FAST_CHECK"):
+            chain, pending = ("local", str(i.argval), ()), _MISSING
+        elif op in ("LOAD_ATTR", "LOAD_METHOD") and chain is not None:
+            chain = (chain[0], chain[1], (*chain[2], ("attr", str(i.argval))))
+        elif op in ("LOAD_CONST", "LOAD_SMALL_INT") and isinstance(i.argval, (str, int)):
+            pending = i.argval
+            continue
+        elif op == "BINARY_SUBSCR" and chain is not None and pending is not _MISSING:
+            chain = (chain[0], chain[1], (*chain[2], ("item", pending)))
+            pending = _MISSING
+        else:
+            chain, pending = None, _MISSING
+            continue
+        found[chain] = None
+    inner = tuple(c for c in code.co_consts if isinstance(c, types.CodeType))
+    return Reads(tuple(found), inner)
