@@ -18,34 +18,43 @@ from ..ir.ops.elementwise import (
 )
 from ..ir.ops.special import expit, logaddexp
 from .dce import sweep
+from .jumps import deciding
 from .normal import is_number
 from .replay import replay
 
 
 def finished(block: Block) -> Block:
     """Share reciprocals, put signs into constants, write softplus and logistic on one exp."""
-    often = _repeated(block)
-    if often or any(op.prim is logaddexp for op in block.ops):
-        block = sweep(_shared(block, often))
+    often, soft = _repeated(block), _both_signs(block)
+    if often or soft or any(op.prim is logaddexp for op in block.ops):
+        block = sweep(_shared(block, often, soft))
     turned = _turned(block)
     return sweep(_signed(block, turned)) if turned else block
 
 
-def _repeated(block: Block) -> set[Value]:
-    """The values that divide twice, once that is more than taking the reciprocal."""
-    found: dict[Value, list[Value]] = {}
+def _repeated(block: Block) -> set[Op]:
+    """The divisions by a value that divides more than once."""
+    found: dict[Value, list[Op]] = {}
     for op in block.ops:
         if op.prim is div and type(op.args[1]) is not Const:
-            found.setdefault(op.args[1], []).append(op.args[0])
-    return {y for y, tops in found.items() if len(tops) > 1}
+            found.setdefault(op.args[1], []).append(op)
+    often = {op for ops in found.values() if len(ops) > 1 for op in ops}
+    return often - deciding(block) if often else often
 
 
-def _shared(block: Block, often: set[Value]) -> Block:
-    """`x / y` with a `y` that divides twice becomes `x * (1 / y)`."""
+def _both_signs(block: Block) -> set[Value]:
+    """The arguments of logistics that are also taken of the opposite."""
+    args = {op.args[0] for op in block.ops if op.prim is expit}
+    pairs = {op.args[0]: op.outs[0] for op in block.ops if op.prim is neg and op.outs[0] in args}
+    return {v for x, minus in pairs.items() if x in args for v in (x, minus)}
+
+
+def _shared(block: Block, often: set[Op], both: set[Value]) -> Block:
+    """`x / y` with a `y` that divides twice becomes `x * (1 / y)`; logistics share their exp."""
     soft: set[Value] = set()
 
     def visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
-        if op.prim is div and op.args[1] in often:
+        if op in often:
             x, y = args
             r = div(1.0, y)
             return (r if is_number(x, 1) else mul(r, x) if type(x) is Const else mul(x, r),)
@@ -55,9 +64,8 @@ def _shared(block: Block, often: set[Value]) -> Block:
             for zero, x in (args, args[::-1]):
                 if is_number(zero, 0):
                     return (maximum(x, 0) + log1p(_decay(b, x)),)
-        if op.prim is expit and args[0] in soft:
-            e = _decay(b, args[0])
-            return (select(greater_equal(args[0], 0), 1, e) / (1 + e),)
+        if op.prim is expit and (args[0] in soft or op.args[0] in both):
+            return (_logistic(b, args[0], twice=op.args[0] in both),)
         return None
 
     return replay(block, visit)
@@ -70,6 +78,17 @@ def _negatives(b: Builder, args: tuple[Value, ...]) -> list[Value]:
         if op is not None and op.prim is neg:
             out.append(op.args[0])
     return out
+
+
+def _logistic(b: Builder, x: Value, *, twice: bool) -> Value:
+    """`1 / (1 + exp(-x))` on `exp(-|x|)`; `twice` shares the division with the same of -x."""
+    e = _decay(b, x)
+    op = b.defs.get(x)
+    if op is not None and op.prim is neg:
+        top = select(greater_equal(op.args[0], 0), e, 1)
+    else:
+        top = select(greater_equal(x, 0), 1, e)
+    return mul(top, div(1.0, 1 + e)) if twice else div(top, 1 + e)
 
 
 def _decay(b: Builder, x: Value) -> Value:

@@ -34,6 +34,7 @@ class Normal(Builder):
         self.rank: dict[Value, int] = {}
         self.lenient = False
         self._depth = 0
+        self._ready: tuple[Value, ...] = ()
         for p in params:
             self.rank[p] = len(self.rank)
 
@@ -75,10 +76,14 @@ class Normal(Builder):
             consts = folded(prim, values, attrs)
             if consts is not None:
                 return consts
+        self._ready = values
         outs = super().add(prim, values, attrs, blocks, hints)
         for v in outs:
             self.rank.setdefault(v, len(self.rank))
         return outs
+
+    def _lift(self, prim: Prim, args: Sequence[Any]) -> tuple[Value, ...]:
+        return self._ready if args is self._ready else super()._lift(prim, args)
 
     def raw(self, prim: Prim, *args: Value, **attrs: Any) -> Value:
         """Append an op that is in normal form already."""

@@ -178,7 +178,8 @@ def _quotient(b: Normal, factors: Iterable[Factor], p: Product | None, dtype: st
     top = [f.value for f in ordered if not f.under]
     bottom = [f.value for f in ordered if f.under]
     number, divisor = (abs(p.number), abs(p.divisor)) if p else (1.0, 1.0)
-    if number != 1 or not top or ordered[0].dims:
+    # A quotient by a number stays one where the user wrote it: 49 / 49 is 1, 49 * (1/49) is not.
+    if number != 1 or not top or b.lenient or math.frexp(divisor)[0] == 0.5:
         number, divisor = number / divisor, 1.0
     _reuse(b, top, bottom)
     acc = top[0] if top else Const(number, dtype)

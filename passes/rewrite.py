@@ -31,10 +31,14 @@ class Rule:
     index: Mapping[Value, int]
     constant: tuple[bool, ...]
     result: Any
+    kinds: str = ""
+    lenient: bool = False
 
     def __call__(self, b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Any:
         """The value that stands for an op of these arguments, or None."""
         if attrs and dict(attrs) != dict(self.root.attrs):
+            return None
+        if (self.kinds and args[0].aval.kind not in self.kinds) or (self.lenient > b.lenient):
             return None
         found: Found = [None] * len(self.constant)
         if not _arguments(self, b, self.root, args, found):
@@ -44,8 +48,8 @@ class Rule:
         return out if out.aval.shape == shape else broadcast_to(out, shape)
 
 
-def rule(line: Line) -> Rule:
-    """Compile one line."""
+def rule(line: Line, kinds: str = "", lenient: bool = False) -> Rule:
+    """Compile one line, for operands of these kinds of dtype (none given: all)."""
     names = list(inspect.signature(line).parameters)
     wild = [Value(Aval("bool" if n.startswith("m") else "f64"), n) for n in names]
     with Builder(wild) as b:
@@ -57,14 +61,19 @@ def rule(line: Line) -> Rule:
         {v: i for i, v in enumerate(wild)},
         tuple(n.startswith("c") for n in names),
         result,
+        kinds,
+        lenient,
     )
 
 
-def rules(*lines: Line) -> dict[str, tuple[Step, ...]]:
-    """Lines of mathematics as a table, by the row at the root of each pattern."""
+def rules(*lines: Line, kinds: str = "", lenient: bool = False) -> dict[str, tuple[Step, ...]]:
+    """Lines of mathematics as a table, by the row at the root of each pattern.
+
+    `lenient` lines apply only where the builder may move a NaN, an infinity or more.
+    """
     table: dict[str, tuple[Step, ...]] = {}
     for line in lines:
-        r = rule(line)
+        r = rule(line, kinds, lenient)
         name = r.root.prim.name
         table[name] = (*table.get(name, ()), r)
     return table
@@ -96,6 +105,8 @@ def _matches(r: Rule, b: Builder, pattern: Value, v: Value, found: Found) -> boo
     i = r.index.get(pattern)
     if i is not None:
         if r.constant[i] and type(v) is not Const:
+            return False
+        if (v.aval.dtype == "bool") != (pattern.aval.dtype == "bool"):
             return False
         if found[i] is None:
             found[i] = v

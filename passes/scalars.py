@@ -20,7 +20,8 @@ Elements = Mapping[tuple[int, ...], Value]
 
 def scalars(function: Function) -> Function:
     """The function with arrays of at most four elements, if only elements are read, taken apart."""
-    if not any(op.prim is concatenate for op in all_ops(function.block)):
+    stacks = (op for op in all_ops(function.block) if op.prim is concatenate)
+    if not any(1 <= op.outs[0].aval.size <= SMALL for op in stacks):
         return function
     return Function(function.name, sweep(_apart(function.block)))
 

@@ -6,7 +6,8 @@ from ..ir.core import Block, Const, Function, Op, Value, use_counts
 from .dce import sweep
 from .dots import DOTS
 from .finish import finished
-from .normal import Normal
+from .jumps import deciding
+from .normal import Normal, Table
 from .products import PRODUCTS
 from .replay import fresh
 from .rewrite import merged
@@ -44,8 +45,8 @@ def cleanup(function: Function) -> Function:
     return Function(function.name, _normalised(function.block, CLEANUP, None))
 
 
-def _normalised(block: Block, table: object, strict: int | None) -> Block:
-    kept = guarded(block, strict)
+def _normalised(block: Block, table: Table, strict: int | None) -> Block:
+    kept, decisive = guarded(block, strict), deciding(block)
     params = fresh(block.params)
     counts = use_counts(block)
     with Normal(params, table) as b:
@@ -55,6 +56,7 @@ def _normalised(block: Block, table: object, strict: int | None) -> Block:
         for op in block.ops:
             b.where = op.where
             b.lenient = op not in kept
+            b.table = CLEANUP if op in decisive else table
             new = tuple([env.get(a, a) for a in op.args])
             blocks = {k: _normalised(r, table, None) for k, r in op.blocks.items()}
             outs = b.add(op.prim, new, op.attrs, blocks, [v.hint for v in op.outs])

@@ -39,12 +39,11 @@ def _reshape(b: Normal, args: Args, attrs: Attrs) -> Value | None:
 
 
 def _with_ones(x: Value, shape: tuple[int, ...]) -> Value | None:
-    """Extents of one that are inserted are new axes; those that go are dropped first."""
+    """Extents of one that are inserted are new axes."""
     core = tuple(n for n in shape if n != 1)
-    if len(core) == len(shape) or core != tuple(n for n in x.shape if n != 1):
+    if len(core) == len(shape) or core != x.shape:
         return None
-    inner = reshape(x, shape=core)
-    return broadcast(inner, shape=shape, axes=tuple(i for i, n in enumerate(shape) if n == 1))
+    return broadcast(x, shape=shape, axes=tuple(i for i, n in enumerate(shape) if n == 1))
 
 
 def _broadcast(b: Normal, args: Args, attrs: Attrs) -> Value | None:
