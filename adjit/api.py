@@ -144,7 +144,7 @@ def vjp(fn: Fn, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
     pull = companion(fn, Pullback(None, has_aux))
 
     def pullback(ct: Any) -> tuple[Any, ...]:
-        return pull(args, ct)  # type: ignore[no-any-return]
+        return pull(args, ct)
 
     return (out[0], pullback, out[1]) if has_aux else (out, pullback)
 
@@ -157,7 +157,7 @@ def jvp(fn: Fn, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, A
                 f"jvp takes {name} as a tuple with one entry per argument, "
                 f"not as a {type(given).__name__}"
             )
-    return companion(fn, Pushforward())(tuple(primals), tuple(tangents))  # type: ignore[no-any-return]
+    return companion(fn, Pushforward())(tuple(primals), tuple(tangents))
 
 
 def stop_gradient(x: Any) -> Any:
@@ -180,7 +180,7 @@ def _snapshot(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments as they are now: the caller may write into his arrays before the pullback."""
     leaves, tree = flatten(args)
     copies = [x.copy() if isinstance(x, np.ndarray) else x for x in leaves]
-    return tree.unflatten(copies)  # type: ignore[no-any-return]
+    return tree.unflatten(copies)
 
 
 # ------------------------------------------------------------------ whole matrices

@@ -35,7 +35,8 @@ def arguments(args: Sequence[Any], kwargs: dict[str, Any]) -> dict[int | str, tu
     """Where the leaves of each argument start, by position or keyword."""
     places: dict[int | str, tuple[int, Tree]] = {}
     start = 0
-    for key, x in [*enumerate(args), *kwargs.items()]:
+    named: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    for key, x in named:
         tree = flatten(x)[1]
         places[key] = (start, tree)
         start += tree.leaf_count

@@ -143,7 +143,7 @@ class CompiledFunction:
         for out in staged.outs:
             if out[0] == "value":
                 kinds[out[1]] = out[2]
-        found = inline(staged.function, [*leaves, *captured(staged)], kinds)
+        found = inline(staged.function, [*leaves, *captured(staged.trace)], kinds)
         outs = (found[out[1]] if out[0] == "value" else out[1] for out in staged.outs)
         return staged.out_tree.unflatten(outs)
 

@@ -21,7 +21,7 @@ from .arguments import (
 from .errors import NonScalarOutput, NotDifferentiable
 from .ir.builder import Builder
 from .ir.core import Block, Function, Value
-from .ir.ops.elementwise import stop_gradient
+from .ir.ops.elementwise import add, stop_gradient
 from .ir.ops.shape import zeros
 from .ir.types import NUMPY, Aval
 from .passes.dce import dce
@@ -230,7 +230,7 @@ def pull_function(
         for i, seed in zip(index, seeds, strict=True):
             if i is not None and t.function.outs[i].aval.kind == "f":
                 seed = adapted(seed, t.function.outs[i].aval)
-                total[i] = total[i] + seed if i in total else seed
+                total[i] = add(total[i], seed) if i in total else seed
         outs = t.function.outs
         given = [total.get(i) or zeros(v.aval) for i, v in enumerate(outs) if v.aval.kind in "fc"]
         grads = inline(joint.block, [*params, *given])

@@ -32,6 +32,13 @@ class Zero:
 
 
 @dataclass(frozen=True)
+class Traced(Trace):
+    """A trace whose function went through the first passes; `raw` is what was recorded."""
+
+    raw: Function | None = None
+
+
+@dataclass(frozen=True)
 class Staged:
     """A traced call after its transformation.
 
@@ -39,22 +46,28 @@ class Staged:
     some for speed.
     """
 
-    traced: Function
+    trace: Traced
     function: Function
     names: tuple[str, ...]
-    captures: tuple[Capture, ...]
-    guards: tuple[StateGuard, ...]
     out_tree: Tree
     outs: tuple[Out, ...]
     zeros: tuple[Zero, ...] = field(default=())
     strict: int | None = None
 
+    @property
+    def traced(self) -> Function:
+        """What was recorded, before any pass."""
+        return self.trace.raw or self.trace.function
 
-@dataclass(frozen=True)
-class Traced(Trace):
-    """A trace whose function went through the first passes; `raw` is what was recorded."""
+    @property
+    def captures(self) -> tuple[Capture, ...]:
+        """The hidden inputs."""
+        return self.trace.captures
 
-    raw: Function | None = None
+    @property
+    def guards(self) -> tuple[StateGuard, ...]:
+        """What the trace relies on."""
+        return self.trace.guards
 
 
 # Not empty while any thread traces: compiled functions then ask whether it is theirs.
@@ -111,14 +124,4 @@ def staged(
 ) -> Staged:
     """The result of a transformation of a traced call."""
     paths = tuple(names) or tuple(leaf.path for leaf in t.leaves)
-    return Staged(
-        t.raw or t.function,
-        function,
-        paths,
-        t.captures,
-        t.guards,
-        tree,
-        tuple(outs),
-        tuple(zero),
-        strict,
-    )
+    return Staged(t, function, paths, tree, tuple(outs), tuple(zero), strict)

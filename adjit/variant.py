@@ -129,13 +129,14 @@ def sampled(args: Any, kwargs: Any, staged: Staged) -> list[np.ndarray]:
 
 def jump_of(program: Any) -> Jump | None:
     """How to call a program that is one kernel without its `call`; None for any other."""
-    runs = getattr(program, "runs", ())
+    runs: list[Any] = list(getattr(program, "runs", ()))
     if len(runs) != 1 or not hasattr(runs[0], "kernel"):
         return None
-    (run,), schedule = runs, program.schedule
+    run, schedule = runs[0], program.schedule
     step, kernel, work = run.step, run.kernel, run.workspace
     if len(step.writes) != len(schedule.outs) or set(step.writes) != set(schedule.outs):
         return None  # a result is a constant, a parameter, or there twice
+    from .codegen import memory
     from .codegen.program import make_call
 
     def build(facts: Sequence[Fact]) -> Callable[..., Any]:
@@ -149,6 +150,8 @@ def jump_of(program: Any) -> Jump | None:
         workspaces=len(work.avals),
         free=work.free,
         fresh=work.take,
+        large=memory.LARGE,
+        borrow=memory.empty,
         failed=failure,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import linecache
+import math
 import re
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -62,6 +63,7 @@ class Jump:
     inputs      indices of the program's parameters that the kernel reads
     outputs     indices of the program's results that it writes
     workspaces  how many scratch arrays it wants: a set from `free`, or a `fresh` one
+    borrow      makes results of `large` bytes and more, from memory that was used before
     """
 
     make: Callable[[Sequence[Fact]], Callable[..., Any]]
@@ -70,6 +72,8 @@ class Jump:
     workspaces: int
     free: list[tuple[np.ndarray, ...]]
     fresh: Callable[[], tuple[np.ndarray, ...]]
+    large: int
+    borrow: Callable[..., np.ndarray]
     failed: Callable[[Any], Exception]
 
 
@@ -83,8 +87,8 @@ def make(
     """The wrapper of a variant: around one kernel, or around `launch(inputs) -> outputs`."""
     writer = _Writer(staged, signature, out_avals, jump)
     text = writer.text()
-    entry = jump and jump.make(writer.facts)
-    if entry is not None and not isinstance(entry, BuiltinFunctionType):
+    entry = jump.make(writer.facts) if jump is not None else None
+    if jump is not None and not isinstance(entry, BuiltinFunctionType):
         # Arguments are checked in Python here, which cannot fill in a scalar object.
         writer = _Writer(staged, signature, out_avals, jump, scalars=False)
         text = writer.text()
@@ -96,7 +100,7 @@ def make(
         "entry": entry, **writer.scope,
     }  # fmt: skip
     if jump is not None:
-        scope |= {"fresh": jump.fresh, "failed": jump.failed}
+        scope |= {"fresh": jump.fresh, "failed": jump.failed, "borrow": jump.borrow}
         scope |= {"pop": jump.free.pop, "keep": jump.free.append}
     name = f"<adjit wrapper {next(_serial)} of {staged.traced.name}>"
     exec(compile(text, name, "exec"), scope)
@@ -293,7 +297,9 @@ class _Writer:
         outs = [f"out{k}" for k in range(len(self.out_avals))]
         lines = []
         for k, (dtype, shape) in enumerate(self.out_avals):
-            made = f"empty({shape}, {self.constant(dtype, 'd')})"
+            large = dtype.itemsize * math.prod(shape) >= self.jump.large
+            allocate = "borrow" if large else "empty"
+            made = f"{allocate}({shape}, {self.constant(dtype, 'd')})"
             if k in self.scalars:  # an object of its own, which the kernel fills in
                 made = f"{self.constant(dtype.type, 'new')}()"
             lines.append(f"out{k} = {made}")
