@@ -95,7 +95,6 @@ def make(
         entry = jump.make(writer.facts)
     scope = {
         "MISS": MISS, "ndarray": np.ndarray, "array": np.array, "empty": np.empty,
-        "borrow": memory.empty,
         "contiguous": np.ascontiguousarray, "flatten": flatten, "launch": launch,
         "entry": entry, **writer.scope,
     }  # fmt: skip
@@ -323,11 +322,6 @@ class _Writer:
         shared = {out[1] for out in self.staged.outs if out[0] == "value" and out[2] == "array"}
         floats = {k for k, (dtype, _) in enumerate(self.out_avals) if dtype.char in "df"}
         return frozenset((plain - shared) & floats)
-
-    @staticmethod
-    def allocator(dtype: np.dtype, shape: tuple[int, ...]) -> str:
-        """Large results borrow memory that was used before; `np.empty` is quicker for the rest."""
-        return "borrow" if dtype.itemsize * math.prod(shape) >= memory.LARGE else "empty"
 
     def kernel_inputs(self) -> list[str]:
         assert self.jump is not None
