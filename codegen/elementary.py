@@ -9,12 +9,14 @@ import math
 from collections.abc import Callable
 
 from . import coefficients as C
+from . import irmath
 from .irmath import (
     Num,
     copysign,
     fabs,
     fast_two_sum,
     fma,
+    ldexp,
     mad,
     poly,
     select,
@@ -30,6 +32,7 @@ LN2 = {
     64: (0.6931471805599453, 2.3190468138462996e-17),
     32: (0.6931471824645996, -1.9046542121259336e-09),
 }
+MAGIC_BITS_32 = 0x4B400000  # of 1.5 * 2**23; those of 1.5 * 2**52 end in 32 zeros
 EXP_RANGE = {64: (-746.0, 710.0), 32: (-105.0, 89.0)}
 
 
@@ -58,6 +61,9 @@ def exp_tail(r: Num) -> Num:
 def scale(p: Num, n: Num, shift: int = 0) -> Num:
     """p * 2**(n + shift) in two steps, so that subnormal results round once; n in the low bits."""
     w = p.width
+    if irmath.HAS_LDEXP:
+        whole = n.low_word() if w.bits == 64 else n - MAGIC_BITS_32
+        return ldexp(p, whole + shift if shift else whole)
     half = n >> 1
     first = ((half << w.mantissa) + (w.one + (shift << w.mantissa))).as_real()
     second = (((n - half) << w.mantissa) + w.one).as_real()
@@ -348,7 +354,8 @@ def erf(x: Num) -> Num:
     a = fabs(x)
     square = x * x
     y = select(a > limit, limit, a)
-    tail = exp(-square) * poly((y - 2.0) / (y + 2.0), C.ERFC_TAIL[bits])
+    # Not exp(-square): LLVM writes a kernel's own exp(-(x * x)) like this, and shares it.
+    tail = exp(x * -x) * poly((y - 2.0) / (y + 2.0), C.ERFC_TAIL[bits])
     near = mad(x, poly(square, C.ERF_UNIT[bits]), x)
     return select(a < 1.0, near, copysign(1.0 - tail, x))
 

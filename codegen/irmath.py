@@ -16,6 +16,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import config
 
+INT32 = ir.IntType(32)
 Scalar: TypeAlias = "Num | float | int"
 
 
@@ -65,6 +66,8 @@ def cpu_has(feature: str) -> bool:
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 # Whether it multiplies and adds in one instruction (otherwise that is a slow call).
 HAS_FMA = not IS_X86 or cpu_has("fma")
+# Whether it multiplies by a power of two in one instruction, and LLVM knows.
+HAS_LDEXP = IS_X86 and cpu_has("avx512f") and llvm.llvm_version_info[0] >= 21
 
 
 class Num:
@@ -182,6 +185,12 @@ class Num:
         convert = self.builder.fpext if width is F64 else self.builder.fptrunc
         return Num(self.builder, convert(self.value, width.real))
 
+    def low_word(self) -> Num:
+        """The low 32 bits of an integer."""
+        if self.value.type == INT32:
+            return self
+        return Num(self.builder, self.builder.trunc(self.value, INT32))
+
     def intrinsic(self, name: str, *others: Scalar, flags: tuple[str, ...] = ()) -> Num:
         """LLVM's own function of this value and others of its type."""
         args = [self.value, *(self.lift(o) for o in others)]
@@ -254,6 +263,14 @@ def fma(a: Num, b: Scalar, c: Scalar) -> Num:
 def _split(a: Num) -> tuple[Num, Num]:
     high = (a.bits() & -(1 << 27)).as_real()
     return high, a - high
+
+
+def ldexp(x: Num, n: Num) -> Num:
+    """x * 2**n for an int32 n."""
+    kind, builder = ir.FunctionType(x.value.type, [x.value.type, INT32]), x.builder
+    name = f"llvm.ldexp.{x.width.name}.i32"
+    fn = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return Num(builder, builder.call(fn, [x.value, n.value]))
 
 
 def poly(x: Num, coefficients: Sequence[float], serial: int = 0) -> Num:

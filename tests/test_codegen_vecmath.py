@@ -236,6 +236,7 @@ def test_every_loop_is_a_vector_loop(bits):
 @pytest.mark.parametrize("name", ["exp", "expm1", "log", "log10", "sin", "erfc", "pow"])
 def test_without_fused_multiply_add(name, monkeypatch):
     monkeypatch.setattr(irmath, "HAS_FMA", False)
+    monkeypatch.setattr(irmath, "HAS_LDEXP", False)
     operands = ("x[i]", "x[i], y[i]")[vm.FUNCTIONS[name] - 1]
     scope = {"vm": vm}
     text = f"for i in range(o.shape[0]):\n        o[i] = vm.{name}64({operands})"
