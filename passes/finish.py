@@ -6,6 +6,7 @@ from ..ir.builder import Builder
 from ..ir.core import Block, Const, Op, Value, definitions, use_counts
 from ..ir.ops.elementwise import (
     abs_,
+    add,
     div,
     exp,
     greater_equal,
@@ -88,7 +89,8 @@ def _logistic(b: Builder, x: Value, *, twice: bool) -> Value:
         top = select(greater_equal(op.args[0], 0), e, 1)
     else:
         top = select(greater_equal(x, 0), 1, e)
-    return mul(top, div(1.0, 1 + e)) if twice else div(top, 1 + e)
+    whole = add(1.0, e)
+    return mul(top, div(1.0, whole)) if twice else div(top, whole)
 
 
 def _decay(b: Builder, x: Value) -> Value:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..ir.core import Const, Value
-from ..ir.ops.elementwise import div, mul, neg
+from ..ir.ops.elementwise import div, mul, neg, sub
 from ..ir.ops.shape import broadcast, reshaped
 from .normal import Normal, filling, is_number, peel, spread
 
@@ -234,14 +234,15 @@ def _join(b: Normal, x: Value, xd: Dims, y: Value, yd: Dims, shape: Dims) -> tup
 
 
 def _mul(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
-    return _normal(b, *args, under=False)
+    return _normal(b, args, under=False)
 
 
 def _div(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
-    return _normal(b, *args, under=True)
+    return _normal(b, args, under=True)
 
 
-def _normal(b: Normal, x: Value, y: Value, under: bool) -> Value | None:
+def _normal(b: Normal, args: tuple[Value, ...], *, under: bool) -> Value | None:
+    x, y = args
     if x.aval.kind != "f":
         return None
     if type(x) is Const and type(y) is Const:
@@ -283,8 +284,8 @@ def _neg(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value 
     if op.prim is neg:
         return op.args[0]
     if op.prim is broadcast:
-        return broadcast(-op.args[0], **op.attrs)
-    return op.args[1] - op.args[0] if b.single(x) else None
+        return broadcast(neg(op.args[0]), **op.attrs)
+    return sub(op.args[1], op.args[0]) if b.single(x) else None
 
 
 PRODUCTS = {"mul": (_mul,), "div": (_div,), "neg": (_neg,)}

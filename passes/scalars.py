@@ -8,6 +8,7 @@ from typing import Any
 
 from ..ir.builder import Builder, current
 from ..ir.core import Block, Const, Function, Op, Value, all_ops
+from ..ir.ops.elementwise import add
 from ..ir.ops.shape import broadcast, concatenate, reshape, slice_, sum_, transpose
 from ..ir.types import broadcast_shapes
 from .dce import sweep
@@ -159,5 +160,5 @@ def _source(op: Op, x: Elements, at: tuple[int, ...]) -> Value:
     terms = [v for place, v in x.items() if tuple(place[d] for d in kept) == at]
     total = terms[0]
     for t in terms[1:]:
-        total = total + t
+        total = add(total, t)
     return total

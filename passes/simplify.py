@@ -49,7 +49,8 @@ def _normalised(block: Block, table: Table, strict: int | None) -> Block:
     kept, decisive = guarded(block, strict), deciding(block)
     params = fresh(block.params)
     counts = use_counts(block)
-    with Normal(params, table) as b:
+    b = Normal(params, table)
+    with b:
         env: dict[Value, Value] = dict(zip(block.params, params, strict=True))
         for p in block.params:
             b.uses[env[p]] = counts.get(p, 0)

@@ -23,6 +23,7 @@ from .products import Dims, Factor, Product, collect, emit
 Attrs = Mapping[str, Any]
 Args = tuple[Value, ...]
 _DEEP = 4  # how far equal terms are looked for
+_LARGE = 1e30  # counts beyond might overflow where the terms do not
 
 # ------------------------------------------------------------------ reductions
 
@@ -48,9 +49,9 @@ def _sum_views(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     if name == "transpose":
         perm = op.attrs["perm"]
         gone = [perm[a] for a in axes]
-        left = [p for p in perm if p not in gone]
+        stay = [p for p in perm if p not in gone]
         return permuted(
-            sum_(inner, axes=tuple(sorted(gone))), [sorted(left).index(p) for p in left]
+            sum_(inner, axes=tuple(sorted(gone))), [sorted(stay).index(p) for p in stay]
         )
     if name == "reshape":
         return _sum_reshaped(x, inner, axes)
@@ -67,7 +68,7 @@ def _sum_repeated(x: Value, inner: Value, new: Dims, axes: Dims) -> Value:
         shape=tuple(x.shape[d] for d in left),
         axes=tuple(i for i, d in enumerate(left) if d in new),
     )
-    return spread if count == 1 else spread * count
+    return spread if count == 1 else mul(spread, count)
 
 
 def _sum_reshaped(x: Value, inner: Value, axes: Dims) -> Value | None:
@@ -186,9 +187,9 @@ def _add(b: Normal, args: Args, attrs: Attrs) -> Value | None:
         return None
     nx, ny = _negated(b, x), _negated(b, y)
     if nx is not None:
-        return -(nx + ny) if ny is not None else y - nx
+        return neg(add(nx, ny)) if ny is not None else sub(y, nx)
     if ny is not None:
-        return x - ny
+        return sub(x, ny)
     return _counted(b, x, y, 1) or _factored(b, x, y, add)
 
 
@@ -198,9 +199,9 @@ def _sub(b: Normal, args: Args, attrs: Attrs) -> Value | None:
         return None
     nx, ny = _negated(b, x), _negated(b, y)
     if nx is not None:
-        return ny - nx if ny is not None else -(nx + y)
+        return sub(ny, nx) if ny is not None else neg(add(nx, y))
     if ny is not None:
-        return x + ny
+        return add(x, ny)
     return _counted(b, x, y, -1) or _factored(b, x, y, sub)
 
 
@@ -227,16 +228,15 @@ def _counted(b: Normal, x: Value, y: Value, sign: int) -> Value | None:
     for v, c in terms:
         key = (v, c > 0)
         counts[key] = counts.get(key, 0.0) + c
-    if len(counts) == len(terms):
+    if len(counts) == len(terms) or any(abs(c) > _LARGE for c in counts.values()):
         return None
-    ordered = sorted(counts.items(), key=lambda item: item[1] < 0)
     out: Value | None = None
-    for (v, positive), c in ordered:
-        term = v if abs(c) == 1 else v * abs(c)
+    for (v, positive), c in sorted(counts.items(), key=lambda item: item[1] < 0):
+        term = v if abs(c) == 1 else mul(v, abs(c))
         if out is None:
-            out = term if positive else -term
+            out = term if positive else neg(term)
         else:
-            out = out + term if positive else out - term
+            out = add(out, term) if positive else sub(out, term)
     return out
 
 
