@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..ir.access import Index, reads
-from ..ir.core import Function, Op, Value
+from ..ir.access import Index, is_inline, reads
+from ..ir.core import Block, Function, Op, Value
 from ..ir.plan import Access, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Expr
 from .buffers import share
@@ -27,6 +27,7 @@ MAX_MEMBERS = 40
 BLOCK_ROWS = 64  # rows of a block that holds products
 L2 = 1 << 20  # bytes of a core's second cache, of the smallest machine worth tuning for
 MAX_ROUNDS = 12
+MAX_DEPTH = 16
 
 Cand = dict[Root, tuple[int, int]]
 
@@ -43,7 +44,7 @@ class Group:
 def fuse(function: Function) -> Plan:
     """The plan of a function: its roots in loops, and where each root's value lives."""
     block = function.block
-    promoted: set[Value] = set()
+    promoted = _deep_values(block)
     for _ in range(MAX_ROUNDS):
         roots = Roots(block, promoted)
         items = Scheduler(roots).run()
@@ -57,6 +58,23 @@ def fuse(function: Function) -> Plan:
     assign(plan, roots)
     share(plan)
     return plan
+
+
+def _deep_values(block: Block) -> set[Value]:
+    """Values that end long chains of inlined ops, so that no expression is too deep to walk.
+
+    Inside one loop such a root is a local variable and costs nothing.
+    """
+    depth: dict[Value, int] = {}
+    deep: set[Value] = set()
+    for op in block.ops:
+        level = 1 + max((depth.get(a, 0) for a in op.args), default=0) if is_inline(op) else 0
+        if level >= MAX_DEPTH and isinstance(op.prim.emit, Expr):
+            deep.update(op.outs)
+            level = 0
+        for v in op.outs:
+            depth[v] = level
+    return deep
 
 
 class Scheduler:
