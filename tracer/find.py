@@ -19,6 +19,30 @@ _DEPTH = 4
 _LIMIT = 20_000  # objects looked at in one search
 
 
+def walk(roots: Iterable[Path], limit: int = _LIMIT) -> Iterator[tuple[Any, Path]]:
+    """Objects reached from the roots, breadth first."""
+    todo: deque[tuple[Any, Path, int]] = deque()
+    for path in roots:
+        try:
+            todo.append((path.read(), path, 0))
+        except LookupError:
+            continue
+    seen: set[int] = set()
+    while todo and len(seen) < limit:
+        obj, path, depth = todo.popleft()
+        if id(obj) in seen:
+            continue
+        seen.add(id(obj))
+        yield obj, path
+        if depth < _DEPTH:
+            for child, kind, key in _children(obj):
+                if type(child) not in _BARE:
+                    todo.append((child, path.then(kind, key), depth + 1))
+
+
+_BARE = {int, float, complex, bool, str, bytes, type(None)}
+
+
 class Finder:
     """Searches paths to arrays from the roots of one traced function."""
 
@@ -31,38 +55,19 @@ class Finder:
         if path is not None:
             return Capture(path.reader(), path.describe(), x), []
         memory = _owner_of(x)
-        for base, path in self._walk():
+        for base, path in walk(self._roots):
             if isinstance(base, np.ndarray) and _owner_of(base) is memory and _inside(x, base):
                 return _view_capture(path, base, x)
         return None
 
     def _search(self, x: np.ndarray) -> Path | None:
-        return next((path for obj, path in self._walk() if obj is x), None)
-
-    def _walk(self) -> Iterator[tuple[Any, Path]]:
-        """Objects reached from the roots, breadth first."""
-        todo: deque[tuple[Any, Path, int]] = deque()
-        for path in self._roots:
-            try:
-                todo.append((path.read(), path, 0))
-            except LookupError:
-                continue
-        seen: set[int] = set()
-        while todo and len(seen) < _LIMIT:
-            obj, path, depth = todo.popleft()
-            if id(obj) in seen:
-                continue
-            seen.add(id(obj))
-            yield obj, path
-            if depth < _DEPTH:
-                for child, kind, key in _children(obj):
-                    todo.append((child, path.then(kind, key), depth + 1))
+        return next((path for obj, path in walk(self._roots) if obj is x), None)
 
     def arrays(self) -> list[Capture]:
         """The arrays within reach: what was made while tracing may be made from them."""
         return [
             Capture(path.reader(), path.describe(), obj)
-            for obj, path in self._walk()
+            for obj, path in walk(self._roots)
             if isinstance(obj, np.ndarray) and obj.dtype != object
         ]
 

@@ -10,7 +10,7 @@ from typing import Any
 GONE = (LookupError, AttributeError, TypeError, ValueError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Path:
     """How to reach a value: `text` names the base and the first `told` steps."""
 
@@ -18,6 +18,9 @@ class Path:
     text: str
     steps: tuple[tuple[str, Any], ...] = ()
     told: int = 0
+
+    def __repr__(self) -> str:
+        return f"Path({self.describe()})"
 
     def read(self) -> Any:
         """The value of now; LookupError where the path leads nowhere."""

@@ -7,6 +7,7 @@ import linecache
 import os
 import sys
 from functools import lru_cache
+from itertools import pairwise
 from types import CodeType, FrameType
 
 import numpy as np
@@ -17,12 +18,14 @@ _ROOMS = tuple(
     for room in ("tracer", "ir", "passes", "codegen")
 )
 _NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
-OURS, LIBRARY, USER = 0, 1, 2
+_STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+OURS, LIBRARY, USER = 0, 1, 2  # LIBRARY: NumPy, SciPy, the standard library
 _owners: dict[str, int] = {}
 
 
 def owner(file: str) -> int:
-    """Whose code a file is: OURS, LIBRARY (NumPy, SciPy) or USER."""
+    """Whose code a file is: _STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+    OURS, LIBRARY or USER."""
     known = _owners.get(file)
     if known is None:
         known = _owners[file] = _find_owner(file)
@@ -40,6 +43,8 @@ def _find_owner(file: str) -> int:
     if file.startswith(_NUMPY) or file.startswith("<__array_function__"):
         return LIBRARY
     if scipy and file.startswith(os.path.dirname(os.path.abspath(scipy)) + os.sep):
+        return LIBRARY
+    if (file.startswith(_STANDARD) and "site-packages" not in file) or file.startswith("<frozen"):
         return LIBRARY
     return USER
 
@@ -114,7 +119,7 @@ def _targets(code: CodeType) -> dict[int, str]:
     """Instruction slot (caches included) -> name stored by the instruction that follows."""
     instructions = list(dis.get_instructions(code))
     out: dict[int, str] = {}
-    for this, following in zip(instructions, instructions[1:], strict=False):
+    for this, following in pairwise(instructions):
         if following.opname.startswith("STORE_") and following.opname.split("_")[1] in (
             "FAST",
             "NAME",

@@ -18,17 +18,13 @@ from typing import Any
 import numpy as np
 
 from .facts import StateGuard
+from .find import walk
 from .guards import equal_guard, same_guard
 from .paths import Path, of_cell, of_default, of_global
 from .place import USER, owner
 from .scan import reads
 
 _MISSING: Any = object()
-_DEPTH = 4
-_LIMIT = 20_000  # objects looked at in one search
-
-
-# ------------------------------------------------------------------ walking what is reached
 
 
 @dataclass
@@ -69,20 +65,28 @@ def reach(fn: Any, statics: list[tuple[str, Any]]) -> Reached:
     if not isinstance(fn, types.FunctionType):
         out.roots[itself.text] = itself
     _queue(fn, itself, todo)
+    used: set[str] = set()
+    held: set[Any] = set()
     while todo and len(seen) < 2000:
         f, owner_path = todo.popleft()
-        code = f.__code__
-        mark = (
-            code,
-            id(f.__closure__) if f.__closure__ else 0,
-            owner_path and owner_path.describe(),
-        )
-        if mark in seen or owner(code.co_filename) != USER:
-            continue
-        seen.add(mark)
-        out.globals[id(f.__globals__)] = f.__globals__
-        _scan(f, code, owner_path, dict(statics), out, todo)
+        mark = (f.__code__, id(f.__closure__), owner_path and owner_path.describe())
+        if mark not in seen and owner(f.__code__.co_filename) == USER:
+            seen.add(mark)
+            out.globals[id(f.__globals__)] = f.__globals__
+            _scan(f, owner_path, dict(statics), out, todo, used)
+        if not todo:
+            _queue_objects(out, used, held, todo)
     return out
+
+
+def _queue_objects(out: Reached, used: set[str], held: set[Any], todo: deque[Any]) -> None:
+    """Methods of the user's objects within reach, if their name is used: `for l in self.layers`."""
+    for x, path in walk(out.roots.values(), 2000):
+        if not isinstance(x, _NOT_OBJECTS):
+            for name, f in _methods(type(x)):
+                if (id(x), name) not in held and (name in used or name.startswith("__")):
+                    held.add((id(x), name))
+                    todo.append((f, path))
 
 
 def _queue(x: Any, path: Path | None, todo: deque[Any]) -> None:
@@ -118,17 +122,23 @@ def _functions(x: Any, path: Path | None, depth: int) -> Iterator[tuple[Any, Pat
         inner = getattr(x, "__wrapped__", None)
         if inner is not None:
             yield from _functions(inner, None, depth + 1)
-        for f in _methods(type(x)):
-            yield f, path
+        for name, f in _methods(type(x)):
+            if name.startswith("__"):
+                yield f, path
 
 
-def _methods(cls: type) -> Iterator[Any]:
+# Methods that run before a trace, or that show an object.
+_ASIDE = {"__init__", "__new__", "__post_init__", "__repr__", "__str__", "__del__", "__reduce__"}
+
+
+def _methods(cls: type) -> Iterator[tuple[str, Any]]:
+    """Names and functions of the methods and properties that the user's classes define."""
     for base in cls.__mro__:
         if owner_of_class(base) == USER:
-            for f in vars(base).values():
+            for name, f in vars(base).items():
                 f = getattr(f, "__func__", getattr(f, "fget", f))
-                if isinstance(f, types.FunctionType):
-                    yield f
+                if isinstance(f, types.FunctionType) and name not in _ASIDE:
+                    yield name, f
 
 
 def owner_of_class(cls: type) -> int:
@@ -141,16 +151,18 @@ def owner_of_class(cls: type) -> int:
 
 
 def _scan(
-    f: Any, code: types.CodeType, self_path: Path | None, statics: dict[str, Any], out: Reached,
-    todo: deque[Any],
+    f: Any, self_path: Path | None, statics: dict[str, Any], out: Reached, todo: deque[Any],
+    used: set[str],
 ) -> None:  # fmt: skip
     """Resolve the chains of one function, and of the code nested in it."""
+    code = f.__code__
     cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=False))
     first = code.co_varnames[0] if code.co_argcount else None
     pending = [code]
     while pending:
         c = pending.pop()
         r = reads(c)
+        used.update(c.co_names)
         pending.extend(r.inner)
         for scope, name, steps in r.chains:
             root = _root(f, cells, scope, name, self_path if name == first else None, statics)
@@ -190,8 +202,10 @@ def _resolve(root: Path, steps: tuple[Any, ...], out: Reached, todo: deque[Any])
     _note(path, x, out, todo)
     for kind, key in steps:
         nxt = path.then(kind, key)
-        # Neither properties nor lazy items may run user code here.
-        x = _peek(x, kind, key)
+        found = getattr(type(x), key, None) if kind == "attr" else None
+        if isinstance(found, property) and isinstance(found.fget, types.FunctionType):
+            todo.append((found.fget, path))
+        x = _peek(x, kind, key)  # runs no code of the user's
         if x is _MISSING or _is_library(x):
             return
         path = nxt
@@ -202,9 +216,7 @@ def _is_library(x: Any) -> bool:
     """Modules and functions that are not the user's: their attributes are taken for constants."""
     if isinstance(x, types.ModuleType):
         file = getattr(x, "__file__", None)
-        return (
-            file is None or owner(file) != USER or "site-packages" in file or "/lib/python" in file
-        )
+        return file is None or owner(file) != USER or "site-packages" in file
     if isinstance(x, (types.BuiltinFunctionType, np.ufunc)):
         return True
     if isinstance(x, type) and x.__module__ in ("builtins", "numpy"):
@@ -233,6 +245,10 @@ def _peek(x: Any, kind: str, key: Any) -> Any:
 
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, enum.Enum)
+
+
+_NOT_OBJECTS = (*_PLAIN, np.ndarray, dict, list, tuple, set, type, types.ModuleType,
+                types.FunctionType, types.MethodType, functools.partial)  # fmt: skip
 
 
 def _note(path: Path, x: Any, out: Reached, todo: deque[Any]) -> None:

@@ -9,6 +9,7 @@ from . import (  # noqa: F401
     surface_join,
     surface_linalg,
     surface_make,
+    surface_operators,
     surface_reduce,
     surface_scipy,
     surface_shape,

@@ -10,18 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..ir import ops
-from ..ir.builder import literal
 from ..ir.core import Const, Value
-from ..ir.prim import Prim
-from ..ir.types import KIND, NUMPY, broadcast_shapes, name_of
+from ..ir.types import NUMPY, broadcast_shapes, name_of
 from . import mutation
 from .errors import UntracedWrite
-from .place import OURS, Place, _owners, here
-from .promote import Key, can_cast, loop_dtypes
+from .promote import can_cast, loop_dtypes
 from .record import fail, recorder
 from .surface import (
     as_bool,
-    as_float,
     cast,
     filled,
     holds_tracer,
@@ -136,6 +132,7 @@ SPECIAL: dict[np.ufunc, Callable[..., Any]] = {
     np.isfinite: _predicate(ops.isfinite, True),
 }
 PRODUCTS: dict[np.ufunc, Callable[..., Any]] = {}  # matmul and kin, entered by surface_linalg
+PAIR: list[Callable[..., Any]] = []  # the short path of two operands, from surface_operators
 _lowerings: dict[Any, Any] = {}
 _scipy_found = False
 
@@ -163,11 +160,6 @@ def _scipy_lowering(ufunc: np.ufunc) -> Any:
 # ------------------------------------------------------------------ the call
 
 
-def dtypes_for(ufunc: np.ufunc, keys: tuple[Key, ...], dtype: Any) -> tuple[str, ...]:
-    """The loop's dtypes; NumPy's own TypeError where there is none."""
-    return loop_dtypes(ufunc, keys, dtype)
-
-
 def call(ufunc: np.ufunc, args: Sequence[Any], dtype: Any = None) -> Any:
     """The result, or tuple of results, of a ufunc on anything, as values."""
     lower = lowering(ufunc)
@@ -178,7 +170,7 @@ def call(ufunc: np.ufunc, args: Sequence[Any], dtype: Any = None) -> Any:
             f"{ufunc.__name__}() takes {ufunc.nin} positional arguments but {len(args)} were given"
         )
     args = [value(a) if isinstance(a, (list, tuple)) else a for a in args]
-    loop = dtypes_for(ufunc, tuple(map(key, args)), dtype)
+    loop = loop_dtypes(ufunc, tuple(map(key, args)), dtype)
     vs = [value(a, d) for a, d in zip(args, loop, strict=False)]
     out = lower(*vs)
     want = loop[ufunc.nin :]
@@ -197,6 +189,10 @@ _ADVICE = {
 def on_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: Any) -> Any:
     """What `__array_ufunc__` answers."""
     if method == "__call__" and not options:
+        if len(inputs) == 2 and ufunc in ops.UFUNCS:
+            quick = PAIR[0](recorder(), ufunc, *inputs, False)
+            if quick is not NotImplemented:
+                return quick
         if len(inputs) == 1:
             quick = _quick_unary(ufunc, inputs[0])
             if quick is not None:
@@ -222,7 +218,7 @@ def _quick_unary(ufunc: np.ufunc, a: Any) -> Any:
         row = lowering(ufunc)
         if row is None or ufunc.nout != 1 or ufunc.nin != 1:
             return None
-        loop = dtypes_for(ufunc, memo[1:], None)
+        loop = loop_dtypes(ufunc, memo[1:], None)
         known = _singles[memo] = (row, loop[0], loop[1])
     row, take, want = known
     rec = recorder()
@@ -396,203 +392,4 @@ UFUNC_METHODS = {
 }
 
 
-# ------------------------------------------------------------------ operators
-
-_pairs: dict[Any, tuple[Any, str, str, str]] = {}  # (ufunc, keys) -> lowering, dtypes
-_NUMBERS = (int, float, complex, bool)
-
-
-def binary(ufunc: np.ufunc, a: Any, b: Any) -> Any:
-    """An operator of two operands of which one is a Tracer."""
-    rec = recorder()
-    frame = sys._getframe(2)
-    file = frame.f_code.co_filename
-    rec.builder.where = (
-        Place(frame.f_code, frame.f_lasti) if _owners.get(file, OURS) == 2 else here(frame)
-    )
-    python, strided = True, False
-    if type(a) is Tracer:
-        va = a._read() if a._rec is rec else rec.outer(a)
-        dtype = va.aval.dtype
-        if a._kind == "python":
-            ka = {"f64": float, "i64": int, "c128": complex}.get(dtype, dtype)
-        else:
-            ka, python = dtype, False
-            strided = a._strides is not None
-    elif type(a) in _NUMBERS:
-        va, ka = a, "bool" if type(a) is bool else type(a)
-    else:
-        va = _operand(a)
-        if va is NotImplemented:
-            return NotImplemented
-        ka, python = va.aval.dtype, False
-    if type(b) is Tracer:
-        vb = b._read() if b._rec is rec else rec.outer(b)
-        dtype = vb.aval.dtype
-        if b._kind == "python":
-            kb = {"f64": float, "i64": int, "c128": complex}.get(dtype, dtype)
-        else:
-            kb, python = dtype, False
-            strided = strided or b._strides is not None
-    elif type(b) in _NUMBERS:
-        vb, kb = b, "bool" if type(b) is bool else type(b)
-    else:
-        vb = _operand(b)
-        if vb is NotImplemented:
-            return NotImplemented
-        kb, python = vb.aval.dtype, False
-    memo = (ufunc, ka, kb)
-    known = _pairs.get(memo)
-    if known is None:
-        known = _pairs[memo] = _pair(ufunc, ka, kb)
-    lower, da, db, want = known
-    if not isinstance(va, Value):
-        va = _number(va, da)
-    elif va.aval.dtype != da:
-        va = cast(va, da)
-    if not isinstance(vb, Value):
-        vb = _number(vb, db)
-    elif vb.aval.dtype != db:
-        vb = cast(vb, db)
-    out = rec.builder.add(lower, (va, vb))[0] if type(lower) is Prim else lower(va, vb)
-    if out.aval.dtype != want:
-        out = cast(out, want)
-    if python:
-        return Tracer(rec, out, "python")
-    if strided:
-        return finish(out, (a, b))
-    return Tracer(rec, out, "array" if out.aval.shape else "scalar")
-
-
-_numbers: dict[Any, Const] = {}
-
-
-def _number(x: Any, dtype: str) -> Const:
-    """A literal; those that compare equal only when they are the same are kept."""
-    memo = (x, type(x), dtype)
-    known = _numbers.get(memo)
-    if known is None:
-        known = _checked_number(x, dtype)
-        if x != 0 and x == x and len(_numbers) < 10_000:
-            _numbers[memo] = known
-    return known
-
-
-def _checked_number(x: Any, dtype: str) -> Const:
-    kind = KIND[dtype]
-    if kind in "iu" and type(x) is int:
-        info = np.iinfo(NUMPY[dtype])
-        if not info.min <= x <= info.max:
-            raise OverflowError(f"Python integer {x} out of bounds for {NUMPY[dtype].name}")
-    return Const(x, dtype)
-
-
-def _operand(x: Any) -> Any:
-    """The value of a plain operand of an operator, or NotImplemented."""
-    if isinstance(x, (np.ndarray, np.generic, list, tuple)) and not isinstance(x, np.character):
-        return value(x)
-    if isinstance(x, (int, float, complex)):
-        return literal(x.__index__() if isinstance(x, int) else x, None)
-    return NotImplemented
-
-
-def _pair(ufunc: np.ufunc, ka: Key, kb: Key) -> tuple[Any, str, str, str]:
-    if ufunc is np.power and ka is int and kb is int:
-        kb = int
-    loop = dtypes_for(ufunc, (ka, kb), None)
-    lower = SPECIAL.get(ufunc) or ops.UFUNCS.get(ufunc)
-    if lower is None:
-        raise refuse(f"the operator {ufunc.__name__}")
-    return lower, loop[0], loop[1], loop[2]
-
-
-def unary(ufunc: np.ufunc, a: Tracer) -> Tracer:
-    """An operator of one operand."""
-    rec = recorder()
-    rec.builder.where = here(sys._getframe(2))
-    out = call(ufunc, (a,))
-    if a._kind == "python":
-        return Tracer(rec, out, "python")
-    return finish(out, (a,))  # type: ignore[no-any-return]
-
-
-def _power_operator(a: Any, b: Any) -> Any:
-    """Python's int ** negative int is a float; NumPy raises for integer arrays."""
-    if type(a) is Tracer and a._kind == "python" and type(b) is int and b < 0:
-        b = float(b)
-    elif type(b) in (int, np.int64) and b < 0 and type(a) is Tracer and a._value.aval.kind in "iu":
-        raise ValueError("Integers to negative integer powers are not allowed.")
-    return binary(np.power, a, b)
-
-
-def _absent(answer: bool) -> Callable[[Any, Any], Any]:
-    """`t == None` compares elementwise with something that no number equals."""
-
-    def compare(a: Any, b: Any) -> Any:
-        out = np.full(a.shape, answer)
-        return out if a.shape else out[()]
-
-    return compare
-
-
-_BINARY = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
-    "floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and,
-    "or": np.bitwise_or, "xor": np.bitwise_xor, "lshift": np.left_shift,
-    "rshift": np.right_shift,
-}  # fmt: skip
-_COMPARISONS = {
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-    "eq": np.equal, "ne": np.not_equal,
-}  # fmt: skip
-
-
-def _inplace(a: Tracer, result: Any) -> Any:
-    """`a op= b`: arrays are written, scalars are rebound."""
-    if result is NotImplemented or a._kind != "array":
-        return result
-    store(a, value(result))
-    return a
-
-
-def _install() -> None:
-    def reflected(ufunc: Any) -> Any:
-        return lambda a, b: binary(ufunc, b, a)
-
-    def forward(ufunc: Any) -> Any:
-        return lambda a, b: binary(ufunc, a, b)
-
-    def inplace(operator: Any) -> Any:
-        return lambda a, b: _inplace(a, operator(a, b))
-
-    for name, ufunc in _BINARY.items():
-        setattr(Tracer, f"__{name}__", forward(ufunc))
-        setattr(Tracer, f"__r{name}__", reflected(ufunc))
-        setattr(Tracer, f"__i{name}__", inplace(forward(ufunc)))
-    for name, ufunc in _COMPARISONS.items():
-        setattr(Tracer, f"__{name}__", forward(ufunc))
-    for name, answer in (("eq", False), ("ne", True)):
-        compare, absent = getattr(Tracer, f"__{name}__"), _absent(answer)
-
-        def either(a: Any, b: Any, compare: Any = compare, absent: Any = absent) -> Any:
-            return absent(a, b) if b is None or isinstance(b, str) else compare(a, b)
-
-        setattr(Tracer, f"__{name}__", either)
-    Tracer.__hash__ = None  # type: ignore[assignment]
-    Tracer.__pow__ = lambda a, b, mod=None: _power_operator(a, b)  # type: ignore[attr-defined]
-    Tracer.__rpow__ = lambda a, b, mod=None: binary(np.power, b, a)  # type: ignore[attr-defined]
-    Tracer.__ipow__ = lambda a, b: _inplace(a, _power_operator(a, b))  # type: ignore[attr-defined]
-    Tracer.__neg__ = lambda a: unary(np.negative, a)  # type: ignore[attr-defined]
-    Tracer.__pos__ = lambda a: unary(np.positive, a)  # type: ignore[attr-defined]
-    Tracer.__abs__ = lambda a: unary(np.absolute, a)  # type: ignore[attr-defined]
-    Tracer.__invert__ = lambda a: unary(np.invert, a)  # type: ignore[attr-defined]
-    Tracer.__divmod__ = lambda a, b: (a // b, a % b)  # type: ignore[attr-defined]
-    Tracer.__rdivmod__ = lambda a, b: (b // a, b % a)  # type: ignore[attr-defined]
-    Tracer.__matmul__ = lambda a, b: PRODUCTS[np.matmul](a, b)  # type: ignore[attr-defined]
-    Tracer.__rmatmul__ = lambda a, b: PRODUCTS[np.matmul](b, a)  # type: ignore[attr-defined]
-    Tracer.__imatmul__ = lambda a, b: _inplace(a, a @ b)  # type: ignore[attr-defined]
-
-
-_install()
 ENTRY["ufunc"] = on_ufunc
-_ = as_float

@@ -1,0 +1,214 @@
+"""Operators of a Tracer: the hot path, and where Python's numbers keep their own kind."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from ..ir import ops
+from ..ir.builder import literal
+from ..ir.core import Const, Value
+from ..ir.prim import Prim
+from ..ir.types import KIND, NUMPY
+from .place import OURS, USER, Place, _owners, here
+from .promote import WEAK, Key, loop_dtypes
+from .record import Recorder, recorder
+from .surface import cast, refuse, value
+from .surface_ufunc import PAIR, PRODUCTS, SPECIAL, call, finish, store
+from .tracer import Tracer
+
+# (ufunc, keys) -> how it is said in rows, the dtypes of its operands and its result
+_pairs: dict[Any, tuple[Any, str, str, str]] = {}
+_NUMBERS = (int, float, complex, bool)
+
+
+def _place(frame: FrameType) -> Place | None:
+    """The user's place, which is nearly always this frame."""
+    if _owners.get(frame.f_code.co_filename, OURS) == USER:
+        return Place(frame.f_code, frame.f_lasti)
+    return here(frame)
+
+
+def binary(ufunc: np.ufunc, a: Any, b: Any) -> Any:
+    """An operator of two operands of which one is a Tracer."""
+    rec = recorder()
+    rec.builder.where = _place(sys._getframe(2))
+    return combine(rec, ufunc, a, b, True)
+
+
+def combine(rec: Recorder, ufunc: np.ufunc, a: Any, b: Any, operator: bool) -> Any:
+    """The result of a ufunc that is said in one row or a few, or NotImplemented.
+
+    `operator` says whether Python numbers give a Python number (np.add gives a NumPy scalar).
+    """
+    va, ka, strided, python = _side(rec, a)
+    vb, kb, also, too = _side(rec, b)
+    if va is NotImplemented or vb is NotImplemented:
+        return NotImplemented
+    memo = (ufunc, ka, kb)
+    known = _pairs.get(memo)
+    if known is None:
+        known = _pairs[memo] = _pair(ufunc, ka, kb)
+    lower, da, db, want = known
+    va = _number(va, da) if not isinstance(va, Value) else cast(va, da)
+    vb = _number(vb, db) if not isinstance(vb, Value) else cast(vb, db)
+    out = rec.builder.add(lower, (va, vb))[0] if type(lower) is Prim else lower(va, vb)
+    if out.aval.dtype != want:
+        out = cast(out, want)
+    if operator and python and too:
+        return Tracer(rec, out, "python")
+    if strided or also:
+        return finish(out, (a, b))
+    return Tracer(rec, out, "array" if out.aval.shape else "scalar")
+
+
+def _side(rec: Recorder, x: Any) -> tuple[Any, Key, bool, bool]:
+    """One operand: value or number, key, whether it has strides, whether it is Python's."""
+    kind = type(x)
+    if kind is Tracer:
+        v = x._read() if x._rec is rec else rec.outer(x)
+        dtype = v.aval.dtype
+        if x._kind == "python":
+            return v, WEAK.get(dtype, dtype), False, True
+        return v, dtype, x._strides is not None, False
+    if kind in _NUMBERS:
+        return x, "bool" if kind is bool else kind, False, True
+    v = _operand(x)
+    return v, None if v is NotImplemented else v.aval.dtype, False, False
+
+
+_numbers: dict[Any, Const] = {}
+
+
+def _number(x: Any, dtype: str) -> Const:
+    """A literal; those that compare equal only when they are the same are kept."""
+    memo = (x, type(x), dtype)
+    known = _numbers.get(memo)
+    if known is None:
+        known = _checked_number(x, dtype)
+        if x != 0 and x == x and len(_numbers) < 10_000:
+            _numbers[memo] = known
+    return known
+
+
+def _checked_number(x: Any, dtype: str) -> Const:
+    kind = KIND[dtype]
+    if kind in "iu" and type(x) is int:
+        info = np.iinfo(NUMPY[dtype])
+        if not info.min <= x <= info.max:
+            raise OverflowError(f"Python integer {x} out of bounds for {NUMPY[dtype].name}")
+    return Const(x, dtype)
+
+
+def _operand(x: Any) -> Any:
+    """The value of a plain operand of an operator, or NotImplemented."""
+    if isinstance(x, (np.ndarray, np.generic, list, tuple)) and not isinstance(x, np.character):
+        return value(x)
+    if isinstance(x, (int, float, complex)):
+        return literal(x.__index__() if isinstance(x, int) else x, None)
+    return NotImplemented
+
+
+def _pair(ufunc: np.ufunc, ka: Key, kb: Key) -> tuple[Any, str, str, str]:
+    if ufunc is np.power and ka is int and kb is int:
+        kb = int
+    loop = loop_dtypes(ufunc, (ka, kb))
+    lower = SPECIAL.get(ufunc) or ops.UFUNCS.get(ufunc)
+    if lower is None:
+        raise refuse(f"the operator {ufunc.__name__}")
+    return lower, loop[0], loop[1], loop[2]
+
+
+def unary(ufunc: np.ufunc, a: Tracer) -> Tracer:
+    """An operator of one operand."""
+    rec = recorder()
+    rec.builder.where = here(sys._getframe(2))
+    out = call(ufunc, (a,))
+    if a._kind == "python":
+        return Tracer(rec, out, "python")
+    return finish(out, (a,))  # type: ignore[no-any-return]
+
+
+def _power_operator(a: Any, b: Any) -> Any:
+    """Python's int ** negative int is a float; NumPy raises for integer arrays."""
+    if type(a) is Tracer and a._kind == "python" and type(b) is int and b < 0:
+        b = float(b)
+    elif type(b) in (int, np.int64) and b < 0 and type(a) is Tracer and a._value.aval.kind in "iu":
+        raise ValueError("Integers to negative integer powers are not allowed.")
+    return binary(np.power, a, b)
+
+
+def _absent(answer: bool) -> Callable[[Any, Any], Any]:
+    """`t == None` compares elementwise with something that no number equals."""
+
+    def compare(a: Any, b: Any) -> Any:
+        out = np.full(a.shape, answer)
+        return out if a.shape else out[()]
+
+    return compare
+
+
+_BINARY = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
+    "floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and,
+    "or": np.bitwise_or, "xor": np.bitwise_xor, "lshift": np.left_shift,
+    "rshift": np.right_shift,
+}  # fmt: skip
+_COMPARISONS = {
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+    "eq": np.equal, "ne": np.not_equal,
+}  # fmt: skip
+
+
+def _inplace(a: Tracer, result: Any) -> Any:
+    """`a op= b`: arrays are written, scalars are rebound."""
+    if result is NotImplemented or a._kind != "array":
+        return result
+    store(a, value(result))
+    return a
+
+
+def _install() -> None:
+    def reflected(ufunc: Any) -> Any:
+        return lambda a, b: binary(ufunc, b, a)
+
+    def forward(ufunc: Any) -> Any:
+        return lambda a, b: binary(ufunc, a, b)
+
+    def inplace(operator: Any) -> Any:
+        return lambda a, b: _inplace(a, operator(a, b))
+
+    for name, ufunc in _BINARY.items():
+        setattr(Tracer, f"__{name}__", forward(ufunc))
+        setattr(Tracer, f"__r{name}__", reflected(ufunc))
+        setattr(Tracer, f"__i{name}__", inplace(forward(ufunc)))
+    for name, ufunc in _COMPARISONS.items():
+        setattr(Tracer, f"__{name}__", forward(ufunc))
+    for name, answer in (("eq", False), ("ne", True)):
+        compare, absent = getattr(Tracer, f"__{name}__"), _absent(answer)
+
+        def either(a: Any, b: Any, compare: Any = compare, absent: Any = absent) -> Any:
+            return absent(a, b) if b is None or isinstance(b, str) else compare(a, b)
+
+        setattr(Tracer, f"__{name}__", either)
+    Tracer.__hash__ = None  # type: ignore[assignment]
+    Tracer.__pow__ = lambda a, b, mod=None: _power_operator(a, b)  # type: ignore[attr-defined]
+    Tracer.__rpow__ = lambda a, b, mod=None: binary(np.power, b, a)  # type: ignore[attr-defined]
+    Tracer.__ipow__ = lambda a, b: _inplace(a, _power_operator(a, b))  # type: ignore[attr-defined]
+    Tracer.__neg__ = lambda a: unary(np.negative, a)  # type: ignore[attr-defined]
+    Tracer.__pos__ = lambda a: unary(np.positive, a)  # type: ignore[attr-defined]
+    Tracer.__abs__ = lambda a: unary(np.absolute, a)  # type: ignore[attr-defined]
+    Tracer.__invert__ = lambda a: unary(np.invert, a)  # type: ignore[attr-defined]
+    Tracer.__divmod__ = lambda a, b: (a // b, a % b)  # type: ignore[attr-defined]
+    Tracer.__rdivmod__ = lambda a, b: (b // a, b % a)  # type: ignore[attr-defined]
+    Tracer.__matmul__ = lambda a, b: PRODUCTS[np.matmul](a, b)  # type: ignore[attr-defined]
+    Tracer.__rmatmul__ = lambda a, b: PRODUCTS[np.matmul](b, a)  # type: ignore[attr-defined]
+    Tracer.__imatmul__ = lambda a, b: _inplace(a, a @ b)  # type: ignore[attr-defined]
+
+
+_install()
+PAIR.append(combine)
