@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 from . import inspect as views
 from . import settings
 from .errors import TracedBranch, ZeroGradient
+from .fixing import Call, fix, to_fix
 from .settings import Options, changed
-from .signature import Signature, fix, signature
+from .signature import Signature, signature
 from .staging import Jit, Staged, Transform, open_traces
 from .tracer.record import is_tracing
 from .tracer.trace import captured, inline
-from .tracer.tree import flatten
+from .tracer.tree import Tree, flatten
 from .variant import Variant, sampled
 from .wrapper import MISS
 
@@ -48,7 +49,7 @@ class CompiledFunction:
         self._lock = threading.RLock()
         self._variants: dict[tuple[Signature, Options], tuple[Variant, ...]] = {}
         self._traces = 0
-        self._fixes = False
+        self._fixes: dict[Tree, frozenset[int]] = {}  # by the structure of a call: its leaves
         # The wrappers of the variants used last under the default options, the very last first.
         self._calls: tuple[Callable[..., Any], ...] = ()
         settings.followers.add(self)
@@ -66,21 +67,15 @@ class CompiledFunction:
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if is_tracing():
             return self._inlined(args, kwargs)
-        if self._fixes:
-            args, kwargs = fix(args, kwargs)
-        leaves, here = signature(args, kwargs)
         now = settings.current()
+        leaves, here = signature(*self._fixed(args, kwargs))
         for variant in self._variants.get((here, now), ()):
             result = variant.wrapper.run(*leaves)
             if result is not MISS:
                 self._remember(variant)
                 return result
-        try:
-            variant = self._new(args, kwargs, here, now)
-        except TracedBranch:
-            if self._fixes or not here.has_integers:
-                raise
-            return self._with_integers_fixed(self._slow, args, kwargs)
+        variant = self._variant(args, kwargs)
+        leaves, _ = signature(*self._fixed(args, kwargs))
         result = variant.wrapper.run(*leaves, checked=False)
         if result is MISS:
             raise RuntimeError(
@@ -90,14 +85,30 @@ class CompiledFunction:
         self._remember(variant)
         return result
 
-    def _with_integers_fixed(self, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Integers are used as sizes or in branches: from now on each selects a variant."""
-        self._fixes = True
-        try:
-            return step(args, kwargs)
-        except TracedBranch:
-            self._fixes = False
-            raise
+    def _fixed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """The call, with the integers fixed that are known to decide the program."""
+        if not self._fixes:
+            return args, kwargs
+        primals = self._transform.primals(args)
+        which = self._fixes.get(flatten((primals, kwargs))[1], frozenset())
+        fixed, kwargs = fix(primals, kwargs, which)
+        return self._transform.with_primals(args, fixed), kwargs
+
+    def _variant(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
+        """The variant of a call, made if need be."""
+        now = settings.current()
+        while True:
+            call = self._fixed(args, kwargs)
+            try:
+                return self._new(*call, signature(*call)[1], now)
+            except TracedBranch as error:
+                primals = self._transform.primals(args)
+                tree = flatten((primals, kwargs))[1]
+                known = self._fixes.get(tree, frozenset())
+                more = to_fix(error, primals, kwargs, known)
+                if not more:
+                    raise
+                self._fixes = {**self._fixes, tree: known | more}
 
     def _new(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], here: Signature, now: Options
@@ -136,7 +147,9 @@ class CompiledFunction:
         """Inside another trace: this function's ops become ops of that trace."""
         if isinstance(self._transform, Jit):
             return self._fn(*args, **kwargs)
-        args, kwargs = fix(args, kwargs)  # a number that is known here is known for good
+        primals = self._transform.primals(args)
+        primals, kwargs = fix(primals, kwargs, None)  # what is a number here is one for good
+        args = self._transform.with_primals(args, primals)
         staged = self._stage(args, kwargs)
         leaves, _ = flatten((args, kwargs))
         kinds = ["array"] * len(staged.function.outs)
@@ -146,21 +159,6 @@ class CompiledFunction:
         found = inline(staged.function, [*leaves, *captured(staged.trace)], kinds)
         outs = (found[out[1]] if out[0] == "value" else out[1] for out in staged.outs)
         return staged.out_tree.unflatten(outs)
-
-    def _variant(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
-        if self._fixes:
-            args, kwargs = fix(args, kwargs)
-        _, here = signature(args, kwargs)
-        now = settings.current()
-        for variant in self._variants.get((here, now), ()):
-            if variant.holds():
-                return variant
-        try:
-            return self._new(args, kwargs, here, now)
-        except TracedBranch:
-            if self._fixes or not here.has_integers:
-                raise
-            return self._with_integers_fixed(self._variant, args, kwargs)
 
     # -------------------------------------------------------------- what it answers
 

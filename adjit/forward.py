@@ -26,19 +26,22 @@ from .passes.jvp import jvp as jvp_pass
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
 from .reverse import check_loss
-from .staging import Out, Staged, Traced, staged, traced
+from .staging import AtPoint, Out, Staged, Traced, Transform, staged, traced
 from .tracer.tree import Tree, flatten
 
 
 @dataclass(frozen=True)
-class Pushforward:
+class Pushforward(AtPoint):
     """Called as (primals, tangents, **kwargs): the result and its tangent.
 
     With `argnums`, tangents are given for those arguments only.
     """
 
     argnums: tuple[int, ...] | None = None
-    verb: str = "jvp"
+
+    @property
+    def verb(self) -> str:
+        return "jvp"
 
     def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
         primals, tangents = args
@@ -86,17 +89,29 @@ def push_function(
 
 
 @dataclass(frozen=True)
-class Hvp:
+class Hvp(Transform):
     """Called as fn is, with the vector right behind the argument: Hessian times vector."""
 
     argnum: int = 0
-    verb: str = "hvp"
 
-    def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
+    @property
+    def verb(self) -> str:
+        return "hvp"
+
+    def primals(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """All arguments but the vector."""
         at = self.argnum + 1
         if len(args) <= at:
             raise TypeError(f"hvp takes the vector as argument {at}, right behind x")
-        primals = (*args[:at], *args[at + 1 :])
+        return (*args[:at], *args[at + 1 :])
+
+    def with_primals(self, args: tuple[Any, ...], primals: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The call with the vector put back."""
+        at = self.argnum + 1
+        return (*primals[:at], args[at], *primals[at:])
+
+    def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
+        primals, at = self.primals(args), self.argnum + 1
         t = traced(fn, primals, kwargs)
         name = t.function.name
         check_loss(name, t.outs_tree, t.out_leaves, t, False)

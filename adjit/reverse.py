@@ -27,12 +27,12 @@ from .ir.types import NUMPY, Aval
 from .passes.dce import dce
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
-from .staging import NOTHING, Out, Staged, Traced, Zero, staged, traced
+from .staging import NOTHING, AtPoint, Out, Staged, Traced, Transform, Zero, staged, traced
 from .tracer.tree import Tree, flatten
 
 
 @dataclass(frozen=True)
-class Grad:
+class Grad(Transform):
     """Gradient of a scalar function, perhaps with its value; `summed` allows any shape."""
 
     argnums: int | tuple[int, ...] | None = 0
@@ -185,12 +185,15 @@ def describe(tree: Tree, leaves: Sequence[Out], t: Traced) -> str:
 
 
 @dataclass(frozen=True)
-class Pullback:
+class Pullback(AtPoint):
     """Called as (args, cotangent, **kwargs): the cotangents of the arguments, or of `argnums`."""
 
     argnums: tuple[int, ...] | None = None
     has_aux: bool = False
-    verb: str = "vjp"
+
+    @property
+    def verb(self) -> str:
+        return "vjp"
 
     def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
         primals, ct = args

@@ -41,11 +41,6 @@ class Signature:
     tree: Tree
     specs: tuple[Spec, ...]
 
-    @property
-    def has_integers(self) -> bool:
-        """Whether a leaf is an integer number, which `fix` would fix."""
-        return any(s.kind != "array" and s.dtype.kind in "iu" for s in self.specs)
-
     def describe(self, names: Sequence[str]) -> str:
         """The call in words: `w: float64[3], lr: float`."""
         return ", ".join(f"{n}: {s}" for n, s in zip(names, self.specs, strict=True))
@@ -82,19 +77,12 @@ def layout_of(x: np.ndarray) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """An integer that the program depends on, as a container without leaves: see `fix`."""
+    """An integer that the program depends on, as a container without leaves: see `fixing`."""
 
     value: Any
 
 
 register_container(Fixed, lambda x: ((), (type(x.value), x.value)), lambda data, _: data[1])
-
-
-def fix(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The call with its integers fixed: traced functions see them as the numbers they are."""
-    leaves, tree = flatten((args, kwargs))
-    whole = (int, np.integer)
-    return tree.unflatten([Fixed(x) if isinstance(x, whole) else x for x in leaves])
 
 
 def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Signature]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from typing import Any
 
 from .ir.core import Function
 from .passes import pipeline
@@ -86,27 +86,49 @@ def traced(fn: Callable[..., Any], args: Any, kwargs: Any) -> Traced:
     return Traced(**facts, raw=t.function)
 
 
-class Transform(Protocol):
+class Transform:
     """What a compiled function does with the Python function it wraps."""
 
     @property
     def verb(self) -> str:
         """How the result is called in reports: "grad", "jit"."""
-        ...
+        raise NotImplementedError
 
     def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
         """Trace a call and transform it."""
-        ...
+        raise NotImplementedError
+
+    def primals(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments of the Python function among those of the call."""
+        return args
+
+    def with_primals(self, args: tuple[Any, ...], primals: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments of the call with others for the Python function."""
+        return primals
+
+
+class AtPoint(Transform):
+    """A transformation that is called as (primals, something)."""
+
+    def primals(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The first argument."""
+        return args[0]
+
+    def with_primals(self, args: tuple[Any, ...], primals: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The call at another point."""
+        return (primals, *args[1:])
 
 
 # ------------------------------------------------------------------ jit
 
 
 @dataclass(frozen=True)
-class Jit:
+class Jit(Transform):
     """The function as it is."""
 
-    verb: str = "jit"
+    @property
+    def verb(self) -> str:
+        return "jit"
 
     def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
         t = traced(fn, args, kwargs)

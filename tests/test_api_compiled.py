@@ -340,3 +340,20 @@ def test_integers_that_are_sizes_select_variants(run):
         grad(f, argnums=1)(X[0], 2, 2)
     nested = grad(lambda x: grad(f)(x, 2, 3)[0])(X[0])
     np.testing.assert_allclose(nested, [6 * X[0][0], 0, 0, 0])
+
+
+def test_only_the_integers_that_decide_are_fixed(interpreted):
+    def f(x, n, step):
+        return np.sum(np.stack([x * k for k in range(n)])) / step
+
+    g = grad(f)
+    for step in (1, 2, 3):
+        np.testing.assert_allclose(g(X, 3, step), np.full(X.shape, 3 / step))
+    assert g.cache_info().variants == 1
+    np.testing.assert_allclose(g(X, 2, 1), np.ones(X.shape))
+    assert g.cache_info().variants == 2
+    np.testing.assert_allclose(adjit.hvp(f)(X, X, 3, 2), 0 * X)
+    np.testing.assert_allclose(adjit.vjp(f, X, 3, 2)[1](1.0)[0], np.full(X.shape, 1.5))
+
+    with pytest.raises(errors.TracedBranch):
+        grad(lambda x, n: x.sum() if x[0, 0] > n else x.max())(X, 2)

@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-from adjit.ir.ops.elementwise import tanh as tanh_row
 
 import adjit
 from adjit import (
@@ -20,6 +19,7 @@ from adjit import (
     value_and_grad,
     vjp,
 )
+from adjit.ir.ops.elementwise import tanh as tanh_row
 
 
 @pytest.fixture(autouse=True)
