@@ -3,6 +3,9 @@
 An entry is `KEY.json` and the files it lists with their checksums; it is written last and read
 first.  The key covers everything the object code depends on, so an entry never becomes stale, only
 unused.  A damaged, foreign or half-written entry is a miss.  No failure of the disk is an error.
+
+ADJIT_CACHE=0 switches the store off, ADJIT_CACHE_DIR names its directory (else it is
+adjit/kernels in XDG_CACHE_HOME or ~/.cache), ADJIT_CACHE_LIMIT its size, as in 512M or 2G.
 """
 
 import contextlib
@@ -20,7 +23,6 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +118,8 @@ def _numba_version() -> str:
         return "none"
     with contextlib.suppress(OSError):
         return hashlib.sha256(Path(spec.origin).with_name("_version.py").read_bytes()).hexdigest()
-    return metadata.version("numba")
+    metadata = importlib.import_module("importlib.metadata")  # 30 ms, and hardly ever needed
+    return str(metadata.version("numba"))
 
 
 def key(identity: str) -> str:
@@ -161,7 +164,8 @@ def store(name: str, files: Mapping[str, bytes], meta: Mapping[str, object]) -> 
             _replace(root / f"{name}{suffix}", content)
         _replace(root / f"{name}.json", json.dumps(facts, indent=1).encode())
     except OSError as error:
-        _refuse(f"kernels are not stored: {error}")
+        _refuse(f"kernels are not stored: {error.strerror}")
+        _trusted.cache_clear()  # somebody may have removed the directory: make it again
         return None
     _evict_sometimes(root, sum(map(len, files.values())))
     return root / name
@@ -176,7 +180,8 @@ def write_source(name: str, text: str) -> Path | None:
     try:
         _replace(path, text.encode())
     except OSError as error:
-        _refuse(f"kernels are not stored: {error}")
+        _refuse(f"kernels are not stored: {error.strerror}")
+        _trusted.cache_clear()  # somebody may have removed the directory: make it again
         return None
     return path
 

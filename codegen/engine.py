@@ -78,3 +78,13 @@ def compile_text(text: str) -> bytes:
     module.data_layout = str(target_machine().target_data)
     optimise(module)
     return target_machine().emit_object(module)
+
+
+def _after_fork() -> None:
+    """A child gets a fresh lock: the thread that held it does not exist there."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

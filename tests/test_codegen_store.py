@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -317,3 +318,26 @@ def test_helpers_are_stored_as_bitcode(store):
     ]
     assert counts[0] >= 1
     assert counts[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_compiles(store):
+    again()
+    child = os.fork()
+    if child == 0:
+        try:
+            again(3.0)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert again(3.0).cached
+
+
+def test_directory_removed_under_a_running_process(store):
+    again()
+    shutil.rmtree(store)
+    assert not again(1.0).cached
+    assert not again(2.0).cached
+    assert again(2.0).cached
