@@ -382,9 +382,9 @@ def ndtr_parts(x: Num) -> tuple[Num, Num, Num, Num]:
     y = gauss_tail(t, more, *two_product(0.5 * b, b))
     # erf(a + rest) to first order: the slope 2 exp(-a^2) / sqrt(pi) where a < 0.5.
     erf_near = mad(rest, mad(a * a, -1.0, 1.128), erf_small(a))
-    near, low = fast_two_sum(0.5, -0.5 * erf_near)
+    near, last = fast_two_sum(0.5, -0.5 * erf_near)
     small = a < 0.5
-    return t, more, select(small, near, 0.5 * y), select(small, low, 0.0)
+    return t, more, select(small, near, 0.5 * y), select(small, last, 0.0)
 
 
 def ndtr(x: Num) -> Num:

@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import config
+
+from .engine import cpu
 
 INT32 = ir.IntType(32)
 Scalar: TypeAlias = "Num | float | int"
@@ -57,10 +58,8 @@ WIDTHS = {64: F64, 32: F32}
 
 
 def cpu_has(feature: str) -> bool:
-    """Whether the CPU that kernels are compiled for has a feature of LLVM's x86."""
-    if config.CPU_FEATURES is not None:
-        return f"+{feature}" in config.CPU_FEATURES.split(",")
-    return config.CPU_NAME != "generic" and bool(llvm.get_host_cpu_features().get(feature))
+    """Whether the CPU that kernels are compiled for has a feature, as LLVM names those of x86."""
+    return f"+{feature}" in cpu()[1].split(",")
 
 
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")

@@ -12,7 +12,6 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .special_symbols import PREFIX, SPECIAL, resolve
@@ -31,7 +30,8 @@ def _generator(name: str) -> Callable[..., ir.Value]:
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         bind_symbols([name])
         kind = ir.FunctionType(DOUBLE, [DOUBLE] * len(args) + [FLAG])
-        fn = cgutils.get_or_insert_function(builder.module, kind, PREFIX + name)
+        symbol, module = PREFIX + name, builder.module
+        fn = module.globals.get(symbol) or ir.Function(module, kind, symbol)
         fn.attributes.add("nounwind")
         wide = [a if a.type == DOUBLE else builder.fpext(a, DOUBLE) for a in args]
         y = builder.call(fn, [*wide, ir.Constant(FLAG, 0)])
@@ -103,6 +103,6 @@ def zeta64(s: float, q: float) -> float:
 
 
 @njit(error_model="numpy")
-def zeta32(s: float, q: float) -> float:
+def zeta32(s: float, q: float) -> Any:
     """Hurwitz's zeta of 32 bits."""
     return types.float32(zeta64(types.float64(s), types.float64(q)))

@@ -22,7 +22,7 @@ BODIES: dict[str, tuple[int, Callable[..., Num]]] = {**ELEMENTARY, **TRIGONOMETR
 
 FUNCTIONS: dict[str, int] = {name: arity for name, (arity, _) in BODIES.items()}
 
-_TYPES = {64: types.float64, 32: types.float32}
+_TYPES: dict[int, Any] = {64: types.float64, 32: types.float32}
 
 
 def _generator(name: str) -> Callable[..., ir.Value]:
