@@ -7,8 +7,9 @@ from typing import Any
 
 from ..ir.builder import Builder, current
 from ..ir.core import Block, Const, Function, Op, Value
+from ..ir.ops.control import zeros_like
 from ..ir.ops.elementwise import add, mul, neg
-from ..ir.ops.shape import broadcast_to, zeros
+from ..ir.ops.shape import broadcast_to
 from ..ir.prim import ZERO
 from ..ir.types import is_float
 from .replay import copy, fresh
@@ -143,7 +144,7 @@ def _total(terms: list[Any], out: Value) -> Any:
 
 def filled(t: Any, v: Value) -> Value:
     """A tangent or cotangent of `v`, with zeros in place of ZERO."""
-    return zeros(v.aval) if t is ZERO else t
+    return zeros_like(v) if t is ZERO else t
 
 
 def dot_of(p: Value) -> Value:

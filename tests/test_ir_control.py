@@ -137,6 +137,42 @@ body(%i: i64[], %x: f64[6], %z: f64[6]) {
   return %r
 }"""
 
+CALLED_WHILE = """
+func f(%x: f64[], %c: f64[]) -> (f64[], f64[]) {
+  %y: f64[], %z: f64[] = call %x, %c body(%x: f64[], %c: f64[]) {
+    %r: f64[], %k: i64[] = while[consts=1] %c, %x test(%c: f64[], %x: f64[]) {
+      %1: bool[] = greater %x, 0.5
+      yield %1
+    } body(%c: f64[], %x: f64[]) {
+      %1: f64[] = sin %x
+      %2: f64[] = mul %1, %c
+      yield %2
+    }
+    yield %r, %c
+  }
+  return %y, %z
+}"""
+TAPE_IN_COND = """
+func f(%x: f64[], %n: i64[], %c: f64[]) -> (f64[]) {
+  %h: f64[], %ys: f64[-1] = loop[consts=1, carries=1] %n, %c, %x \
+body(%i: i64[], %c: f64[], %x: f64[]) {
+    %1: f64[] = mul %x, %c
+    %2: f64[] = sin %1
+    yield %2, %1
+  }
+  %p: bool[] = less %x, 0.0
+  %r: f64[], %zs: f64[-1] = cond %p, %h, %ys, %n then(%h: f64[], %ys: f64[-1], %n: i64[]) {
+    %r: f64[] = loop[carries=1] %n, %h, %ys body(%i: i64[], %x: f64[], %q: f64[]) {
+      %1: f64[] = mul %x, %q
+      yield %1
+    }
+    yield %r, %ys
+  } else(%h: f64[], %ys: f64[-1], %n: i64[]) {
+    yield %h, %ys
+  }
+  return %r
+}"""
+
 # ------------------------------------------------------------------ meaning
 
 
@@ -278,6 +314,9 @@ CASES = {
     "while": (WHILE, [Y, C], [0, 1]),
     "while without rounds": (WHILE.replace("less %s, 2.0", "less %s, 0.0"), [Y, C], [0, 1]),
     "while in loop, cond": (NESTED, [Y, C], [0, 1]),
+    "while in call": (CALLED_WHILE, [Y + 0.5, C - 0.5], [0, 1]),
+    "tape in cond, unread": (TAPE_IN_COND, [Y, np.int64(3), C], [0, 2]),
+    "tape in cond, read": (TAPE_IN_COND, [-Y, np.int64(3), C], [0, 2]),
     "triangle": (TRIANGLE, [X, W], [0, 1]),
     "recurrence": (RECURRENCE, [RNG.normal(size=6), RNG.normal(size=6)], [0, 1]),
 }
@@ -287,6 +326,12 @@ CASES = {
 def test_derivatives(name: str) -> None:
     text, args, over = CASES[name]
     check(parse(text), args, over, order=2)
+
+
+@pytest.mark.parametrize("name", ["while in call", "then", "checkpoint", "no rounds"])
+def test_third_derivatives(name: str) -> None:
+    text, args, over = CASES[name]
+    check(parse(text), args, over, order=3)
 
 
 @pytest.mark.parametrize("seed", range(100, 125))

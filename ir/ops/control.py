@@ -36,6 +36,7 @@ from .control_rules import (
     loop_push,
     while_forward,
     while_push,
+    zeros_like,
 )
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "emit_while",
     "loop",
     "while_",
+    "zeros_like",
 ]
 
 # ------------------------------------------------------------------ types

@@ -14,6 +14,7 @@ from ..core import Block, Const, Op, Value
 from ..prim import PRIMS, ZERO
 from ..regions import Division, Mask, copied, depends, divide, fresh, inlined, pruned
 from ..types import Aval, is_float
+from .elementwise import cast, less, real
 from .index import add_into
 from .shape import zeros
 
@@ -164,12 +165,16 @@ def _spread(mask: Mask, xs: Iterable[Any]) -> list[Any]:
     return [next(given) if m else ZERO for m in mask]
 
 
-def _filled(t: Any, aval: Aval) -> Value:
-    if isinstance(t, Value):
-        return t
-    if -1 in aval.shape:
-        raise NotImplementedError(f"a cotangent of zeros for {aval}, whose shape is not known")
-    return zeros(aval)
+def zeros_like(v: Value) -> Value:
+    """Zeros of the aval of a value, also where its shape is known at run time only."""
+    if -1 not in v.aval.shape:
+        return zeros(v.aval)
+    part = real(v) if v.aval.kind == "c" else v
+    return cast(less(part, part), dtype=v.dtype)  # False everywhere, NaN included
+
+
+def _filled(t: Any, v: Value) -> Value:
+    return t if isinstance(t, Value) else zeros_like(v)
 
 
 def _given(ts: Sequence[Any]) -> Mask:
@@ -255,7 +260,7 @@ def call_forward(
         outs = emit_call(args, parts.primal, _hints(op))
 
     def pull(cts: Sequence[Any]) -> list[Any]:
-        seeds = [_filled(c, v.aval) for c, v in _where(seeded, zip(cts, op.outs, strict=True))]
+        seeds = [_filled(c, v) for c, v in _where(seeded, zip(cts, outs[:n], strict=True))]
         given = (*(args[i] for i in reads), *outs[n:], *seeds)
         return _spread(active, emit_call(given, adjoint, recompute=_recomputes(op)))
 
@@ -277,7 +282,7 @@ def loop_push(
     consts, carries, inputs, outs = r.activity(moving.__contains__)
 
     def with_dots(mask: Mask, values: Sequence[Value]) -> list[Value]:
-        dots = [_filled(moving.get(v, ZERO), v.aval) for v in _where(mask, values)]
+        dots = [_filled(moving.get(v, ZERO), v) for v in _where(mask, values)]
         return [*values, *dots]
 
     body = ctx.jvp(r.body, (False, *consts, *carries, *inputs), outs)
@@ -337,8 +342,8 @@ def loop_forward(
         held = [r.consts[i - 1] for i in parts.reads if 0 < i <= len(consts)]
         slices = [r.inputs[i - 1 - len(consts) - k] for i in parts.reads if i > len(consts) + k]
         given = _where(carries, zip(cts, r.carries, strict=False))
-        starts = [_filled(c, v.aval) for c, v in given]
-        totals = [_filled(ZERO, v.aval) for v in _where(consts, r.consts)]
+        starts = [_filled(c, v) for c, v in given]
+        totals = [_filled(ZERO, v) for v in _where(consts, r.consts)]
         found = emit_loop(
             r.n,
             held,
@@ -389,8 +394,8 @@ def while_push(
     r = _as_rounds(op, args, args[0])
     moving = {a: t for a, t in zip(args, tangents, strict=True) if t is not ZERO}
     consts, carries, _, outs = r.activity(moving.__contains__)
-    held = [_filled(moving[v], v.aval) for v in _where(consts, r.consts)]
-    start = [_filled(moving.get(v, ZERO), v.aval) for v in _where(carries, r.carries)]
+    held = [_filled(moving[v], v) for v in _where(consts, r.consts)]
+    start = [_filled(moving.get(v, ZERO), v) for v in _where(carries, r.carries)]
     body = _dots_beside(
         ctx.jvp(r.body, (False, *consts, *carries), outs), r, (consts, carries, ()), outs
     )
