@@ -174,7 +174,7 @@ def make_call(
 ) -> Callable[..., object]:
     """A builtin that checks its arguments against `spec` and jumps into the kernel."""
     avals = (*kernel.outputs, *kernel.workspaces)
-    work = max([a.size for a in avals] + [n for n in kernel.sizes], default=0)
+    work = max([a.size for a in avals] + list(kernel.sizes), default=0)
     return entry.make_call(
         executable.address, spec, kernel.sizes, kernel.consts, nogil=work >= NOGIL_WORK
     )

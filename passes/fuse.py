@@ -52,9 +52,7 @@ def fuse(function: Function) -> Plan:
         if not more:
             break
         promoted |= more
-    plan = Plan(
-        block.params, roots.outs, items, roots.values, {}, roots.defs, dict(roots.aliases)
-    )
+    plan = Plan(block.params, roots.outs, items, roots.values, {}, roots.defs, dict(roots.aliases))
     assign(plan, roots)
     share(plan)
     return plan

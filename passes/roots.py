@@ -10,6 +10,7 @@ from ..ir.core import Block, Const, Op, Value, definitions
 from ..ir.plan import Access, Root
 from ..ir.prim import Call, Fold
 
+
 class Roots:
     """The roots of a block, in program order, under a set of promoted values."""
 

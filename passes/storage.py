@@ -139,5 +139,3 @@ def _has_costly_work(r: Root, roots: Roots) -> bool:
             return True
         stack.extend(op.args)
     return False
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from programs import random_function, wrt
 
 from adjit.codegen.program import KernelError, build
 from adjit.ir.builder import Builder
@@ -29,8 +30,6 @@ from adjit.passes.dce import dce
 from adjit.passes.schedule import schedule
 from adjit.passes.simplify import simplify
 from adjit.passes.vjp import vjp
-
-from programs import random_function, wrt
 
 TOLERANCE = {"f64": 1e-9, "f32": 2e-3}
 
