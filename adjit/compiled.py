@@ -22,7 +22,7 @@ from .staging import Jit, Staged, Transform, open_traces
 from .tracer.record import is_tracing
 from .tracer.trace import captured, inline
 from .tracer.tree import Tree, flatten
-from .variant import Variant, sampled
+from .variant import Variant, reason, sampled
 from .wrapper import MISS
 
 _MAX_PER_SIGNATURE = 16  # variants that differ in guards alone; the oldest goes
@@ -122,7 +122,8 @@ class CompiledFunction:
             staged = self._stage(args, kwargs)
             spent = perf_counter() - start
             samples = sampled(args, kwargs, staged) if now.check else None
-            variant = Variant(staged, here, now, spent, samples)
+            why = reason(here, self.variants(), seen)
+            variant = Variant(staged, here, now, spent, samples, why)
             self._variants[here, now] = (variant, *seen[: _MAX_PER_SIGNATURE - 1])
             return variant
 

@@ -102,7 +102,7 @@ def title(f: CompiledFunction) -> str:
 
 def name_of(f: CompiledFunction) -> str:
     """The name of the function that is compiled."""
-    return getattr(f, "__qualname__", None) or repr(f._fn)
+    return getattr(f, "__qualname__", None) or type(f._fn).__name__
 
 
 def _place(f: Any) -> str:
@@ -132,6 +132,7 @@ def explain(f: CompiledFunction, variants: Sequence[Variant]) -> Report:
 def _about(v: Variant) -> Iterable[str]:
     staged = v.staged
     yield f"signature   {v.signature.describe(staged.names) or 'no arguments'}"
+    yield f"traced for  {v.why}"
     for c in staged.captures:
         how = "read at every call" if c.live else "kept from the trace"
         yield f"capture     {c.path}: {_aval(c.value)}, {how}"

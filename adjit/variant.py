@@ -46,11 +46,13 @@ class Variant:
         options: Options,
         traced: float,
         samples: list[np.ndarray] | None = None,
+        why: str = "the first call",
     ) -> None:
         self.staged = staged
         self.signature = signature
         self.options = options
         self.samples = samples
+        self.why = why
         self.seconds: dict[str, float] = {"trace": traced}
         self._lock = threading.RLock()
         self._simplified: Function | None = None
@@ -59,9 +61,13 @@ class Variant:
 
     def holds(self) -> bool:
         """Whether what the trace relied on is still so."""
-        return all(g.check() for g in self.staged.guards) and all(
-            _same_kind(c) for c in self.staged.captures if c.live
-        )
+        return not self.broken()
+
+    def broken(self) -> list[str]:
+        """The facts that the trace relied on and that are so no more."""
+        guards = [g.describe() for g in self.staged.guards if not g.check()]
+        changed = [c.path for c in self.staged.captures if c.live and not _same_kind(c)]
+        return guards + [f"dtype and shape of {path}" for path in changed]
 
     @property
     def simplified(self) -> Function:
@@ -119,6 +125,22 @@ class Variant:
         out_avals = [(NUMPY[a.dtype], a.shape) for a in avals]
         program = self.program
         return make(self.staged, self.signature, out_avals, program.call, jump_of(program))
+
+
+def reason(here: Signature, made: Sequence[Variant], same: Sequence[Variant]) -> str:
+    """Why a call needs a new variant: `made` are all others, `same` those of its signature."""
+    if same:
+        return f"no longer so: {', '.join(same[0].broken())}"
+    if not made:
+        return "the first call"
+    last = made[-1]
+    if last.signature == here:
+        return "other options"
+    if last.signature.tree != here.tree:
+        return "another structure of the arguments"
+    names = last.staged.names
+    pairs = zip(names, last.signature.specs, here.specs, strict=True)
+    return ", ".join(f"{name} was {then}, is {now}" for name, then, now in pairs if then != now)
 
 
 def sampled(args: Any, kwargs: Any, staged: Staged) -> list[np.ndarray]:

@@ -248,6 +248,26 @@ def test_explain_and_repr(interpreted):
     assert "trace" in text
 
 
+def test_explain_says_why_it_traced_again(interpreted):
+    global RATE
+    f = jit(scaled)
+    f(np.ones(4))
+    f(np.ones(4, np.float32))
+    try:
+        RATE = 3.0
+        f(np.ones(4, np.float32))
+        f([np.ones(4)][0].reshape(1, 4))
+    finally:
+        RATE = 2.0
+    with pytest.raises(TypeError):
+        f({"x": np.ones(4)})
+    text = str(f.explain())
+    assert "traced for  the first call" in text
+    assert "traced for  x was float64[4], is float32[4]" in text
+    assert "traced for  no longer so: global RATE == 2.0" in text
+    assert "is float64[1, 4]" in text
+
+
 def test_compile_ahead_of_the_call(interpreted):
     class Spec:
         shape, dtype = (3, 4), np.dtype(np.float64)
