@@ -1,0 +1,134 @@
+"""Children of the benchmarks: their environment, and a conversation by lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+def environment(threads: int, store: str | Path) -> dict[str, str]:
+    """The children's: threads, every cache in a directory of ours, the kernels OpenBLAS chooses."""
+    kept = {
+        k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+    }
+    count = str(threads)
+    kept |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), count)
+    kept |= {
+        "ADJIT_CACHE_DIR": f"{store}/adjit",
+        "NUMBA_CACHE_DIR": f"{store}/numba",
+        "JAX_COMPILATION_CACHE_DIR": f"{store}/jax",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "JAX_ENABLE_X64": "1",
+        "JAX_PLATFORMS": "cpu",
+    }
+    if threads == 1:
+        kept["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    return kept
+
+
+class Child:
+    """A process that answers a line by a line."""
+
+    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 closed with the child
+        self._process = subprocess.Popen(
+            command, env=env, cwd=HERE, stdin=-1, stdout=-1, stderr=self._errors
+        )
+
+    def ask(self, line: str = "", timeout: float = 300.0) -> Any:
+        """The answer to a line (to none, what the child says by itself); None if it died."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        if line:
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
+        found = b""
+        end = time.monotonic() + timeout
+        while not found.endswith(b"\n"):
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
+                return None
+            part = os.read(self._process.stdout.fileno(), 1 << 20)
+            if not part:
+                return None
+            found += part
+        return json.loads(found)
+
+    def end(self) -> str:
+        """Stop the child; returns the end of what it complained about."""
+        self._process.kill()
+        self._process.communicate()
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        self._errors.close()
+        return lines[-1] if lines else "no answer"
+
+
+def machine(python: str, env: dict[str, str]) -> dict[str, Any]:
+    """What the figures were taken on."""
+    code = (
+        "import importlib.metadata as m, json, platform\n"
+        "names = 'adjit numpy scipy numba llvmlite jax'.split()\n"
+        "found = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
+        "print(json.dumps({'python': platform.python_version(),"
+        " **{n: found[n] for n in names if n in found}}))"
+    )
+    done = subprocess.run([python, "-c", code], env=env, capture_output=True, text=True)
+    versions = json.loads(done.stdout) if done.returncode == 0 else {}
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor() or platform.machine()
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "load": round(os.getloadavg()[0], 2),
+        "versions": versions,
+    }
+
+
+def heading(facts: dict[str, Any], threads: int) -> str:
+    """The machine in a line."""
+    versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
+    return (
+        f"{facts['cpu']}, {facts['cores']} cores, {threads} used, "
+        f"load {facts['load']} at the start; {versions}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in three digits."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, aligned, so that it reads well in a terminal too."""
+    widths = [max(len(r[k]) for r in (header, *rows)) for k in range(len(header))]
+    rule = ["-" * (w - 1) + (":" if k else "-") for k, w in enumerate(widths)]
+    lines = []
+    for row in (header, rule, *rows):
+        cells = [
+            c.rjust(w) if k else c.ljust(w)
+            for k, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def default_python() -> str:
+    return os.environ.get("BENCH_PYTHON", sys.executable)
