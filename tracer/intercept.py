@@ -8,17 +8,14 @@ is really the caller (`caller`), so that it is right for ever, in every thread.
 from __future__ import annotations
 
 import functools
-import math
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from types import MethodType, ModuleType
 from typing import Any
 
-import numpy as np
-
 from .caller import calls_directly
-from .place import LIBRARY, OURS, USER, here, owner
+from .place import OURS, USER, here, owner
 from .record import recorder, stack
 
 Act = Callable[..., Any]  # (original, from_user, args, kwargs) -> result, or DECLINE
@@ -139,6 +136,3 @@ def when_imported(fill: Callable[[], bool]) -> None:
 
 def _refresh_scipy() -> None:
     _scipy_tables[:] = [fill for fill in _scipy_tables if not fill()]
-
-
-_ = (math, np, LIBRARY)

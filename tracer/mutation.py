@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..ir.core import Const, Value
 from ..ir.ops import shape as rows
+from ..ir.ops.elementwise import select
 from ..ir.types import NUMPY, Aval
 from .errors import FrozenWrite
 from .record import Recorder, fail, recorder
@@ -126,8 +127,6 @@ def put_slice(old: Value, new: Value, start: Shape, step: Shape) -> Value:
         return moved
     inside = rows.full(True, Aval("bool", new.shape))
     mask = rows.pad(inside, shape=old.shape, start=start, step=step)
-    from ..ir.ops.elementwise import select
-
     return select(mask, moved, old)
 
 

@@ -17,7 +17,7 @@ from numpy.exceptions import AxisError
 from ..ir import ops
 from ..ir.builder import literal
 from ..ir.core import Const, Value
-from ..ir.types import KIND, NUMPY, Aval, default_dtype, name_of
+from ..ir.types import KIND, NUMPY, Aval, broadcast_shapes, default_dtype, name_of
 from .errors import UnsupportedOp
 from .place import here
 from .promote import Key, common_dtype
@@ -234,7 +234,5 @@ def refuse(what: str, advice: str = "") -> Any:
 
 def broadcast_all(vs: Sequence[Value]) -> list[Value]:
     """The values stretched to their common shape."""
-    from ..ir.types import broadcast_shapes
-
     shape = broadcast_shapes(*(v.shape for v in vs))
     return [ops.shape.broadcast_to(v, shape) for v in vs]

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from . import (  # noqa: F401
+    surface_array,
+    surface_choose,
+    surface_einsum,
     surface_index,
     surface_join,
     surface_linalg,
     surface_make,
     surface_operators,
+    surface_order,
     surface_reduce,
     surface_scipy,
     surface_shape,
@@ -37,5 +41,7 @@ def on_function(func: Any, args: Any, kwargs: Any) -> Any:
         raise refuse(name, f"NumPy's own code for it failed: {error}".split("\n")[0]) from error
 
 
-ENTRY["function"] = on_function
-surface_make._fill_table()
+def enter() -> None:
+    """Let Tracers answer NumPy, and let interception know what to swap."""
+    ENTRY["function"] = on_function
+    surface_make.fill_table()

@@ -20,7 +20,6 @@ from .surface import (
     filled,
     holds_tracer,
     is_tracer,
-    number,
     refuse,
     stack_nested,
     value,
@@ -455,4 +454,3 @@ def scatter(h: Tracer, index: Any, update: Value, row: Any) -> None:
 ENTRY["getitem"] = getitem
 ENTRY["setitem"] = setitem
 ENTRY["scatter"] = scatter
-_ = number

@@ -24,14 +24,13 @@ from .surface import (
     filled,
     holds_tracer,
     is_tracer,
-    number,
     refuse,
     shape_tuple,
     value,
     values,
     wrap,
 )
-from .surface_shape import copy as copy_handle
+from .surface_array import copy as copy_handle
 from .surface_shape import handle
 from .surface_ufunc import call
 from .tracer import ENTRY, Tracer
@@ -406,7 +405,7 @@ def _with_lists(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     return DECLINE
 
 
-def _fill_table() -> None:
+def fill_table() -> None:
     made = {"zeros": _filled(0), "empty": _filled(0), "ones": _filled(1), "full": _full,
             "eye": _constant, "identity": _constant, "diag": None, "array": _array,
             "copy": _plain_copy, "asarray": _convert, "asanyarray": _convert,
@@ -449,6 +448,3 @@ def _entered(f: Any) -> bool:
         return f in FUNCTIONS and f not in (np.shape, np.ndim, np.size)
     except TypeError:
         return False
-
-
-_ = (number, Tracer)

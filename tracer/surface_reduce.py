@@ -8,11 +8,9 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Value
-from ..ir.types import KIND, Aval
+from ..ir.types import KIND, NUMPY, Aval, broadcast_shapes
 from .promote import dtype_name
-from .record import recorder
 from .surface import (
-    array,
     as_bool,
     as_float,
     cast,
@@ -22,7 +20,6 @@ from .surface import (
     method,
     number,
     one_axis,
-    plain,
     refuse,
     surface,
     value,
@@ -40,11 +37,11 @@ def _given(x: Any, default: Any) -> Any:
     return default if x is _NONE else x
 
 
-def _finish(v: Value, out: Any, casting: str = "unsafe") -> Any:
+def finish(v: Value, out: Any, casting: str = "unsafe") -> Any:
     return wrap(v) if out is None or out is _NONE else store(out, v, True, casting)
 
 
-def _kept(v: Value, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: Any) -> Value:
+def kept(v: Value, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: Any) -> Value:
     """The result with the reduced axes back as extents of 1."""
     if not _given(keepdims, False):
         return v
@@ -64,8 +61,6 @@ def _masked(x: Value, where: Any, fill: Any) -> Value:
     if where is _NONE or where is True:
         return x
     mask = value(where, "bool")
-    from ..ir.types import broadcast_shapes
-
     shape = broadcast_shapes(mask.shape, x.shape)
     return ops.select(
         ops.shape.broadcast_to(mask, shape), ops.shape.broadcast_to(x, shape), number(fill, x)
@@ -88,10 +83,10 @@ def _fold(row: Any, fill: Any, combine: np.ufunc) -> Any:
         x = cast(x, dtype_name(dtype) if dtype is not None else _accumulator(x.aval.dtype))
         x = _masked(x, where, fill)
         axes = many_axes(axis, x.ndim)
-        v = _kept(row(x, axes=axes) if axes else x, x.shape, axes, keepdims)
+        v = kept(row(x, axes=axes) if axes else x, x.shape, axes, keepdims)
         if initial is not _NONE and not (not is_tracer(initial) and initial == fill):
             v = call(combine, (v, initial))
-        return _finish(v, out)
+        return finish(v, out)
 
     return reduce
 
@@ -106,8 +101,6 @@ def _limit(dtype: str, largest: bool) -> Any:
         return np.inf if largest else -np.inf
     if kind == "b":
         return largest
-    from ..ir.types import NUMPY
-
     info = np.iinfo(NUMPY[dtype])
     return info.max if largest else info.min
 
@@ -137,10 +130,10 @@ def _extremum(row: Any, largest_fill: bool, combine: np.ufunc) -> Any:
             v = filled(_limit(x.aval.dtype, largest_fill), Aval(x.aval.dtype, shape))
         else:
             v = row(x, axes=axes) if axes else x
-        v = _kept(v, x.shape, axes, keepdims)
+        v = kept(v, x.shape, axes, keepdims)
         if initial is not _NONE:
             v = call(combine, (v, initial))
-        return _finish(v, out)
+        return finish(v, out)
 
     return reduce
 
@@ -156,7 +149,7 @@ def _logical(row: Any, fill: bool) -> Any:
     ) -> Any:  # fmt: skip
         x = _masked(as_bool(value(a)), where, fill)
         axes = many_axes(axis, x.ndim)
-        return _finish(_kept(row(x, axes=axes) if axes else x, x.shape, axes, keepdims), out)
+        return finish(kept(row(x, axes=axes) if axes else x, x.shape, axes, keepdims), out)
 
     return reduce
 
@@ -176,12 +169,12 @@ def _count(x: Value, axes: tuple[int, ...], where: Any, keepdims: Any, dtype: st
             n *= x.shape[a]
         return n
     ones = _masked(filled(1, Aval(dtype, x.shape)), where, 0)
-    return _kept(_sum(ones, axes=axes), x.shape, axes, keepdims)
+    return kept(_sum(ones, axes=axes), x.shape, axes, keepdims)
 
 
 def _mean(x: Value, axes: tuple[int, ...], where: Any, keepdims: Any) -> Value:
     total = _masked(x, where, 0)
-    total = _kept(_sum(total, axes=axes) if axes else total, x.shape, axes, keepdims)
+    total = kept(_sum(total, axes=axes) if axes else total, x.shape, axes, keepdims)
     n = _count(x, axes, where, keepdims, x.aval.dtype)
     return ops.div(total, n if isinstance(n, Value) else number(n, total))
 
@@ -203,7 +196,7 @@ def mean(
     """np.mean."""
     x, want = _mean_dtype(value(a), dtype)
     v = _mean(x, many_axes(axis, x.ndim), where, keepdims)
-    return _finish(cast(v, want), out)
+    return finish(cast(v, want), out)
 
 
 def _variance(
@@ -222,7 +215,7 @@ def _variance(
     else:
         square = ops.mul(d, d)
     square = _masked(square, where, 0)
-    total = _kept(_sum(square, axes=axes) if axes else square, x.shape, axes, keepdims)
+    total = kept(_sum(square, axes=axes) if axes else square, x.shape, axes, keepdims)
     n = _count(x, axes, where, keepdims, total.aval.dtype)
     if isinstance(n, Value):
         left = ops.maximum(ops.sub(n, number(ddof, n)), number(0, n))
@@ -237,7 +230,7 @@ def var(
 ) -> Any:  # fmt: skip
     """np.var."""
     v, want = _variance(a, axis, dtype, ddof, keepdims, where, mean, correction)
-    return _finish(cast(v, want), out)
+    return finish(cast(v, want), out)
 
 
 @surface(np.std)
@@ -247,14 +240,14 @@ def std(
 ) -> Any:  # fmt: skip
     """np.std."""
     v, want = _variance(a, axis, dtype, ddof, keepdims, where, mean, correction)
-    return _finish(cast(ops.sqrt(v), want), out)
+    return finish(cast(ops.sqrt(v), want), out)
 
 
 @surface(np.ptp)
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE) -> Any:
     """np.ptp."""
     high = value(max_(a, axis=axis, keepdims=keepdims))
-    return _finish(ops.sub(high, value(min_(a, axis=axis, keepdims=keepdims))), out)
+    return finish(ops.sub(high, value(min_(a, axis=axis, keepdims=keepdims))), out)
 
 
 # ------------------------------------------------------------------ positions
@@ -270,7 +263,7 @@ def _position(row: Any) -> Any:
         else:
             axes = (one_axis(axis, x.ndim),)
             v = row(x, axis=axes[0])
-        return _finish(_kept(v, shape, axes, keepdims), out)
+        return finish(kept(v, shape, axes, keepdims), out)
 
     return find
 
@@ -288,7 +281,7 @@ def _running(row: Any) -> Any:
         x = cast(x, dtype_name(dtype) if dtype is not None else _accumulator(x.aval.dtype))
         if axis is None:
             x, axis = ops.shape.reshaped(x, (x.aval.size,)), 0
-        return _finish(row(x, axis=one_axis(axis, x.ndim)), out)
+        return finish(row(x, axis=one_axis(axis, x.ndim)), out)
 
     return run
 
@@ -334,7 +327,7 @@ def _nan_extremum(f: Any, row: Any, largest_fill: bool) -> Any:
         best = row(ops.select(nan, number(_limit(x.aval.dtype, largest_fill), x), x), axes=axes)
         # Where everything is NaN the result is NaN.
         best = ops.select(ops.all_(nan, axes=axes), number(np.nan, best), best)
-        return _finish(_kept(best, x.shape, axes, keepdims), out)
+        return finish(kept(best, x.shape, axes, keepdims), out)
 
     return reduce
 
@@ -400,141 +393,12 @@ def average(
     return (out, total) if returned else out
 
 
-# ------------------------------------------------------------------ functions of one row
-
-
-@surface(np.sinc)
-def sinc(x: Any) -> Any:
-    """np.sinc, whose row knows its slope at 0."""
-    return wrap(ops.sinc(as_float(value(x))))
-
-
-@surface(np.i0)
-def i0(x: Any) -> Any:
-    """np.i0."""
-    return wrap(ops.i0(as_float(value(x))), "array")
-
-
-@surface(np.unwrap)
-def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Any:
-    """np.unwrap of floats: jumps are rounded to whole periods."""
-    x = as_float(value(p))
-    i = one_axis(axis, x.ndim)
-    n = x.shape[i]
-    d = ops.sub(_shape.narrow(x, i, 1, n - 1), _shape.narrow(x, i, 0, n - 1))
-    half, whole = number(period / 2, d), number(period, d)
-    near = ops.sub(ops.remainder(ops.add(d, half), whole), half)
-    tie = ops.and_(ops.equal(near, ops.neg(half)), ops.greater(d, number(0, d)))
-    jump = ops.sub(ops.select(tie, half, near), d)
-    least = number(max(discont or 0, period / 2), d)
-    jump = ops.select(ops.less(ops.abs_(d), least), number(0, d), jump)
-    start = tuple(int(k == i) for k in range(x.ndim))
-    moved = ops.pad(ops.cumsum(jump, axis=i), shape=x.shape, start=start, step=(1,) * x.ndim)
-    return array(ops.add(x, moved))
-
-
-# ------------------------------------------------------------------ order
-
-
-def _along(a: Any, axis: Any) -> tuple[Value, int]:
-    x = value(a)
-    if axis is None:
-        return ops.shape.reshaped(x, (x.aval.size,)), 0
-    return x, one_axis(axis, x.ndim)
-
-
-@surface(np.sort)
-def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
-    """np.sort."""
-    x, axis = _along(a, axis)
-    return array(ops.sort(x, axis=axis))
-
-
-@surface(np.argsort)
-def argsort(
-    a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-) -> Any:
-    """np.argsort."""
-    x, axis = _along(a, axis)
-    return array(ops.argsort(x, axis=axis))
-
-
-@surface(np.partition)
-def partition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
-    """np.partition: a full sort is one of the orders that NumPy allows."""
-    return sort(a, axis)
-
-
-@surface(np.quantile)
-def quantile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-    method: str = "linear", keepdims: bool = False, *, weights: Any = None,
-) -> Any:  # fmt: skip
-    """np.quantile, for fractions that are known while tracing and the linear kin of methods."""
-    if weights is not None:
-        raise refuse("np.quantile with weights")
-    fractions = plain(q, "q of np.quantile").astype(float)
-    if np.any((fractions < 0) | (fractions > 1)):
-        raise ValueError("Quantiles must be in the range [0, 1]")
-    x = as_float(value(a))
-    axes = many_axes(axis, x.ndim)
-    rest = tuple(i for i in range(x.ndim) if i not in axes)
-    n = 1
-    for i in axes:
-        n *= x.shape[i]
-    lines = ops.shape.reshaped(
-        ops.shape.permuted(x, rest + axes), tuple(x.shape[i] for i in rest) + (n,)
-    )
-    lines = ops.sort(lines, axis=len(rest))
-    nan = ops.any_(ops.isnan(lines), axes=(len(rest),))
-    parts = [_at_rank(lines, f * (n - 1), nan, method) for f in fractions.ravel()]
-    parts = [_kept(p, x.shape, axes, keepdims) for p in parts]
-    if fractions.ndim == 0:
-        return _finish(parts[0], out)
-    whole = ops.shape.stack(parts)
-    return _finish(ops.shape.reshaped(whole, fractions.shape + parts[0].shape), out)
-
-
-def _at_rank(lines: Value, rank: float, nan: Value, method: str) -> Value:
-    """The interpolated element of sorted lines at a fractional rank; NaN where there is one."""
-    low, high = int(np.floor(rank)), int(np.ceil(rank))
-    nearest = int(np.around(rank))
-    choices = {"lower": low, "higher": high, "nearest": nearest}
-    last = lines.ndim - 1
-
-    def element(i: int) -> Value:
-        return ops.shape.squeeze(ops.shape.narrow(lines, last, i, 1), (last,))
-
-    if method in choices:
-        got = element(choices[method])
-    elif method in ("linear", "midpoint"):
-        t = rank - low if method == "linear" else 0.5 * (high != low)
-        a, b = element(low), element(high)
-        got = a if t == 0 else ops.add(a, ops.mul(ops.sub(b, a), number(t, a)))
-    else:
-        raise refuse(f"method={method!r} of np.quantile")
-    return ops.select(nan, number(np.nan, got), got)
-
-
-@surface(np.percentile)
-def percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
-    """np.percentile."""
-    return quantile(a, plain(q, "q of np.percentile") / 100, *args, **kwargs)
-
-
-@surface(np.median)
-def median(
-    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-    keepdims: bool = False,
-) -> Any:  # fmt: skip
-    """np.median."""
-    return quantile(a, 0.5, axis, out, keepdims=keepdims)
-
-
 # ------------------------------------------------------------------ methods
 
 
-def _as_method(name: str, f: Any) -> None:
+def as_method(name: str, f: Any) -> None:
+    """Enter a function as the method of this name."""
+
     def call_(self: Tracer, *args: Any, **kwargs: Any) -> Any:
         return f(self, *args, **kwargs)
 
@@ -545,21 +409,6 @@ def _as_method(name: str, f: Any) -> None:
 for _name, _f in {
     "sum": sum_, "prod": prod, "max": max_, "min": min_, "any": any_, "all": all_, "mean": mean,
     "var": var, "std": std, "argmax": argmax, "argmin": argmin, "cumsum": cumsum,
-    "cumprod": cumprod, "argsort": argsort,
+    "cumprod": cumprod,
 }.items():  # fmt: skip
-    _as_method(_name, _f)
-
-
-@method
-def sort_(self: Tracer, axis: int = -1, kind: Any = None, order: Any = None, **_: Any) -> None:
-    """ndarray.sort, in place."""
-    store(self, ops.sort(self._read(), axis=one_axis(axis, self.ndim)))
-
-
-@method
-def partition_(self: Tracer, kth: Any, axis: int = -1, **_: Any) -> None:
-    """ndarray.partition, in place."""
-    store(self, ops.sort(self._read(), axis=one_axis(axis, self.ndim)))
-
-
-_ = recorder
+    as_method(_name, _f)

@@ -11,12 +11,13 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Const, Value
-from ..ir.types import NUMPY, broadcast_shapes, name_of
+from ..ir.types import NUMPY, Aval, broadcast_shapes, name_of
 from . import mutation
 from .errors import UntracedWrite
 from .promote import can_cast, loop_dtypes
 from .record import fail, recorder
 from .surface import (
+    FUNCTIONS,
     as_bool,
     cast,
     filled,
@@ -24,6 +25,7 @@ from .surface import (
     is_tracer,
     key,
     number,
+    one_axis,
     refuse,
     value,
     wrap,
@@ -74,8 +76,6 @@ def _predicate(row: Any, otherwise: bool) -> Callable[[Value], Value]:
     def answer(x: Value) -> Value:
         if x.aval.kind in "fc":
             return row(x)
-        from ..ir.types import Aval
-
         return filled(otherwise, Aval("bool", x.shape))
 
     return answer
@@ -306,8 +306,6 @@ def untraced_write(out: Any) -> Exception:
 
 
 def _function_of(table: dict[Any, str], ufunc: np.ufunc, method: str) -> Any:
-    from .surface import FUNCTIONS
-
     try:
         return FUNCTIONS[getattr(np, table[ufunc])]
     except KeyError:
@@ -346,8 +344,6 @@ def _reduce_pairwise(ufunc: np.ufunc, a: Any, axis: Any) -> Any:
 
 def _accumulate(ufunc: np.ufunc, a: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Any:
     if ufunc in (np.maximum, np.minimum):
-        from .surface import one_axis
-
         v = value(a)
         row = ops.cummax if ufunc is np.maximum else ops.cummin
         result = wrap(row(v, axis=one_axis(axis, v.ndim)))

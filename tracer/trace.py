@@ -11,7 +11,7 @@ import numpy as np
 
 from ..ir.core import Block, Const, Function, Value
 from ..ir.types import Aval, default_dtype, name_of
-from . import mutation
+from . import mutation, surface_all
 from .errors import AdjitError, RandomInTrace, UnsupportedArgument, UnsupportedFunction
 from .facts import Capture, LeafSpec, StateGuard, Trace
 from .find import Finder
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 register_leaf(Tracer)
+surface_all.enter()
 
 
 # ------------------------------------------------------------------ arguments
@@ -305,6 +306,3 @@ def captured(inner: Trace) -> list[Tracer]:
 def flatten_tree(obj: Any) -> tuple[list[Any], Tree]:
     """`tree.flatten`, with Tracers known as leaves."""
     return flatten(obj)
-
-
-from . import surface_all  # noqa: E402, F401  # enters the tables

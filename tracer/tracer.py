@@ -16,7 +16,7 @@ from . import mutation
 from .errors import EscapedTracer, TracedBranch, TracedConversion, UnsupportedOp
 from .place import here
 from .promote import WEAK
-from .record import Recorder, fail, recorder
+from .record import Recorder, fail, recorder, stack
 
 _PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 
@@ -239,14 +239,10 @@ ENTRY: dict[str, Any] = {}
 
 
 def _innermost() -> Recorder | None:
-    from .record import stack
-
     return stack()[-1] if stack() else None
 
 
 def _check_open(rec: Recorder) -> None:
-    from .record import stack
-
     if rec not in stack():
         raise fail(EscapedTracer, "a traced value is used after its trace has ended")
 

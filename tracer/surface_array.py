@@ -1,0 +1,390 @@
+"""ndarray beside its shape: copies, casts, questions, complex parts, attributes and methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ir import ops
+from ..ir.types import NUMPY, Aval
+from . import mutation
+from .errors import UnsupportedOp
+from .promote import can_cast, common_dtype, dtype_name
+from .record import fail, recorder
+from .surface import (
+    FUNCTIONS,
+    METHODS,
+    array,
+    cast,
+    filled,
+    is_tracer,
+    key,
+    many_axes,
+    method,
+    refuse,
+    surface,
+    value,
+    wrap,
+)
+from .surface_shape import handle, matrix_transpose, ravel, transpose
+from .tracer import ENTRY, Tracer
+
+Shape = tuple[int, ...]
+
+
+# ------------------------------------------------------------------ copies and casts
+
+
+def copy(h: Any, order: str = "K") -> Tracer:
+    """A fresh array (or the same scalar) with the content of this one."""
+    if h._kind != "array":
+        return Tracer(recorder(), value(h), h._kind)
+    strides = None
+    if order in "KA" and h._strides is not None:
+        strides = mutation.fresh_strides(h.shape, h._value.aval.dtype, h)
+    elif order == "F" and h.ndim > 1:
+        back = mutation.natural_strides(h.shape[::-1], h._value.aval.dtype)[::-1]
+        strides = mutation.normal(h.shape, back, h._value.aval.dtype)
+    return Tracer(recorder(), value(h), "array", strides)
+
+
+@surface(np.copy)
+def copy_function(a: Any, order: str = "K", subok: bool = False) -> Any:
+    """np.copy."""
+    return copy(handle(a), order)
+
+
+@method
+def copy_(self: Tracer, order: str = "C") -> Any:
+    """ndarray.copy."""
+    return copy(self, order)
+
+
+@method
+def astype(
+    self: Tracer, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
+    copy: Any = True,
+) -> Any:  # fmt: skip
+    """ndarray.astype."""
+    want = dtype_name(dtype)
+    have = self._value.aval.dtype
+    if not can_cast(have, want, casting):
+        raise TypeError(
+            f"Cannot cast array data from {self.dtype!r} to {NUMPY[want]!r} according to the rule "
+            f"{casting!r}"
+        )
+    if want == have and not copy:
+        return self
+    strides = None
+    if self._strides is not None and order in "KA":
+        strides = mutation.fresh_strides(self.shape, want, self)
+    v = cast(value(self), want)
+    return Tracer(recorder(), v, "array" if self._kind == "array" else "scalar", strides)
+
+
+@surface(np.astype)
+def astype_function(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    """np.astype."""
+    return METHODS["astype"](x, dtype, copy=copy)
+
+
+# ------------------------------------------------------------------ facts
+
+
+@surface(np.shape)
+def shape_of(a: Any) -> Shape:
+    """np.shape."""
+    return value(a).shape
+
+
+@surface(np.ndim)
+def ndim_of(a: Any) -> int:
+    """np.ndim."""
+    return value(a).ndim
+
+
+@surface(np.size)
+def size_of(a: Any, axis: Any = None) -> int:
+    """np.size."""
+    shape = value(a).shape
+    if axis is None:
+        return Aval("bool", shape).size
+    out = 1
+    for i in many_axes(axis, len(shape)):
+        out *= shape[i]
+    return out
+
+
+@surface(np.iscomplexobj)
+def iscomplexobj(x: Any) -> bool:
+    """np.iscomplexobj."""
+    return value(x).aval.kind == "c"
+
+
+@surface(np.isrealobj)
+def isrealobj(x: Any) -> bool:
+    """np.isrealobj."""
+    return value(x).aval.kind != "c"
+
+
+@surface(np.result_type)
+def result_type(*args: Any) -> np.dtype:
+    """np.result_type."""
+    keys = [
+        dtype_name(a) if isinstance(a, (np.dtype, type, str)) and not is_tracer(a) else key(a)
+        for a in args
+    ]
+    return NUMPY[common_dtype(keys)]
+
+
+@surface(np.can_cast)
+def can_cast_function(from_: Any, to: Any, casting: str = "safe") -> bool:
+    """np.can_cast."""
+    return bool(np.can_cast(from_.dtype if is_tracer(from_) else from_, to, casting))  # type: ignore
+
+
+@surface(np.min_scalar_type)
+def min_scalar_type(a: Any, /) -> Any:
+    """np.min_scalar_type."""
+    return a.dtype
+
+
+@surface(np.may_share_memory, np.shares_memory)
+def shares_memory(a: Any, b: Any, *_: Any, **__: Any) -> Any:
+    """np.shares_memory."""
+    raise refuse("a question about memory")
+
+
+# ------------------------------------------------------------------ complex parts
+
+
+def real_part(a: Any) -> Any:
+    """np.real: a view of a complex array."""
+    v = value(a)
+    if v.aval.kind != "c":
+        return a if is_tracer(a) else array(v)
+    if not is_tracer(a) or a._kind != "array":
+        return wrap(ops.real(v), a._kind if is_tracer(a) else None)
+    how = mutation.View(ops.real, lambda base, new: ops.complex_(new, ops.imag(base)))
+    return mutation.view(a, how, None)
+
+
+def imag_part(a: Any) -> Any:
+    """np.imag: a view of a complex array, zeros for a real one."""
+    v = value(a)
+    if v.aval.kind != "c":
+        return wrap(filled(0, v.aval), a._kind if is_tracer(a) else None)
+    if not is_tracer(a) or a._kind != "array":
+        return wrap(ops.imag(v), a._kind if is_tracer(a) else None)
+    how = mutation.View(ops.imag, lambda base, new: ops.complex_(ops.real(base), new))
+    return mutation.view(a, how, None)
+
+
+surface(np.real)(real_part)
+surface(np.imag)(imag_part)
+
+
+@surface(np.angle)
+def angle(z: Any, deg: bool = False) -> Any:
+    """np.angle."""
+    v = value(z)
+    if v.aval.kind == "c":
+        out = wrap(ops.elementwise.angle(v))
+    else:
+        zero = wrap(filled(0, v.aval))
+        out = np.arctan2(zero, wrap(v))  # type: ignore[call-overload]
+    return out * (180 / np.pi) if deg else out
+
+
+@surface(np.real_if_close)
+def real_if_close(a: Any, tol: Any = 100) -> Any:
+    """np.real_if_close of a real array."""
+    if value(a).aval.kind == "c":
+        raise refuse("np.real_if_close of complex values", "Use np.real.")
+    return a
+
+
+# ------------------------------------------------------------------ attributes and the other methods
+
+
+class Flat:
+    """`x.flat`: C-order elements, readable and writable."""
+
+    def __init__(self, base: Tracer) -> None:
+        self._base = base
+
+    def __getitem__(self, index: Any) -> Any:
+        v = value(self._base)
+        return ENTRY["getitem"](array(ops.shape.reshaped(v, (v.aval.size,))), index)
+
+    def __setitem__(self, index: Any, x: Any) -> None:
+        mutation.check_writable(self._base, recorder())
+        v = self._base._read()
+        line = array(ops.shape.reshaped(v, (v.aval.size,)))
+        if value(x).ndim > 1:
+            x = ravel(x)
+        ENTRY["setitem"](line, index, x)
+        mutation.write(self._base, ops.shape.reshaped(line._read(), v.shape))
+
+    def __len__(self) -> int:
+        return self._base.size
+
+    def __iter__(self) -> Any:
+        return iter(ravel(self._base))
+
+
+def _flags(t: Tracer) -> Any:
+    strides = mutation.strides_of(t)
+    return mutation._dummy(t.shape, strides, t._value.aval.dtype).flags
+
+
+_ATTRIBUTES: dict[str, Any] = {
+    "T": transpose,
+    "mT": matrix_transpose,
+    "real": real_part,
+    "imag": imag_part,
+    "flat": Flat,
+    "itemsize": lambda t: t.dtype.itemsize,
+    "nbytes": lambda t: t.size * t.dtype.itemsize,
+    "strides": mutation.strides_of,
+    "flags": _flags,
+    "base": lambda t: None,
+    "device": lambda t: "cpu",
+}
+
+
+def _assign(name: str) -> Any:
+    def set_(self: Tracer, x: Any) -> None:
+        if name not in ("real", "imag", "flat"):
+            raise AttributeError(f"attribute {name!r} of a traced array is not writable")
+        if name == "real" and self._value.aval.kind != "c":
+            ENTRY["setitem"](self, ..., x)
+        else:
+            target = _ATTRIBUTES[name](self)
+            target[slice(None) if name == "flat" else ...] = x
+
+    return set_
+
+
+def _install_attributes() -> None:
+    for name, get in _ATTRIBUTES.items():
+        setattr(Tracer, name, property(get, _assign(name)))
+
+
+_install_attributes()
+
+
+def _missing(t: Tracer, name: str) -> Any:
+    """Attributes that a Tracer has no answer for: a refusal, or Python's AttributeError."""
+    if hasattr(np.ndarray, name) and not name.startswith("__"):
+        raise fail(UnsupportedOp, f"x.{name} of a traced array is not supported")
+    raise AttributeError(f"{t.__class__.__name__!r} object has no attribute {name!r}")
+
+
+ENTRY["getattr"] = _missing
+ENTRY["copy"] = copy
+
+
+@method
+def fill(self: Tracer, value: Any) -> None:
+    """ndarray.fill."""
+    ENTRY["setitem"](self, ..., value)
+
+
+@method
+def item(self: Tracer, *args: Any) -> Any:
+    """ndarray.item: a 0-d Tracer."""
+    v = value(self)
+    if not args and v.aval.size != 1:
+        raise ValueError("can only convert an array of size 1 to a Python scalar")
+    if not args:
+        return wrap(ops.shape.reshaped(v, ()), "python")
+    index = args[0] if len(args) == 1 else args
+    if not isinstance(index, tuple):
+        v, index = ops.shape.reshaped(v, (v.aval.size,)), (index,)
+    return wrap(value(ENTRY["getitem"](array(v), index)), "python")
+
+
+@method
+def tolist(self: Tracer) -> Any:
+    """ndarray.tolist: nested lists of 0-d Tracers."""
+    if not self.shape:
+        return item(self)
+    return [tolist(row) for row in self]
+
+
+@method
+def conj(self: Tracer) -> Any:
+    """ndarray.conj."""
+    v = value(self)
+    return wrap(ops.conj(v), self._kind) if v.aval.kind == "c" else self
+
+
+@method
+def conjugate(self: Tracer) -> Any:
+    """ndarray.conjugate."""
+    return conj(self)
+
+
+@method
+def is_integer(self: Tracer) -> bool:
+    """float.is_integer."""
+    return bool(self == np.trunc(self))
+
+
+def _through(name: str, function: Any) -> None:
+    """A method that is NumPy's function of the same name on the array."""
+
+    def call(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+        return FUNCTIONS[function](self, *args, **kwargs)
+
+    call.__name__ = name
+    method(call)
+
+
+for _name in (
+    "clip", "dot", "take", "repeat", "diagonal", "trace", "round", "nonzero", "compress",
+    "searchsorted", "choose",
+):  # fmt: skip
+    _through(_name, getattr(np, _name))
+
+
+@method
+def put(self: Tracer, indices: Any, values: Any, mode: str = "raise") -> None:
+    """ndarray.put."""
+    Flat(self)[indices] = values
+
+
+@method
+def view(self: Tracer, *args: Any) -> Any:
+    """ndarray.view of the same dtype."""
+    wanted = args[0] if args else None
+    if (
+        wanted is None
+        or wanted is np.ndarray
+        or (
+            (not isinstance(wanted, type) or issubclass(wanted, np.generic))
+            and np.dtype(wanted) == self.dtype
+        )
+    ):
+        return ENTRY["getitem"](self, ...)
+    raise refuse("x.view(dtype)", "Use x.astype(dtype).")
+
+
+@method
+def setflags(self: Tracer, **_: Any) -> None:
+    """ndarray.setflags."""
+    raise refuse("x.setflags")
+
+
+def _round(self: Tracer, digits: Any = None) -> Any:
+    """Python's round: to an int without digits, which is a branch on the value."""
+    out = FUNCTIONS[np.round](self, digits or 0)
+    return int(out) if digits is None else out
+
+
+Tracer.__round__ = _round  # type: ignore[attr-defined]
+Tracer.__trunc__ = lambda self: int(np.trunc(self))  # type: ignore
+Tracer.__floor__ = lambda self: int(np.floor(self))  # type: ignore[attr-defined]
+Tracer.__ceil__ = lambda self: int(np.ceil(self))  # type: ignore[attr-defined]

@@ -1,0 +1,342 @@
+"""Choosing and taking: where, select, clip, rounding, take, search and interpolation."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from ..ir import ops
+from ..ir.core import Value
+from ..ir.types import NUMPY
+from .surface import (
+    FUNCTIONS,
+    array,
+    as_bool,
+    broadcast_all,
+    cast,
+    filled,
+    holds_tracer,
+    number,
+    one_axis,
+    plain,
+    refuse,
+    surface,
+    value,
+    values,
+    wrap,
+)
+from .surface_join import concatenate, split
+from .surface_shape import handle, ravel
+from .surface_ufunc import call, store
+
+_NONE = np._NoValue
+_NONE = np._NoValue
+_shape = ops.shape
+
+
+# ------------------------------------------------------------------ choosing
+
+
+@surface(np.where)
+def where(condition: Any, x: Any = _NONE, y: Any = _NONE, /) -> Any:
+    """np.where with three arguments; with one, of a mask known while tracing."""
+    if x is _NONE:
+        return np.where(plain(condition, "the condition of np.where(c)"))
+    c = as_bool(value(condition))
+    a, b = values(x, y, weak=True)
+    return wrap(ops.select(*broadcast_all([c, a, b])), "array")
+
+
+@surface(np.nonzero)
+def nonzero(a: Any) -> Any:
+    """np.nonzero of a mask known while tracing."""
+    return np.nonzero(plain(a, "the argument of np.nonzero"))
+
+
+@surface(np.flatnonzero)
+def flatnonzero(a: Any) -> Any:
+    """np.flatnonzero of a mask known while tracing."""
+    return np.flatnonzero(plain(a, "the argument of np.flatnonzero"))
+
+
+@surface(np.select)
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    """np.select: the first condition that holds."""
+    if len(condlist) != len(choicelist):
+        raise ValueError("list of cases must be same length as list of conditions")
+    vs = values(*choicelist, default, weak=True)
+    conds = [value(c) for c in condlist]
+    if any(c.aval.dtype != "bool" for c in conds):
+        raise TypeError("invalid entry in condlist: should be boolean ndarray")
+    *bs, last = broadcast_all([*conds, *vs])
+    out = last
+    for c, v in zip(bs[: len(conds)][::-1], bs[len(conds) :][::-1], strict=True):
+        out = ops.select(c, v, out)
+    return wrap(out, "array")
+
+
+@surface(np.piecewise)
+def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
+    """np.piecewise: every function on all of x, the last condition that holds decides."""
+    v = value(x)
+    if not isinstance(condlist, (list, tuple)) or (not np.ndim(condlist[0]) and v.ndim):
+        condlist = [condlist]
+    conds = [_shape.broadcast_to(as_bool(value(c)), v.shape) for c in condlist]
+    out = filled(0, v.aval)
+    if len(funclist) == len(conds) + 1:
+        out = _piece(funclist[-1], v, args, kw)
+    elif len(funclist) != len(conds):
+        raise ValueError(
+            f"with {len(conds)} condition(s), either {len(conds)} or {len(conds) + 1} functions "
+            "are expected"
+        )
+    for c, f in zip(conds, funclist, strict=False):
+        out = ops.select(c, _piece(f, v, args, kw), out)
+    return wrap(out, "array")
+
+
+def _piece(f: Any, v: Value, args: Any, kw: Any) -> Value:
+    got = f(wrap(v, "array"), *args, **kw) if callable(f) else f
+    return _shape.broadcast_to(value(got, v.aval.dtype), v.shape)
+
+
+@surface(np.apply_along_axis)
+def apply_along_axis(func1d: Any, axis: Any, arr: Any, *args: Any, **kwargs: Any) -> Any:
+    """np.apply_along_axis: the function once per line."""
+    x = handle(arr)
+    i = one_axis(axis, x.ndim)
+    lines = FUNCTIONS[np.moveaxis](x, i, -1)
+    rest = lines.shape[:-1]
+    got = [value(func1d(lines[k], *args, **kwargs)) for k in np.ndindex(*rest)]
+    inner = got[0].shape
+    v = _shape.reshaped(_shape.stack(got), rest + inner)
+    n, m = len(rest), len(inner)
+    return array(_shape.permuted(v, (*range(i), *range(n, n + m), *range(i, n))))
+
+
+@surface(np.apply_over_axes)
+def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
+    """np.apply_over_axes."""
+    x = handle(a)
+    for i in [axes] if isinstance(axes, int) else axes:
+        out = func(x, i)
+        x = out if out.ndim == x.ndim else FUNCTIONS[np.expand_dims](out, one_axis(i, x.ndim))
+    return x
+
+
+@surface(np.choose)
+def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
+    """np.choose."""
+    i = value(a)
+    vs = values(*choices)
+    i, *vs = broadcast_all([i, *vs])
+    picked = vs[-1]
+    for k in range(len(vs) - 2, -1, -1):
+        picked = ops.select(ops.equal(i, number(k, i)), vs[k], picked)
+    return wrap(picked)
+
+
+@surface(np.clip)
+def clip(
+    a: Any, a_min: Any = _NONE, a_max: Any = _NONE, out: Any = None, *, min: Any = _NONE,
+    max: Any = _NONE, **options: Any,
+) -> Any:  # fmt: skip
+    """np.clip."""
+    low = min if a_min is _NONE else a_min
+    high = max if a_max is _NONE else a_max
+    v = a
+    if low is not _NONE and low is not None:
+        v = wrap(call(np.maximum, (v, low)), getattr(v, "_kind", None))
+    if high is not _NONE and high is not None:
+        v = wrap(call(np.minimum, (v, high)))
+    v = value(v)
+    return wrap(v) if out is None else store(out, v)
+
+
+@surface(np.round, np.around)
+def round_(a: Any, decimals: Any = 0, out: Any = None) -> Any:
+    """np.round."""
+    v = value(a)
+    if v.aval.kind in "f":
+        scale = 10.0 ** abs(operator.index(decimals))
+        if decimals > 0:
+            v = ops.div(ops.rint(ops.mul(v, number(scale, v))), number(scale, v))
+        elif decimals < 0:
+            v = ops.mul(ops.rint(ops.div(v, number(scale, v))), number(scale, v))
+        else:
+            v = ops.rint(v)
+    elif decimals < 0:
+        raise refuse("np.round of integers to tens")
+    return wrap(v) if out is None else store(out, v)
+
+
+@surface(np.fix)
+def fix(x: Any, out: Any = None) -> Any:
+    """np.fix."""
+    v = call(np.trunc, (x,))
+    return wrap(v) if out is None else store(out, v)
+
+
+@surface(np.nan_to_num)
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    """np.nan_to_num."""
+    v = value(x)
+    if v.aval.kind != "f":
+        return wrap(v)
+    info = np.finfo(NUMPY[v.aval.dtype])
+    high = info.max if posinf is None else posinf
+    low = info.min if neginf is None else neginf
+    out = ops.select(ops.isnan(v), number(nan, v), v)
+    out = ops.select(ops.equal(v, number(np.inf, v)), number(high, v), out)
+    return wrap(ops.select(ops.equal(v, number(-np.inf, v)), number(low, v), out))
+
+
+# ------------------------------------------------------------------ taking
+
+
+@surface(np.take)
+def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
+    """np.take."""
+    x = value(a)
+    if axis is None:
+        x, axis = _shape.reshaped(x, (x.aval.size,)), 0
+    i = one_axis(axis, x.ndim)
+    if holds_tracer(indices):
+        at = cast(value(indices), "i64")
+    else:
+        table = np.asarray(indices)
+        if table.size and table.dtype.kind not in "iub":
+            raise TypeError("Cannot cast array data to int64 according to the rule 'safe'")
+        at = value(table.astype(np.int64)) if table.ndim else value(int(table))
+        if mode == "raise" and np.any((table < -x.shape[i]) | (table >= x.shape[i])):
+            raise IndexError(
+                f"index {table.max()} is out of bounds for axis {i} with size {x.shape[i]}"
+            )
+    got = ops.gather(x, at, axes=(i,), mode=mode)
+    n = at.ndim
+    perm = (*range(n, n + i), *range(n), *range(n + i, got.ndim))
+    v = _shape.permuted(got, perm)
+    return wrap(v) if out is None else store(out, v)
+
+
+@surface(np.take_along_axis)
+def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
+    """np.take_along_axis."""
+    x, at = value(arr), cast(value(indices), "i64")
+    if axis is None:
+        x, axis = _shape.reshaped(x, (x.aval.size,)), 0
+    i = one_axis(axis, x.ndim)
+    full = tuple(
+        n if d == i else max(n, m) for d, (n, m) in enumerate(zip(at.shape, x.shape, strict=True))
+    )
+    at = _shape.broadcast_to(at, full)
+    wide = tuple(m if d == i else n for d, (n, m) in enumerate(zip(full, x.shape, strict=True)))
+    return array(ops.index.take_along(_shape.broadcast_to(x, wide), at, i))
+
+
+@surface(np.compress)
+def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
+    """np.compress by a mask known while tracing."""
+    return take(a, np.flatnonzero(plain(condition, "the condition of np.compress")), axis)
+
+
+@surface(np.delete)
+def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
+    """np.delete at positions known while tracing."""
+    x = handle(arr) if axis is not None else ravel(arr)
+    i = 0 if axis is None else one_axis(axis, x.ndim)
+    return take(x, np.delete(np.arange(x.shape[i]), obj), i)
+
+
+@surface(np.insert)
+def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
+    """np.insert at one position known while tracing."""
+    x = handle(arr) if axis is not None else ravel(arr)
+    i = 0 if axis is None else one_axis(axis, x.ndim)
+    at = operator.index(obj) % (x.shape[i] + 1) if not np.ndim(obj) else None
+    if at is None:
+        raise refuse("np.insert at several positions")
+    v = value(values, x._value.aval.dtype)
+    part = list(x.shape)
+    part[i] = 1 if v.ndim < x.ndim or (x.ndim == 1 and v.ndim == 0) else v.shape[i]
+    if x.ndim == 1 and v.ndim == 1:
+        part[0] = v.shape[0]
+    new = _shape.broadcast_to(v, tuple(part))
+    head, tail = split(x, [at], i)
+    return concatenate([head, wrap(new), tail], i)
+
+
+@surface(np.trim_zeros)
+def trim_zeros(filt: Any, *_: Any, **__: Any) -> Any:
+    """np.trim_zeros."""
+    raise refuse("np.trim_zeros", "Its shape depends on values.")
+
+
+# ------------------------------------------------------------------ searching, comparing
+
+
+@surface(np.searchsorted)
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+    """np.searchsorted: how many elements are below (or not above) each value."""
+    if sorter is not None:
+        a = take(a, sorter)
+    keys, xs = values(a, v)
+    wide = _shape.reshaped(xs, (*xs.shape, 1))
+    below = (ops.less if side == "left" else ops.less_equal)(keys, wide)
+    counts = _shape.sum_(cast(below, "i64"), axes=(xs.ndim,))
+    return wrap(counts)
+
+
+@surface(np.interp)
+def interp(
+    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
+) -> Any:
+    """np.interp, linear between increasing abscissae."""
+    if period is not None:
+        raise refuse("np.interp with a period")
+    v, xs, fs = (cast(value(a), "f64") for a in (x, xp, fp))
+    n = xs.shape[0]
+    at = value(searchsorted(wrap(xs, "array"), wrap(v), "right"))
+    low = ops.minimum(ops.maximum(ops.sub(at, number(1, at)), number(0, at)), number(n - 2, at))
+    high = ops.add(low, number(1, low))
+    x0, x1, f0, f1 = (
+        ops.gather(s, i, axes=(0,), mode="raise") for s in (xs, fs) for i in (low, high)
+    )
+    t = ops.div(ops.sub(v, x0), ops.sub(x1, x0))
+    y = ops.add(f0, ops.mul(ops.sub(f1, f0), t))
+    first = value(fp if left is None else left, "f64")
+    last = value(fp if right is None else right, "f64")
+    if left is None:
+        first = _shape.squeeze(_shape.narrow(first, 0, 0, 1), (0,))
+    if right is None:
+        last = _shape.squeeze(_shape.narrow(last, 0, n - 1, 1), (0,))
+    end = _shape.squeeze(_shape.narrow(xs, 0, n - 1, 1), (0,))
+    begin = _shape.squeeze(_shape.narrow(xs, 0, 0, 1), (0,))
+    y = ops.select(ops.greater(v, end), last, y)
+    return wrap(ops.select(ops.less(v, begin), first, y))
+
+
+@surface(np.isclose)
+def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
+    """np.isclose."""
+    x, y = (wrap(v) for v in values(a, b, weak=True))
+    near = abs(x - y) <= atol + rtol * abs(y)
+    out = (near & np.isfinite(y)) | (x == y)
+    return out | (np.isnan(x) & np.isnan(y)) if equal_nan else out
+
+
+@surface(np.allclose)
+def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> bool:
+    """np.allclose, a Python bool."""
+    return bool(FUNCTIONS[np.all](isclose(a, b, rtol, atol, equal_nan)))
+
+
+@surface(np.array_equal)
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
+    """np.array_equal, a Python bool."""
+    x, y = wrap(value(a1)), wrap(value(a2))
+    return x.shape == y.shape and bool(FUNCTIONS[np.all](x == y))
