@@ -76,6 +76,8 @@ class Normal(Builder):
             consts = folded(prim, values, attrs)
             if consts is not None:
                 return consts
+        if prim.commutes and len(values) == 2:
+            values = self._ordered(*values)
         self._ready = values
         outs = super().add(prim, values, attrs, blocks, hints)
         for v in outs:
@@ -91,8 +93,15 @@ class Normal(Builder):
 
     def known(self, prim: Prim, x: Value, y: Value) -> Value | None:
         """The value of an op of two arguments, if it was appended before."""
-        outs = self._known.get((prim, (x, y), ())) if self._known else None
+        pair = self._ordered(x, y) if prim.commutes else (x, y)
+        outs = self._known.get((prim, pair, ())) if self._known else None
         return outs[0] if outs else None
+
+    def _ordered(self, x: Value, y: Value) -> tuple[Value, Value]:
+        """The operands of a commuting op: the earlier one first, a constant last."""
+        if type(x) is Const or (type(y) is not Const and self.rank[y] < self.rank[x]):
+            return y, x
+        return x, y
 
     def single(self, v: Value) -> bool:
         """Whether at most one op reads the value."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..ir.core import Const, Value
 from ..ir.ops.elementwise import (
     abs_,
@@ -97,6 +99,17 @@ def _select(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Val
     return broadcast_to(out, shape) if other.aval.shape in (shape, ()) else None
 
 
+def _never(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
+    """Nothing that equals a finite number is infinite."""
+    for x, y in (args, args[::-1]):
+        same, endless = b.made_by(x, "equal"), b.made_by(y, "isinf")
+        if same and endless:
+            v, c = same.args
+            if v is endless.args[0] and type(c) is Const and np.isfinite(c.data):
+                return zeros(x.aval) if x.aval.shape == y.aval.shape else None
+    return None
+
+
 def _cast(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
     """A cast to what it is already."""
     return args[0] if args[0].aval.dtype == attrs["dtype"] else None
@@ -114,5 +127,5 @@ def _times_zero(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) ->
     return None
 
 
-SPECIAL = {"select": (_select,), "cast": (_cast,)}
+SPECIAL = {"select": (_select,), "cast": (_cast,), "and": (_never,)}
 DOMAIN = {"mul": (_times_zero,)}

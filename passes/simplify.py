@@ -42,7 +42,13 @@ def simplify(function: Function, strict: int | None = None, rounds: int = _ROUND
 
 def cleanup(function: Function) -> Function:
     """The function without the ops that do nothing, to the same bits."""
-    return Function(function.name, _normalised(function.block, CLEANUP, None))
+    block = _normalised(function.block, CLEANUP, None)
+    while any(op.blocks for op in block.ops):  # a constant may have sunk into a region
+        again = _normalised(block, CLEANUP, None)
+        if key(again) == key(block):
+            break
+        block = again
+    return Function(function.name, block)
 
 
 def _normalised(block: Block, table: Table, strict: int | None) -> Block:
@@ -59,7 +65,8 @@ def _normalised(block: Block, table: Table, strict: int | None) -> Block:
             b.lenient = op not in kept
             b.table = CLEANUP if op in decisive else table
             new = tuple([env.get(a, a) for a in op.args])
-            blocks = {k: _normalised(r, table, None) for k, r in op.blocks.items()}
+            inner = 0 if b.lenient else None
+            blocks = {k: _normalised(r, table, inner) for k, r in op.blocks.items()}
             outs = b.add(op.prim, new, op.attrs, blocks, [v.hint for v in op.outs])
             for old, v in zip(op.outs, outs, strict=True):
                 env[old] = v
