@@ -127,8 +127,7 @@ class Plan:
                 self._show(inner, pad + "  ", lines)
             return
         roots = [item.root] if isinstance(item, CallItem) else item.members
-        for r in roots:
-            lines.append(pad + self._line(r))
+        lines.extend(pad + self._line(r) for r in roots)
 
     def _line(self, r: Root) -> str:
         where = self.storage.get(r.value)
