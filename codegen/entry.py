@@ -395,7 +395,7 @@ def _native() -> bool:
     """Whether compiled entries work here; the layouts they read are tried out first."""
     if os.environ.get("ADJIT_ENTRY") == "python" or platform.python_implementation() != "CPython":
         return False
-    if sys.maxsize < 2**63 - 1 or "free-threading" in sys.version:
+    if sys.maxsize < 2**63 - 1 or sys.byteorder != "little" or "free-threading" in sys.version:
         return False
     try:
         return _layout_is_known() and bool(_method())

@@ -61,7 +61,7 @@ class OneTypePerVariable(AnalysisPass):
 def _type(state, value: nir.Stmt) -> types.Type | None:
     """The type of an assigned value as far as it is easily told."""
     if isinstance(value, nir.Var):
-        return types.unliteral(state.typemap[value.name])
+        return types.misc.unliteral(state.typemap[value.name])
     if isinstance(value, nir.Const):
         return state.typingctx.resolve_value_type(value.value)
     found = state.calltypes.get(value) if isinstance(value, nir.Expr) else None

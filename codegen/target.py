@@ -65,7 +65,7 @@ class Typing(typing.Context):
     def resolve_function_type(self, func, args, kws):
         if isinstance(func, types.Dispatcher):
             pysig, args = func.dispatcher._compiler.fold_argument_types(args, kws)
-            helper = helpers.get(func.dispatcher, tuple(map(types.unliteral, args)))
+            helper = helpers.get(func.dispatcher, tuple(map(types.misc.unliteral, args)))
             return helper.signature.replace(pysig=pysig)
         return super().resolve_function_type(func, args, kws)
 
