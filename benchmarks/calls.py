@@ -1,0 +1,130 @@
+"""What a call costs when the arithmetic is nothing.
+
+    python benchmarks/calls.py [--python PYTHON]
+
+Value and gradient of Rosenbrock's function of 2 and of 10 numbers, and of x*x + x*y for arrays of
+one element; in each process by the contestant's ordinary call, nothing around it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from statistics import median
+from timeit import Timer
+from typing import Any
+
+import numpy as np
+from problems import rosenbrock
+from processes import HERE, default_python, environment, heading, machine, table
+
+
+def products(x, y):
+    return np.sum(x * x + x * y)
+
+
+CASES: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
+    "rosenbrock, n = 2": (rosenbrock, (np.array([-1.2, 1.0]),)),
+    "rosenbrock, n = 10": (rosenbrock, (np.linspace(-1.0, 1.0, 10),)),
+    "x*x + x*y, n = 1": (products, (np.array([1.5]), np.array([0.5]))),
+}
+
+
+def which(args):
+    """By the only argument, or by all."""
+    return tuple(range(len(args))) if len(args) > 1 else 0
+
+
+def adjit(fn, args):
+    from adjit import value_and_grad
+
+    return value_and_grad(fn, argnums=which(args)), args
+
+
+def jax(fn, args):
+    import jax
+    import jax.numpy as jnp
+
+    renamed = type(fn)(fn.__code__, {**fn.__globals__, "np": jnp}, fn.__name__)
+    step = jax.jit(jax.value_and_grad(renamed, argnums=which(args)))
+    return step, tuple(jnp.asarray(a) for a in args)
+
+
+def numba(fn, args):
+    """Written by hand, outputs allocated in the kernel."""
+    from hand import rosenbrock_small
+    from numba import njit
+
+    @njit(error_model="numpy")
+    def products(x, y):
+        value, gx, gy = 0.0, np.empty_like(x), np.empty_like(y)
+        for i in range(x.size):
+            value += x[i] * x[i] + x[i] * y[i]
+            gx[i] = 2.0 * x[i] + y[i]
+            gy[i] = x[i]
+        return value, (gx, gy)
+
+    @njit(error_model="numpy")
+    def rosenbrock(x):
+        g = np.empty_like(x)
+        return rosenbrock_small(x, g), g
+
+    return (rosenbrock if len(args) == 1 else products), args
+
+
+CALLERS = {f.__name__: f for f in (numba, adjit, jax)}
+
+
+def child(name: str) -> None:
+    """Print the time of a call in each case."""
+    found = {}
+    for case, (fn, args) in CASES.items():
+        step, given = CALLERS[name](fn, args)
+        step(*given)
+        names = [f"a{k}" for k in range(len(given))]
+        timer = Timer(
+            f"step({', '.join(names)})", globals=dict(zip(names, given, strict=True), step=step)
+        )
+        count, _ = timer.autorange()
+        count = max(1, count // 20)  # runs of about 10 ms
+        found[case] = median(timer.repeat(40, count)) / count
+    print(json.dumps(found))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--python", default=default_python(), help="the children's interpreter")
+    parser.add_argument("--rounds", type=int, default=3, help="processes per contestant")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child)
+        return 0
+    times: dict[str, dict[str, list[float]]] = {name: {} for name in CALLERS}
+    with tempfile.TemporaryDirectory() as store:
+        env = environment(1, store)
+        print(heading(machine(options.python, env), 1), flush=True)
+        for _ in range(options.rounds):
+            for name in CALLERS:
+                command = [options.python, os.path.abspath(__file__), "--child", name]
+                done = subprocess.run(command, env=env, cwd=HERE, capture_output=True, text=True)
+                if done.returncode:
+                    print(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
+                    continue
+                for case, seconds in json.loads(done.stdout.splitlines()[-1]).items():
+                    times[name].setdefault(case, []).append(seconds)
+    rows = [
+        [case, *(f"{1e6 * median(t[case]):.2f} us" if case in t else "-" for t in times.values())]
+        for case in CASES
+    ]
+    print(f"\n{table(['one call', *CALLERS], rows)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

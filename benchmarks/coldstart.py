@@ -1,0 +1,89 @@
+"""From the start of a process to its first gradient.
+
+    python benchmarks/coldstart.py [--python PYTHON] [--problem digits-64-128-10]
+
+Cold: nothing on disk. Warm: the contestant finds what it stored there the time before (adjit its
+kernels, Numba and JAX their caches). Each start has the imports, data and one gradient in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from processes import HERE, default_python, environment, heading, machine, table
+
+NAMES = ("hand", "adjit", "jax", "numpy_f")
+FIRST = """
+import sys
+from contestants import CONTESTANTS
+from problems import PROBLEMS
+problem = PROBLEMS[sys.argv[2]]
+CONTESTANTS[sys.argv[1]](problem, problem.args())()
+print("first", flush=True)
+sys.stdin.read()
+"""
+
+
+def start(python: str, name: str, problem: str, env: dict[str, str]) -> float:
+    """Seconds until the child has its first gradient (not until it has ended)."""
+    begin = perf_counter()
+    with subprocess.Popen(
+        [python, "-c", FIRST, name, problem],
+        env=env,
+        cwd=HERE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None and child.stderr is not None and child.stdin is not None
+        line = child.stdout.readline()
+        seconds = perf_counter() - begin
+        child.stdin.close()
+        if line.strip() != "first":
+            raise RuntimeError(child.stderr.read().strip().splitlines()[-1])
+    return seconds
+
+
+def starts(options: argparse.Namespace, name: str) -> tuple[float, float]:
+    """Medians of cold and of warm starts."""
+    cold, warm = [], []
+    for _ in range(options.starts):
+        with tempfile.TemporaryDirectory() as store:
+            env = environment(options.threads, Path(store)) | {"BENCH_NUMBA_CACHE": "1"}
+            cold.append(start(options.python, name, options.problem, env))
+            warm.append(start(options.python, name, options.problem, env))
+    return median(cold), median(warm)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--python", default=default_python(), help="the children's interpreter")
+    parser.add_argument("--problem", default="digits-64-128-10")
+    parser.add_argument("--contestants", default=",".join(NAMES), help="a comma list")
+    parser.add_argument("--starts", type=int, default=5, help="of each kind")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as store:
+        facts = machine(options.python, environment(options.threads, store))
+    print(heading(facts, options.threads), flush=True)
+    rows = []
+    for name in options.contestants.split(","):
+        try:
+            cold, warm = starts(options, name)
+            rows.append([name, f"{cold:.2f} s", f"{warm:.2f} s"])
+        except RuntimeError as failure:
+            rows.append([name, "failed", str(failure)[:60]])
+        print("  ".join(rows[-1]), flush=True)
+    print(f"\n{table([f'first gradient of {options.problem}', 'cold', 'warm'], rows)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
