@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import cache
 from typing import Any, NoReturn
+
+import numpy as np
 
 from .builder import infer
 from .core import Block, Const, Function, Op, Value
-from .prim import PRIMS
+from .prim import PRIMS, Prim
 from .printer import show, show_around
 from .types import Aval
 
@@ -85,6 +89,9 @@ class _Verifier:
         if PRIMS.get(prim.name) is not prim:
             self.fail(op, f"{prim.name} is no row of the table")
         for k, x in attrs.items():
+            known = _attrs_of(prim)
+            if known is not None and k not in known:
+                self.fail(op, f"{prim.name} has no attribute {k}")
             if type(x) not in _PLAIN and not _plain(x):
                 self.fail(op, f"attribute {k} is {x!r}; attributes are plain, hashable data")
         try:
@@ -105,6 +112,17 @@ class _Verifier:
         line, near = show_around(self.code, op)
         at = f"\nat {op.where}" if op.where else ""
         raise IRError(f"{line}: {why}\n{near}{at}", op) from cause
+
+
+@cache
+def _attrs_of(prim: Prim) -> frozenset[str] | None:
+    """The names of a row's attributes; None if its functions take any."""
+    if isinstance(prim.ref, np.ufunc):
+        return frozenset()
+    params = inspect.signature(prim.ref).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in params):
+        return None
+    return frozenset(p.name for p in params if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
 
 
 def _plain(x: Any) -> bool:
