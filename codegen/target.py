@@ -118,6 +118,13 @@ class Context(cpu.CPUContext):
             _implementations[found] = super().get_function(fn, sig, _firstcall)._imp
         return Implementation(_implementations[found], self, sig)
 
+    def get_abi_sizeof(self, ty) -> int:
+        """Size in bytes, remembered: LLVM is asked through a module made for the question."""
+        name = str(ty)
+        if name not in _sizes:
+            _sizes[name] = super().get_abi_sizeof(ty)
+        return _sizes[name]
+
     def post_lowering(self, mod, library) -> None:
         """Set fast-math flags; unlike the base's, link no allocator in: kernels never allocate."""
         if self.fastmath:
@@ -126,6 +133,7 @@ class Context(cpu.CPUContext):
 
 _refreshing: list[bool] = []
 _implementations: dict[tuple, object] = {}
+_sizes: dict[str, int] = {}
 
 
 def add_ufuncs() -> bool:
