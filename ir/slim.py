@@ -22,7 +22,12 @@ def slim(op: Op, read: Container[Value], sweep: Sweep = pruned) -> Op:
     rule = _RULES.get(op.prim.name)
     if rule is None:
         return replace(op, blocks={label: sweep(b) for label, b in op.blocks.items()})
-    return rule(op, read, sweep)
+    while True:
+        before, op = op, rule(op, read, sweep)
+        # What an inner op no longer takes may be all that a carry or operand was for.
+        nested = any(o.blocks for b in op.blocks.values() for o in b.ops)
+        if not nested or (len(op.args), len(op.outs)) == (len(before.args), len(before.outs)):
+            return op
 
 
 def _keep(mask: Iterable[bool], xs: Iterable[Any]) -> tuple[Any, ...]:
