@@ -26,7 +26,8 @@ PROGRAM = """
         interpolate.CubicSpline([0.0, 1, 2], [0.0, 1, 4])(0.5)
         sparse.csr_matrix(([1.0, 2.0], ([0, 1], [1, 0])), shape=(2, 2)).toarray()
         ndimage.gaussian_filter([1.0, 2, 3, 4], 1.0), signal.windows.hann(8)
-        optimize.minimize(lambda v: (v**2).sum(), [1.0, 2.0]), stats.norm(0, 1).rvs(3, random_state=0)
+        optimize.minimize(lambda v: (v**2).sum(), [1.0, 2.0])
+        stats.norm(0, 1).rvs(3, random_state=0)
         np.linalg.solve([[2.0, 1], [1, 3]], [1.0, 2]), np.fft.fft([1.0, 2, 3])
         np.vectorize(lambda v: v + 1)([1.0, 2]), np.unique([3, 1, 3]), np.histogram([1.0, 2, 3])
         return x * sparse.eye(6).diagonal()
@@ -40,6 +41,9 @@ PROGRAM = """
 
 def test_compiled_callers_of_constructors():
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", textwrap.dedent(PROGRAM)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

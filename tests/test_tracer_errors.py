@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from adjit.tracer import errors
 from adjit.tracer.trace import trace
 
@@ -58,7 +59,7 @@ TABLE = {
     # conversions
     "float": (lambda x: float(x[0, 0]), errors.TracedConversion, "Drop `float`"),
     "complex": (lambda x: complex(x[0, 0]), errors.TracedConversion, "1j"),
-    "format": (lambda x: "%.3f" % x[0, 0], errors.TracedConversion, "float()"),
+    "format": (lambda x: "%.3f" % x[0, 0], errors.TracedConversion, "float()"),  # noqa: UP031
     "np.float64": (lambda x: np.float64(x[0, 0]), errors.TracedConversion, "depends on"),
     "frombuffer": (lambda x: bytes(x), (TypeError, ValueError), ""),
     "list in ufunc": (lambda x: np.exp([x[0, 0], 1.0]), errors.TracedConversion, "np.array"),
@@ -86,7 +87,9 @@ TABLE = {
     "iadd": (lambda x: G.copy().__iadd__(x), errors.UntracedWrite, "np.zeros"),
     "fill": (lambda x: G.fill(x[0, 0]), errors.TracedConversion, ""),
     "broadcast": (
-        lambda x: np.broadcast_to(x[0].copy(), (3, 4)).__setitem__(0, 1), errors.FrozenWrite, ""
+        lambda x: np.broadcast_to(x[0].copy(), (3, 4)).__setitem__(0, 1),
+        errors.FrozenWrite,
+        "",
     ),
     "item of scalar": (lambda x: x[0, 0].__setitem__((), 1), TypeError, "item assignment"),
     "shape set": (lambda x: setattr(x, "shape", (12,)), errors.UnsupportedOp, "reshape"),
@@ -103,7 +106,7 @@ TABLE = {
     "pickle": (lambda x: pickle.dumps(x), errors.TracedConversion, "pickled"),
     "hash": (lambda x: {x: 1}, TypeError, "unhashable"),
     "attribute": (lambda x: x.nonsense, AttributeError, "nonsense"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -155,7 +158,7 @@ NUMPY = {
 @pytest.mark.parametrize("name", NUMPY)
 def test_errors_are_numpys(name):
     f = NUMPY[name]
-    with pytest.raises(Exception) as numpys:
+    with pytest.raises(Exception) as numpys:  # noqa: PT011
         f(X)
     with pytest.raises(numpys.type) as ours:
         trace(f, (X,))
@@ -272,7 +275,7 @@ def test_every_attribute_of_ndarray_has_an_answer():
         for name in dir(np.ndarray):
             if name.startswith("__") or name in ("data", "ctypes"):
                 continue
-            try:
+            try:  # noqa: SIM105
                 getattr(x, name)
             except errors.UnsupportedOp:
                 pass
@@ -298,7 +301,7 @@ def test_places():
     def f(x):
         first = x * 2
         second = np.sin(
-            first
+            first,
         )
         return second + 1
 

@@ -6,18 +6,18 @@ import itertools
 import math
 import operator
 from math import cos, exp
-from numpy import array, zeros
-from scipy import integrate, special
-from scipy.special import expit, logsumexp
-from scipy.stats import norm
 
 import numpy as np
 import numpy.linalg as la
 import pytest
+from numpy import array, zeros
+from scipy import integrate, special
+from scipy.special import expit, logsumexp
+from scipy.stats import norm
+from test_tracer_surface import check
+
 from adjit.tracer import errors
 from adjit.tracer.trace import trace
-
-from test_tracer_surface import check  # isort: skip
 
 ALIAS = np.zeros
 DATA = tuple((np.random.default_rng(s).normal(size=5),) for s in range(2))
@@ -74,6 +74,7 @@ def generator(x):
 
 def local_imports(x):
     import math as m
+
     import numpy as nn
     from numpy import full
 
@@ -125,7 +126,7 @@ def rk4(x):
 def append_in_loop(x):
     out = []
     for i in range(4):
-        out.append(np.exp(x[i]) - x[i + 1])
+        out.append(np.exp(x[i]) - x[i + 1])  # noqa: PERF401
     return np.array(out), np.stack(out), sum(out), np.asarray(out).mean()
 
 
@@ -171,22 +172,33 @@ def lists(x):
 
 
 IDIOMS = {
-    "model": Model(), "decorated": decorated, "generator": lambda x: sum(generator(x)),
-    "recursion": lambda x: factorial(x, 4), "local imports": local_imports,
-    "nonlocal": nonlocal_counter, "dataclass": euler, "rk4": rk4, "append": append_in_loop,
-    "gram": gram, "rosenbrock": rosenbrock, "heat": heat, "errstate": with_errstate,
-    "try": tried, "starred": starred, "lists": lists,
+    "model": Model(),
+    "decorated": decorated,
+    "generator": lambda x: sum(generator(x)),
+    "recursion": lambda x: factorial(x, 4),
+    "local imports": local_imports,
+    "nonlocal": nonlocal_counter,
+    "dataclass": euler,
+    "rk4": rk4,
+    "append": append_in_loop,
+    "gram": gram,
+    "rosenbrock": rosenbrock,
+    "heat": heat,
+    "errstate": with_errstate,
+    "try": tried,
+    "starred": starred,
+    "lists": lists,
     "from imports": lambda x: zeros(2) + array([x[0], cos(x[1])]) * exp(x[2]),
     "alias": lambda x: operator.setitem(z := ALIAS(3), 0, x[0]) or z,
     "module alias": lambda x: la.norm(x) + np.linalg.norm(x),
-    "map": lambda x: sum(map(lambda v: v * v, x)),
+    "map": lambda x: sum(map(lambda v: v * v, x)),  # noqa: C417
     "map of math": lambda x: list(map(np.sin, x)),
     "reduce": lambda x: functools.reduce(operator.mul, x),
     "accumulate": lambda x: list(itertools.accumulate(x)),
-    "zip": lambda x: [a * b for a, b in zip(x, x[1:], strict=False)],
+    "zip": lambda x: [a * b for a, b in zip(x, x[1:], strict=False)],  # noqa: RUF007
     "enumerate": lambda x: sum(i * v for i, v in enumerate(x)),
     "reversed": lambda x: np.array(list(reversed(x))),
-    "dict": lambda x: {k: v for k, v in zip("abcde", x, strict=True)},
+    "dict": lambda x: {k: v for k, v in zip("abcde", x, strict=True)},  # noqa: C416
     "lambda default": lambda x, p=2: x**p,
     "partial": functools.partial(lambda p, x: x**p, 3),
     "conditional on shape": lambda x: x.sum() if x.ndim == 1 else x,
@@ -197,15 +209,22 @@ IDIOMS = {
     "isinstance": lambda x: x * 2 if isinstance(x, np.ndarray) else x,
     "asarray": lambda x: np.asarray(x, dtype=float) + np.atleast_1d(x) + np.ascontiguousarray(x),
     "copy module": lambda x: np.array(x, copy=True) + np.require(x, float),
-    "polynomial": lambda x: np.polyval([1, 2, 3], x) + np.polynomial.polynomial.polyval(x, [1.0, 2.0]),
+    "polynomial": lambda x: (
+        np.polyval([1, 2, 3], x) + np.polynomial.polynomial.polyval(x, [1.0, 2.0])
+    ),
     "trapezoid": lambda x: np.trapezoid(x**2, dx=0.1) + integrate.trapezoid(x),
     "special": lambda x: special.expit(x) + expit(x) + special.erf(x) + logsumexp(x),
-    "norm": lambda x: (norm.logpdf(x), norm.pdf(x, 1.0, 2.0), norm.cdf(x), norm.logpdf(0.5, x, 2.0)),
+    "norm": lambda x: (
+        norm.logpdf(x),
+        norm.pdf(x, 1.0, 2.0),
+        norm.cdf(x),
+        norm.logpdf(0.5, x, 2.0),
+    ),
     "linspace": lambda x: np.linspace(0, 1, 5) * x,
     "grid": lambda x: np.add.outer(np.arange(3), x),
     "one hot": lambda x: np.eye(3)[[0, 2, 1, 1, 0]] * x[:, None],
-    "cross entropy": lambda x: -np.mean(
-        (x - logsumexp(x))[np.array([0, 2])] * np.array([1.0, 2.0])
+    "cross entropy": lambda x: (
+        -np.mean((x - logsumexp(x))[np.array([0, 2])] * np.array([1.0, 2.0]))
     ),
     "softmax": lambda x: np.exp(x - x.max()) / np.exp(x - np.max(x)).sum(),
     "pairs": lambda x: sum(
@@ -217,7 +236,7 @@ IDIOMS = {
     "fft free": lambda x: np.cos(np.outer(np.arange(3), x)) @ np.ones(5),
     "vectorize": lambda x: np.vectorize(lambda v, w: v * w + 1)(x, 2.0),
     "abs pow": lambda x: abs(x) ** 1.5 + pow(x, 2) + x**3 / math.pi + math.e,
-    "string": lambda x: (print(end="") or f"{x}" and x * 2),
+    "string": lambda x: print(end="") or (f"{x}" and x * 2),
     "round": lambda x: round(x[0], 2) * x,
     "complex": lambda x: abs(np.sum(np.exp(1j * x))) ** 2,
     "sign": lambda x: np.sign(x) * np.sqrt(np.abs(x)),
@@ -225,12 +244,16 @@ IDIOMS = {
     "block": lambda x: np.block([[np.eye(2), np.zeros((2, 1))], [x[None, :2], np.ones((1, 1))]]),
     "ix_": lambda x: np.outer(x, x)[np.ix_([0, 2], [1, 3])],
     "triu indices": lambda x: np.outer(x, x)[np.triu_indices(5, 1)],
-    "fill triangle": lambda x: operator.setitem(m := np.zeros((3, 3)), np.tril_indices(3), np.tile(x, 2)[:6]) or m,
+    "fill triangle": lambda x: (
+        operator.setitem(m := np.zeros((3, 3)), np.tril_indices(3), np.tile(x, 2)[:6]) or m
+    ),
     "diag set": lambda x: operator.setitem(m := np.zeros((5, 5)), np.diag_indices(5), x) or m,
     "zeros from shape": lambda x: np.zeros((x.shape[0], 2)) + x[:, None],
     "zeros like plain": lambda x: operator.setitem(z := np.zeros_like(Model.table), 1, x[0]) or z,
     "bincount free": lambda x: np.add.at(z := np.zeros(3), [0, 1, 2, 1, 0], x) or z,
-    "histogram like": lambda x: np.sum(np.exp(-((x[:, None] - np.linspace(-1, 1, 4)) ** 2)), axis=0),
+    "histogram like": lambda x: np.sum(
+        np.exp(-((x[:, None] - np.linspace(-1, 1, 4)) ** 2)), axis=0
+    ),
     "iscomplexobj": lambda x: x if not np.iscomplexobj(x) else x.real,
     "apply over": lambda x: np.apply_over_axes(np.sum, x[:, None] * x, [0, 1]),
     "unwrap list": lambda x: [*x[:2], np.float64(3.0)],
@@ -250,7 +273,7 @@ IDIOMS = {
     "roll difference": lambda x: np.roll(x, -1) - np.roll(x, 1),
     "interp": lambda x: np.interp(x, np.linspace(-3, 3, 7), np.linspace(-3, 3, 7) ** 2),
     "corrcoef": lambda x: np.corrcoef(x, x**2),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", IDIOMS)

@@ -1,16 +1,16 @@
-"""Captured state is live: arrays are re-read, numbers are guarded; nested traces; the face's tools."""
+"""Captured state is live: arrays are re-read, numbers guarded; nested traces; inlining."""
 
 import functools
 import types
 
 import numpy as np
 import pytest
+from test_tracer_surface import evaluated
+
 from adjit.ir import interp
 from adjit.tracer import errors, tree
+from adjit.tracer.trace import captured, inline, is_tracer, is_tracing, lift, one_check, trace
 from adjit.tracer.tracer import Tracer
-from adjit.tracer.trace import captured, inline, is_tracer, is_tracing, lift, trace
-
-from test_tracer_surface import evaluated  # isort: skip
 
 X = np.arange(3.0) + 1
 G = np.ones(3)
@@ -91,7 +91,7 @@ def test_containers_attributes_and_defaults():
     np.testing.assert_array_equal(evaluated(t, (X,)), net.forward(X))
     net.on = False
     assert not holds(t)
-    t = trace(lambda x, w=np.ones(3): x * w, (X,))
+    t = trace(lambda x, w=np.ones(3): x * w, (X,))  # noqa: B008
     assert t.captures[0].live
     t = trace(lambda x: x * W["a"] + W["layers"][1] + config.scale, (X,))
     assert paths(t) == ["global W['a']", "global W['layers'][1]", "global config.scale"]
@@ -326,3 +326,46 @@ def test_tree():
     loop.append(loop)
     with pytest.raises(ValueError, match="contains itself"):
         tree.flatten(loop)
+
+
+def test_methods_of_objects_in_containers():
+    f, space = make(
+        "class Layer:\n"
+        "    def __init__(self, w): self.w, self.act, self.epoch = w, 1, 0\n"
+        "    def apply(self, x): return x * self.w * gain if self.act else x\n"
+        "    def fit(self): self.epoch += 1\n"
+        "class Net:\n"
+        "    def __init__(self): self.layers = [Layer(np.ones(3)), Layer(np.ones(3))]\n"
+        "    def __call__(self, x):\n"
+        "        for layer in self.layers: x = layer.apply(x)\n"
+        "        return x\n"
+        "net = Net()\n"
+        "def f(x): return net(x)\n",
+        gain=2.0,
+    )
+    t = trace(f, (X,))
+    assert sorted(paths(t)) == ["global net.layers[0].w", "global net.layers[1].w"]
+    check = one_check(t.guards)
+    assert holds(t) and check()
+    space["net"].layers[0].fit()  # not what the trace read
+    assert holds(t) and check()
+    space["net"].layers[1].act = 0
+    assert not holds(t) and not check()
+    space["net"].layers[1].act = 1
+    assert check()
+    space["gain"] = 3.0
+    assert not check()
+
+
+def test_one_check_covers_every_kind():
+    assert one_check(())()
+    w, k = np.ones(3), 2.0
+    t = trace(lambda x: (w * k) * x, (X,))
+    check = one_check(t.guards)
+    assert check()
+    w[0] = 2
+    assert not check()
+    w[0] = 1
+    assert check()
+    k = 3.0
+    assert not check()

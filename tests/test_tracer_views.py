@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from adjit.tracer.trace import trace
-
 from test_tracer_surface import check, evaluated
+
+from adjit.tracer.trace import trace
 
 MAKERS = {
     "zeros": lambda x: np.zeros(x.shape),
@@ -45,7 +45,9 @@ WRITES = {
     "slice": lambda a, x, k: a.__setitem__(slice(1, None), a[:-1]) if a.ndim else None,
     "reverse": lambda a, x, k: a.__setitem__(slice(None), a[::-1]) if a.ndim else None,
     "mask": lambda a, x, k: a.__setitem__(a > 0, -1.0) if a.ndim else None,
-    "mask times": lambda a, x, k: a.__setitem__(np.arange(len(a)) % 2 == 0, x[0, 0]) if a.ndim else None,
+    "mask times": lambda a, x, k: (
+        a.__setitem__(np.arange(len(a)) % 2 == 0, x[0, 0]) if a.ndim else None
+    ),
     "fancy": lambda a, x, k: a.__setitem__([0, -1], a[[-1, 0]] * 2) if a.ndim and len(a) else None,
     "out": lambda a, x, k: np.multiply(a, 0.5, out=a),
     "out where": lambda a, x, k: np.negative(a, out=a, where=a > 1) if a.ndim else None,
@@ -55,11 +57,13 @@ WRITES = {
     "copyto": lambda a, x, k: np.copyto(a, x[1, 1]),
     "flat": lambda a, x, k: a.flat.__setitem__(k % a.size, x[0, 2]) if a.size else None,
     "swap": lambda a, x, k: _swap(a) if a.ndim and len(a) > 1 else None,
-    "last column": lambda a, x, k: a.__setitem__((..., -1), x[0, 0]) if a.ndim and a.shape[-1] else None,
+    "last column": lambda a, x, k: (
+        a.__setitem__((..., -1), x[0, 0]) if a.ndim and a.shape[-1] else None
+    ),
     "step": lambda a, x, k: a.__setitem__(slice(None, None, 2), x[2, 2]) if a.ndim else None,
     "back": lambda a, x, k: a.__setitem__(slice(None, None, -1), a * 1.0) if a.ndim else None,
     "add to item": lambda a, x, k: _add_to_item(a, x) if a.ndim and len(a) else None,
-}  # fmt: skip
+}
 
 
 def _swap(a):
@@ -77,7 +81,9 @@ def program(seed):
     for _ in range(rng.integers(4, 12)):
         kind = ("make", "view", "view", "write", "write")[rng.integers(5)]
         table = {"make": MAKERS, "view": VIEWS, "write": WRITES}[kind]
-        steps.append((kind, list(table)[rng.integers(len(table))], *rng.integers(0, 50, 2).tolist()))
+        steps.append(
+            (kind, list(table)[rng.integers(len(table))], *rng.integers(0, 50, 2).tolist())
+        )
 
     def run(x):
         live = [x * 1.0]
@@ -120,10 +126,15 @@ def _returned(body):
 
 
 GOLDEN = {
-    "reshape of a transposed write": lambda z, x: z.T.__setitem__(0, x[:, 0]) or z.ravel().__setitem__(1, 9.0),
+    "reshape of a transposed write": lambda z, x: (
+        z.T.__setitem__(0, x[:, 0]) or z.ravel().__setitem__(1, 9.0)
+    ),
     "scalar has no view": lambda z, x: z[0, 0][None].__setitem__(0, x[0, 0]),
     "0-d array is a view": lambda z, x: z[0, 0, ...].__setitem__((), x[0, 0]),
-    "self overlap": lambda z, x: (z.__setitem__(slice(None), x), z[1:].__setitem__(slice(None), z[:-1])),
+    "self overlap": lambda z, x: (
+        z.__setitem__(slice(None), x),
+        z[1:].__setitem__(slice(None), z[:-1]),
+    ),
     "two names": lambda z, x: (lambda w: w.__setitem__(0, x[0]))(z),
     "put": lambda z, x: (z.put([1, 2], [x[0, 0], 5.0]), np.put(z, 7, x[1, 1])),
     "fill_diagonal": lambda z, x: np.fill_diagonal(z, x[0, 0]),
@@ -143,12 +154,20 @@ GOLDEN = {
     "sum out": lambda z, x: np.sum(x, axis=1, out=z[:, 0]),
     "product out": lambda z, x: (np.dot(x[:, :3], x, out=z), np.matmul(x[:, :3], x, out=z)),
     "ufunc out tuple": lambda z, x: np.modf(x, out=(z, np.zeros((3, 4)))),
-    "inplace operators": lambda z, x: (z.__iadd__(x), z.__imul__(2), z.__isub__(1), z.__itruediv__(3), z.__ipow__(2)),
+    "inplace operators": lambda z, x: (
+        z.__iadd__(x),
+        z.__imul__(2),
+        z.__isub__(1),
+        z.__itruediv__(3),
+        z.__ipow__(2),
+    ),
     "flat": lambda z, x: z.flat.__setitem__(slice(0, 5), x.flat[:5]),
     "real of complex": lambda z, x: z.__setitem__(..., _complex(x)),
-    "loop": lambda z, x: [z.__setitem__((i, j), x[i, j] * i + j) for i in range(3) for j in range(4)],
+    "loop": lambda z, x: [
+        z.__setitem__((i, j), x[i, j] * i + j) for i in range(3) for j in range(4)
+    ],
     "real setter": lambda z, x: setattr(z, "real", x) or setattr(z[0], "flat", 2.0),
-}  # fmt: skip
+}
 
 
 def _complex(x):

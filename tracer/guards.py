@@ -84,4 +84,4 @@ def one_check(guards: Iterable[StateGuard]) -> Callable[[], bool]:
         f"    try:\n        return bool({body})\n    except GONE:\n        return False\n"
     )
     exec(compile(source, "<adjit guards>", "exec"), names)
-    return names["check"]  # type: ignore[no-any-return]
+    return names["check"]

@@ -58,7 +58,7 @@ def storage(handle: Any) -> Storage:
     if handle._store is None:
         handle._store = Storage(handle._value)
         handle._version = 0
-    return handle._store  # type: ignore[no-any-return]
+    return handle._store
 
 
 def view(handle: Any, how: View, strides: Strides | None) -> Any:
@@ -189,7 +189,7 @@ def natural_strides(shape: Shape, dtype: str) -> Strides:
 def strides_of(handle: Any) -> Strides:
     """The strides that the handle's array would have."""
     if handle._strides is not None:
-        return handle._strides  # type: ignore[no-any-return]
+        return handle._strides
     aval = handle._value.aval
     return natural_strides(aval.shape, aval.dtype)
 
@@ -224,7 +224,7 @@ def fresh_strides(shape: Shape, dtype: str, *handles: Any) -> Strides | None:
     if not given:
         return None
     dummies = [_dummy(h._value.shape, strides_of(h), h._value.dtype) for h in handles]
-    with np.nditer(
+    with np.nditer(  # type: ignore[call-overload]
         [*dummies, None],
         flags=["zerosize_ok", "refs_ok"],
         op_flags=[["readonly"]] * len(dummies) + [["writeonly", "allocate"]],

@@ -95,7 +95,7 @@ def here(frame: FrameType | None = None) -> Place | None:
         file = frame.f_code.co_filename
         if _owners.get(file, -1) == USER or owner(file) == USER:
             return Place(frame.f_code, frame.f_lasti)
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 

@@ -32,7 +32,7 @@ def _resolve(ufunc: np.ufunc, keys: tuple[Key, ...], dtype: Any) -> tuple[str, .
     else:
         signature = (None,) * ufunc.nin + (np.dtype(dtype),) * ufunc.nout
         found = ufunc.resolve_dtypes(given, signature=signature)
-    if any(d == object for d in found):  # a comparison with an int that may fit no dtype
+    if any(d.kind == "O" for d in found):  # a comparison with an int that may fit no dtype
         return _resolve(ufunc, tuple(default_dtype(k) if isinstance(k, type) else k for k in keys),
                         dtype)  # fmt: skip
     return tuple(map(name_of, found))

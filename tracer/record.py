@@ -24,16 +24,16 @@ _local = threading.local()
 def stack() -> list[Recorder]:
     """The open recorders of this thread, outermost first."""
     try:
-        return _local.stack  # type: ignore[no-any-return]
+        return _local.stack
     except AttributeError:
         _local.stack = []
-        return _local.stack  # type: ignore[no-any-return]
+        return _local.stack
 
 
 def recorder() -> Recorder:
     """The innermost open recorder of this thread."""
     try:
-        return _local.stack[-1]  # type: ignore[no-any-return]
+        return _local.stack[-1]
     except (AttributeError, IndexError):
         raise EscapedTracer(
             "a traced value is used after its trace has ended, or in another thread"
@@ -80,6 +80,8 @@ _SCALARS = {dtype: Aval(dtype) for dtype in NUMPY}
 
 class TraceBuilder(Builder):
     """A Builder that records and does not number, with a short path for ordinary ops."""
+
+    where: Any  # a Place: read like a Where, decoded late
 
     def add(
         self,

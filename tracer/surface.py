@@ -182,12 +182,12 @@ def plain(x: Any, what: str) -> np.ndarray:
 # ------------------------------------------------------------------ out
 
 
-def wrap(v: Value, kind: str | None = None, strides: Any = None) -> Tracer:
+def wrap(v: Value, kind: str | None = None, strides: Any = None) -> Any:
     """A Tracer of a fresh result: 0-d results are NumPy scalars unless said otherwise."""
     return Tracer(recorder(), v, kind or ("array" if v.aval.shape else "scalar"), strides)
 
 
-def array(v: Value) -> Tracer:
+def array(v: Value) -> Any:
     """A Tracer of a fresh array, also where it is 0-d."""
     return Tracer(recorder(), v, "array")
 

@@ -193,7 +193,7 @@ def angle(z: Any, deg: bool = False) -> Any:
         out = wrap(ops.elementwise.angle(v))
     else:
         zero = wrap(filled(0, v.aval))
-        out = np.arctan2(zero, wrap(v))  # type: ignore[call-overload]
+        out = np.arctan2(zero, wrap(v))
     return out * (180 / np.pi) if deg else out
 
 
@@ -205,7 +205,7 @@ def real_if_close(a: Any, tol: Any = 100) -> Any:
     return a
 
 
-# ------------------------------------------------------------------ attributes and the other methods
+# ------------------------------------------------------------------ attributes, other methods
 
 
 class Flat:

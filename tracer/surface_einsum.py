@@ -143,4 +143,4 @@ def _order(subscripts: str, vs: Sequence[Value]) -> list[tuple[int, int]] | None
     stand_ins = [np.lib.stride_tricks.as_strided(np.empty(1), v.shape, (0,) * v.ndim) for v in vs]
     path = np.einsum_path(subscripts, *stand_ins, optimize="greedy")[0][1:]
     pairs = [tuple(sorted(p)) for p in path]
-    return pairs if all(len(p) == 2 for p in pairs) else None  # type: ignore[return-value]
+    return pairs if all(len(p) == 2 for p in pairs) else None

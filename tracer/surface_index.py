@@ -155,7 +155,7 @@ def _traced_item(t: Tracer) -> Any:
 def plan(index: Any, shape: Shape) -> Basic | Advanced:
     """What an index means on an array of this shape."""
     items = _items(index, shape)
-    start, size, step, dims = [], [], [], []
+    start, size, step = [], [], []
     arrays: list[tuple[int, Any]] = []  # (operand dim, index array)
     order: list[Any] = []  # the result's parts: operand dim, None, or "array"
     scalar, d = bool(items) or not shape, 0
@@ -358,14 +358,14 @@ def _quick(h: Tracer, index: Any) -> Any:
         return None
     aval = h._value.aval
     key = (memo, aval.shape, aval.dtype)
-    known = _known.get(key)
-    if known is None:
+    if key not in _known:
         if len(_known) > 20_000:
             _known.clear()
         p = plan(index, aval.shape)
-        how = mutation.slice_view(p.start, p.size, p.step, p.shape)  # type: ignore[union-attr]
-        known = _known[key] = (p, how, _basic_strides(h, p))  # type: ignore[assignment, arg-type]
-    p, how, strides = known
+        assert isinstance(p, Basic)
+        how = mutation.slice_view(p.start, p.size, p.step, p.shape)
+        _known[key] = (p, how, _basic_strides(h, p))
+    p, how, strides = _known[key]
     if p.scalar:
         return Tracer(recorder(), _region(value(h), p), "scalar")
     return mutation.view(h, how, strides)

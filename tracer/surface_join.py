@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -166,7 +167,7 @@ def _bounds(n: int, parts: Any, exact: bool) -> list[tuple[int, int]]:
         cuts = [i * each + min(i, extra) for i in range(count + 1)]
     else:
         cuts = [0, *(operator.index(i) for i in parts), n]
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 def _split(ary: Any, sections: Any, axis: Any, exact: bool) -> list[Any]:
@@ -273,7 +274,7 @@ def _pad_by_index(v: Value, widths: Any, mode: Any, options: Any) -> Any:
         raise refuse(f"np.pad with mode={mode!r}")
     for i, (a, b) in enumerate(widths):
         if a or b:
-            table = np.pad(np.arange(v.shape[i]), (a, b), mode, **options)
+            table = np.pad(np.arange(v.shape[i]), (a, b), mode, **options)  # type: ignore[call-overload]
             v = value(FUNCTIONS[np.take](wrap(v, "array"), table, axis=i))
     return wrap(v, "array")
 
@@ -284,7 +285,8 @@ def _pad_by_index(v: Value, widths: Any, mode: Any, options: Any) -> Any:
 def _triangle(upper: bool) -> Any:
     def cut(m: Any, k: Any = 0) -> Any:
         v = value(m)
-        mask = np.tri(*v.shape[-2:], k=operator.index(k) - upper, dtype=bool)
+        rows, columns = v.shape[-2:]
+        mask = np.tri(rows, columns, k=operator.index(k) - upper, dtype=bool)
         if upper:
             mask = ~mask
         c = _shape.broadcast_to(recorder().lift(mask), v.shape)
@@ -411,7 +413,6 @@ def diff(a: Any, n: int = 1, axis: Any = -1, prepend: Any = _NONE, append: Any =
     x = handle(a)
     i = one_axis(axis, x.ndim)
     edge = tuple(1 if d == i else m for d, m in enumerate(x.shape))
-    parts = [handle(p) if np.ndim(p) or p is a else None for p in ()]
     parts = []
     for extra, first in ((prepend, True), (append, False)):
         if extra is _NONE:
@@ -425,10 +426,7 @@ def diff(a: Any, n: int = 1, axis: Any = -1, prepend: Any = _NONE, append: Any =
     for _ in range(n):
         m = max(v.shape[i] - 1, 0)
         high, low = _shape.narrow(v, i, min(1, v.shape[i]), m), _shape.narrow(v, i, 0, m)
-        if v.aval.dtype == "bool":
-            v = ops.not_equal(high, low)
-        else:
-            v = ops.sub(high, low)
+        v = ops.not_equal(high, low) if v.aval.dtype == "bool" else ops.sub(high, low)
     return array(v)
 
 

@@ -338,7 +338,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
             raise ValueError(f"Invalid norm order '{ord}' for vectors")
         out = _power_norm(v, ord, axes)
     elif len(axes) == 2:
-        out = _matrix_norm(v, "fro" if ord in ("f", "fro") else ord, axes)  # type: ignore
+        out = _matrix_norm(v, "fro" if ord in ("f", "fro") else ord, axes)
     else:
         raise ValueError("Improper number of dimensions to norm.")
     if keepdims:

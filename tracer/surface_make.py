@@ -107,7 +107,8 @@ def _like(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
 def _array(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     """np.array."""
     given = _bound("object dtype", args, kwargs)
-    x, dtype = given.get("object"), given.get("dtype")
+    x: Any = given.get("object")
+    dtype = given.get("dtype")
     if not holds_tracer(x):
         return _plain_copy(original, user, args, kwargs)
     if dtype is not None and _numeric(dtype) is None:
@@ -147,7 +148,8 @@ def _plain_copy(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
 def _convert(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     """np.asarray and kin: a Tracer stays itself, a list of them becomes an array."""
     given = _bound("a dtype order", args, kwargs)
-    x, dtype = given.get("a"), given.get("dtype")
+    x: Any = given.get("a")
+    dtype = given.get("dtype")
     if not holds_tracer(x):
         return DECLINE
     if dtype is not None and _numeric(dtype) is None:
@@ -277,7 +279,7 @@ def _number(x: Any) -> Any:
     return wrap(as_float(_shape.reshaped(v, ())), "python")
 
 
-def _python(v: Value) -> Tracer:
+def _python(v: Value) -> Any:
     return Tracer(recorder(), v, "python")
 
 

@@ -130,7 +130,7 @@ def unary(ufunc: np.ufunc, a: Tracer) -> Tracer:
     out = call(ufunc, (a,))
     if a._kind == "python":
         return Tracer(rec, out, "python")
-    return finish(out, (a,))  # type: ignore[no-any-return]
+    return finish(out, (a,))
 
 
 def _power_operator(a: Any, b: Any) -> Any:
@@ -195,19 +195,23 @@ def _install() -> None:
             return absent(a, b) if b is None or isinstance(b, str) else compare(a, b)
 
         setattr(Tracer, f"__{name}__", either)
-    Tracer.__hash__ = None  # type: ignore[assignment]
-    Tracer.__pow__ = lambda a, b, mod=None: _power_operator(a, b)  # type: ignore[attr-defined]
-    Tracer.__rpow__ = lambda a, b, mod=None: binary(np.power, b, a)  # type: ignore[attr-defined]
-    Tracer.__ipow__ = lambda a, b: _inplace(a, _power_operator(a, b))  # type: ignore[attr-defined]
-    Tracer.__neg__ = lambda a: unary(np.negative, a)  # type: ignore[attr-defined]
-    Tracer.__pos__ = lambda a: unary(np.positive, a)  # type: ignore[attr-defined]
-    Tracer.__abs__ = lambda a: unary(np.absolute, a)  # type: ignore[attr-defined]
-    Tracer.__invert__ = lambda a: unary(np.invert, a)  # type: ignore[attr-defined]
-    Tracer.__divmod__ = lambda a, b: (a // b, a % b)  # type: ignore[attr-defined]
-    Tracer.__rdivmod__ = lambda a, b: (b // a, b % a)  # type: ignore[attr-defined]
-    Tracer.__matmul__ = lambda a, b: PRODUCTS[np.matmul](a, b)  # type: ignore[attr-defined]
-    Tracer.__rmatmul__ = lambda a, b: PRODUCTS[np.matmul](b, a)  # type: ignore[attr-defined]
-    Tracer.__imatmul__ = lambda a, b: _inplace(a, a @ b)  # type: ignore[attr-defined]
+    methods: dict[str, Any] = {
+        "hash": None,
+        "pow": lambda a, b, mod=None: _power_operator(a, b),
+        "rpow": lambda a, b, mod=None: binary(np.power, b, a),
+        "ipow": lambda a, b: _inplace(a, _power_operator(a, b)),
+        "neg": lambda a: unary(np.negative, a),
+        "pos": lambda a: unary(np.positive, a),
+        "abs": lambda a: unary(np.absolute, a),
+        "invert": lambda a: unary(np.invert, a),
+        "divmod": lambda a, b: (a // b, a % b),
+        "rdivmod": lambda a, b: (b // a, b % a),
+        "matmul": lambda a, b: PRODUCTS[np.matmul](a, b),
+        "rmatmul": lambda a, b: PRODUCTS[np.matmul](b, a),
+        "imatmul": lambda a, b: _inplace(a, a @ b),
+    }
+    for name, method in methods.items():
+        setattr(Tracer, f"__{name}__", method)
 
 
 _install()

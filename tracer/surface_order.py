@@ -113,9 +113,7 @@ def quantile(
     n = 1
     for i in axes:
         n *= x.shape[i]
-    lines = ops.shape.reshaped(
-        ops.shape.permuted(x, rest + axes), tuple(x.shape[i] for i in rest) + (n,)
-    )
+    lines = ops.shape.reshaped(ops.shape.permuted(x, rest + axes), (*(x.shape[i] for i in rest), n))
     lines = ops.sort(lines, axis=len(rest))
     nan = ops.any_(ops.isnan(lines), axes=(len(rest),))
     parts = [_at_rank(lines, f * (n - 1), nan, method) for f in fractions.ravel()]

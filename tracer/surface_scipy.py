@@ -1,4 +1,4 @@
-"""SciPy's Python functions that have a meaning in rows: entered only once the user imported them."""
+"""SciPy's Python functions that have a meaning in rows; entered once the user imports them."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ Shape = tuple[int, ...]
 def handle(a: Any) -> Tracer:
     """Anything as an array of the trace that views may be taken of."""
     if is_tracer(a) and a._kind == "array":
-        return a  # type: ignore[no-any-return]
+        return a
     return array(value(a))
 
 
@@ -169,7 +169,7 @@ def _at_least(n: int, place: Any) -> Any:
 
 def _to_3d(h: Tracer) -> Tracer:
     shape = {0: (1, 1, 1), 1: (1, *h.shape, 1), 2: (*h.shape, 1)}[h.ndim]
-    return reshape(h, shape)  # type: ignore[no-any-return]
+    return reshape(h, shape)
 
 
 surface(np.atleast_1d)(_at_least(1, lambda h: reshape(h, (1,))))

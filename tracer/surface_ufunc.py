@@ -82,7 +82,7 @@ def _predicate(row: Any, otherwise: bool) -> Callable[[Value], Value]:
 
 
 def _complex_order(row: Any) -> Callable[[Value, Value], Value]:
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 def _power(x: Value, p: Value) -> Value:
@@ -277,9 +277,11 @@ def store(out: Any, result: Value, where: Any = True, casting: str = "same_kind"
     if not is_tracer(out):
         raise untraced_write(out)
     if not can_cast(result.aval.dtype, out._value.aval.dtype, casting):
-        raise np._core._exceptions._UFuncOutputCastingError(  # the class a user may catch
-            np.add, casting, NUMPY[result.aval.dtype], out.dtype, 0
-        )
+        sample = np.zeros((), NUMPY[result.aval.dtype])
+        add: Any = np.add
+        add(
+            sample, sample, out=np.zeros((), out.dtype), casting=casting
+        )  # raises NumPy's own error
     new = cast(result, out._value.aval.dtype)
     if where is not True:
         new = ops.select(value(where, "bool"), new, out._read())
@@ -378,7 +380,7 @@ def _reduceat(ufunc: np.ufunc, a: Any, *rest: Any, **options: Any) -> Any:
     raise refuse(f"{ufunc.__name__}.reduceat", "Use np.add.at, or sums of slices.")
 
 
-UFUNC_METHODS = {
+UFUNC_METHODS: dict[str, Callable[..., Any]] = {
     "__call__": _call_with_options,
     "reduce": _reduce,
     "accumulate": _accumulate,

@@ -130,7 +130,7 @@ def trace(
     leaves, in_tree = flatten((args, kwargs))
     paths = leaf_paths(fn, args, kwargs)
     specs = tuple(leaf_spec(x, p) for x, p in zip(leaves, paths, strict=True))
-    name = name or getattr(fn, "__name__", type(fn).__name__)
+    name = name or str(getattr(fn, "__name__", type(fn).__name__))
     reached = reach(fn, _statics(fn, args, kwargs))
     finder = Finder(reached.roots.values())
     rec = Recorder(name, finder.find)
@@ -286,7 +286,7 @@ def inline(
         env.update(zip(op.outs, outs, strict=True))
     rec.builder.where = where
     found = [env.get(v, v) for v in block.outs]
-    names = kinds or [None] * len(found)
+    names: Sequence[str | None] = kinds or [None] * len(found)
     return [wrap(v, k) for v, k in zip(found, names, strict=True)]
 
 

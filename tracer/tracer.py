@@ -185,10 +185,10 @@ class Tracer:
         return format(np.asarray(known)[()], spec) if known is not None else repr(self)
 
     def __copy__(self) -> Tracer:
-        return ENTRY["copy"](self, "C")  # type: ignore[no-any-return]
+        return ENTRY["copy"](self, "C")
 
     def __deepcopy__(self, memo: Any) -> Tracer:
-        return ENTRY["copy"](self, "C")  # type: ignore[no-any-return]
+        return ENTRY["copy"](self, "C")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise fail(TracedConversion, f"{self._noun()} cannot be pickled while it is traced")
@@ -213,6 +213,10 @@ class Tracer:
     def shape(self) -> tuple[int, ...]:
         return self._value.aval.shape
 
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        raise unsupported("assignment to .shape", "Write x = x.reshape(...).")
+
     @property
     def ndim(self) -> int:
         return len(self._value.aval.shape)
@@ -224,10 +228,6 @@ class Tracer:
     @property
     def dtype(self) -> np.dtype:
         return NUMPY[self._value.aval.dtype]
-
-    @shape.setter
-    def shape(self, shape: Any) -> None:
-        raise unsupported("assignment to .shape", "Write x = x.reshape(...).")
 
     @dtype.setter
     def dtype(self, dtype: Any) -> None:

@@ -182,9 +182,9 @@ def _join(cls: type, data: Any, parts: list[Any]) -> Any:
         pairs = {k.value: p for k, p in zip(data, parts, strict=True)}
         if cls in (dict, OrderedDict):
             return cls(pairs)
-        out = cls.__new__(cls)  # a subclass may want other arguments than pairs
-        out.update(pairs)
-        return out
+        new: dict[Any, Any] = cls.__new__(cls)  # its __init__ may want other arguments than pairs
+        new.update(pairs)
+        return new
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return cls(*parts)
     if issubclass(cls, (tuple, list)):
