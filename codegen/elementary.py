@@ -58,6 +58,12 @@ def exp_tail(r: Num) -> Num:
     return mad(r * r, poly(r, C.EXP[r.width.bits]), r)
 
 
+def exp_sharp(x: Num, shift: int = 0) -> Num:
+    """exp(x) 2**shift of a clamped x with the last bits of its reduction: a quarter ulp better."""
+    n, r, low = exp_reduce(x)
+    return scale(1.0 + (r + mad(r * r, poly(r, C.EXP[r.width.bits]), low)), n, shift)
+
+
 def scale(p: Num, n: Num, shift: int = 0) -> Num:
     """p * 2**(n + shift) in two steps, so that subnormal results round once; n in the low bits."""
     w = p.width
@@ -217,8 +223,7 @@ def tanh(x: Num) -> Num:
 def half_exp(a: Num) -> Num:
     """exp(a) / 2 for a >= 0, which overflows only where sinh and cosh do."""
     top = EXP_RANGE[a.width.bits][1] + 1.0
-    n, r, low = exp_reduce(select(a > top, top, a))
-    return scale(1.0 + (exp_tail(r) + low), n, -1)
+    return exp_sharp(select(a > top, top, a), -1)
 
 
 def sinh(x: Num) -> Num:
@@ -255,15 +260,21 @@ def acosh(x: Num) -> Num:
 
 def atanh(x: Num) -> Num:
     a = fabs(x)
-    r = (a + a) / (1.0 - a)
+    inverse = 1.0 / (1.0 - a)
+    r = (a + a) * inverse
+    error = fma(-r, 1.0 - a, a + a) - r * ((1.0 - (1.0 - a)) - a)
     u = 1.0 + r
-    y = 0.5 * log_sum(u, r - (u - 1.0))
+    y = 0.5 * log_sum(u, mad(error, inverse, r - (u - 1.0)))
     return copysign(select(a < 1.0, y, select(a.equals(1.0), x.const(INF), NAN)), x)
 
 
 def expit(x: Num) -> Num:
-    e = exp(-fabs(x))
-    return select(x < 0.0, e, 1.0) / (1.0 + e)
+    e = exp_sharp(clamp(-fabs(x), *EXP_RANGE[x.width.bits]))
+    up = select(x < 0.0, e, 1.0)
+    down, low = fast_two_sum(1.0, e)
+    inverse = 1.0 / down
+    y = up * inverse
+    return mad(fma(-y, down, up) - y * low, inverse, y)
 
 
 def log_expit(x: Num) -> Num:

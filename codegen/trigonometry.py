@@ -6,7 +6,20 @@ import math
 from collections.abc import Callable
 
 from . import coefficients as C
-from .irmath import F32, F64, Num, copysign, fabs, fma, mad, poly, select, sqrt, two_sum
+from .irmath import (
+    F32,
+    F64,
+    Num,
+    copysign,
+    fabs,
+    fast_two_sum,
+    fma,
+    mad,
+    poly,
+    select,
+    sqrt,
+    two_sum,
+)
 from .rare import rarely
 
 INF, NAN = math.inf, math.nan
@@ -33,18 +46,23 @@ def reduce(x: Num) -> tuple[Num, Num, Num]:
     return z.bits(), r, low - mad(n, third, error)
 
 
-def sin_near(r: Num, low: Num) -> Num:
-    """sin(r + low) in +-pi/4."""
+def sin_near(r: Num, low: Num) -> tuple[Num, Num]:
+    """sin(r + low) in +-pi/4 as a large and a small summand."""
     z = r * r
-    return r + mad(r * z, poly(z, C.SIN[r.width.bits]), low)
+    return r, mad(r * z, poly(z, C.SIN[r.width.bits]), low)
 
 
-def cos_near(r: Num, low: Num) -> Num:
-    """cos(r + low) in +-pi/4."""
+def cos_near(r: Num, low: Num) -> tuple[Num, Num]:
+    """cos(r + low) in +-pi/4 as a large and a small summand."""
     z = r * r
     h = 0.5 * z
-    y = 1.0 - h
-    return y + (((1.0 - y) - h) + mad(z * z, poly(z, C.COS[r.width.bits]), -(r * low)))
+    y, rest = fast_two_sum(1.0, -h)
+    return y, rest + mad(z * z, poly(z, C.COS[r.width.bits]), -(r * low))
+
+
+def added(parts: tuple[Num, Num]) -> Num:
+    """The rounded sum of a large and a small summand."""
+    return parts[0] + parts[1]
 
 
 def flip(x: Num, n: Num) -> Num:
@@ -64,24 +82,29 @@ def anywhere(name: str, x: Num, y: Num) -> Num:
 
 def sin(x: Num) -> Num:
     n, r, low = reduce(x)
-    y = select((n & 1).equals(0), sin_near(r, low), cos_near(r, low))
-    y = select(fabs(x) < 2.0 ** -(x.width.mantissa // 2 + 1), x, flip(y, n))
-    return anywhere("sin", x, y)
+    s, c = added(sin_near(r, low)), added(cos_near(r, low))
+    y = flip(select((n & 1).equals(0), s, c), n)
+    return anywhere("sin", x, select(fabs(x) < 2.0 ** -(x.width.mantissa // 2 + 1), x, y))
 
 
 def cos(x: Num) -> Num:
     n, r, low = reduce(x)
-    y = select((n & 1).equals(0), cos_near(r, low), sin_near(r, low))
-    return anywhere("cos", x, flip(y, n + 1))
+    s, c = added(sin_near(r, low)), added(cos_near(r, low))
+    return anywhere("cos", x, flip(select((n & 1).equals(0), c, s), n + 1))
 
 
 def tan(x: Num) -> Num:
+    """The quotient of sine and cosine or its negative inverse, corrected by both remainders."""
     n, r, low = reduce(x)
-    s, c = sin_near(r, low), cos_near(r, low)
+    s, s_low = fast_two_sum(*sin_near(r, low))
+    c, c_low = fast_two_sum(*cos_near(r, low))
     even = (n & 1).equals(0)
-    y = select(even, s, -c) / select(even, c, s)
-    y = select(fabs(x) < 2.0 ** -(x.width.mantissa // 2 + 2), x, y)
-    return anywhere("tan", x, y)
+    up, up_low = select(even, s, -c), select(even, s_low, -c_low)
+    down, down_low = select(even, c, s), select(even, c_low, s_low)
+    inverse = 1.0 / down
+    y = up * inverse
+    y = mad(fma(-y, down, up) + (up_low - y * down_low), inverse, y)
+    return anywhere("tan", x, select(fabs(x) < 2.0 ** -(x.width.mantissa // 2 + 2), x, y))
 
 
 def asin(x: Num) -> Num:
@@ -91,7 +114,8 @@ def asin(x: Num) -> Num:
     z = select(big, mad(a, -0.5, 0.5), a * a)
     s = select(big, sqrt(z), a)
     t = s * z * poly(z, C.ASIN[x.width.bits])
-    return copysign(select(big, (first - 2.0 * s) + (second - 2.0 * t), s + t), x)
+    y, rest = fast_two_sum(first, -2.0 * s)
+    return copysign(select(big, y + (rest + (second - 2.0 * t)), s + t), x)
 
 
 def acos(x: Num) -> Num:
@@ -106,30 +130,32 @@ def acos(x: Num) -> Num:
     return select(big, ends, first - (s - (second - t)))
 
 
-def atan_near(t: Num) -> Num:
-    """atan(t) where -1 <= t <= 1."""
+def atan_from(base: Num, low: Num, t: Num) -> Num:
+    """base + low + atan(t) where -1 <= t <= 1 and base is 0 or larger than t."""
     z = t * t
-    return mad(t * z, poly(z, C.ATAN[t.width.bits]), t)
+    y, rest = fast_two_sum(base, t)
+    return y + (rest + mad(t * z, poly(z, C.ATAN[t.width.bits]), low))
 
 
 def atan(x: Num) -> Num:
     first, second, _ = HALF_PI[x.width.bits]
     a = fabs(x)
     big = a > 1.0
-    y = atan_near(select(big, x.const(-1.0), a) / select(big, a, 1.0))
-    return copysign(select(big, first + (y + second), y), x)
+    t = select(big, x.const(-1.0), a) / select(big, a, 1.0)
+    base, low = select(big, x.const(first), 0.0), select(big, x.const(second), 0.0)
+    return copysign(atan_from(base, low, t), x)
 
 
 def atan2(y: Num, x: Num) -> Num:
     first, second, _ = HALF_PI[x.width.bits]
     ax, ay = fabs(x), fabs(y)
-    steep = ay > ax
+    steep, left = ay > ax, x.bits() < 0
     small, big = select(steep, ax, ay), select(steep, ay, ax)
     t = select(big.equals(0.0), small, select(small.equals(big), 1.0, small / big))
-    p = atan_near(t)
-    p = select(steep, first - (p - second), p)
-    p = select(x.bits() < 0, 2.0 * first - (p - 2.0 * second), p)
-    return copysign(p, y)
+    t = select(steep ^ left, -t, t)
+    # pi/2 where y is larger, else pi or 0.
+    turns = select(steep, x.const(1.0), select(left, x.const(2.0), 0.0))
+    return copysign(atan_from(turns * first, turns * second, t), y)
 
 
 def hypot(x: Num, y: Num) -> Num:
