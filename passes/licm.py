@@ -1,83 +1,111 @@
-"""Loop-invariant code motion: what a round computes from constants alone moves out of the loop."""
+"""Loop-invariant motion: what a round computes from constants alone is computed before the loop."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from ..ir.builder import Builder
 from ..ir.core import Block, Const, Function, Op, Value
-from ..ir.prim import View
-from .replay import fresh, rebuild, replay
+from ..ir.prim import Expr, Fold
+from .dce import sweep
+from .replay import fresh, replay
 
-# These may raise, and a loop may have no rounds.
-_RISKY = ("gather", "scatter", "scatter_add")
+_WORTH = 8  # of an op that makes an array larger than what it reads, in units of one addition
 
 
 def licm(function: Function) -> Function:
-    """The function with invariant ops before their loops, out of nests as far as they go."""
-    return rebuild(function, _visit)
+    """The function with invariant ops of loops before them, as further constants of theirs."""
+    if not any(op.blocks for op in function.ops):
+        return function
+    return Function(function.name, sweep(_block(function.block)))
 
 
-def _visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
-    if op.prim.name not in ("loop", "while"):
-        return None
-    blocks = {label: replay(r, _visit) for label, r in op.blocks.items()}
-    first = 1 if op.prim.name == "loop" else 0  # of the consts, among args and body's params
-    a = op.attrs.get("consts", 0)
-    held = blocks["body"].params[first : first + a]
-    moved = _invariant(blocks["body"], set(held))
-    b.where = op.where
-    attrs: Mapping[str, Any] = op.attrs
-    if moved:
-        env = dict(zip(held, args[first : first + a], strict=True))
-        blocks, extra = _without(blocks, moved, first + a)
-        _emit(b, moved, env)
-        args = (*args[: first + a], *(env[v] for v in extra), *args[first + a :])
-        attrs = {**attrs, "consts": a + len(extra)}
-    return b.add(op.prim, args, attrs, blocks, [v.hint for v in op.outs])
+def _block(block: Block) -> Block:
+    if not any(op.blocks for op in block.ops):
+        return block
 
-
-def _invariant(body: Block, known: set[Value]) -> list[Op]:
-    """The ops to move; a view costs nothing where it is, so it moves for another's sake only."""
-    found = []
-    for op in body.ops:
-        fixed = all(a in known or type(a) is Const for a in op.args)
-        if fixed and op.prim.pure and not op.blocks and op.prim.name not in _RISKY:
-            found.append(op)
-            known.update(op.outs)
-    wanted: set[Value] = set()
-    moved = []
-    for op in reversed(found):
-        if not isinstance(op.prim.emit, View) or not wanted.isdisjoint(op.outs):
-            moved.append(op)
-            wanted.update(op.args)
-    return moved[::-1]
-
-
-def _without(
-    blocks: dict[str, Block], moved: list[Op], at: int
-) -> tuple[dict[str, Block], list[Value]]:
-    """The regions without these ops, whose results are params now, from position `at` on."""
-    body, gone = blocks["body"], set(moved)
-    rest = tuple(op for op in body.ops if op not in gone)
-    read = {v for op in rest for v in op.args} | set(body.outs)
-    extra = [v for op in moved for v in op.outs if v in read]
-
-    def wider(block: Block, ops: tuple[Op, ...], more: tuple[Value, ...]) -> Block:
-        return Block((*block.params[:at], *more, *block.params[at:]), ops, block.outs)
-
-    new = {"body": wider(body, rest, tuple(extra))}
-    if "test" in blocks:
-        new["test"] = wider(blocks["test"], blocks["test"].ops, fresh(extra))
-    return {label: new[label] for label in blocks}, extra
-
-
-def _emit(b: Builder, ops: list[Op], env: dict[Value, Value]) -> None:
-    before = b.where
-    for op in ops:
+    def visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
+        if not op.blocks:
+            return None
+        blocks = {label: _block(r) for label, r in op.blocks.items()}
         b.where = op.where
-        args = [env.get(a, a) for a in op.args]
-        outs = b.add(op.prim, args, op.attrs, None, [v.hint for v in op.outs])
-        env.update(zip(op.outs, outs, strict=True))
-    b.where = before
+        if op.prim.name in ("loop", "while"):
+            return _hoisted(b, op, args, blocks)
+        return b.add(op.prim, args, op.attrs, blocks, [v.hint for v in op.outs])
+
+    return replay(block, visit)
+
+
+def _hoisted(
+    b: Builder, op: Op, args: tuple[Value, ...], blocks: dict[str, Block]
+) -> tuple[Value, ...]:
+    """The loop, after its invariant ops; a region reads their results as params."""
+    # A loop's trip count comes first among its operands, its index among the params of its body.
+    first = 1 if op.prim.name == "loop" else 0
+    count = op.attrs.get("consts", 0)
+    last = first + count
+    extra: list[tuple[str, Value, Value]] = []
+    rest: dict[str, Sequence[Op]] = {}
+    for label, r in blocks.items():
+        moved = _invariant(r, set(r.params[first:last]))
+        rest[label] = [o for o in r.ops if o not in moved]
+        env = dict(zip(r.params[first:last], args[first:last], strict=True))
+        for o in r.ops:
+            if o in moved:
+                b.where = o.where
+                outs = b.add(o.prim, [env.get(a, a) for a in o.args], o.attrs)
+                env.update(zip(o.outs, outs, strict=True))
+        extra += [(label, v, env[v]) for v in _read(r, moved)]
+    b.where = op.where
+    grown = {
+        label: Block(
+            (
+                *r.params[:last],
+                *(v if label == where else fresh([v])[0] for where, v, _ in extra),
+                *r.params[last:],
+            ),
+            tuple(rest[label]),
+            r.outs,
+        )
+        for label, r in blocks.items()
+    }
+    operands = (*args[:last], *(v for _, _, v in extra), *args[last:])
+    attrs = {**op.attrs, "consts": count + len(extra)} if extra else op.attrs
+    return b.add(op.prim, operands, attrs, grown, [v.hint for v in op.outs])
+
+
+def _invariant(block: Block, consts: set[Value]) -> set[Op]:
+    """The ops that follow from constants and can be computed once, even for no round at all."""
+    known, moved = set(consts), set()
+    for op in block.ops:
+        if op.args and all(a in known or type(a) is Const for a in op.args) and _safe(op):
+            moved.add(op)
+            known.update(op.outs)
+    # What is only another way to read a constant, or cheap and larger, stays where it is read.
+    while True:
+        read = set(_read(block, moved))
+        stays = {op for op in moved if not read.isdisjoint(op.outs) and not _worth(op)}
+        if not stays:
+            return moved
+        moved -= stays
+
+
+def _safe(op: Op) -> bool:
+    """Whether the op neither has an effect nor may raise."""
+    emit = op.prim.emit
+    plain = op.prim.name in ("dot", "reshape", "transpose", "broadcast", "slice", "pad")
+    return op.prim.pure and not op.blocks and (plain or isinstance(emit, Expr | Fold))
+
+
+def _worth(op: Op) -> bool:
+    emit = op.prim.emit
+    if isinstance(emit, Expr):
+        larger = op.outs[0].aval.size > max(a.aval.size for a in op.args)
+        return emit.cost >= _WORTH if larger else True
+    return isinstance(emit, Fold) or op.prim.name == "dot"
+
+
+def _read(block: Block, moved: set[Op]) -> list[Value]:
+    """The results of moved ops that are still read inside, or returned."""
+    read = {a for op in block.ops if op not in moved for a in op.args} | set(block.outs)
+    return [v for op in block.ops if op in moved for v in op.outs if v in read]

@@ -16,6 +16,7 @@ from ..ir.ops.elementwise import stop_gradient
 from ..ir.verify import verify
 from .constant_shifts import constant_shifts
 from .dce import dce
+from .licm import licm
 from .replay import rebuild
 from .scalars import scalars
 from .simplify import cleanup, simplify
@@ -55,6 +56,7 @@ def joint(strict: int | None = None) -> list[Pass]:
         Pass("release", release),
         Pass("scalars", scalars),
         Pass("simplify", partial(simplify, strict=strict, rounds=2), "rounding"),
+        Pass("licm", licm),
     ]
 
 
