@@ -133,6 +133,12 @@ def unary(ufunc: np.ufunc, a: Tracer) -> Tracer:
     return finish(out, (a,))
 
 
+def _product(a: Any, b: Any) -> Any:
+    """`a @ b`."""
+    recorder().builder.where = _place(sys._getframe(2))
+    return PRODUCTS[np.matmul](a, b)
+
+
 def _power_operator(a: Any, b: Any) -> Any:
     """Python's int ** negative int is a float; NumPy raises for integer arrays."""
     if type(a) is Tracer and a._kind == "python" and type(b) is int and b < 0:
@@ -206,8 +212,8 @@ def _install() -> None:
         "invert": lambda a: unary(np.invert, a),
         "divmod": lambda a, b: (a // b, a % b),
         "rdivmod": lambda a, b: (b // a, b % a),
-        "matmul": lambda a, b: PRODUCTS[np.matmul](a, b),
-        "rmatmul": lambda a, b: PRODUCTS[np.matmul](b, a),
+        "matmul": lambda a, b: _product(a, b),
+        "rmatmul": lambda a, b: _product(b, a),
         "imatmul": lambda a, b: _inplace(a, a @ b),
     }
     for name, method in methods.items():
