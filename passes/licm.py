@@ -53,7 +53,8 @@ def _hoisted(
         for o in r.ops:
             if o in moved:
                 b.where = o.where
-                outs = b.add(o.prim, [env.get(a, a) for a in o.args], o.attrs)
+                new = [env.get(a, a) for a in o.args]
+                outs = b.add(o.prim, new, o.attrs, None, [v.hint for v in o.outs])
                 env.update(zip(o.outs, outs, strict=True))
         extra += [(label, v, env[v]) for v in _read(r, moved)]
     b.where = op.where
