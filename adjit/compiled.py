@@ -26,6 +26,7 @@ from .variant import Variant, reason, sampled
 from .wrapper import MISS
 
 _MAX_PER_SIGNATURE = 16  # variants that differ in guards alone; the oldest goes
+_MAX_SIGNATURES = 1024  # a function that meets ever new shapes forgets the oldest
 _CHAIN = 4  # wrappers that a call tries before it looks its signature up
 
 
@@ -124,6 +125,8 @@ class CompiledFunction:
             samples = sampled(args, kwargs, staged) if now.check else None
             why = reason(here, self.variants(), seen)
             variant = Variant(staged, here, now, spent, samples, why)
+            while len(self._variants) >= _MAX_SIGNATURES:
+                del self._variants[next(iter(self._variants))]
             self._variants[here, now] = (variant, *seen[: _MAX_PER_SIGNATURE - 1])
             return variant
 

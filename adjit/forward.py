@@ -25,7 +25,7 @@ from .passes.dce import dce
 from .passes.jvp import jvp as jvp_pass
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
-from .reverse import check_loss
+from .reverse import check_loss, refuse_complex
 from .staging import AtPoint, Out, Staged, Traced, Transform, staged, traced
 from .tracer.tree import Tree, flatten
 
@@ -55,6 +55,7 @@ class Pushforward(AtPoint):
         avals = [(t.leaves[i].aval, t.leaves[i].kind) for i in wrt]
         for i in wrt:
             check_leaf(name, t.leaves[i], f"argument {t.leaves[i].path}")
+        refuse_complex(t, wrt, t.out_leaves)
         match("tangent", name, tree, avals, tangent_tree, spec)
         at = sum(flatten(x)[1].leaf_count for x in primals)
         function, where = push_function(t, at, wrt, [a for a, _ in spec])

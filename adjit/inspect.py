@@ -66,11 +66,10 @@ def listing(variant: Variant, stage: str) -> Listing:
 
 
 def source(variant: Variant) -> str:
-    """The source of a variant's kernels, each under the path it is stored at."""
-    found = getattr(variant.program, "sources", None)
-    if found is None:
-        return "# run by the interpreter: there is no source\n"
-    return "\n\n".join(f"# {path}\n{text}" for path, text in found)
+    """The source of a variant's kernels, each under its path, and of the Python before them."""
+    kernels = getattr(variant.program, "sources", [])
+    parts = [f"# {path}\n{text}" for path, text in kernels]
+    return "\n\n".join([*parts, f"# what a call runs first\n{variant.wrapper.source}"])
 
 
 def samples(call: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from .arguments import (
     Argument,
     adapted,
+    check_leaf,
     choose,
     differentiable,
     leaf_aval,
@@ -205,6 +206,7 @@ class Pullback(AtPoint):
         match("cotangent", name, tree, [_out_aval(o, t) for o in outs], ct_tree, spec)
         asked = positional(primals, self.argnums)
         wanted = [i for a in asked for i in a.leaves]
+        refuse_complex(t, wanted, outs)
         floats = [i for i in wanted if t.leaves[i].aval.kind == "f"]
         index = [o[1] if o[0] == "value" else None for o in outs]
         at = sum(flatten(x)[1].leaf_count for x in primals)
@@ -215,6 +217,19 @@ class Pullback(AtPoint):
         names[at:at] = ct_tree.paths("ct")
         leaves = [place.get(i, ("static", None)) for i in wanted]
         return staged(t, function, result, leaves, names)
+
+
+def refuse_complex(t: Traced, wanted: Sequence[int], outs: Sequence[Out]) -> None:
+    """Derivatives of complex results or by complex arguments are not supported yet."""
+    for i in wanted:
+        if t.leaves[i].aval.kind == "c":
+            check_leaf(t.function.name, t.leaves[i], f"argument {t.leaves[i].path}")
+    for out in outs:
+        if out[0] == "value" and t.function.outs[out[1]].aval.kind == "c":
+            raise NotDifferentiable(
+                f"{t.function.name}: derivatives of complex results are not supported yet\n"
+                "  Return the real and the imaginary part."
+            )
 
 
 def _out_aval(out: Out, t: Traced) -> tuple[Aval | None, str]:

@@ -60,6 +60,10 @@ def spec_of(leaf: Any) -> Spec:
         return Spec("array", kind, leaf.dtype, leaf.shape, layout_of(leaf))
     known = _PYTHON.get(kind)
     if known is not None:
+        if kind is int and not -(2**63) <= leaf < 2**63:
+            raise OverflowError(
+                f"Python integer {leaf} out of bounds for int64; pass it as a float"
+            )
         return known
     if isinstance(leaf, np.generic):
         return Spec("scalar", kind, leaf.dtype)
@@ -88,12 +92,20 @@ register_container(Fixed, lambda x: ((), (type(x.value), x.value)), lambda data,
 def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Signature]:
     """The leaves of a call as plain, aligned arrays, and its signature."""
     leaves, tree = flatten((args, kwargs))
-    leaves = [_plain(x) if isinstance(x, np.ndarray) else x for x in leaves]
+    leaves = [x if type(x) in _PYTHON else _plain(x) for x in leaves]
     return leaves, Signature(tree, tuple(map(spec_of, leaves)))
 
 
-def _plain(x: np.ndarray) -> np.ndarray:
-    """An array machine code can read: no memory map, aligned, with NumPy's own dtype object."""
+def _plain(x: Any) -> Any:
+    """A leaf that machine code can read: aligned, no memory map, no subclass of a number."""
+    if isinstance(x, np.ndarray):
+        return _plain_array(x)
+    if isinstance(x, np.generic):
+        return x
+    return next((kind(x) for kind in _PYTHON if isinstance(x, kind)), x)
+
+
+def _plain_array(x: np.ndarray) -> np.ndarray:
     if isinstance(x, np.memmap):
         x = x.view(np.ndarray)
     if type(x) is not np.ndarray:

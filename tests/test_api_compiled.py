@@ -231,6 +231,7 @@ def test_stages(interpreted):
 def test_source_is_the_kernel():
     text = grad(loss).source(X, X)
     assert "def loss" in text
+    assert "def call(args, kwargs):" in text
     assert "for " in text
 
 
@@ -377,3 +378,23 @@ def test_only_the_integers_that_decide_are_fixed(interpreted):
 
     with pytest.raises(errors.TracedBranch):
         grad(lambda x, n: x.sum() if x[0, 0] > n else x.max())(X, 2)
+
+
+def test_subclasses_of_numbers_and_huge_integers(run):
+    class Whole(int):
+        pass
+
+    class Real(float):
+        pass
+
+    f = jit(lambda x, a: x * a)
+    for a in (Whole(3), Real(2.5), 4, np.int32(2), np.bool_(True)):
+        np.testing.assert_array_equal(f(X, a), X * a)
+        np.testing.assert_array_equal(f(X, a), X * a)
+    with pytest.raises(OverflowError, match="Python int"):
+        f(X, 2**70)
+
+
+def test_checked_passes_give_the_same():
+    with adjit.options(interpret=True, check=True):
+        np.testing.assert_allclose(grad(loss)(X, X), np.cos(X) * X)

@@ -24,9 +24,11 @@ def test_the_face_lies_beside_the_tests():
 
 
 def test_there_is_no_bare_room():
-    code = "import sys; sys.path = [p for p in sys.path if p]\nimport ir"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "tests", capture_output=True, text=True
+        [sys.executable, "-I", "-c", "import ir"],
+        cwd=ROOT / "tests",
+        capture_output=True,
+        text=True,
     )
     assert "ModuleNotFoundError" in done.stderr
 
