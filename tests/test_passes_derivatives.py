@@ -12,6 +12,8 @@ from programs import random_function, wrt
 from adjit.ir import Aval, Builder, Function, Value, Where, evaluate, verify
 from adjit.ir import ops as o
 from adjit.passes.jvp import jvp
+from adjit.passes.pipeline import PRIMAL, run
+from adjit.passes.pipeline import joint as after
 from adjit.passes.vjp import adjoint, vjp
 
 
@@ -30,9 +32,12 @@ def total(x: Value) -> Value:
 
 def grad(f: Callable[..., Any], *args: np.ndarray) -> list[np.ndarray]:
     made = function(f, *(a.shape for a in args))
-    joint = vjp(made, range(len(args)), seed_ones=True, primal_outs=False)
+    joint = vjp(run(made, PRIMAL), range(len(args)), seed_ones=True, primal_outs=False)
     verify(joint)
-    return evaluate(joint, *args)
+    found, done = evaluate(joint, *args), run(joint, after(0), check=True)
+    for x, y in zip(found, evaluate(done, *args), strict=True):  # also in normal form
+        np.testing.assert_allclose(y, x, rtol=1e-13, atol=1e-14)
+    return found
 
 
 def drawn(seed: int, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -140,6 +145,14 @@ def test_two_masks_guard_a_shared_value() -> None:
 def test_a_clipped_argument_has_no_infinite_slope() -> None:
     (got,) = grad(lambda x: total(o.sqrt(o.maximum(x, 0.0))), np.array([-1.0, 4.0]))
     np.testing.assert_array_equal(got, [0.0, 0.25])
+
+
+def test_losses_have_finite_slopes_far_out() -> None:
+    x = np.array([-1e4, -800.0, -1.0, 0.0, 1.0, 800.0, 1e4])
+    (softplus,) = grad(lambda x: total(o.logaddexp(0.0, x)), x)
+    np.testing.assert_allclose(softplus, 1 / (1 + np.exp(-np.clip(x, -700, None))), atol=1e-300)
+    (both,) = grad(lambda x: total(o.logaddexp(x, 0.0) + o.logaddexp(0.0, -x)), x)
+    np.testing.assert_allclose(both, np.tanh(x / 2), rtol=1e-14)
 
 
 # ------------------------------------------------------------------ the joint function
