@@ -369,3 +369,36 @@ def test_one_check_covers_every_kind():
     assert check()
     k = 3.0
     assert not check()
+
+
+def test_containers_are_guarded():
+    f, space = make(
+        "class Layer:\n"
+        "    def __init__(self): self.w = np.ones(3)\n"
+        "    def run(self, x): return x * self.w\n"
+        "def f(x):\n"
+        "    for s in sizes: x = x * s\n"
+        "    for k in table: x = x + table[k]\n"
+        "    for layer in layers: x = layer.run(x)\n"
+        "    return x\n",
+        sizes=[1, 2],
+        table={"a": 0.5, "b": np.ones(3)},
+    )
+    space["layers"] = [space["Layer"](), space["Layer"]()]
+    for change, undo in (
+        (lambda: space["sizes"].append(3), lambda: space["sizes"].pop()),
+        (lambda: space["table"].update(a=0.25), lambda: space["table"].update(a=0.5)),
+        (lambda: space["table"].update(c=0.25), lambda: space["table"].pop("c")),
+        (lambda: space["layers"].append(space["Layer"]()), lambda: space["layers"].pop()),
+        (lambda: space["layers"].reverse(), lambda: space["layers"].reverse()),
+    ):
+        t = trace(f, (X,))
+        check = one_check(t.guards)
+        assert holds(t) and check()
+        change()
+        assert not holds(t) and not check()
+        undo()
+        assert holds(t) and check()
+    space["table"]["b"][:] = 7
+    assert check()
+    np.testing.assert_array_equal(evaluated(t, (X,)), f(X))

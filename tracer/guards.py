@@ -14,6 +14,8 @@ from .paths import GONE, Path
 def equal_guard(path: Path, wanted: Any) -> StateGuard:
     """The value at the path is this one, or one of the same type that equals it."""
     kind = type(wanted)
+    if kind in (list, dict, set):
+        wanted = wanted.copy()  # the program may write into it
 
     def check() -> bool:
         try:
@@ -35,6 +37,20 @@ def same_guard(path: Path, wanted: Any) -> StateGuard:
             return False
 
     return StateGuard(check, f"{path.describe()} is the same object", (path, wanted, "same"))
+
+
+def length_guard(path: Path, container: Any) -> StateGuard:
+    """The container at the path has as many entries, and is of the same type."""
+    kind, n = type(container), len(container)
+
+    def check() -> bool:
+        try:
+            x = path.read()
+        except LookupError:
+            return False
+        return type(x) is kind and len(x) == n
+
+    return StateGuard(check, f"{path.describe()} has {n} entries", (path, container, "length"))
 
 
 def content_guard(captures: list[Capture]) -> StateGuard:
@@ -72,8 +88,12 @@ def one_check(guards: Iterable[StateGuard]) -> Callable[[], bool]:
             continue
         path, wanted, how = g.fact
         base = bases.setdefault(id(path.base), f"b{len(bases)}")
-        names |= {base: path.base, f"v{i}": wanted, f"t{i}": type(wanted)}
+        names |= {base: path.base, f"t{i}": type(wanted)}
         text = path.expression(base)
+        if how == "length":
+            facts.append(f"type(x := {text}) is t{i} and len(x) == {len(wanted)}")
+            continue
+        names[f"v{i}"] = wanted
         if how == "same":
             facts.append(f"{text} is v{i}")
         else:

@@ -19,7 +19,7 @@ import numpy as np
 
 from .facts import StateGuard
 from .find import walk
-from .guards import equal_guard, same_guard
+from .guards import equal_guard, length_guard, same_guard
 from .paths import Path, of_cell, of_default, of_global
 from .place import USER, owner
 from .scan import reads
@@ -34,6 +34,8 @@ class Reached:
     roots: dict[str, Path] = field(default_factory=dict)
     equal: dict[str, Path] = field(default_factory=dict)
     same: dict[str, Path] = field(default_factory=dict)
+    length: dict[str, Path] = field(default_factory=dict)
+    entered: set[str] = field(default_factory=set)
     globals: dict[int, dict[str, Any]] = field(default_factory=dict)
     generators: list[tuple[Path, Any]] = field(default_factory=list)
     scalars: set[int] = field(default_factory=set)
@@ -41,7 +43,8 @@ class Reached:
     def guards(self) -> list[StateGuard]:
         """Guards on the values of now: those that the function itself wrote have settled."""
         out = []
-        for make, paths in ((equal_guard, self.equal), (same_guard, self.same)):
+        tables = (equal_guard, self.equal), (same_guard, self.same), (length_guard, self.length)
+        for make, paths in tables:
             for path in paths.values():
                 try:
                     out.append(make(path, path.read()))
@@ -251,17 +254,39 @@ _NOT_OBJECTS = (*_PLAIN, np.ndarray, dict, list, tuple, set, type, types.ModuleT
                 types.FunctionType, types.MethodType, functools.partial)  # fmt: skip
 
 
-def _note(path: Path, x: Any, out: Reached, todo: deque[Any]) -> None:
+def _note(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int = 0) -> None:
     """What a value found along a chain asks for."""
     text = path.describe()
-    if isinstance(x, _PLAIN) or (type(x) is tuple and all(isinstance(e, _PLAIN) for e in x)):
+    if isinstance(x, _PLAIN) or _is_plain_container(x):
         out.equal.setdefault(text, path)
         out.scalars.add(id(x))
-    elif isinstance(x, (types.FunctionType, types.MethodType, type, functools.partial)):
-        if not isinstance(x, types.MethodType):
-            out.same.setdefault(text, path)
+    elif isinstance(x, (types.FunctionType, type, functools.partial)):
+        out.same.setdefault(text, path)
+        _queue(x, path, todo)
+    elif isinstance(x, types.MethodType):
         _queue(x, path, todo)
     elif isinstance(x, (np.random.Generator, np.random.RandomState)):
         out.generators.append((path, x))
+    elif type(x) in (dict, list, tuple):
+        _note_entries(path, x, out, todo, depth)
     elif not isinstance(x, (np.ndarray, dict, list, tuple, set, types.ModuleType)):
+        out.same.setdefault(text, path)
         _queue(x, path, todo)
+
+
+def _is_plain_container(x: Any) -> bool:
+    """A container of plain values, small enough to be compared at every call."""
+    if type(x) not in (tuple, list, set, frozenset, dict) or len(x) > 10_000:
+        return False
+    entries = (*x, *x.values()) if type(x) is dict else x
+    return all(isinstance(e, _PLAIN) for e in entries)
+
+
+def _note_entries(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int) -> None:
+    """A container of arrays, objects and others: how many there are, and each that is small."""
+    out.length.setdefault(path.describe(), path)
+    if depth < 3 and len(x) <= 100:
+        for k, e in x.items() if type(x) is dict else enumerate(x):
+            if isinstance(k, (str, int)) and path.describe() not in out.entered:
+                _note(path.then("item", k), e, out, todo, depth + 1)
+        out.entered.add(path.describe())
