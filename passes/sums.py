@@ -72,9 +72,10 @@ def _sum_repeated(x: Value, inner: Value, new: Dims, axes: Dims) -> Value:
 
 
 def _sum_reshaped(x: Value, inner: Value, axes: Dims) -> Value | None:
-    if len(axes) == x.ndim:
-        return sum_(inner, axes=tuple(range(inner.ndim)))
-    if [n for n in x.shape if n != 1] != [n for n in inner.shape if n != 1]:
+    unit = [n for n in x.shape if n != 1] == [n for n in inner.shape if n != 1]
+    if len(axes) == x.ndim:  # extents of one are dropped before a sum, so that stays
+        return None if unit else sum_(inner, axes=tuple(range(inner.ndim)))
+    if not unit:
         return None
     # Only extents of one came or went, and those summed are gone already.
     places = [k for k, n in enumerate(inner.shape) if n != 1]
@@ -164,8 +165,10 @@ def _sum_split(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     return b.add(op.prim, halves)[0]
 
 
-def _positive(b: Normal, v: Value) -> bool:
+def _positive(b: Normal, v: Value, depth: int = _DEEP) -> bool:
     """Whether a value is seen to be nonnegative."""
+    if depth == 0:
+        return False
     if type(v) is Const:
         return bool(v.data >= 0)
     op = b.made_by(v, "mul", "exp", "abs", "broadcast", "sum")
@@ -175,7 +178,7 @@ def _positive(b: Normal, v: Value) -> bool:
         return True
     if op.prim is mul and op.args[0] is op.args[1]:
         return True
-    return all(_positive(b, a) for a in op.args)
+    return all(_positive(b, a, depth - 1) for a in op.args)
 
 
 # ------------------------------------------------------------------ terms

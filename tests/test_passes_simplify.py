@@ -14,6 +14,7 @@ from adjit.ir import Aval, Builder, Function, Value, canonical, evaluate, verify
 from adjit.ir import ops as o
 from adjit.ir.types import NUMPY
 from adjit.passes.constant_shifts import constant_shifts
+from adjit.passes.normal import Normal
 from adjit.passes.pipeline import PRIMAL, joint, run
 from adjit.passes.simplify import cleanup, simplify
 from adjit.passes.vjp import vjp
@@ -74,6 +75,25 @@ def test_random_joint_programs(seed: int) -> None:
     verify(done)
     agree(made, done, *args, *cts, rtol=1e-7)
     assert canonical(simplify(done, strict=len(f.outs))) == canonical(done)
+
+
+def test_rules_settle_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that runs in circles is cut off by a depth, which no program comes near."""
+    deepest = 0
+    append = Normal._append
+
+    def watched(self: Normal, *args: Any) -> Any:
+        nonlocal deepest
+        deepest = max(deepest, self._depth)
+        return append(self, *args)
+
+    monkeypatch.setattr(Normal, "_append", watched)
+    for seed in range(30):
+        f, _ = random_function(seed, 10)
+        simplify(vjp(f, wrt(f)), strict=len(f.outs))
+    unit = function(lambda x: total(o.reshape(o.sin(x), shape=(4,))), (1, 4))
+    simplify(unit)
+    assert 1 < deepest < 20
 
 
 # ------------------------------------------------------------------ target forms
