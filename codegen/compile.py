@@ -20,10 +20,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from . import cache, engine, symbols
+from . import cache, direct, engine, symbols
+from .direct import Unsupported
 from .source import Source, module_text, used_globals
 
-RUNGS = ("lean", "plain")
+RUNGS = ("direct", "lean", "plain")
 
 log = logging.getLogger("adjit.compile")
 _memory: dict[str, "Executable"] = {}
@@ -46,10 +47,11 @@ class Executable:
 def compile_source(source: Source, rung: str | None = None) -> Executable:
     """The machine code of a kernel: from memory, else from the store, else compiled.
 
-    Rung "lean" (the default, or what ADJIT_RUNG says) uses Numba's internals and is stored;
+    Rung "direct" (the default, or what ADJIT_RUNG says) reads the text itself and leaves what it
+    does not know to "lean", which uses Numba's internals; both are stored;
     rung "plain" uses Numba's public API and lives as long as the process.
     """
-    rung = rung or os.environ.get("ADJIT_RUNG") or "lean"
+    rung = rung or os.environ.get("ADJIT_RUNG") or "direct"
     if rung not in RUNGS:
         raise ValueError(f"rung {rung!r} is none of {RUNGS}")
     key = cache.key(identity(source, rung))
@@ -84,7 +86,8 @@ def _load(key: str) -> Executable | None:
         log.debug("kernel %s is compiled again: %s", key, error)
         return None
     seconds = {"frontend": 0.0, "llvm": 0.0, "load": perf_counter() - start}
-    return Executable(address, entry.stem.with_suffix(".py"), "lean", seconds, True)
+    rung = entry.meta.get("rung", "lean")
+    return Executable(address, entry.stem.with_suffix(".py"), rung, seconds, True)
 
 
 def _link(code: bytes, key: str, needs: list[str]) -> int:
@@ -98,8 +101,13 @@ def _symbol(key: str) -> str:
 def _compile(source: Source, key: str, rung: str) -> Executable:
     text = module_text(source)
     path = cache.write_source(key, text) or _scratch_file(key, text)
+    if rung == "direct":
+        try:
+            return _direct(source, key, path, text)
+        except Unsupported as reason:
+            log.debug("kernel %s goes to Numba: %s", key, reason)
     function = getattr(load_module(path, text, _symbol(key)), source.name)
-    if rung == "lean":
+    if rung != "plain":
         try:
             return _lean(function, source, key, path, text)
         except Exception as error:
@@ -115,12 +123,30 @@ def _lean(
 ) -> Executable:
     from . import lean
 
-    code, needs, seconds = lean.compile_object(function, source, _symbol(key))
+    made = lean.compile_object(function, source, _symbol(key))
+    return _linked(made, "lean", source, key, path, text)
+
+
+def _direct(source: Source, key: str, path: Path, text: str) -> Executable:
+    made = direct.compile_object(source, _symbol(key))
+    return _linked(made, "direct", source, key, path, text)
+
+
+def _linked(
+    made: tuple[bytes, list[str], dict[str, float]],
+    rung: str,
+    source: Source,
+    key: str,
+    path: Path,
+    text: str,
+) -> Executable:
+    """Object code, loaded and put into the store."""
+    code, needs, seconds = made
     start = perf_counter()
     address = _link(code, key, needs)
-    meta = {"name": source.name, "signature": source.signature, "needs": needs}
+    meta = {"name": source.name, "signature": source.signature, "needs": needs, "rung": rung}
     cache.store(key, {".py": text.encode(), ".o": code}, meta)
-    return Executable(address, path, "lean", seconds | {"load": perf_counter() - start}, False)
+    return Executable(address, path, rung, seconds | {"load": perf_counter() - start}, False)
 
 
 def _plain(function: Callable[..., Any], source: Source, path: Path) -> Executable:

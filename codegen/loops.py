@@ -259,7 +259,7 @@ class Writer(Reader):
     def jam(self, loop: Loop, inner: Loop, block: str, rows: str, known: tuple[int, int]) -> str:
         """Rows in groups of four through one inner loop; returns where the rest begins."""
         group, rest = self.names.fresh("g"), self.names.fresh("m")
-        self.line(f"{rest} = {rows} - {rows} % {JAM}")
+        self.line(f"{rest} = {rows} & {-JAM}")
         self.of_var[rest] = self.scope.depth
         with self.body(f"for {group} in range(0, {rest}, {JAM}):") as scope:
             lanes = []

@@ -1,0 +1,472 @@
+"""Rung "direct": kernel text straight to LLVM, without Numba's front end.
+
+Kernel text is a small language: loops over ranges, assignments, loads and stores through pointers,
+scalar arithmetic, and calls of `ll`, `vm`, `sp` and `blas`.  This file reads that language with
+Python's own parser and writes LLVM IR; what it does not know raises Unsupported, and the kernel
+goes to Numba.  Nothing here imports Numba.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from . import engine, machine, symbols
+from .elementary import BODIES as ELEMENTARY
+from .irmath import Num, emit
+from .power import BODIES as POWER
+from .source import Source
+from .special_symbols import PREFIX as SPECIAL_PREFIX
+from .special_symbols import SPECIAL
+from .trigonometry import BODIES as TRIGONOMETRY
+
+I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
+F32, F64 = ir.FloatType(), ir.DoubleType()
+TYPES = {"f64": F64, "f32": F32, "i64": I64, "bool": I1}
+ELEMENTS = {"f64": F64, "f32": F32, "i64": I64, "bool": I8}
+MATHS = {**ELEMENTARY, **TRIGONOMETRY, **POWER}
+COMPARE = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+}
+ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
+BITS = {ast.BitOr: "or_", ast.BitAnd: "and_", ast.BitXor: "xor"}
+
+
+class Unsupported(Exception):
+    """A construct that only Numba's front end knows."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A local variable: its stack slot and type; LLVM turns it into registers."""
+
+    place: ir.Value
+    kind: ir.Type
+
+
+class Compiler:
+    """Writes one kernel function."""
+
+    def __init__(self, source: Source, module: ir.Module) -> None:
+        self.source = source
+        self.tree = ast.parse(source.text).body[0]
+        if not isinstance(self.tree, ast.FunctionDef):
+            raise Unsupported("a kernel is one function")
+        try:
+            pointers = [ELEMENTS[p].as_pointer() for p in source.pointers]
+        except KeyError as error:
+            raise Unsupported(f"pointers to {error}") from None
+        kinds = [*pointers, *[I64] * source.n_sizes, *[F64] * source.n_consts]
+        self.function = ir.Function(module, ir.FunctionType(I64, kinds), f"{source.name}.kernel")
+        self.function.linkage = "internal"
+        # Inlined into the entry it would lose the no-overlap promise of its parameters.
+        self.function.attributes.add("noinline")
+        self.entry = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.b = ir.IRBuilder(self.function.append_basic_block("body"))
+        self.values: dict[str, ir.Value] = {}
+        self.slots: dict[str, Slot] = {}
+        for arg, parameter in zip(self.tree.args.args, self.function.args, strict=True):
+            self.values[arg.arg] = parameter
+            if isinstance(parameter.type, ir.PointerType):
+                parameter.add_attribute("noalias")
+        self.assigned = _assigned_more_than_once(self.tree)
+
+    def compile(self) -> ir.Function:
+        assert isinstance(self.tree, ast.FunctionDef)
+        first = self.b.block
+        self.block(self.tree.body)
+        self.entry.branch(first)
+        return self.function
+
+    # ---------------------------------------------------------------- statements
+
+    def block(self, statements: list[ast.stmt]) -> None:
+        for statement in statements:
+            self.statement(statement)
+
+    def statement(self, s: ast.stmt) -> None:
+        if isinstance(s, ast.Assign):
+            (target,) = s.targets
+            self.assign(target, self.value(s.value), _is_literal(s.value))
+        elif isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name):
+            both = ast.BinOp(ast.Name(s.target.id), s.op, s.value)
+            self.assign(s.target, self.value(both))
+        elif isinstance(s, ast.For):
+            self.loop(s)
+        elif isinstance(s, ast.If):
+            self.branch(s)
+        elif isinstance(s, ast.Expr) and isinstance(s.value, ast.Call):
+            self.product(s.value)
+        elif isinstance(s, ast.Return) and s.value is not None:
+            self.b.ret(self.value(s.value))
+        elif not isinstance(s, ast.Pass):
+            raise Unsupported(ast.unparse(s))
+
+    def assign(self, target: ast.expr, value: ir.Value, literal: bool = False) -> None:
+        if isinstance(target, ast.Subscript):
+            pointer = self.address(target)
+            kind = pointer.type.pointee
+            if value.type == I1 and kind == I8:
+                value = self.b.zext(value, I8)
+            if literal and kind == F32 and value.type == F64:
+                value = F32(value.constant)
+            if value.type != kind:
+                raise Unsupported(f"a {value.type} stored as {kind}")
+            self.b.store(value, pointer)
+            return
+        if not isinstance(target, ast.Name):
+            raise Unsupported(ast.unparse(target))
+        if target.id not in self.assigned:
+            self.values[target.id] = value
+            return
+        slot = self.slots.get(target.id)
+        if slot is None:
+            slot = Slot(self.entry.alloca(value.type), value.type)
+            self.slots[target.id] = slot
+        if slot.kind != value.type:
+            raise Unsupported(f"{target.id} is {slot.kind} and {value.type}")
+        self.b.store(value, slot.place)
+
+    def loop(self, s: ast.For) -> None:
+        if not (isinstance(s.iter, ast.Call) and isinstance(s.target, ast.Name)):
+            raise Unsupported(ast.unparse(s))
+        bounds = [self.value(a) for a in s.iter.args]
+        low = bounds[0] if len(bounds) > 1 else I64(0)
+        high = bounds[1] if len(bounds) > 1 else bounds[0]
+        step = bounds[2] if len(bounds) > 2 else I64(1)
+        body = self.function.append_basic_block("loop")
+        after = self.function.append_basic_block("after")
+        before = self.b.block
+        self.b.cbranch(self.b.icmp_signed("<", low, high), body, after)
+        self.b.position_at_end(body)
+        index = self.b.phi(I64)
+        index.add_incoming(low, before)
+        self.values[s.target.id] = index
+        self.block(s.body)
+        following = self.b.add(index, step, flags=("nsw",))
+        index.add_incoming(following, self.b.block)
+        self.b.cbranch(self.b.icmp_signed("<", following, high), body, after)
+        self.b.position_at_end(after)
+
+    def branch(self, s: ast.If) -> None:
+        if s.orelse:
+            raise Unsupported("else")
+        with self.b.if_then(self.truth(s.test)):
+            self.block(s.body)
+
+    # ---------------------------------------------------------------- expressions
+
+    def value(self, e: ast.expr) -> ir.Value:
+        if isinstance(e, ast.Name):
+            return self.name(e.id)
+        if isinstance(e, ast.Constant):
+            return self.constant(e.value)
+        if isinstance(e, ast.BinOp):
+            return self.binary(e.op, *self.operands([e.left, e.right]))
+        if isinstance(e, ast.UnaryOp):
+            return self.unary(e)
+        if isinstance(e, ast.Compare) and len(e.ops) == 1:
+            return self.compare(e.ops[0], *self.operands([e.left, e.comparators[0]]))
+        if isinstance(e, ast.BoolOp):
+            return self.truth(e)
+        if isinstance(e, ast.IfExp):
+            return self.choice(e)
+        if isinstance(e, ast.Call):
+            return self.call(e)
+        if isinstance(e, ast.Attribute) and isinstance(e.value, ast.Name) and e.value.id == "math":
+            return F64(getattr(math, e.attr))
+        if isinstance(e, ast.Subscript):
+            return self.b.load(self.address(e))
+        raise Unsupported(ast.unparse(e))
+
+    def operands(self, expressions: list[ast.expr]) -> list[ir.Value]:
+        """The values of operands; a literal takes the type of the reals it stands among."""
+        values = [self.value(e) for e in expressions]
+        literal = [_is_literal(e) for e in expressions]
+        kinds = {v.type for v, k in zip(values, literal, strict=True) if not k}
+        if F32 not in kinds or F64 in kinds:
+            return values
+        return [
+            ir.Constant(F32, v.constant) if k and v.type == F64 else v
+            for v, k in zip(values, literal, strict=True)
+        ]
+
+    def name(self, name: str) -> ir.Value:
+        slot = self.slots.get(name)
+        return self.values[name] if slot is None else self.b.load(slot.place)
+
+    def constant(self, x: object) -> ir.Value:
+        if isinstance(x, bool):
+            return I1(x)
+        if isinstance(x, int):
+            return I64(x)
+        if isinstance(x, float):
+            return F64(x)
+        raise Unsupported(repr(x))
+
+    def address(self, e: ast.Subscript) -> ir.Value:
+        pointer = self.value(e.value)
+        return self.b.gep(pointer, [self.value(e.slice)], inbounds=True)
+
+    def binary(self, op: ast.operator, a: ir.Value, b: ir.Value) -> ir.Value:
+        if a.type == I8:  # a boolean as NumPy stores it
+            a = self.b.zext(a, I64)
+        if a.type != b.type:
+            raise Unsupported(f"{a.type} {type(op).__name__} {b.type}")
+        real = a.type in (F32, F64)
+        if type(op) in ARITHMETIC and a.type != I1:
+            return getattr(self.b, ("f" if real else "") + ARITHMETIC[type(op)])(a, b)
+        if isinstance(op, ast.Div) and real:
+            return self.b.fdiv(a, b)
+        if type(op) in BITS and not real:
+            return getattr(self.b, BITS[type(op)])(a, b)
+        raise Unsupported(f"{type(op).__name__} of {a.type}")
+
+    def unary(self, e: ast.UnaryOp) -> ir.Value:
+        if isinstance(e.op, ast.USub):
+            if isinstance(e.operand, ast.Constant):
+                return self.constant(-e.operand.value)  # type: ignore[operator]
+            x = self.value(e.operand)
+            if isinstance(x, ir.Constant) and x.type == F64:
+                return F64(-x.constant)
+            if x.type == I1:
+                raise Unsupported("minus a boolean")
+            return self.b.fneg(x) if x.type in (F32, F64) else self.b.neg(x)
+        x = self.value(e.operand)
+        if (isinstance(e.op, ast.Not) and x.type == I1) or isinstance(e.op, ast.Invert):
+            return self.b.not_(x)
+        raise Unsupported(ast.unparse(e))
+
+    def compare(self, op: ast.cmpop, a: ir.Value, b: ir.Value) -> ir.Value:
+        if a.type == I8:
+            a = self.b.zext(a, I64)
+        if a.type != b.type or type(op) not in COMPARE:
+            raise Unsupported(f"{a.type} {type(op).__name__} {b.type}")
+        sense = COMPARE[type(op)]
+        if a.type == I1:
+            return self.b.icmp_unsigned(sense, a, b)
+        if a.type == I64:
+            return self.b.icmp_signed(sense, a, b)
+        ordered = self.b.fcmp_unordered if sense == "!=" else self.b.fcmp_ordered
+        return ordered(sense, a, b)
+
+    def truth(self, e: ast.expr) -> ir.Value:
+        """A condition; both sides of `and` and `or` are names or comparisons, so all are taken."""
+        if isinstance(e, ast.BoolOp):
+            join = self.b.and_ if isinstance(e.op, ast.And) else self.b.or_
+            first, *others = map(self.truth, e.values)
+            for other in others:
+                first = join(first, other)
+            return first
+        value = self.value(e)
+        if value.type != I1:
+            raise Unsupported(f"{value.type} as a condition")
+        return value
+
+    def choice(self, e: ast.IfExp) -> ir.Value:
+        """A conditional expression: what is not taken is not read."""
+        condition = self.truth(e.test)
+        with self.b.if_else(condition) as (then, otherwise):
+            with then:
+                a = self.value(e.body)
+                from_a = self.b.block
+            with otherwise:
+                c = self.value(e.orelse)
+                from_c = self.b.block
+        if a.type == I8:
+            raise Unsupported("a masked boolean")
+        if a.type != c.type:
+            raise Unsupported(f"{a.type} or {c.type}")
+        result = self.b.phi(a.type)
+        result.add_incoming(a, from_a)
+        result.add_incoming(c, from_c)
+        return result
+
+    # ---------------------------------------------------------------- calls
+
+    def call(self, e: ast.Call) -> ir.Value:
+        if e.keywords:
+            raise Unsupported(ast.unparse(e))
+        args = self.operands(e.args)
+        if isinstance(e.func, ast.Name):
+            return self.builtin(e.func.id, args)
+        if not (isinstance(e.func, ast.Attribute) and isinstance(e.func.value, ast.Name)):
+            raise Unsupported(ast.unparse(e))
+        room, name = e.func.value.id, e.func.attr
+        rooms: dict[str, Callable[[str, list[ir.Value]], ir.Value]] = {
+            "ll": self.machine,
+            "vm": self.maths,
+            "sp": self.special,
+        }
+        if room == "blas" and name == "at":
+            return self.b.gep(args[0], [args[1]])
+        if room not in rooms:
+            raise Unsupported(ast.unparse(e))
+        return rooms[room](name, args)
+
+    def builtin(self, name: str, args: list[ir.Value]) -> ir.Value:
+        if any(a.type != I64 for a in args):
+            raise Unsupported(f"{name} of {[str(a.type) for a in args]}")
+        if name == "abs":
+            (x,) = args
+            return self.b.select(self.b.icmp_signed("<", x, I64(0)), self.b.neg(x), x)
+        if name in ("min", "max") and len(args) == 2:
+            a, b = args
+            return self.b.select(self.b.icmp_signed("<" if name == "min" else ">", a, b), a, b)
+        raise Unsupported(name)
+
+    def machine(self, name: str, args: list[ir.Value]) -> ir.Value:
+        if name in TYPES:
+            return self.cast(args[0], TYPES[name])
+        if name == "select":
+            c, a, b = args
+            if c.type != I1 or a.type != b.type:
+                raise Unsupported("select of two types")
+            return self.b.select(c, a, b)
+        body = machine.BODIES.get(name)
+        if body is None or any(a.type not in (F32, F64) or a.type != args[0].type for a in args):
+            raise Unsupported(f"ll.{name} of {[str(a.type) for a in args]}")
+        return body(*(Num(self.b, a) for a in args)).value
+
+    def cast(self, x: ir.Value, kind: ir.Type) -> ir.Value:
+        real = x.type in (F32, F64)
+        if x.type == kind:
+            return x
+        if kind == I1:
+            differs = self.b.fcmp_unordered if real else self.b.icmp_signed
+            return differs("!=", x, ir.Constant(x.type, 0))
+        if kind == I64:
+            return self.b.fptosi(x, I64) if real else self.b.zext(x, I64)
+        if real:
+            return self.b.fpext(x, F64) if kind == F64 else self.b.fptrunc(x, F32)
+        return self.b.uitofp(x, kind) if x.type in (I1, I8) else self.b.sitofp(x, kind)
+
+    def maths(self, name: str, args: list[ir.Value]) -> ir.Value:
+        stem, kind = _suffix(name)
+        if stem not in MATHS or any(a.type != kind for a in args):
+            raise Unsupported(f"vm.{name}")
+        return emit(self.b, stem, MATHS[stem][1], args)
+
+    def special(self, name: str, args: list[ir.Value]) -> ir.Value:
+        stem, kind = _suffix(name)
+        if stem not in SPECIAL or any(a.type != kind for a in args):
+            raise Unsupported(f"sp.{name}")
+        wide = [a if kind == F64 else self.b.fpext(a, F64) for a in args]
+        form = ir.FunctionType(F64, [F64] * len(args) + [I32])
+        fn = _declared(self.b.module, SPECIAL_PREFIX + stem, form)
+        fn.attributes.add("nounwind")
+        y = self.b.call(fn, [*wide, I32(0)])
+        return y if kind == F64 else self.b.fptrunc(y, F32)
+
+    def product(self, e: ast.Call) -> None:
+        """`blas.dgemm(…)` or `blas.sgemm(…)` as a statement."""
+        if not (
+            isinstance(e.func, ast.Attribute)
+            and isinstance(e.func.value, ast.Name)
+            and e.func.value.id == "blas"
+            and e.func.attr in ("dgemm", "sgemm")
+        ):
+            raise Unsupported(ast.unparse(e))
+        kind = e.func.attr[0]
+        real = F64 if kind == "d" else F32
+        ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = map(self.value, e.args)
+        integer = ir.IntType(symbols.blas().bits)
+
+        def flag(truth: ir.Value) -> ir.Value:
+            return self.b.select(truth, I8(ord("T")), I8(ord("N")))
+
+        def size(n: ir.Value) -> ir.Value:
+            return n if integer == I64 else self.b.trunc(n, integer)
+
+        def leading(n: ir.Value) -> ir.Value:  # BLAS refuses 0
+            return size(self.b.select(self.b.icmp_signed("<", n, I64(1)), I64(1), n))
+
+        values = [
+            flag(tb), flag(ta), size(n), size(m), size(k), self.cast(alpha, real),
+            b, leading(ldb), a, leading(lda), self.cast(beta, real), c, leading(ldc),
+        ]  # fmt: skip
+        passed = []
+        for v in values:
+            if not isinstance(v.type, ir.PointerType):
+                slot = self.entry.alloca(v.type)
+                self.b.store(v, slot)
+                v = slot
+            passed.append(v)
+        form = ir.FunctionType(ir.VoidType(), [v.type for v in passed])
+        self.b.call(_declared(self.b.module, f"{symbols.PREFIX}{kind}gemm", form), passed)
+
+
+def _declared(module: ir.Module, name: str, form: ir.FunctionType) -> ir.Function:
+    known = module.globals.get(name)
+    return known if known is not None else ir.Function(module, form, name)
+
+
+def _is_literal(e: ast.expr) -> bool:
+    e = e.operand if isinstance(e, ast.UnaryOp) else e
+    if isinstance(e, ast.Attribute):
+        return isinstance(e.value, ast.Name) and e.value.id == "math"
+    return isinstance(e, ast.Constant)
+
+
+def _suffix(name: str) -> tuple[str, ir.Type]:
+    """A function's name without its width, and the width's type."""
+    return name[:-2], F64 if name.endswith("64") else F32
+
+
+def _assigned_more_than_once(tree: ast.FunctionDef) -> set[str]:
+    """Names that need a slot: those assigned twice, or inside a branch."""
+    seen: set[str] = set()
+    again: set[str] = set()
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AugAssign):
+            targets = [node.target]
+        for t in targets:
+            if isinstance(t, ast.Name):
+                (again if t.id in seen else seen).add(t.id)
+    return again
+
+
+def entry_function(module: ir.Module, kernel: ir.Function, source: Source, symbol: str) -> None:
+    """`int64 symbol(void** pointers, int64* sizes, double* consts)` that calls the kernel."""
+    pointer = I8.as_pointer()
+    tables = [pointer.as_pointer(), I64.as_pointer(), F64.as_pointer()]
+    entry = ir.Function(module, ir.FunctionType(I64, tables), symbol)
+    b = ir.IRBuilder(entry.append_basic_block())
+    counts = (len(source.pointers), source.n_sizes, source.n_consts)
+    words = [
+        b.load(b.gep(table, [I32(i)]))
+        for table, count in zip(entry.args, counts, strict=True)
+        for i in range(count)
+    ]
+    kinds = kernel.function_type.args
+    args = [b.bitcast(v, t) if v.type != t else v for v, t in zip(words, kinds, strict=True)]
+    b.ret(b.call(kernel, args))
+
+
+def compile_object(source: Source, symbol: str) -> tuple[bytes, list[str], dict[str, float]]:
+    """Object code of a kernel, the symbols it needs from outside, and where the time went."""
+    start = perf_counter()
+    module = ir.Module(symbol)
+    kernel = Compiler(source, module).compile()
+    entry_function(module, kernel, source, symbol)
+    engine.target_machine()
+    parsed = llvm.parse_assembly(str(module))
+    parsed.triple = llvm.get_process_triple()
+    parsed.data_layout = str(engine.target_machine().target_data)
+    lowered = perf_counter()
+    engine.optimise(parsed)
+    needs = [f.name for f in parsed.functions if f.is_declaration]
+    code = engine.target_machine().emit_object(parsed)
+    return code, needs, {"frontend": lowered - start, "llvm": perf_counter() - lowered}
