@@ -432,8 +432,7 @@ def fill_table() -> None:
             intercept.enter(np.random, name, _seed if name == "seed" else _random)
     intercept.enter(np.random, "default_rng", _fresh_rng)
     for module in (np, np.linalg):
-        for name in dir(module):
-            f = getattr(module, name)
+        for name, f in list(vars(module).items()):  # `dir` would load NumPy's lazy modules
             if name not in made and not isinstance(f, type) and _entered(f):
                 intercept.enter(module, name, _with_lists)
 
