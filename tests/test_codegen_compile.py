@@ -159,7 +159,7 @@ def test_broken_internals_fall_back_with_one_warning(monkeypatch):
         warnings.simplefilter("always")
         for name in ("one", "two"):
             source = Source(name, AXPY.text.replace("axpy", name), AXPY.pointers, 1, 1)
-            executable = compile_source(source)
+            executable = compile_source(source, "lean")
             assert executable.rung == "plain"
             assert call_kernel(executable, [x, x, o], [3], [1.0]) is True
     assert [w.category for w in caught] == [RuntimeWarning]

@@ -48,7 +48,7 @@ def check(executable, shift: float = 0.0) -> None:
 def again(shift: float = 0.0):
     """Compile as a new process would."""
     compiling.forget()
-    executable = compile_source(kernel(shift))
+    executable = compile_source(kernel(shift), "lean")
     check(executable, shift)
     return executable
 
@@ -89,7 +89,7 @@ def f(x, o, n):
         o[i] = vm.exp64(o[i]) + math.sin(o[i])
     return 0
 '''
-executable = compile_source(Source("f", text, ("f64", "f64"), 1, 0))
+executable = compile_source(Source("f", text, ("f64", "f64"), 1, 0), "lean")
 x, o = np.arange(9.0).reshape(3, 3) / 9, np.empty((3, 3))
 call = entry.make_call(executable.address, [entry.like(x), entry.unchecked()], [3], [], False)
 assert call(x, o) is True
@@ -308,7 +308,7 @@ def test_helpers_are_stored_as_bitcode(store):
         original = helpers._compile
         helpers._compile = lambda *args: made.append(args) or original(*args)
         text = "def f(x):\\n    x[0] = sp.zeta64(x[0], 1.0)\\n    return {status}\\n"
-        compile_source(Source("f", text, ("f64",), 0, 0))
+        compile_source(Source("f", text, ("f64",), 0, 0), "lean")
         print(len(made))
         """
     )
