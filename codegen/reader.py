@@ -214,6 +214,11 @@ class Reader:
 
     def expression(self, op: Op, emit: Expr, index: tuple[At, ...], mask: Mask) -> str:
         shape = op.outs[0].shape
+        if op.prim.name == "select":  # along an interval of a loop, a mask is often known
+            known = self.pull(op.args[0], aligned(op.args[0].aval, index, shape), mask)
+            if known in ("True", "False"):
+                picked = op.args[1 if known == "True" else 2]
+                return self.pull(picked, aligned(picked.aval, index, shape), mask)
         args = [self.pull(a, aligned(a.aval, index, shape), mask) for a in op.args]
         first = op.args[op.prim.like]
         kind = KIND[first.dtype]

@@ -21,6 +21,7 @@ from .storage import assign
 
 PROMOTE_COST = 8  # additions: above it a value read in two loops is kept, not computed again
 ROW_COST = 3  # the same for work per row that would run scalar beside a vector loop
+REPEAT_COST = 16  # the same for work that one loop would do again at other indices
 GATHER_COST = 4
 MAX_SHIFT = 4  # how far the ranges of members of one loop may differ at either end
 MAX_MEMBERS = 40
@@ -318,13 +319,18 @@ def _promotions(roots: Roots, items: list[Item]) -> set[Value]:
     leaves: dict[Value, set[int]] = {}
     row_work: set[Value] = set()
     cost: dict[Value, int] = {}
+    times: dict[Value, int] = {}
     for leaf, (r, vector) in enumerate_leaves(items):
-        _visit(roots, r, vector, leaf, leaves, row_work, cost)
+        _visit(roots, r, vector, leaf, leaves, row_work, cost, times)
     order = [v for op in roots.block.ops for v in op.outs]
     picked: set[Value] = set()
     for v in order:
         many = len(leaves.get(v, ())) >= 2 and cost[v] >= PROMOTE_COST
-        if (many or v in row_work) and not _covered(roots, v, picked, cost):
+        again = (times.get(v, 0) - 1) * cost.get(v, 0)
+        if again >= REPEAT_COST:  # what is left of it beside earlier picks must still be
+            again = (times[v] - 1) * _subtree_cost(roots, v, picked)
+        wanted = (many or v in row_work) and not _covered(roots, v, picked, cost)
+        if wanted or again >= REPEAT_COST:
             picked.add(v)
             cost[v] = 0
     return picked
@@ -347,7 +353,7 @@ def _subtree_cost(roots: Roots, v: Value, stop: set[Value]) -> int:
         seen.add(w)
         op = roots.defs[w]
         total += op_cost(op)
-        if total >= PROMOTE_COST:
+        if total >= REPEAT_COST:
             break
         stack.extend(op.args)
     return total
@@ -385,14 +391,17 @@ def _visit(
     leaves: dict[Value, set[int]],
     row_work: set[Value],
     cost: dict[Value, int],
+    times: dict[Value, int],
 ) -> None:
     seen: set[tuple[Value, tuple[Index, ...]]] = set()
+    visits: Counter[Value] = Counter()
     outer_dims = len(r.dims) > 1
 
     def walk(v: Value, index: tuple[Index, ...], inner: bool) -> None:
         if v not in roots.defs or roots.is_base(v) or (v, index) in seen:
             return
         seen.add((v, index))
+        visits[v] += 1
         op = roots.defs[v]
         leaves.setdefault(v, set()).add(leaf)
         if v not in cost:
@@ -406,3 +415,5 @@ def _visit(
 
     for v, index in roots.start(r):
         walk(v, index, True)
+    for v, n in visits.items():
+        times[v] = max(times.get(v, 0), n)

@@ -7,6 +7,7 @@ from .dce import sweep
 from .dots import DOTS
 from .finish import finished
 from .jumps import deciding
+from .masks import MASKS
 from .normal import Normal, Table
 from .products import PRODUCTS
 from .replay import fresh
@@ -15,7 +16,7 @@ from .rules import ACCURACY, DOMAIN, EXACT, ROUNDING, SPECIAL
 from .sums import SUMS
 from .views import VIEWS
 
-TABLE = merged(SPECIAL, VIEWS, DOMAIN, EXACT, ROUNDING, DOTS, PRODUCTS, SUMS, ACCURACY)
+TABLE = merged(SPECIAL, MASKS, VIEWS, DOMAIN, EXACT, ROUNDING, DOTS, PRODUCTS, SUMS, ACCURACY)
 CLEANUP = merged(SPECIAL, VIEWS, EXACT)
 _ROUNDS = 4
 
