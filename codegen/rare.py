@@ -98,7 +98,9 @@ def _one_by_one(
     """`void f(real* x, real* y, n)`: replace y[i] where x[i] is far."""
     pointer, kind = width.real.as_pointer(), ir.FunctionType(DOUBLE, [DOUBLE])
     exact = module.globals.get(name) or ir.Function(module, kind, name)
-    fn = _function(module, symbol, ir.FunctionType(ir.VoidType(), [pointer, pointer, INDEX]))
+    fn = _function(
+        module, symbol, ir.FunctionType(ir.VoidType(), [pointer, pointer, INDEX]), "optnone"
+    )
     start = fn.append_basic_block()
     loop, done = fn.append_basic_block(), fn.append_basic_block()
     ir.IRBuilder(start).branch(loop)
