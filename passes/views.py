@@ -229,6 +229,22 @@ def _neighbours(b: Normal, x: Value, y: Value, axis: int) -> Value | None:
     return slice_(base, start=p.attrs["start"], size=tuple(size), step=p.attrs["step"])
 
 
+def _gather(b: Normal, args: Args, attrs: Attrs) -> Value | None:
+    """An element or a part at literal indices is a slice."""
+    x, *indices = args
+    if attrs.get("mode", "raise") != "raise" or not all(type(i) is Const for i in indices):
+        return None
+    start, size = [0] * x.ndim, list(x.shape)
+    for axis, i in zip(attrs["axes"], indices, strict=True):
+        at = int(i.data)  # type: ignore[attr-defined]
+        at += x.shape[axis] if at < 0 else 0
+        if not 0 <= at < x.shape[axis]:
+            return None  # left to raise where it runs
+        start[axis], size[axis] = at, 1
+    part = slice_(x, start=tuple(start), size=tuple(size), step=(1,) * x.ndim)
+    return reshape(part, shape=tuple(x.shape[d] for d in missing(attrs["axes"], x.ndim)))
+
+
 VIEWS: dict[str, tuple[Step, ...]] = {
     "reshape": (_reshape,),
     "broadcast": (_broadcast,),
@@ -236,4 +252,5 @@ VIEWS: dict[str, tuple[Step, ...]] = {
     "slice": (_slice,),
     "pad": (_pad,),
     "concatenate": (_concatenate,),
+    "gather": (_gather,),
 }

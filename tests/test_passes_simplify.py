@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from programs import random_function, wrt
 
-from adjit.ir import Aval, Builder, Function, Value, canonical, evaluate, verify
+from adjit.ir import Aval, Builder, Const, Function, Value, canonical, evaluate, verify
 from adjit.ir import ops as o
 from adjit.ir.types import NUMPY
 from adjit.passes.constant_shifts import constant_shifts
@@ -287,6 +287,23 @@ def test_integers_and_masks_have_their_own_rules() -> None:
     for run_ in (cleanup, simplify):
         agree(f, run_(f), *args)
     assert kinds(simplify(f)) == {"and": 1, "or": 1, "not": 2}
+
+
+def test_literal_indices_are_slices() -> None:
+    def f(x: Value) -> Any:
+        i, j = Const(-1, "i64"), Const(2, "i64")
+        far = Const(9, "i64")
+        return (
+            o.gather(x, i, axes=(0,), mode="raise"),
+            o.gather(x, i, j, axes=(0, 1), mode="raise"),
+            o.gather(x, far, axes=(0,), mode="clip"),
+        )
+
+    made = function(f, (3, 4))
+    done = simplify(made)
+    verify(done)
+    agree(made, done, np.arange(12.0).reshape(3, 4))
+    assert kinds(done) == {"slice": 2, "reshape": 2, "gather": 1}
 
 
 def test_factors_that_do_not_vary_leave_the_sum() -> None:
