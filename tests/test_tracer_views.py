@@ -213,3 +213,65 @@ def test_recurrence():
         return h.sum(), h[-1]
 
     check(f, *DATA)
+
+
+def random_index(rng, shape):
+    """An index of any kind; sometimes one that NumPy refuses."""
+    items, d, dotted = [], 0, False
+    common = tuple(rng.integers(1, 3, rng.integers(0, 3)))
+    while d < rng.integers(0, len(shape) + 1):
+        kind = rng.integers(9)
+        bounds = [None, *range(-shape[d] - 1, shape[d] + 2)]
+        if kind == 0:
+            items.append(None)
+            continue
+        if kind == 1 and not dotted:
+            items.append(Ellipsis)
+            dotted = True
+            continue
+        if kind in (2, 3):
+            lo, hi = rng.integers(len(bounds), size=2)
+            items.append(slice(bounds[lo], bounds[hi], (None, 1, 2, -1, -2)[rng.integers(5)]))
+        elif kind == 4:
+            items.append(int(rng.integers(-shape[d], shape[d])))
+        elif kind in (5, 6):
+            items.append(rng.integers(-shape[d], shape[d], common))
+        elif kind == 7:
+            items.append(rng.integers(-shape[d], shape[d], common[-1:]).tolist())
+        else:
+            items.append(rng.random(shape[d]) < 0.5)
+        d += 1
+    return items[0] if len(items) == 1 and rng.random() < 0.5 else tuple(items)
+
+
+def outcome(f):
+    try:
+        return f()
+    except (IndexError, ValueError, TypeError) as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_indices(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(100):
+        shape = tuple(rng.integers(1, 4, rng.integers(1, 5)).tolist())
+        x, y, index = rng.normal(size=shape), rng.normal(size=shape), random_index(rng, shape)
+
+        def read(a, index=index):
+            return a[index]
+
+        def written(a, index=index):
+            z = a.copy()
+            z[index] = 2.5
+            z[index] += a[index] * 2
+            return z
+
+        for f in (read, written):
+            want = outcome(lambda f=f, y=y: f(y))
+            got = outcome(lambda f=f, x=x, y=y: evaluated(trace(f, (x,)), (y,)))
+            if isinstance(want, type):
+                assert isinstance(got, type) and issubclass(got, want), (shape, index, got, want)
+            else:
+                assert np.shape(got) == np.shape(want), (shape, index)
+                np.testing.assert_allclose(got, want, err_msg=f"{shape} {index}")

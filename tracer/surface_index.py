@@ -94,7 +94,8 @@ def _items(index: Any, shape: Shape) -> list[Any]:
     dots = [k for k, i in enumerate(items) if i is Ellipsis]
     if len(dots) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
-    fill = [slice(None)] * (len(shape) - used)
+    # An ellipsis that stands for no dim still keeps index arrays apart.
+    fill = [slice(None)] * (len(shape) - used) or ([Ellipsis] if dots else [])
     at = dots[0] if dots else len(items)
     return items[:at] + fill + items[at + len(dots) :]
 
@@ -157,11 +158,11 @@ def plan(index: Any, shape: Shape) -> Basic | Advanced:
     items = _items(index, shape)
     start, size, step = [], [], []
     arrays: list[tuple[int, Any]] = []  # (operand dim, index array)
-    order: list[Any] = []  # the result's parts: operand dim, None, or "array"
+    order: list[Any] = []  # operand dim, None (new), Ellipsis (a gap), or (kind, operand dim)
     scalar, d = bool(items) or not shape, 0
     for item in items:
-        if item is None:
-            order.append(None)
+        if item is None or item is Ellipsis:
+            order.append(item)
             scalar = False
             continue
         if isinstance(item, np.ndarray) and item.dtype == bool:
@@ -198,7 +199,7 @@ def plan(index: Any, shape: Shape) -> Basic | Advanced:
             d += 1
     if index is Ellipsis or (type(index) is tuple and any(i is Ellipsis for i in index)):
         scalar = False
-    dims = tuple(o for o in order if not isinstance(o, tuple))
+    dims = tuple(o for o in order if o is None or isinstance(o, int))
     basic = Basic(tuple(start), tuple(size), tuple(step), dims, scalar)
     return _advanced(basic, arrays, order) if arrays else basic
 
@@ -216,30 +217,27 @@ def _mask_arrays(mask: np.ndarray, shape: Shape, d: int) -> list[np.ndarray]:
 
 def _advanced(basic: Basic, arrays: list[tuple[int, Any]], order: list[Any]) -> Advanced:
     """Index arrays, with their dims placed by NumPy's rule (ints count as index arrays)."""
-    kept = [o if not isinstance(o, tuple) else o[1] for o in order if o is not None]
-    kept = [d for d, o in zip(kept, [o for o in order if o is not None], strict=True)
-            if not (isinstance(o, tuple) and o[0] == "int")]  # fmt: skip
-    region = Basic(basic.start, basic.size, basic.step, tuple(kept), False)
-    vs = _index_values([a for _, a in arrays], [basic.size[d] for d, _ in arrays])
     indexed = [d for d, _ in arrays]
-    axes = tuple(kept.index(d) for d in indexed)
+    kept = [o[1] if isinstance(o, tuple) else o for o in order if _keeps_dim(o)]
+    region = Basic(basic.start, basic.size, basic.step, tuple(kept), False)
+    vs = _index_values([a for _, a in arrays], [basic.size[d] for d in indexed])
     places = [k for k, o in enumerate(order) if isinstance(o, tuple)]
     together = places == list(range(places[0], places[-1] + 1))
-    before = 0 if not together else sum(1 for o in order[: places[0]] if isinstance(o, int))
-    rest = [d for d in kept if d not in indexed]
-    nd = vs[0].ndim
-    perm = (
-        *range(nd, nd + before),
-        *range(nd),
-        *range(nd + before, nd + len(rest)),
+    front = order[: places[0]] if together else []
+    before = sum(1 for o in front if isinstance(o, int))
+    nd, rest = vs[0].ndim, len(kept) - len(indexed)
+    perm = (*range(nd, nd + before), *range(nd), *range(nd + before, nd + rest))
+    ahead, behind = (
+        [1 if o is None else basic.size[o] for o in part if o is None or isinstance(o, int)]
+        for part in (front, order[len(front) :])
     )
-    index_shape = vs[0].shape
-    plain: list[int] = []
-    fresh = [k for k, o in enumerate(order) if not isinstance(o, tuple)]
-    parts = [1 if order[k] is None else basic.size[order[k]] for k in fresh]
-    at = sum(1 for k in fresh if k < places[0]) if together else 0
-    plain = [*parts[:at], *index_shape, *parts[at:]]
-    return Advanced(region, tuple(vs), axes, perm, tuple(plain))
+    axes = tuple(kept.index(d) for d in indexed)
+    return Advanced(region, tuple(vs), axes, perm, (*ahead, *vs[0].shape, *behind))
+
+
+def _keeps_dim(o: Any) -> bool:
+    """Whether this part of an index keeps a dim of the operand: a slice or an index array."""
+    return isinstance(o, int) or (isinstance(o, tuple) and o[0] == "array")
 
 
 def _index_values(arrays: list[Any], extents: list[int]) -> list[Value]:
@@ -250,7 +248,7 @@ def _index_values(arrays: list[Any], extents: list[int]) -> list[Value]:
             vs.append(a)
             continue
         outside = a[(a < -n) | (a >= n)]
-        if outside.size:
+        if outside.size and all(b.size for b in arrays if isinstance(b, np.ndarray)):
             raise IndexError(f"index {outside.flat[0]} is out of bounds for axis with size {n}")
         i = a if a.dtype == np.int64 else a.astype(np.int64)
         vs.append(Const(int(i), "i64") if i.ndim == 0 else recorder().lift(i))

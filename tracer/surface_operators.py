@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..ir import ops
 from ..ir.builder import literal
 from ..ir.core import Const, Value
 from ..ir.prim import Prim
@@ -18,7 +17,7 @@ from .place import OURS, USER, Place, _owners, here
 from .promote import WEAK, Key, loop_dtypes
 from .record import Recorder, recorder
 from .surface import cast, refuse, value
-from .surface_ufunc import PAIR, PRODUCTS, SPECIAL, call, finish, store
+from .surface_ufunc import PAIR, PRODUCTS, call, finish, lowering_for, store
 from .tracer import Tracer
 
 # (ufunc, keys) -> how it is said in rows, the dtypes of its operands and its result
@@ -114,10 +113,8 @@ def _operand(x: Any) -> Any:
 
 
 def _pair(ufunc: np.ufunc, ka: Key, kb: Key) -> tuple[Any, str, str, str]:
-    if ufunc is np.power and ka is int and kb is int:
-        kb = int
     loop = loop_dtypes(ufunc, (ka, kb))
-    lower = SPECIAL.get(ufunc) or ops.UFUNCS.get(ufunc)
+    lower = lowering_for(ufunc, loop)
     if lower is None:
         raise refuse(f"the operator {ufunc.__name__}")
     return lower, loop[0], loop[1], loop[2]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Const, Value
+from ..ir.prim import Prim
 from ..ir.types import NUMPY, Aval, broadcast_shapes, name_of
 from . import mutation
 from .errors import UntracedWrite
@@ -145,6 +146,27 @@ def lowering(ufunc: np.ufunc) -> Callable[..., Any] | None:
     return found
 
 
+def lowering_for(ufunc: np.ufunc, loop: Sequence[str]) -> Any:
+    """`lowering`, with NumPy's exact comparison of signed and unsigned integers."""
+    lower = lowering(ufunc)
+    if ufunc.nin == 2 and {*loop[:2]} == {"i64", "u64"} and isinstance(lower, Prim):
+        return _mixed(lower)
+    return lower
+
+
+def _mixed(row: Prim) -> Callable[[Value, Value], Value]:
+    """A comparison of i64 with u64: a negative number lies below every unsigned one."""
+
+    def compare(a: Value, b: Value) -> Value:
+        signed = a if a.aval.dtype == "i64" else b
+        below = bool(row.ref(-1, 0) if signed is a else row.ref(0, -1))
+        same = row(cast(a, "u64"), cast(b, "u64"))
+        negative = ops.less(signed, number(0, signed))
+        return ops.select(negative, Const(below, "bool"), same)
+
+    return compare
+
+
 def _scipy_lowering(ufunc: np.ufunc) -> Any:
     """The row of a ufunc of scipy.special: it is there only if SciPy was imported by the user."""
     special = sys.modules.get("scipy.special")
@@ -171,6 +193,7 @@ def call(ufunc: np.ufunc, args: Sequence[Any], dtype: Any = None) -> Any:
         )
     args = [value(a) if isinstance(a, (list, tuple)) else a for a in args]
     loop = loop_dtypes(ufunc, tuple(map(key, args)), dtype)
+    lower = lowering_for(ufunc, loop)
     vs = [value(a, d) for a, d in zip(args, loop, strict=False)]
     out = lower(*vs)
     want = loop[ufunc.nin :]
