@@ -87,6 +87,8 @@ def _strip_rows(loop: Loop, roots: Roots) -> int:
     """Rows of a block when the loop should run in strips, else 0."""
     if any(r.kind == "gemm" and loop.dims[r][0] >= len(r.dims) - 3 for r in loop.members):
         return STRIP_GEMM
+    if any(r.kind == "gemm" for r in loop.members):
+        return 0  # the rows are a batch: each has products of its own
     if len(loop.body) < 2 or not _needs_strip(loop, roots):
         return 0
     row_bytes = 0
