@@ -398,3 +398,15 @@ def test_subclasses_of_numbers_and_huge_integers(run):
 def test_checked_passes_give_the_same():
     with adjit.options(interpret=True, check=True):
         np.testing.assert_allclose(grad(loss)(X, X), np.cos(X) * X)
+
+
+def test_a_batch_of_products_beside_costly_rows():
+    def f(x, y, a):
+        s = np.exp((x * y).sum(axis=2) / 9)
+        return np.tanh(s.sum(axis=1) - a), np.swapaxes(x, 1, 2) @ (y * s[:, :, None])
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 4, 20, 3))
+    a = rng.normal(size=4)
+    for got, want in zip(jit(f)(x, y, a), f(x, y, a), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12)
