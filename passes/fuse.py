@@ -28,7 +28,8 @@ MAX_MEMBERS = 40
 BLOCK_ROWS = 64  # rows of a block that holds products
 L2 = 1 << 20  # bytes of a core's second cache, of the smallest machine worth tuning for
 MAX_ROUNDS = 12
-MAX_DEPTH = 16
+MAX_DEPTH = 16  # of an inlined expression; scalars are local variables in any case
+MAX_SCALAR_DEPTH = 4
 
 Cand = dict[Root, tuple[int, int]]
 
@@ -68,7 +69,8 @@ def _deep_values(block: Block) -> set[Value]:
     deep: set[Value] = set()
     for op in block.ops:
         level = 1 + max((depth.get(a, 0) for a in op.args), default=0) if is_inline(op) else 0
-        if level >= MAX_DEPTH and isinstance(op.prim.emit, Expr):
+        most = MAX_DEPTH if op.outs[0].ndim else MAX_SCALAR_DEPTH
+        if level >= most and isinstance(op.prim.emit, Expr):
             deep.update(op.outs)
             level = 0
         for v in op.outs:
