@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from programs import random_function
+from hypothesis import given, settings
+from programs import programs, random_function, wrt
 
-from adjit.ir import Aval, Builder, Function, Value, canonical, evaluate, verify
+from adjit.ir import Aval, Builder, Function, Value, canonical, evaluate, ops, parse, verify
 from adjit.ir import ops as o
 from adjit.ir.ops import control
+from adjit.passes.dce import dce
 from adjit.passes.licm import licm
+from adjit.passes.vjp import vjp
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -65,3 +68,48 @@ def test_views_and_cheap_larger_arrays_stay() -> None:
 def test_nothing_moves_that_depends_on_the_round() -> None:
     f = scanned(lambda i, w, h: h + o.cast(i, dtype="f64") * w)
     assert canonical(licm(f)) == canonical(f)
+
+
+# ------------------------------------------------------------------ drawn programs, adjoints, while
+
+WHILE = """
+func f(%x: f64[], %c: f64[]) -> (f64[]) {
+  %r: f64[], %k: i64[] = while[consts=1] %c, %x test(%c: f64[], %x: f64[]) {
+    %1: bool[] = less %x, 9.0
+    yield %1
+  } body(%c: f64[], %x: f64[]) {
+    %1: f64[] = exp %c
+    %2: f64[] = add %x, %1
+    yield %2
+  }
+  return %r
+}"""
+
+
+def same(function: Function, args: list[np.ndarray]) -> None:
+    moved = licm(function)
+    verify(moved)
+    for a, b in zip(evaluate(function, *args), evaluate(moved, *args), strict=True):
+        np.testing.assert_array_equal(a, b)
+    settled = dce(moved)
+    assert canonical(dce(licm(settled))) == canonical(settled)
+
+
+@settings(max_examples=30, deadline=None)
+@given(programs(8))
+def test_values_stay_on_drawn_programs(program: tuple[Function, list[np.ndarray]]) -> None:
+    same(*program)
+
+
+def test_adjoints_stay() -> None:
+    for seed in range(8):
+        function, args = random_function(seed, 6)
+        same(vjp(function, wrt(function), seed_ones=True), args)
+
+
+def test_out_of_while() -> None:
+    exp, loop = licm(parse(WHILE)).ops
+    assert (exp.prim, loop.prim) == (ops.exp, ops.while_)
+    # exp's result took the place of the constant that only exp read
+    assert len(loop.blocks["test"].params) == len(loop.blocks["body"].params) == 2
+    same(parse(WHILE), [np.float64(0.0), np.float64(1.0)])
