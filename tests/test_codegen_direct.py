@@ -1,0 +1,186 @@
+"""The rung that reads kernel text itself: what it knows, what it leaves to Numba, agreement."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from adjit.codegen import cache, direct, entry
+from adjit.codegen.compile import compile_source, forget
+from adjit.codegen.source import Source
+
+
+@pytest.fixture(autouse=True)
+def no_store(monkeypatch):
+    monkeypatch.setenv("ADJIT_CACHE", "0")
+    forget()
+    yield
+    forget()
+
+
+def kernel(body: str, pointers: tuple[str, ...], sizes: int = 1, consts: int = 0) -> Source:
+    names = [*"abcdefg"[: len(pointers)], *[f"n{k}" for k in range(sizes)]]
+    names += [f"c{k}" for k in range(consts)]
+    lines = "\n".join("    " + line for line in body.strip("\n").splitlines())
+    return Source("kernel", f"def kernel({', '.join(names)}):\n{lines}\n", pointers, sizes, consts)
+
+
+def run(source: Source, rung: str, *arrays, sizes=(), consts=()):
+    executable = compile_source(source, rung)
+    assert executable.rung == rung
+    specs = [entry.unchecked()] * len(arrays)
+    return entry.make_call(executable.address, specs, sizes, consts, nogil=False)(*arrays)
+
+
+# Each body reads a (and b), writes its last array; n0 is the length.
+BODIES = {
+    "arithmetic": (
+        "for i in range(n0):\n    b[i] = (a[i] * 2.0 - 1.5) / (a[i] * a[i] + 1.0) + -a[i]",
+        ("f64", "f64"),
+    ),
+    "literals take the type of their partner": (
+        "for i in range(n0):\n    b[i] = ll.select(a[i] > 0.0, a[i] * 0.1, -1.5)",
+        ("f32", "f32"),
+    ),
+    "reductions": (
+        "acc = 0.0\nbig = -math.inf\nfor i in range(n0):\n    acc = ll.radd(acc, a[i])\n"
+        "    big = ll.rmax(big, a[i])\nb[0] = acc\nb[1] = big",
+        ("f64", "f64"),
+    ),
+    "steps, offsets and nested loops": (
+        "for s in range(0, n0, 4):\n    m = min(4, n0 - s)\n    for r in range(m):\n"
+        "        b[s + r] = a[n0 - 1 - (s + r)]\nfor i in range(2, 5):\n    b[i] = 0.0",
+        ("f64", "f64"),
+    ),
+    "masked reads": (
+        "for i in range(n0):\n    inside = (i >= 1) & (i < n0)\n"
+        "    b[i] = a[i - 1] if inside else 0.0",
+        ("f64", "f64"),
+    ),
+    "branches": (
+        "best = a[0]\nwhere = 0\nfor i in range(n0):\n"
+        "    if (a[i] > best) or ((a[i] != a[i]) and (best == best)):\n"
+        "        best = a[i]\n        where = i\nb[0] = best\nb[1] = ll.f64(where)",
+        ("f64", "f64"),
+    ),
+    "vector maths": (
+        "for i in range(n0):\n    b[i] = vm.tanh64(a[i]) + vm.exp64(-a[i]) * vm.atan264(a[i], 2.0)",
+        ("f64", "f64"),
+    ),
+    "single precision maths": (
+        "for i in range(n0):\n    b[i] = vm.log1p32(ll.fabs(a[i]))",
+        ("f32", "f32"),
+    ),
+    "SciPy's functions": (
+        "for i in range(n0):\n    b[i] = sp.gammaln64(ll.fabs(a[i]) + 0.5)",
+        ("f64", "f64"),
+    ),
+    "casts and booleans": (
+        "for i in range(n0):\n    t = a[i] > 0.25\n    k = ll.i64(a[i] * 3.0)\n"
+        "    b[i] = ll.f64(t) + ll.f64(k) + ll.f64(not t)",
+        ("f64", "f64"),
+    ),
+    "products": (
+        "blas.dgemm(False, True, 3, 3, 4, 1.0, a, 4, blas.at(a, 4), 4, 0.0, b, 3)",
+        ("f64", "f64"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_agrees_with_numba(name):
+    body, pointers = BODIES[name]
+    source = kernel(body + "\nreturn 0", pointers)
+    dtype = {"f64": np.float64, "f32": np.float32}[pointers[0]]
+    a = np.random.default_rng(0).standard_normal(33).astype(dtype)
+    results = []
+    for rung in ("direct", "lean"):
+        b = np.zeros_like(a)
+        assert run(source, rung, a, b, sizes=[33]) is True
+        results.append(b)
+    np.testing.assert_allclose(results[0], results[1], rtol=4 * np.finfo(dtype).eps)
+    assert np.any(results[0])
+
+
+def test_booleans_are_stored_as_numpy_stores_them():
+    source = kernel(
+        "for i in range(n0):\n    c[i] = (a[i] != 0) & (b[i] > 0.0)\nreturn 0",
+        ("bool", "f64", "bool"),
+    )
+    a, b = np.array([True, True, False]), np.array([1.0, -1.0, 1.0])
+    c = np.zeros(3, bool)
+    assert run(source, "direct", a, b, c, sizes=[3]) is True
+    np.testing.assert_array_equal(c, [True, False, False])
+
+
+def test_status_and_constants_arrive():
+    source = kernel("status = 0\nstatus |= ll.select(c0 > 1.5, 1, 0)\nreturn status", (), 0, 1)
+    address = compile_source(source, "direct").address
+    assert entry.make_call(address, [], [], [1.0], nogil=False)() is True
+    assert entry.make_call(address, [], [], [2.0], nogil=False)() == 1
+
+
+def test_empty_range_runs_no_round():
+    source = kernel("for i in range(n0):\n    a[0] = 1.0\nreturn 0", ("f64",))
+    a = np.zeros(1)
+    assert run(source, "direct", a, sizes=[0]) is True
+    assert a[0] == 0.0
+
+
+UNKNOWN = {
+    "integer division": ("b[0] = a[0] // n0\nreturn 0", ("i64", "i64")),
+    "narrow integers": ("b[0] = a[0]\nreturn 0", ("i32", "i32")),
+    "two types in one name": ("t = 1\nt = 2.0\nb[0] = t\nreturn 0", ("f64", "f64")),
+    "other functions": ("b[0] = vm.nothing64(a[0])\nreturn 0", ("f64", "f64")),
+    "else": ("if a[0] > 0.0:\n    b[0] = 1.0\nelse:\n    b[0] = 2.0\nreturn 0", ("f64", "f64")),
+    "mixed operands": ("b[0] = a[0] * n0\nreturn 0", ("f64", "f64")),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_it_does_not_know_it_says(name):
+    body, pointers = UNKNOWN[name]
+    with pytest.raises(direct.Unsupported):
+        direct.compile_object(kernel(body, pointers), "symbol")
+
+
+def test_unknown_text_goes_to_numba():
+    source = kernel("b[0] = a[0] // n0\nreturn 0", ("i64", "i64"))
+    executable = compile_source(source)
+    assert executable.rung == "lean"
+    b = np.zeros(1, np.int64)
+    call = entry.make_call(executable.address, [entry.unchecked()] * 2, [3], [], nogil=False)
+    assert call(np.array([-7]), b) is True
+    assert b[0] == -3
+
+
+def test_a_gradient_needs_no_numba(tmp_path):
+    code = (
+        "import sys, numpy as np, adjit\n"
+        "f = adjit.grad(lambda x: np.sum(np.tanh(x @ x) ** 2))\n"
+        "x = np.arange(9.0).reshape(3, 3) / 9\n"
+        "assert np.isfinite(f(x)).all()\n"
+        "print('numba' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"PATH": "", "ADJIT_CACHE_DIR": str(tmp_path)},
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_the_store_keeps_which_rung_made_a_kernel(monkeypatch, tmp_path):
+    monkeypatch.setenv("ADJIT_CACHE", "1")
+    monkeypatch.setenv("ADJIT_CACHE_DIR", str(tmp_path / "store"))
+    source = kernel("a[0] = 41.0 + 1.0\nreturn 0", ("f64",))
+    assert compile_source(source).rung == "direct"
+    forget()
+    again = compile_source(source)
+    assert (again.rung, again.cached) == ("direct", True)
+    assert cache.list_entries()
