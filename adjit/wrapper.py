@@ -21,6 +21,7 @@ import numpy as np
 from .signature import Fixed, Signature, Spec
 from .staging import Staged
 from .tracer.facts import Capture
+from .tracer.guards import one_check
 from .tracer.tree import Tree, flatten
 
 
@@ -238,10 +239,9 @@ class _Writer:
         lines = []
         for k, (name, spec) in enumerate(zip(self.names, self.signature.specs, strict=True)):
             lines += self.leaf(k, name, spec)
-        guards = [self.constant(g.check, "guard") for g in self.staged.guards]
-        if guards:
-            facts = " and ".join(f"{g}()" for g in guards)
-            lines.append(f"if checked and not ({facts}): return MISS")
+        if self.staged.guards:
+            holds = self.constant(one_check(self.staged.guards), "holds")
+            lines.append(f"if checked and not {holds}(): return MISS")
         for k, c in enumerate(self.staged.captures, len(self.names)):
             lines += self.captured(k, c)
         return lines
