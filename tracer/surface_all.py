@@ -14,10 +14,12 @@ from . import (  # noqa: F401
     surface_make,
     surface_operators,
     surface_order,
+    surface_poly,
     surface_reduce,
     surface_scipy,
     surface_shape,
     surface_ufunc,
+    surface_windows,
 )
 from .errors import AdjitError, TracedConversion
 from .surface import FUNCTIONS, refuse

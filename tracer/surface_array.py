@@ -213,6 +213,16 @@ class Flat:
 
     def __init__(self, base: Tracer) -> None:
         self._base = base
+        self.index = 0  # of the element that comes next
+
+    @property
+    def coords(self) -> tuple[int, ...]:
+        """The indices of the element that comes next; one row too far after the last."""
+        rest, out = self.index, []
+        for n in self._base.shape[:0:-1]:
+            rest, i = divmod(rest, max(n, 1))
+            out.append(i)
+        return (rest, *reversed(out)) if self._base.shape else ()
 
     def __getitem__(self, index: Any) -> Any:
         v = value(self._base)
@@ -231,7 +241,13 @@ class Flat:
         return self._base.size
 
     def __iter__(self) -> Any:
-        return iter(ravel(self._base))
+        return self
+
+    def __next__(self) -> Any:
+        if self.index >= len(self):
+            raise StopIteration
+        self.index += 1
+        return self[self.index - 1]
 
 
 def _flags(t: Tracer) -> Any:

@@ -1,0 +1,98 @@
+"""Windows that slide over an array, counts by bins, and the bins that values fall into."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from ..ir import ops
+from ..ir.core import Value
+from ..ir.types import Aval
+from . import mutation
+from .surface import cast, filled, many_axes, plain, refuse, surface, value, wrap
+from .surface_choose import searchsorted
+from .surface_shape import handle, shape_tuple
+
+_shape = ops.shape
+_SLICES = 32  # windows up to this width are slices side by side, wider ones a gather
+
+
+@surface(np.lib.stride_tricks.sliding_window_view)
+def sliding_window_view(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Any:
+    """np.lib.stride_tricks.sliding_window_view: a read-only view."""
+    if writeable:
+        raise refuse("a sliding window view that is written through")
+    h, widths = handle(x), shape_tuple(window_shape)
+    axes = tuple(range(h.ndim)) if axis is None else _axes(axis, h.ndim)
+    if len(axes) != len(widths):
+        what = "window_shape and axis" if axis is not None else "window_shape for all dims of x"
+        raise ValueError(f"Must provide matching length {what}; got {len(widths)}, {len(axes)}")
+    if any(w < 0 for w in widths):
+        raise ValueError("window_shape cannot contain negative values")
+    left = list(h.shape)
+    for a, w in zip(axes, widths, strict=True):
+        left[a] -= w - 1
+    if any(n <= 0 for n in left):
+        raise ValueError("window shape cannot be larger than input array shape")
+
+    def get(base: Value) -> Value:
+        for a, w in zip(axes, widths, strict=True):
+            base = _windows(base, a, w)
+        return base
+
+    def put(base: Value, new: Value) -> Value:
+        raise ValueError("assignment destination is read-only")
+
+    how = mutation.View(get, put, "it is a sliding window (read-only) view")
+    return mutation.view(h, how, None)
+
+
+def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """The axes in the order given; one may come twice."""
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    return tuple(many_axes(a, ndim)[0] for a in given)
+
+
+def _windows(x: Value, axis: int, width: int) -> Value:
+    """The windows of this width along an axis, their elements along a new last one."""
+    n = x.shape[axis] - width + 1
+    if 0 < width <= _SLICES:
+        return _shape.stack([_shape.narrow(x, axis, k, n) for k in range(width)], x.ndim)
+    aval = Aval("i64", (n, width))
+    first, step = (ops.iota(dtype="i64", shape=aval.shape, axis=d) for d in (0, 1))
+    found = ops.gather(x, ops.add(first, step), axes=(axis,), mode="clip")
+    perm = (*range(2, axis + 2), 0, *range(axis + 2, x.ndim + 1), 1)
+    return ops.transpose(found, perm=perm)
+
+
+@surface(np.bincount)
+def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+    """np.bincount of integers that are known while tracing; the weights may be traced."""
+    bins = plain(x, "the first argument of np.bincount")
+    counts = np.bincount(bins, None, minlength)
+    if weights is None:
+        return counts
+    w = cast(value(weights), "f64")
+    if w.shape != bins.shape:
+        raise ValueError("The weights and list don't have the same length.")
+    total = filled(0, Aval("f64", counts.shape))
+    at = value(bins.astype(np.int64))
+    return wrap(ops.scatter_add(total, w, at, axes=(0,)), "array")
+
+
+@surface(np.digitize)
+def digitize(x: Any, bins: Any, right: bool = False) -> Any:
+    """np.digitize into bins that are known while tracing."""
+    edges = plain(bins, "the bins of np.digitize")
+    steps = np.diff(edges)
+    side = "left" if operator.truth(right) else "right"
+    if np.all(steps >= 0):
+        return searchsorted(bins, x, side)
+    if not np.all(steps <= 0):
+        raise ValueError("bins must be monotonically increasing or decreasing")
+    above = searchsorted(edges[::-1], x, side)
+    return len(edges) - above
