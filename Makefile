@@ -18,7 +18,7 @@ help:
 	@echo "make lint         ruff and mypy"
 	@echo "make fuzz         random programs, compared at each stage   FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make bench-quick  the benchmarks with few rounds"
-	@echo "make bench        the benchmarks                    BENCH_PYTHON=... BENCH_ARGS=..."
+	@echo "make bench        the benchmarks, into benchmarks/RESULTS.md   BENCH_PYTHON=... BENCH_ARGS=..."
 	@echo "PYTHON=python3.12 before any of them chooses the interpreter of a new .venv"
 
 demo: with-examples
@@ -38,9 +38,9 @@ fuzz: with-tests
 	$(PY) tests/fuzz.py --seconds $(FUZZ_SECONDS)
 
 bench: with-tests
-	$(BENCH_PYTHON) benchmarks/run.py $(BENCH_ARGS)
-	$(BENCH_PYTHON) benchmarks/calls.py
-	$(BENCH_PYTHON) benchmarks/coldstart.py
+	$(BENCH_PYTHON) benchmarks/run.py --markdown benchmarks/RESULTS.md $(BENCH_ARGS)
+	$(BENCH_PYTHON) benchmarks/calls.py --markdown benchmarks/RESULTS.md
+	$(BENCH_PYTHON) benchmarks/coldstart.py --markdown benchmarks/RESULTS.md
 
 bench-quick: with-tests
 	$(BENCH_PYTHON) benchmarks/run.py --quick $(BENCH_ARGS)

@@ -1,6 +1,6 @@
 """What a call costs when the arithmetic is nothing.
 
-    python benchmarks/calls.py [--python PYTHON]
+    python benchmarks/calls.py [--python PYTHON] [--markdown benchmarks/RESULTS.md]
 
 Value and gradient of Rosenbrock's function of 2 and of 10 numbers, and of x*x + x*y for arrays of
 one element; in each process by the contestant's ordinary call, nothing around it.
@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from timeit import Timer
 from typing import Any
 
 import numpy as np
 from problems import rosenbrock
-from processes import HERE, default_python, environment, heading, machine, table
+from processes import HERE, default_python, environment, heading, machine, publish, table
 
 
 def products(x, y):
@@ -100,6 +101,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--python", default=default_python(), help="the children's interpreter")
     parser.add_argument("--rounds", type=int, default=3, help="processes per contestant")
+    parser.add_argument("--markdown", type=Path, help="put the table into this page")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -108,7 +110,8 @@ def main() -> int:
     times: dict[str, dict[str, list[float]]] = {name: {} for name in CALLERS}
     with tempfile.TemporaryDirectory() as store:
         env = environment(1, store)
-        print(heading(machine(options.python, env), 1), flush=True)
+        title = heading(machine(options.python, env), 1)
+        print(title, flush=True)
         for _ in range(options.rounds):
             for name in CALLERS:
                 command = [options.python, os.path.abspath(__file__), "--child", name]
@@ -122,7 +125,10 @@ def main() -> int:
         [case, *(f"{1e6 * median(t[case]):.2f} us" if case in t else "-" for t in times.values())]
         for case in CASES
     ]
-    print(f"\n{table(['one call', *CALLERS], rows)}")
+    text = table(["one call", *CALLERS], rows)
+    print(f"\n{text}")
+    if options.markdown:
+        publish(options.markdown, "A call", title, text)
     return 0
 
 

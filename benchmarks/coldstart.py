@@ -1,6 +1,6 @@
 """From the start of a process to its first gradient.
 
-    python benchmarks/coldstart.py [--python PYTHON] [--problem digits-64-128-10]
+    python benchmarks/coldstart.py [--python PYTHON] [--problem digits-64-128-10] [--markdown FILE]
 
 Cold: nothing on disk. Warm: the contestant finds what it stored there the time before (adjit its
 kernels, Numba and JAX their caches). Each start has the imports, data and one gradient in it.
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from processes import HERE, default_python, environment, heading, machine, table
+from processes import HERE, default_python, environment, heading, machine, publish, table
 
 NAMES = ("hand", "adjit", "jax", "numpy_f")
 FIRST = """
@@ -69,10 +69,12 @@ def main() -> int:
     parser.add_argument("--contestants", default=",".join(NAMES), help="a comma list")
     parser.add_argument("--starts", type=int, default=5, help="of each kind")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--markdown", type=Path, help="put the table into this page")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as store:
         facts = machine(options.python, environment(options.threads, store))
-    print(heading(facts, options.threads), flush=True)
+    title = heading(facts, options.threads)
+    print(title, flush=True)
     rows = []
     for name in options.contestants.split(","):
         try:
@@ -81,7 +83,10 @@ def main() -> int:
         except RuntimeError as failure:
             rows.append([name, "failed", str(failure)[:60]])
         print("  ".join(rows[-1]), flush=True)
-    print(f"\n{table([f'first gradient of {options.problem}', 'cold', 'warm'], rows)}")
+    text = table([f"first gradient of {options.problem}", "cold", "warm"], rows)
+    print(f"\n{text}")
+    if options.markdown:
+        publish(options.markdown, "A process", title, text)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import select
 import subprocess
 import sys
@@ -130,5 +131,18 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
+def publish(path: Path, section: str, title: str, text: str) -> None:
+    """Write a table into a page of results, in the place of the one that its section has now."""
+    page = path.read_text() if path.exists() else "# Results\n"
+    written = f"## {section}\n\n{title}\n\n{text}\n"
+    old = re.compile(rf"^## {re.escape(section)}\n.*?(?=^## |\Z)", re.M | re.S)
+    if old.search(page):
+        page = old.sub(lambda _: f"{written}\n", page)
+    else:
+        page = f"{page.rstrip()}\n\n{written}"
+    path.write_text(f"{page.rstrip()}\n")
+
+
 def default_python() -> str:
+    """The interpreter of the children: BENCH_PYTHON, or this one."""
     return os.environ.get("BENCH_PYTHON", sys.executable)

@@ -2,7 +2,7 @@
 
     python benchmarks/run.py                 all problems
     python benchmarks/run.py --quick         a look at it
-    python benchmarks/run.py --python PYTHON --markdown results.md --json results.json
+    python benchmarks/run.py --python PYTHON --markdown benchmarks/RESULTS.md --json FILE
 
 Each contestant has a process of its own.  They are kept alive and asked in turn for several rounds,
 so that drift of the machine meets all alike; the figures are medians over all rounds.  Gradients
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from contestants import CONTESTANTS
 from problems import PROBLEMS
-from processes import Child, default_python, duration, environment, heading, machine, table
+from processes import Child, default_python, duration, environment, heading, machine, publish, table
 
 Result = dict[str, Any]
 WRONG = {"float64": 1e-5, "float32": 1e-3}  # relative errors from which a gradient counts as wrong
@@ -113,7 +113,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.3, help="of a contestant in a round")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 0.05 s")
     parser.add_argument("--json", type=Path, help="write all figures here")
-    parser.add_argument("--markdown", type=Path, help="write the table here")
+    parser.add_argument("--markdown", type=Path, help="put the table into this page")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 3, 0.05
@@ -137,7 +137,7 @@ def main() -> int:
     wrong = [line for problem, results in every.items() for line in complaints(problem, results)]
     print("\n".join(["", text, "", *wrong]))
     if options.markdown:
-        options.markdown.write_text(f"{title}\n\n{text}\n")
+        publish(options.markdown, "Value and gradient", title, text)
     if options.json:
         whole = {"machine": facts, "threads": options.threads, "results": every}
         options.json.write_text(json.dumps(whole, indent=1))
