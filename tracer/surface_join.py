@@ -20,6 +20,7 @@ from .surface import (
     cast,
     filled,
     is_tracer,
+    many_axes,
     number,
     one_axis,
     plain,
@@ -430,6 +431,25 @@ def diff(a: Any, n: int = 1, axis: Any = -1, prepend: Any = _NONE, append: Any =
     return array(v)
 
 
+def _shift_axes(x: Any, axes: Any, back: bool) -> Any:
+    h = handle(x)
+    found = many_axes(axes, h.ndim)
+    by = [-(h.shape[i] // 2) if back else h.shape[i] // 2 for i in found]
+    return FUNCTIONS[np.roll](h, tuple(by), axis=tuple(found))
+
+
+@surface(np.fft.fftshift)
+def fftshift(x: Any, axes: Any = None) -> Any:
+    """np.fft.fftshift."""
+    return _shift_axes(x, axes, False)
+
+
+@surface(np.fft.ifftshift)
+def ifftshift(x: Any, axes: Any = None) -> Any:
+    """np.fft.ifftshift."""
+    return _shift_axes(x, axes, True)
+
+
 @surface(np.ediff1d)
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """np.ediff1d."""
@@ -451,14 +471,27 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     handle(a).flat[ind] = v
 
 
-@surface(np.putmask, np.place)
+@surface(np.putmask)
 def putmask(a: Any, mask: Any, values: Any) -> None:
-    """np.putmask."""
+    """np.putmask of one value, or of an array of the same shape."""
     v = value(values, a._value.aval.dtype)
     if v.aval.size != 1 and v.shape != a.shape:
         raise refuse("np.putmask with repeated values")
     v = _shape.broadcast_to(_shape.reshaped(v, ()) if v.aval.size == 1 else v, a.shape)
     store(a, v, mask)
+
+
+@surface(np.place)
+def place(arr: Any, mask: Any, vals: Any) -> None:
+    """np.place of one value; of several where the mask is known while tracing."""
+    if value(vals).aval.size == 1:
+        putmask(arr, mask, vals)
+    else:
+        at = np.flatnonzero(plain(mask, "the mask of np.place"))
+        flat = value(vals, arr._value.aval.dtype)
+        flat = _shape.reshaped(flat, (flat.aval.size,))
+        order = np.arange(at.size) % flat.aval.size
+        arr.flat[at] = wrap(ops.gather(flat, value(order), axes=(0,), mode="raise"), "array")
 
 
 @surface(np.put_along_axis)

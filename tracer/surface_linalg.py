@@ -225,6 +225,12 @@ def cross(
     return wrap(_shape.moveaxis(v, v.ndim - 1, one_axis(axisc, v.ndim)))
 
 
+@surface(np.linalg.cross)
+def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """np.linalg.cross."""
+    return cross(x1, x2, axis=axis)
+
+
 @surface(np.linalg.multi_dot)
 def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     """np.linalg.multi_dot, from left to right."""
@@ -252,31 +258,6 @@ def matrix_power(a: Any, n: Any) -> Any:
         if n:
             square = _matmul(square, square)
     return wrap(out)  # type: ignore[arg-type]
-
-
-# ------------------------------------------------------------------ polynomials
-
-
-@surface(np.polyval)
-def polyval(p: Any, x: Any) -> Any:
-    """np.polyval by Horner's rule."""
-    coefficients, v = value(p), wrap(value(x))
-    y = v * 0
-    for i in range(coefficients.shape[0]):
-        y = y * v + wrap(_shape.squeeze(_shape.narrow(coefficients, 0, i, 1), (0,)))
-    return y
-
-
-@surface(np.vander)
-def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
-    """np.vander: powers as running products."""
-    v = value(x)
-    n = v.shape[0] if N is None else operator.index(N)
-    powers = [ops.shape.full(1, v.aval)]
-    for _ in range(n - 1):
-        powers.append(ops.mul(powers[-1], v))
-    powers = powers[:n]
-    return array(_shape.stack(powers if increasing else powers[::-1], 1))
 
 
 # ------------------------------------------------------------------ norms

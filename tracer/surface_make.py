@@ -234,6 +234,17 @@ def _logspace(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     return base**grid
 
 
+def _geomspace(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    given = _bound("start stop num endpoint dtype axis", args, kwargs)
+    if not any(map(is_tracer, given.values())):
+        return DECLINE
+    start, stop = (wrap(as_float(v)) for v in values(given.pop("start"), given.pop("stop")))
+    dtype = given.pop("dtype", None)
+    steps = np.linspace(0.0, 1.0, given.pop("num", 50), **given)
+    out = start * (stop / start) ** steps.reshape((-1,) + (1,) * start.ndim)
+    return out if dtype is None else out.astype(dtype)
+
+
 # ------------------------------------------------------------------ np.c_, np.r_
 
 
@@ -413,8 +424,9 @@ def fill_table() -> None:
             "copy": _plain_copy, "asarray": _convert, "asanyarray": _convert,
             "asarray_chkfinite": _convert, "ascontiguousarray": _contiguous,
             "asfortranarray": _fortran, "require": _require, "arange": _arange,
-            "linspace": _linspace, "logspace": _logspace, "zeros_like": _like,
-            "ones_like": _like, "empty_like": _like, "full_like": _like}  # fmt: skip
+            "linspace": _linspace, "logspace": _logspace, "geomspace": _geomspace,
+            "zeros_like": _like, "ones_like": _like, "empty_like": _like,
+            "full_like": _like}  # fmt: skip
     for name, act in made.items():
         if act is not None:
             intercept.enter(np, name, act)

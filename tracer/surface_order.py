@@ -8,9 +8,11 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Value
+from ..ir.types import Aval
 from .surface import (
     array,
     as_float,
+    cast,
     many_axes,
     method,
     number,
@@ -44,6 +46,22 @@ def sinc(x: Any) -> Any:
 def i0(x: Any) -> Any:
     """np.i0."""
     return wrap(ops.i0(as_float(value(x))), "array")
+
+
+@surface(np.iscomplex)
+def iscomplex(x: Any) -> Any:
+    """np.iscomplex."""
+    v = value(x)
+    if v.aval.kind != "c":
+        return wrap(ops.shape.full(False, Aval("bool", v.shape)))
+    im = ops.imag(v)
+    return wrap(ops.not_equal(im, number(0, im)))
+
+
+@surface(np.isreal)
+def isreal(x: Any) -> Any:
+    """np.isreal."""
+    return wrap(ops.not_(value(iscomplex(x))))
 
 
 @surface(np.unwrap)
@@ -96,6 +114,12 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = N
     return sort(a, axis)
 
 
+@surface(np.argpartition)
+def argpartition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
+    """np.argpartition: a full sort is one of the orders that NumPy allows."""
+    return argsort(a, axis)
+
+
 @surface(np.quantile)
 def quantile(
     a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
@@ -108,16 +132,11 @@ def quantile(
     if np.any((fractions < 0) | (fractions > 1)):
         raise ValueError("Quantiles must be in the range [0, 1]")
     x = as_float(value(a))
-    axes = many_axes(axis, x.ndim)
-    rest = tuple(i for i in range(x.ndim) if i not in axes)
-    n = 1
-    for i in axes:
-        n *= x.shape[i]
-    lines = ops.shape.reshaped(ops.shape.permuted(x, rest + axes), (*(x.shape[i] for i in rest), n))
-    lines = ops.sort(lines, axis=len(rest))
-    nan = ops.any_(ops.isnan(lines), axes=(len(rest),))
+    lines, shape, axes = _lines(x, axis)
+    n = lines.shape[-1]
+    nan = ops.any_(ops.isnan(lines), axes=(lines.ndim - 1,))
     parts = [_at_rank(lines, f * (n - 1), nan, method) for f in fractions.ravel()]
-    parts = [kept(p, x.shape, axes, keepdims) for p in parts]
+    parts = [kept(p, shape, axes, keepdims) for p in parts]
     if fractions.ndim == 0:
         return finish(parts[0], out)
     whole = ops.shape.stack(parts)
@@ -143,6 +162,75 @@ def _at_rank(lines: Value, rank: float, nan: Value, method: str) -> Value:
     else:
         raise refuse(f"method={method!r} of np.quantile")
     return ops.select(nan, number(np.nan, got), got)
+
+
+@surface(np.nanquantile)
+def nanquantile(
+    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
+    method: str = "linear", keepdims: Any = False, *, weights: Any = None,
+) -> Any:  # fmt: skip
+    """np.nanquantile by linear interpolation: the rank depends on how many elements count."""
+    if weights is not None or method != "linear":
+        raise refuse("np.nanquantile with weights or another method than linear")
+    fractions = plain(q, "q of np.nanquantile").astype(float)
+    lines, shape, axes = _lines(as_float(value(a)), axis)
+    last = lines.ndim - 1
+    counted = cast(ops.not_(ops.isnan(lines)), lines.aval.dtype)
+    count = ops.shape.sum_(counted, axes=(last,))
+    keep = keepdims is not np._NoValue and keepdims
+    parts = [
+        kept(_at_traced_rank(lines, count, f), shape, axes, keep)
+        for f in fractions.ravel().tolist()
+    ]
+    if fractions.ndim == 0:
+        return finish(parts[0], out)
+    return finish(ops.shape.reshaped(ops.shape.stack(parts), fractions.shape + parts[0].shape), out)
+
+
+def _at_traced_rank(lines: Value, count: Value, fraction: float) -> Value:
+    """The element of sorted lines, NaN last, at a fraction of the elements that count."""
+    last = ops.maximum(ops.sub(count, number(1, count)), number(0, count))
+    rank = ops.mul(last, number(fraction, last))
+    low = ops.floor(rank)
+
+    def element(position: Value) -> Value:
+        at = ops.shape.expand_dims(cast(position, "i64"), (position.ndim,))
+        got = ops.index.take_along(lines, at, lines.ndim - 1)
+        return ops.shape.squeeze(got, (lines.ndim - 1,))
+
+    a, b = element(low), element(ops.ceil(rank))
+    got = ops.add(a, ops.mul(ops.sub(b, a), ops.sub(rank, low)))
+    return ops.select(ops.equal(count, number(0, count)), number(np.nan, got), got)
+
+
+def _lines(x: Value, axis: Any) -> tuple[Value, tuple[int, ...], tuple[int, ...]]:
+    """The elements along the axes as sorted lines; the shape and axes they came from."""
+    axes = many_axes(axis, x.ndim)
+    rest = tuple(i for i in range(x.ndim) if i not in axes)
+    shape = (*(x.shape[i] for i in rest), x.aval.size // max(_extent(x, rest), 1))
+    flat = ops.shape.reshaped(ops.shape.permuted(x, rest + axes), shape)
+    return ops.sort(flat, axis=len(rest)), x.shape, axes
+
+
+def _extent(x: Value, axes: tuple[int, ...]) -> int:
+    n = 1
+    for i in axes:
+        n *= x.shape[i]
+    return n
+
+
+@surface(np.nanpercentile)
+def nanpercentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
+    """np.nanpercentile."""
+    return nanquantile(a, plain(q, "q of np.nanpercentile") / 100, *args, **kwargs)
+
+
+@surface(np.nanmedian)
+def nanmedian(
+    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
+) -> Any:
+    """np.nanmedian."""
+    return nanquantile(a, 0.5, axis, out, keepdims=keepdims)
 
 
 @surface(np.percentile)
