@@ -150,7 +150,10 @@ def vjp(fn: Fn, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
 
 
 def jvp(fn: Fn, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-    """`(out, tangent of out)` at these arguments in the direction of their tangents."""
+    """`(out, tangent of out)` at these arguments in the direction of their tangents.
+
+    The tangent None stands for zero; arguments that are no floating-point numbers have no other.
+    """
     for name, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple | list):
             raise TypeError(

@@ -34,7 +34,7 @@ from .tracer.tree import Tree, flatten
 class Pushforward(AtPoint):
     """Called as (primals, tangents, **kwargs): the result and its tangent.
 
-    With `argnums`, tangents are given for those arguments only.
+    With `argnums`, tangents are given for those arguments only; a tangent None stands for zero.
     """
 
     argnums: tuple[int, ...] | None = None
@@ -47,9 +47,13 @@ class Pushforward(AtPoint):
         primals, tangents = args
         t = traced(fn, primals, kwargs)
         name = t.function.name
+        argnums: Sequence[int] = self.argnums or range(len(primals))
+        if len(argnums) == len(tangents):  # integers, for one, have no other tangent than None
+            argnums = [k for k, d in zip(argnums, tangents, strict=True) if d is not None]
+            tangents = tuple(d for d in tangents if d is not None)
         given, tangent_tree = flatten(tangents)
         spec = [leaf_aval(x) for x in given]
-        asked = positional(primals, self.argnums)
+        asked = positional(primals, argnums)
         wrt = [i for a in asked for i in a.leaves]
         tree = Tree(tuple, None, tuple(a.tree for a in asked))
         avals = [(t.leaves[i].aval, t.leaves[i].kind) for i in wrt]

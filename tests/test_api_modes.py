@@ -132,6 +132,15 @@ def test_tangents_that_do_not_fit(primals, tangents, error, says):
         jvp(np.sin, primals, tangents)
 
 
+def test_jvp_with_arguments_that_do_not_move():
+    idx = np.array([2, 0])
+    out, dot = jvp(lambda x, i, s: x[i] * s, (X, idx, 3.0), (np.ones(3), None, None))
+    np.testing.assert_allclose(out, X[[2, 0]] * 3)
+    np.testing.assert_allclose(dot, [3.0, 3.0])
+    out, dot = jvp(lambda x, n: sum(x[k] for k in range(n)), (X, 2), (X, None))
+    assert dot == pytest.approx(X[0] + X[1])
+
+
 def test_modes_compose_with_each_other():
     def f(x):
         return np.sum(np.sin(x) * x**2)
