@@ -156,8 +156,8 @@ def jump_of(program: Any) -> Jump | None:
         return None
     run, schedule = runs[0], program.schedule
     step, kernel, work = run.step, run.kernel, run.workspace
-    if len(step.writes) != len(schedule.outs) or set(step.writes) != set(schedule.outs):
-        return None  # a result is a constant, a parameter, or there twice
+    if step.writes != schedule.outs:
+        return None  # a result that no kernel can write
     from .codegen import memory
     from .codegen.program import make_call
 
@@ -168,7 +168,7 @@ def jump_of(program: Any) -> Jump | None:
     return Jump(
         make=build,
         inputs=tuple(params[step.reads[k]] for k in kernel.inputs),
-        outputs=tuple(schedule.outs.index(v) for v in step.writes),
+        outputs=tuple(range(len(schedule.outs))),
         workspaces=len(work.avals),
         free=work.free,
         fresh=work.take,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..ir.access import has_emission
 from ..ir.core import Block, Const, Function, Op, Value
 from ..ir.plan import HostStep, KernelStep, Schedule
@@ -31,8 +33,10 @@ def schedule(function: Function) -> Schedule:
         ops = by_stage[stage]
         if stage % 2:
             steps.extend(HostStep(op) for op in ops)
+        elif len(by_stage) == 1 and all(_storable(v) for v in block.outs):
+            steps.append(_kernel(function.name, ops, block.outs))
         else:
-            steps.append(_kernel(function.name, ops, wanted))
+            steps.append(_kernel(function.name, ops, [v for v in _made(ops) if v in wanted]))
     return Schedule(function.name, block.params, tuple(steps), block.outs)
 
 
@@ -58,11 +62,19 @@ def _stages(block: Block) -> dict[Value, int]:
     return stage
 
 
-def _kernel(name: str, ops: list[Op], wanted: set[Value]) -> KernelStep:
-    made = {v for op in ops for v in op.outs}
-    reads = tuple(
-        dict.fromkeys(a for op in ops for a in op.args if a not in made and type(a) is not Const)
-    )
-    writes = tuple(v for op in ops for v in op.outs if v in wanted)
-    plan = fuse(Function(name, Block(reads, tuple(ops), writes)))
-    return KernelStep(plan, reads, writes)
+def _storable(v: Value) -> bool:
+    """Whether a kernel can write the value as one of its outputs."""
+    return v.aval.dtype in KERNEL_DTYPES and 0 not in v.aval.shape
+
+
+def _made(ops: Sequence[Op]) -> list[Value]:
+    return [v for op in ops for v in op.outs]
+
+
+def _kernel(name: str, ops: list[Op], writes: Sequence[Value]) -> KernelStep:
+    """One kernel; what it writes may be a parameter, a constant, or there twice."""
+    made = set(_made(ops))
+    used = (*(a for op in ops for a in op.args), *writes)
+    reads = tuple(dict.fromkeys(a for a in used if a not in made and type(a) is not Const))
+    plan = fuse(Function(name, Block(reads, tuple(ops), tuple(writes))))
+    return KernelStep(plan, reads, tuple(writes))
