@@ -1,12 +1,17 @@
 """NumPy as users write it: traced at one input, evaluated at another, compared with NumPy there."""
 
+import contextlib
+import inspect
 import math
 
 import numpy as np
 import pytest
 import scipy.special
+from numpy.testing.overrides import get_overridable_numpy_array_functions
 
 from adjit.ir import interp
+from adjit.tracer import errors
+from adjit.tracer.surface import FUNCTIONS as FUNCTIONS_OF_NUMPY
 from adjit.tracer.trace import trace
 from adjit.tracer.tree import flatten
 
@@ -462,6 +467,42 @@ FUNCTIONS = {
     "cov": lambda x: (np.cov(x), np.cov(x, rowvar=False, bias=True), np.cov(x[0], x[1])),
     "matrix power": lambda x: np.linalg.matrix_power(x[:, :3], 3),
     "polynomials": lambda x: (np.polyval([1.0, 2.0, 3.0], x), np.vander(x[0], 3)),
+    "polynomial algebra": lambda x: (
+        np.polymul(x[0], x[1]),
+        np.polyadd(x[0], x[1, :2]),
+        np.polyder(x[0], 2),
+        np.polyint(x[0], k=2.0),
+    ),
+    "nan quantiles": lambda x: (
+        np.nanmedian(np.where(x > 0, x, np.nan), axis=0),
+        np.nanpercentile(np.where(x > 0, x, np.nan), [10, 60], axis=1),
+        np.nanquantile(x, 0.3, keepdims=True),
+    ),
+    "shifts": lambda x: (np.fft.fftshift(x), np.fft.ifftshift(x, axes=1)),
+    "questions": lambda x: (np.isreal(x), np.iscomplex(x + 1j), np.isposinf(x), np.isneginf(x)),
+    "array api": lambda x: (
+        np.cumulative_sum(x, axis=1, include_initial=True),
+        np.linalg.matmul(x, x.T),
+        np.linalg.vecdot(x, x),
+        np.linalg.cross(x[:, :3], x[:, 1:]),
+        np.matvec(x, x[0]),
+        np.vecmat(x[:, 0], x),
+    ),
+    "grids": lambda x: (
+        np.geomspace(1, abs(x[0, 0]) + 1, 4),
+        np.linspace(x[0, 0], 1.0, 3, retstep=True),
+        np.logspace(0, x[0, 0], 3),
+        np.gradient(x, np.array([0.0, 1, 3]), axis=0),
+        np.gradient(x, edge_order=2),
+    ),
+    "by position": lambda x: (
+        x[np.tril_indices_from(x)],
+        x[np.where(MASK)],
+        np.extract(MASK, x),
+        np.resize(x, (2, 3)),
+        np.digitize(x, [-1.0, 0, 1]),
+        np.sort(x[0][np.argpartition(x[0], 2)[:2]]),
+    ),
     "apply along": lambda x: np.apply_along_axis(lambda r: r * r.sum(), 1, x),
     # what the protocols do not reach
     "constructors": lambda x: (
@@ -647,3 +688,72 @@ def test_containers():
     t = trace(loss, make(), {"scale": 2.0})
     assert t.leaves[-1].path == "scale"
     assert t.leaves[0].path == "params['layers'][0]['W']"
+
+
+DTYPES = "?bBlQefdD"
+MIXED = [
+    np.add,
+    np.subtract,
+    np.multiply,
+    np.divide,
+    np.power,
+    np.floor_divide,
+    np.maximum,
+    np.less,
+    np.equal,
+    np.arctan2,
+    np.logical_and,
+    np.left_shift,
+]
+
+
+def outcome(f, *args):
+    try:
+        with np.errstate(all="ignore"):
+            return f(*args)
+    except (TypeError, ValueError, OverflowError) as error:
+        return error
+
+
+@pytest.mark.parametrize("f", MIXED, ids=lambda f: f.__name__)
+def test_promotion(f):
+    """Dtypes of results are NumPy's for every pair of dtypes, Python numbers being weak."""
+    partners = [np.array([1, 2, 3]).astype(c) for c in DTYPES] + [True, 2, 1.5, 1 + 2j]
+    for c in DTYPES:
+        x = np.array([1, 0, 3]).astype(c)
+        for p in partners:
+            for g in (lambda v, p=p: f(v, p), lambda v, p=p: f(p, v)):
+                want = outcome(g, x)
+                t = outcome(trace, g, (x,))
+                if isinstance(want, Exception) or isinstance(t, Exception):
+                    refused = "c" in (x.dtype.kind, np.asarray(p).dtype.kind)  # no order for them
+                    assert isinstance(t, Exception), (f, c, p)
+                    assert isinstance(want, Exception) or refused, (f, c, p, t)
+                else:
+                    same(evaluated(t, (x,)), want, rtol=1e-2 if c == "e" else 1e-5)
+
+
+def test_keyword_names_are_numpys():
+    """What NumPy takes by keyword, so do the entries."""
+    overridable = get_overridable_numpy_array_functions()
+    for function, entry in FUNCTIONS_OF_NUMPY.items():
+        if function not in overridable:
+            continue
+        have = inspect.signature(entry).parameters.values()
+        if any(p.kind is p.VAR_KEYWORD for p in have):
+            continue
+        names = {p.name for p in have}
+        for p in inspect.signature(function).parameters.values():
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+                assert p.name in names, (function.__name__, p.name)
+
+
+def test_every_array_function_answers():
+    """A function that has no entry runs NumPy's own Python, or refuses by its name."""
+    x = MATRIX[0][0]
+    for function in get_overridable_numpy_array_functions() - FUNCTIONS_OF_NUMPY.keys():
+        if function.__module__ in ("numpy.lib.recfunctions",):
+            continue
+        # Most want other arguments; none may crash or hand out a plain array of a traced value.
+        with contextlib.suppress(errors.AdjitError, TypeError, ValueError, AttributeError):
+            trace(lambda v, function=function: function(v) and None, (x,))

@@ -171,6 +171,10 @@ GOLDEN = {
 
 
 def _complex(x):
+    c = x * 1j
+    c.real.ravel()[0] = 9.0  # a copy: the parts of a complex array are not contiguous
+    c.imag.reshape(3, 4)[0] = 4.0
+    x = x + c.real + c.imag
     c = x + 0j
     c.imag[0] = 2.0
     c.real[1] = x[0]

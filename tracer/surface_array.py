@@ -159,26 +159,32 @@ def shares_memory(a: Any, b: Any, *_: Any, **__: Any) -> Any:
 # ------------------------------------------------------------------ complex parts
 
 
-def real_part(a: Any) -> Any:
+def real_part(val: Any) -> Any:
     """np.real: a view of a complex array."""
-    v = value(a)
+    v = value(val)
     if v.aval.kind != "c":
-        return a if is_tracer(a) else array(v)
-    if not is_tracer(a) or a._kind != "array":
-        return wrap(ops.real(v), a._kind if is_tracer(a) else None)
+        return val if is_tracer(val) else array(v)
+    if not is_tracer(val) or val._kind != "array":
+        return wrap(ops.real(v), val._kind if is_tracer(val) else None)
     how = mutation.View(ops.real, lambda base, new: ops.complex_(new, ops.imag(base)))
-    return mutation.view(a, how, None)
+    return _part(val, how)
 
 
-def imag_part(a: Any) -> Any:
+def imag_part(val: Any) -> Any:
     """np.imag: a view of a complex array, zeros for a real one."""
-    v = value(a)
+    v = value(val)
     if v.aval.kind != "c":
-        return wrap(filled(0, v.aval), a._kind if is_tracer(a) else None)
-    if not is_tracer(a) or a._kind != "array":
-        return wrap(ops.imag(v), a._kind if is_tracer(a) else None)
+        return wrap(filled(0, v.aval), val._kind if is_tracer(val) else None)
+    if not is_tracer(val) or val._kind != "array":
+        return wrap(ops.imag(v), val._kind if is_tracer(val) else None)
     how = mutation.View(ops.imag, lambda base, new: ops.complex_(ops.real(base), new))
-    return mutation.view(a, how, None)
+    return _part(val, how)
+
+
+def _part(h: Tracer, how: mutation.View) -> Any:
+    """A view of every other number: never contiguous."""
+    part = "f32" if h._value.aval.dtype == "c64" else "f64"
+    return mutation.view(h, how, mutation.normal(h.shape, mutation.strides_of(h), part))
 
 
 surface(np.real)(real_part)
