@@ -32,6 +32,7 @@ examples: with-examples
 
 lint: with-tests
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(PY) tests/typecheck.py
 
 fuzz: with-tests

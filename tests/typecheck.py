@@ -40,7 +40,8 @@ def check(packages: list[str]) -> int:
     lines = [
         re.sub(rf"^adjit/(?=({'|'.join(ROOMS)})/)", "", line) for line in done.stdout.splitlines()
     ]
-    print("\n".join([*lines, done.stderr, f"{sum(': error:' in x for x in lines)} errors"]))
+    lines += done.stderr.splitlines()
+    print("\n".join([*lines, f"{sum(': error:' in x for x in lines)} errors"]))
     return done.returncode
 
 
