@@ -8,11 +8,12 @@ is really the caller (`caller`), so that it is right for ever, in every thread.
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from types import MethodType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .caller import calls_directly
 from .place import OURS, USER, here, owner
@@ -25,6 +26,8 @@ _lock = threading.RLock()
 _open = 0
 # (holder, name, original, replacement); a holder is a module or the globals of a user's function.
 _swapped: list[tuple[Any, str, Any, Any]] = []
+_modules: dict[int, _Table] = {}
+_others: list[tuple[Any, str, Any, Any]] = []  # of classes and instances
 _replacements: dict[int, Any] = {}  # id(original) -> replacement
 _rebound: dict[tuple[int, str], tuple[dict[str, Any], Any, Any]] = {}
 
@@ -68,6 +71,26 @@ def enter_object(module: Any, name: str, new: Any) -> None:
 def _swap(module: Any, name: str, original: Any, new: Any) -> None:
     _swapped.append((module, name, original, new))
     _replacements.setdefault(id(original), new)
+    if isinstance(module, ModuleType) and vars(module).get(name) is original:
+        table = _modules.setdefault(id(module), _Table(vars(module), {}, {}))
+        table.originals[name], table.news[name] = original, new
+    else:
+        _others.append((module, name, original, new))
+
+
+class _Table(NamedTuple):
+    """The names of one module: swapped together, because a trace should cost little to open."""
+
+    names: dict[str, Any]
+    originals: dict[str, Any]
+    news: dict[str, Any]
+
+    def swap(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        """Bind the names to `new` where they are bound to `old`."""
+        if all(map(operator.is_, map(self.names.get, old), old.values())):
+            self.names.update(new)
+        else:  # somebody else patched one of them: it stays theirs
+            self.names.update({n: new[n] for n in old if self.names.get(n) is old[n]})
 
 
 def replacements() -> list[tuple[int, Any]]:
@@ -87,7 +110,9 @@ class Interception:
             _open += 1
             if _open == 1:
                 _refresh_scipy()
-                for module, name, original, new in _swapped:
+                for table in _modules.values():
+                    table.swap(table.originals, table.news)
+                for module, name, original, new in _others:
                     if _is(getattr(module, name, None), original):
                         setattr(module, name, new)
             for names in self._globals:
@@ -99,10 +124,12 @@ class Interception:
             _open -= 1
             if _open:
                 return
-            for module, name, original, new in _swapped:
+            for table in _modules.values():
+                table.swap(table.news, table.originals)
+            for module, name, original, new in _others:
                 if getattr(module, name, None) is not new:
                     continue
-                if isinstance(original, MethodType) and not isinstance(module, ModuleType):
+                if isinstance(original, MethodType):
                     delattr(module, name)  # the class has it
                 else:
                     setattr(module, name, original)

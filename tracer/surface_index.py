@@ -95,7 +95,7 @@ def _items(index: Any, shape: Shape) -> list[Any]:
     if len(dots) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     # An ellipsis that stands for no dim still keeps index arrays apart.
-    fill = [slice(None)] * (len(shape) - used) or ([Ellipsis] if dots else [])
+    fill: list[Any] = [slice(None)] * (len(shape) - used) or ([Ellipsis] if dots else [])
     at = dots[0] if dots else len(items)
     return items[:at] + fill + items[at + len(dots) :]
 
