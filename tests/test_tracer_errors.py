@@ -5,6 +5,7 @@ import copy
 import math
 import pickle
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -312,3 +313,19 @@ def test_places():
     assert (sin.where.line, sin.where.name) == (line + 2, "second")
     assert add.where.name == "" and str(add.where) == f"test_tracer_errors.py:{line + 5}"
     assert mul.outs[0].hint == "first" and t.function.params[0].hint == "x"
+
+
+def test_recording_is_cheap():
+    """An operator costs a few microseconds; the bound is loose because machines are shared."""
+    spent = []
+
+    def f(x):
+        start = time.thread_time()
+        for _ in range(500):
+            x = x * 1.5 + x
+        spent.append((time.thread_time() - start) / 1000)
+        return x
+
+    for _ in range(5):
+        trace(f, (X,))
+    assert min(spent) < 40e-6

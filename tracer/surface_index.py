@@ -356,14 +356,15 @@ def _quick(h: Tracer, index: Any) -> Any:
         return None
     aval = h._value.aval
     key = (memo, aval.shape, aval.dtype)
-    if key not in _known:
+    known = _known.get(key)
+    if known is None:
         if len(_known) > 20_000:
             _known.clear()
         p = plan(index, aval.shape)
         assert isinstance(p, Basic)
         how = mutation.slice_view(p.start, p.size, p.step, p.shape)
-        _known[key] = (p, how, _basic_strides(h, p))
-    p, how, strides = _known[key]
+        known = _known[key] = (p, how, _basic_strides(h, p))
+    p, how, strides = known
     if p.scalar:
         return Tracer(recorder(), _region(value(h), p), "scalar")
     return mutation.view(h, how, strides)
