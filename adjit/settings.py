@@ -8,7 +8,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
-RUNGS = ("lean", "plain")
+RUNGS = ("direct", "lean", "plain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Options:
     """The settings a program is built under.
 
     interpret  run the reference interpreter instead of compiled kernels
-    rung       "lean" (short compilation) or "plain" (Numba's public API alone); None: by itself
+    rung       how kernels are compiled: "direct" or "lean" (short ways), "plain" (Numba's public
+               API alone); None: what the environment variable ADJIT_RUNG says, else the first
     check      interpret the program before and after every pass, and compare
     """
 
@@ -32,7 +33,6 @@ class Options:
 def _from_environment() -> Options:
     return Options(
         interpret=os.environ.get("ADJIT_INTERPRET", "0") not in ("", "0"),
-        rung=os.environ.get("ADJIT_RUNG") or None,
         check=os.environ.get("ADJIT_CHECK", "0") not in ("", "0"),
     )
 

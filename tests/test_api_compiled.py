@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import adjit
-from adjit import errors, grad, jit, value_and_grad
+from adjit import errors, grad, jit, settings, value_and_grad
+from adjit.codegen import compile as compile_
 from adjit.wrapper import MISS
 
 
@@ -201,6 +202,17 @@ def test_options_are_scoped_and_checked():
         adjit.options(speed=1)
     with pytest.raises(ValueError, match="none of"), adjit.options(rung="fast"):
         pass
+
+
+@pytest.mark.parametrize("rung", settings.RUNGS)
+def test_every_rung_gives_the_same(rung):
+    assert settings.RUNGS == compile_.RUNGS
+    f = value_and_grad(loss)
+    with adjit.options(rung=rung):
+        value, g = f(X, X)
+        assert f.variants()[0].kernels[0].executable.rung == rung
+    np.testing.assert_allclose(g, np.cos(X) * X)
+    assert value == pytest.approx(loss(X, X))
 
 
 def test_options_select_programs():
