@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from dataclasses import dataclass, field
 
@@ -28,7 +29,8 @@ class Names:
     """Fresh, readable names, and the sizes and constants that become arguments."""
 
     def __init__(self) -> None:
-        self.used: set[str] = {"np", "math", "vm", "ll", "sp", "blas", "status", "range", "min"}
+        # What the text may call; a variable of the user's may have any name.
+        self.used: set[str] = {"np", "math", "vm", "ll", "sp", "blas", "status", *dir(builtins)}
         self.counts: dict[str, int] = {}
         self.sizes: dict[int, str] = {}
         self.consts: dict[float, str] = {}
@@ -53,7 +55,7 @@ class Names:
         if n <= LITERAL_SIZE:
             return str(n)
         if n not in self.sizes:
-            self.sizes[n] = f"n{len(self.sizes)}"
+            self.sizes[n] = self.fresh("n")
         return self.sizes[n]
 
     def literal(self, c: Const) -> str:
@@ -88,7 +90,7 @@ class Names:
             text = repr(x)
         else:
             if x not in self.consts:
-                self.consts[x] = f"c{len(self.consts)}"
+                self.consts[x] = self.fresh("c")
             text = self.consts[x]
             if dtype == "f64":
                 return text
