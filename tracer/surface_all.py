@@ -21,7 +21,7 @@ from . import (  # noqa: F401
     surface_ufunc,
     surface_windows,
 )
-from .errors import AdjitError, TracedConversion
+from .errors import AdjitError, TracedConversion, UnsupportedOp
 from .surface import FUNCTIONS, refuse
 from .tracer import ENTRY
 
@@ -37,10 +37,13 @@ def on_function(func: Any, args: Any, kwargs: Any) -> Any:
         raise refuse(name)
     try:
         return inside(*args, **kwargs)
-    except (TracedConversion, TypeError) as error:
-        if isinstance(error, AdjitError) and not isinstance(error, TracedConversion):
+    except (UnsupportedOp, TracedConversion):
+        advice = ""
+    except TypeError as error:
+        if isinstance(error, AdjitError):
             raise
-        raise refuse(name, f"NumPy's own code for it failed: {error}".split("\n")[0]) from error
+        advice = f"NumPy's own code for it failed: {error}".split("\n")[0]
+    raise refuse(name, advice)
 
 
 def enter() -> None:
