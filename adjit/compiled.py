@@ -177,7 +177,7 @@ class CompiledFunction:
         """The program for these arguments: traced, adjoint, simplified or fused."""
         return views.listing(self._variant(args, kwargs), stage)
 
-    def source(self, *args: Any, **kwargs: Any) -> str:
+    def source(self, *args: Any, **kwargs: Any) -> views.Text:
         """The source of the kernels for these arguments."""
         return views.source(self._variant(args, kwargs))
 

@@ -19,31 +19,25 @@ if TYPE_CHECKING:
 STAGES = ("traced", "adjoint", "simplified", "fused")
 
 
-class Text:
-    """A text that prints itself, in a notebook too."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __str__(self) -> str:
-        return self.text
+class Text(str):
+    """A text that shows itself as it is, in a notebook too."""
 
     def __repr__(self) -> str:
-        return self.text
-
-    def __contains__(self, part: str) -> bool:
-        return part in self.text
+        return str(self)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.text)}</pre>"
+        return f"<pre>{html.escape(self)}</pre>"
 
 
 class Listing(Text):
-    """A program at one stage: `function` (or `plan`) as an object, and its text."""
+    """A program at one stage: its text, and the function or schedule itself as `program`."""
 
-    def __init__(self, text: str, program: Any) -> None:
-        super().__init__(text)
-        self.program = program
+    program: Any
+
+    def __new__(cls, text: str, program: Any) -> Listing:
+        made = super().__new__(cls, text)
+        made.program = program
+        return made
 
 
 class Report(Text):
@@ -65,11 +59,11 @@ def listing(variant: Variant, stage: str) -> Listing:
     return Listing(show(function), function)
 
 
-def source(variant: Variant) -> str:
+def source(variant: Variant) -> Text:
     """The source of a variant's kernels, each under its path, and of the Python before them."""
     kernels = getattr(variant.program, "sources", [])
     parts = [f"# {path}\n{text}" for path, text in kernels]
-    return "\n\n".join([*parts, f"# what a call runs first\n{variant.wrapper.source}"])
+    return Text("\n\n".join([*parts, f"# what a call runs first\n{variant.wrapper.source}"]))
 
 
 def samples(call: Any) -> Any:

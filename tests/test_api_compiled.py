@@ -236,6 +236,9 @@ def test_stages(interpreted):
     assert "cos" in f.ir(X, X, stage="simplified")
     assert "copy" in f.ir(X, X, stage="fused") or "mul" in f.ir(X, X, stage="fused")
     assert traced._repr_html_().startswith("<pre>func loss(")
+    assert repr(traced) == str(traced) == traced
+    assert traced.splitlines()[-1] == "}"
+    assert traced.program.name == "loss"
     with pytest.raises(ValueError, match="stage 'final' is none of traced, adjoint"):
         f.ir(X, X, stage="final")
     assert f.cache_info().traces == 1
