@@ -6,7 +6,7 @@ from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, Storage
 from ..ir.prim import Expr
 from .roots import Roots
 
-STRIP_BYTES = 24 << 10
+STRIP_BYTES = 14 << 10  # half of a first cache: the rest is for what streams through it
 STRIP_MAX = 32
 STRIP_GEMM = 64
 Path = tuple[tuple[int, ...], tuple[Loop, ...]]
