@@ -426,3 +426,16 @@ def test_a_batch_of_products_beside_costly_rows():
     a = rng.normal(size=4)
     for got, want in zip(jit(f)(x, y, a), f(x, y, a), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_numbers_of_two_calls_are_two_objects(run, dtype):
+    f = value_and_grad(lambda x, a: np.sum(x) * a, argnums=(0, 1))
+    x = X.astype(dtype)
+    kept = [f(k * x, 2.0) for k in range(1, 6)]
+    for k, (value, (g, by_a)) in enumerate(kept, 1):
+        assert type(value) is dtype
+        assert value == pytest.approx(2 * k * X.sum(), rel=1e-6)
+        assert type(by_a) is float
+        assert by_a == pytest.approx(k * X.sum(), rel=1e-6)
+        np.testing.assert_array_equal(g, np.full(X.shape, 2, dtype))
