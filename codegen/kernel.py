@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from ..ir.core import Value
 from ..ir.plan import Plan
@@ -21,6 +22,7 @@ class Kernel:
     workspaces: tuple[Aval, ...]
     sizes: tuple[int, ...]
     consts: tuple[float, ...]
+    flops: int  # multiplications of its largest matrix product
 
 
 def write_kernel(plan: Plan, name: str) -> Kernel:
@@ -51,6 +53,7 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
         works_avals,
         tuple(w.names.sizes),
         tuple(w.names.consts),
+        max((prod(r.dims) for r in plan.roots.values() if r.kind == "gemm"), default=0),
     )
 
 

@@ -14,13 +14,14 @@ from ..ir.core import Const, Op, Value
 from ..ir.interp import apply
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.types import NUMPY, Aval
-from . import entry, memory
+from . import entry, memory, threads
 from .compile import Executable, compile_source
 from .kernel import Kernel, item_bytes, write_kernel
 
 ALIGN = 64
 STAGGER = 192  # large buffers at equal offsets of a page evict each other
 LARGE = 1 << 16
+LARGE_PRODUCT = 1 << 18  # multiplications up to which OpenBLAS uses one thread by itself
 NOGIL_WORK = 1 << 13  # elements: below it releasing the GIL costs more than it gives
 
 
@@ -175,9 +176,10 @@ def make_call(
     """A builtin that checks its arguments against `spec` and jumps into the kernel."""
     avals = (*kernel.outputs, *kernel.workspaces)
     work = max([a.size for a in avals] + list(kernel.sizes), default=0)
-    return entry.make_call(
+    call = entry.make_call(
         executable.address, spec, kernel.sizes, kernel.consts, nogil=work >= NOGIL_WORK
     )
+    return threads.limited(call) if kernel.flops >= LARGE_PRODUCT else call
 
 
 def _name(name: str, k: int) -> str:
