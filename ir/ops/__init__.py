@@ -7,13 +7,35 @@ from typing import Any
 import numpy as np
 
 from ..prim import PRIMS, Prim
-from . import arithmetic, contract, control, index, logic, reduce, shape, special
+from . import (
+    arithmetic,
+    contract,
+    control,
+    decompositions,
+    index,
+    linalg,
+    logic,
+    reduce,
+    shape,
+    special,
+)
 from .arithmetic import angle, modulus
 from .special import SPECIAL_ORDERS, SPECIAL_UFUNCS, polygamma
 
 __all__ = ["SPECIAL_ORDERS", "SPECIAL_UFUNCS", "UFUNCS", "angle", "modulus", "polygamma"]
 
-_ROOMS = (arithmetic, logic, special, shape, reduce, index, contract, control)
+_ROOMS = (
+    arithmetic,
+    logic,
+    special,
+    shape,
+    reduce,
+    index,
+    contract,
+    linalg,
+    decompositions,
+    control,
+)
 
 
 def _rows() -> dict[str, Prim]:

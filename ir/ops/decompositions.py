@@ -1,0 +1,409 @@
+"""Rows of matrix decompositions: qr, eigh, svd, and what is least squares of them.
+
+All act on stacks of real matrices, the last two axes.  Where a decomposition is not unique its
+derivative does not exist, and the rules divide by zero rather than guess: with equal eigenvalues
+(or singular values) whatever depends on their vectors has infinite or NaN derivatives, whatever
+depends on the values alone has right first derivatives as long as it treats equals alike.
+Rank-deficient matrices raise `LinAlgError` in the derivative of qr.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..prim import ZERO, Prim
+from ..types import Aval
+from .linalg import inv, triangular_solve
+from .matrices import (
+    Term,
+    check_matrices,
+    check_square,
+    columns_of,
+    diagonal,
+    diagonal_matrix,
+    folded,
+    lower_part,
+    matmul,
+    mirrored,
+    off_diagonal,
+    plus_identity,
+    rows_of,
+    total,
+    transposed,
+    upper_part,
+)
+from .shape import concatenate, narrow, pad
+
+__all__ = ["eigh", "lstsq", "pinv", "qr", "svd"]
+
+
+def _columns(x: Term, start: int, size: int) -> Term:
+    return narrow(x, x.ndim - 1, start, size)
+
+
+def _rows(x: Term, start: int, size: int) -> Term:
+    return narrow(x, x.ndim - 2, start, size)
+
+
+def _beside(*xs: Term) -> Term:
+    return concatenate(*xs, axis=xs[0].ndim - 1) if len(xs) > 1 else xs[0]
+
+
+def _minus(x: Any) -> Any:
+    return ZERO if x is ZERO else -x
+
+
+# ------------------------------------------------------------------ QR
+
+
+def _qr_infer(a: Aval, *, complete: bool) -> tuple[Aval, Aval]:
+    check_matrices("qr", a)
+    (*batch, m, n) = a.shape
+    if m < n:
+        raise ValueError(f"qr: {a} is wide; decompose its first {m} columns")
+    k = m if complete else n
+    return Aval(a.dtype, (*batch, m, k)), Aval(a.dtype, (*batch, k, n))
+
+
+def _antisymmetric(x: Term) -> Term:
+    """The antisymmetric matrix with the strict lower triangle of x."""
+    low = lower_part(x, -1)
+    return low - transposed(low)
+
+
+def _complement(q: Term) -> tuple[Term, Term, Term]:
+    """What the last columns Q₂ of a complete Q are differentiated with.
+
+    Q is a product of reflectors, I - Y T Yᵀ with Y unit lower trapezoidal, and its first columns
+    determine them (Ballard et al. 2014, "Reconstructing Householder vectors from tall-skinny QR"):
+    Q₂ = E₂ + C M Q₂₁ᵀ, with C = Q₁ - E₁, M = (Q₁₁ - I)⁻ᵀ.  Returns C M, M Q₂₁ᵀ and Q₂₁.
+    """
+    m, n = q.shape[-2:]
+    top, low = _rows(q, 0, n), _rows(q, n, m - n)
+    shifted = -plus_identity(-top)
+    middle = transposed(inv(shifted))
+    left = concatenate(shifted, low, axis=q.ndim - 2)
+    return matmul(left, middle), matmul(middle, transposed(low)), low
+
+
+def _qr_jvp(ts: Any, outs: Any, a: Term, *, complete: bool) -> Any:
+    """With W = Qᵀ dA R⁻¹ and Ω antisymmetric with W's lower triangle:
+    dQ = Q (Ω - W) + dA R⁻¹, dR = (W - Ω) R.
+    """
+    (t,) = ts
+    if t is ZERO:
+        return ZERO, ZERO
+    m, n = a.shape[-2:]
+    q, r = _columns(outs[0], 0, n), _rows(outs[1], 0, n)
+    moved = transposed(triangular_solve(r, transposed(t), lower=False, trans=True))
+    inner = matmul(transposed(q), moved)
+    rest = inner - _antisymmetric(inner)
+    dq, dr = moved - matmul(q, rest), upper_part(matmul(rest, r))
+    if not complete or m == n:
+        return dq, dr
+    left, right, _ = _complement(q)
+    top, low = _rows(dq, 0, n), _rows(dq, n, m - n)
+    last = matmul(dq, right) + matmul(left, transposed(low) - matmul(transposed(top), right))
+    return _beside(dq, last), _filled_rows(dr, outs[1].shape)
+
+
+def _filled_rows(x: Term, shape: tuple[int, ...]) -> Term:
+    """`x` with rows of zeros below."""
+    return pad(x, shape=shape, start=(0,) * x.ndim, step=(1,) * x.ndim)
+
+
+def _qr_vjp(cts: Any, outs: Any, a: Term, *, complete: bool) -> Any:
+    """Ā = (Q̄ + Q sym(R R̄ᵀ - Q̄ᵀ Q)) R⁻ᵀ, where sym mirrors the lower triangle (Seeger et al. 2017,
+    "Auto-differentiating linear algebra").
+    """
+    cq, cr = cts
+    if cq is ZERO and cr is ZERO:
+        return (ZERO,)
+    m, n = a.shape[-2:]
+    q, r = _columns(outs[0], 0, n), _rows(outs[1], 0, n)
+    if cq is not ZERO and complete and m > n:
+        cq = _pull_complement(cq, q)
+    if cr is not ZERO:
+        cr = upper_part(_rows(cr, 0, n))
+    inner = total(
+        ZERO if cr is ZERO else matmul(r, transposed(cr)),
+        ZERO if cq is ZERO else -matmul(transposed(cq), q),
+    )
+    x = total(cq, matmul(q, mirrored(inner, True)))
+    return (transposed(triangular_solve(r, transposed(x), lower=False)),)
+
+
+def _pull_complement(ct: Term, q: Term) -> Term:
+    """The cotangent of Q₁, given that of the complete Q."""
+    m, n = q.shape[-2:]
+    left, right, _ = _complement(q)
+    first, last = _columns(ct, 0, n), _columns(ct, n, m - n)
+    low = matmul(transposed(last), left)
+    top = -matmul(right, low)
+    return first + matmul(last, transposed(right)) + concatenate(top, low, axis=q.ndim - 2)
+
+
+qr = Prim(
+    name="qr",
+    infer=_qr_infer,
+    ref=lambda a, *, complete: tuple(np.linalg.qr(a, "complete" if complete else "reduced")),
+    jvp=_qr_jvp,
+    vjp=_qr_vjp,
+)
+
+
+# ------------------------------------------------------------------ symmetric eigenvalues
+
+
+def _eigh_infer(a: Aval, *, lower: bool) -> tuple[Aval, Aval]:
+    check_square("eigh", a)
+    return Aval(a.dtype, a.shape[:-1]), a
+
+
+def _reciprocal_gaps(w: Term) -> Term:
+    """F: 1 / (wⱼ - wᵢ) off the diagonal, zero on it."""
+    return off_diagonal(1 / plus_identity(rows_of(w) - columns_of(w)))
+
+
+def _eigh_jvp(ts: Any, outs: Any, a: Term, *, lower: bool) -> Any:
+    """With B = Vᵀ dA V: dw = diag B, dV = V (F ∘ B), Fᵢⱼ = 1 / (wⱼ - wᵢ)."""
+    (t,) = ts
+    w, v = outs
+    if t is ZERO:
+        return ZERO, ZERO
+    inner = matmul(transposed(v), mirrored(t, lower), v)
+    return diagonal(inner), matmul(v, _reciprocal_gaps(w) * inner)
+
+
+def _eigh_vjp(cts: Any, outs: Any, a: Term, *, lower: bool) -> Any:
+    """Ā = V (diag(w̄) + F ∘ (Vᵀ V̄)) Vᵀ, folded into the triangle that is read."""
+    cw, cv = cts
+    w, v = outs
+    inner = total(
+        ZERO if cw is ZERO else diagonal_matrix(cw),
+        ZERO if cv is ZERO else _reciprocal_gaps(w) * matmul(transposed(v), cv),
+    )
+    if inner is ZERO:
+        return (ZERO,)
+    return (folded(matmul(v, inner, transposed(v)), lower),)
+
+
+# Reads one triangle alone, as NumPy does, and so its derivative is in that triangle alone.
+eigh = Prim(
+    name="eigh",
+    infer=_eigh_infer,
+    ref=lambda a, *, lower: tuple(np.linalg.eigh(a, "L" if lower else "U")),
+    jvp=_eigh_jvp,
+    vjp=_eigh_vjp,
+)
+
+
+# ------------------------------------------------------------------ singular values
+
+
+def _svd_infer(a: Aval, *, full: bool) -> tuple[Aval, Aval, Aval]:
+    check_matrices("svd", a)
+    (*batch, m, n) = a.shape
+    k = min(m, n)
+    left, right = (m, n) if full else (k, k)
+    return (
+        Aval(a.dtype, (*batch, m, left)),
+        Aval(a.dtype, (*batch, k)),
+        Aval(a.dtype, (*batch, right, n)),
+    )
+
+
+def _reciprocal_square_gaps(s: Term) -> Term:
+    """F: 1 / (sⱼ² - sᵢ²) off the diagonal, zero on it."""
+    across, down = rows_of(s), columns_of(s)
+    return off_diagonal(1 / plus_identity((across - down) * (across + down)))
+
+
+def _moved_vectors(u: Term, k: int, turn: Term, along: Term, s: Term) -> Term:
+    """The tangent of singular vectors: `turn` among the first k, `along` what leaves their span.
+
+    The vectors beyond k (of a full decomposition) follow without turning among themselves.
+    """
+    first = _columns(u, 0, k)
+    if u.shape[-2] > k:
+        outside = along - matmul(first, transposed(first), along)
+        first_dot = matmul(first, turn) + outside / rows_of(s)
+    else:
+        first_dot = matmul(first, turn)
+    if u.shape[-1] == k:
+        return first_dot
+    last = _columns(u, k, u.shape[-1] - k)
+    return _beside(first_dot, -matmul(first, transposed(first_dot), last))
+
+
+def _svd_jvp(ts: Any, outs: Any, a: Term, *, full: bool) -> Any:
+    """With D = Uᵀ dA V: ds = diag D, dU = U (F ∘ (D S + S Dᵀ)) + (I - U Uᵀ) dA V S⁻¹ and
+    dV = V (F ∘ (S D + Dᵀ S)) + (I - V Vᵀ) dAᵀ U S⁻¹, Fᵢⱼ = 1 / (sⱼ² - sᵢ²).
+    """
+    (t,) = ts
+    if t is ZERO:
+        return ZERO, ZERO, ZERO
+    u, s, vt = outs
+    k = s.shape[-1]
+    v, gaps = transposed(vt), _reciprocal_square_gaps(s)
+    right, left = matmul(t, _columns(v, 0, k)), matmul(transposed(t), _columns(u, 0, k))
+    inner = matmul(transposed(_columns(u, 0, k)), right)
+    by_columns, by_rows = inner * rows_of(s), inner * columns_of(s)
+    du = _moved_vectors(u, k, gaps * (by_columns + transposed(by_columns)), right, s)
+    dv = _moved_vectors(v, k, gaps * (by_rows + transposed(by_rows)), left, s)
+    return du, diagonal(inner), transposed(dv)
+
+
+def _pull_vectors(ct: Any, u: Term, k: int, gaps: Any, s: Term) -> tuple[Any, Any]:
+    """Of a cotangent of singular vectors: F ∘ (Uᵀ Ū - Ūᵀ U), and (I - U Uᵀ) Ū S⁻¹."""
+    if ct is ZERO:
+        return ZERO, ZERO
+    first = _columns(u, 0, k)
+    if u.shape[-1] > k:
+        rest = u.shape[-1] - k
+        last, ct_last = _columns(u, k, rest), _columns(ct, k, rest)
+        ct = _columns(ct, 0, k) - matmul(last, transposed(ct_last), first)
+    inner = matmul(transposed(first), ct)
+    turn = gaps() * (inner - transposed(inner))
+    if u.shape[-2] == k:
+        return turn, ZERO
+    return turn, (ct - matmul(first, inner)) / rows_of(s)
+
+
+def _svd_vjp(cts: Any, outs: Any, a: Term, *, full: bool) -> Any:
+    """Ā = U (T_U S + S T_V + diag(s̄)) Vᵀ + (I - U Uᵀ) Ū S⁻¹ Vᵀ + U S⁻¹ V̄ᵀ (I - V Vᵀ),
+    with T_X = F ∘ (Xᵀ X̄ - X̄ᵀ X) (Townsend 2016, "Differentiating the singular value
+    decomposition").
+    """
+    cu, cs, cvt = cts
+    u, s, vt = outs
+    k = s.shape[-1]
+    v = transposed(vt)
+
+    def gaps() -> Term:
+        return _reciprocal_square_gaps(s)
+
+    turn_u, out_u = _pull_vectors(cu, u, k, gaps, s)
+    turn_v, out_v = _pull_vectors(ZERO if cvt is ZERO else transposed(cvt), v, k, gaps, s)
+    inner = total(
+        ZERO if turn_u is ZERO else turn_u * rows_of(s),
+        ZERO if turn_v is ZERO else turn_v * columns_of(s),
+        ZERO if cs is ZERO else diagonal_matrix(cs),
+    )
+    if inner is ZERO:
+        return (ZERO,)
+    first_u, first_vt = _columns(u, 0, k), _rows(vt, 0, k)
+    left = total(matmul(first_u, inner), out_u)
+    out = matmul(left, first_vt)
+    return (total(out, ZERO if out_v is ZERO else matmul(first_u, transposed(out_v))),)
+
+
+# With `full`, the vectors of the null spaces: any basis will do, so only what does not depend on
+# its choice (a projector) has a derivative that means something.
+svd = Prim(
+    name="svd",
+    infer=_svd_infer,
+    ref=lambda a, *, full: tuple(np.linalg.svd(a, full_matrices=full)),
+    jvp=_svd_jvp,
+    vjp=_svd_vjp,
+)
+
+
+# ------------------------------------------------------------------ least squares
+
+
+def _pinv_infer(a: Aval, *, rcond: float) -> Aval:
+    check_matrices("pinv", a)
+    (*batch, m, n) = a.shape
+    return Aval(a.dtype, (*batch, n, m))
+
+
+def _pinv_jvp(ts: Any, outs: Any, a: Term, *, rcond: float) -> Any:
+    """dX = -X dA X + X Xᵀ dAᵀ (I - A X) + (I - X A) dAᵀ Xᵀ X (Golub and Pereyra 1973)."""
+    (t,) = ts
+    (x,) = outs
+    if t is ZERO:
+        return (ZERO,)
+    tt, xt = transposed(t), transposed(x)
+    right, left = matmul(x, xt, tt), matmul(tt, xt, x)
+    right = right - matmul(right, a, x)
+    left = left - matmul(x, a, left)
+    return (right + left - matmul(x, t, x),)
+
+
+def _pinv_vjp(cts: Any, outs: Any, a: Term, *, rcond: float) -> Any:
+    """Ā = -Xᵀ X̄ Xᵀ + (I - A X) X̄ᵀ X Xᵀ + Xᵀ X X̄ᵀ (I - X A)."""
+    (ct,) = cts
+    (x,) = outs
+    if ct is ZERO:
+        return (ZERO,)
+    xt, ctt = transposed(x), transposed(ct)
+    right, left = matmul(ctt, x, xt), matmul(xt, x, ctt)
+    right = right - matmul(a, x, right)
+    left = left - matmul(left, x, a)
+    return (right + left - matmul(xt, ct, xt),)
+
+
+def _lstsq_infer(a: Aval, b: Aval, *, rcond: float) -> tuple[Aval, Aval]:
+    check_matrices("lstsq", a, b)
+    for x in (a, b):
+        if x.ndim != 2:
+            raise np.linalg.LinAlgError(
+                f"{x.ndim}-dimensional array given. Array must be two-dimensional"
+            )
+    if a.shape[0] != b.shape[0]:
+        raise np.linalg.LinAlgError("Incompatible dimensions")
+    return Aval(a.dtype, (a.shape[1], b.shape[1])), Aval("i64")
+
+
+def _lstsq_ref(a: Any, b: Any, *, rcond: float) -> tuple[np.ndarray, np.int64]:
+    x, _, rank, _ = np.linalg.lstsq(a, b, rcond)
+    return x, np.int64(rank)
+
+
+def _lstsq_jvp(ts: Any, outs: Any, a: Term, b: Term, *, rcond: float) -> Any:
+    """dx = A⁺ (db - dA x) + A⁺ A⁺ᵀ dAᵀ (b - A x) + (I - A⁺ A) dAᵀ A⁺ᵀ x, at constant rank."""
+    ta, tb = ts
+    if ta is ZERO and tb is ZERO:
+        return ZERO, ZERO
+    x, p = outs[0], pinv(a, rcond=rcond)
+    t = matmul(p, total(tb, ZERO if ta is ZERO else -matmul(ta, x)))
+    if ta is not ZERO:
+        tat, pt = transposed(ta), transposed(p)
+        inside = matmul(p, pt, tat, b - matmul(a, x))
+        outside = matmul(tat, matmul(pt, x))
+        t = t + inside + outside - matmul(p, a, outside)
+    return t, ZERO
+
+
+def _lstsq_vjp(cts: Any, outs: Any, a: Term, b: Term, *, rcond: float) -> Any:
+    """b̄ = A⁺ᵀ x̄, Ā = -b̄ xᵀ + (b - A x) x̄ᵀ A⁺ A⁺ᵀ + A⁺ᵀ x x̄ᵀ (I - A⁺ A)."""
+    ct = cts[0]
+    if ct is ZERO:
+        return ZERO, ZERO
+    x, p = outs[0], pinv(a, rcond=rcond)
+    pt, ctt = transposed(p), transposed(ct)
+    to_b = matmul(pt, ct)
+    inside = matmul(b - matmul(a, x), matmul(matmul(ctt, p), pt))
+    outside = matmul(matmul(pt, x), ctt)
+    to_a = inside + outside - matmul(outside, p, a) - matmul(to_b, transposed(x))
+    return to_a, to_b
+
+
+pinv: Prim = Prim(
+    name="pinv",
+    infer=_pinv_infer,
+    ref=lambda a, *, rcond: np.linalg.pinv(a, rcond),
+    jvp=_pinv_jvp,
+    vjp=_pinv_vjp,
+)
+# The minimum-norm solution and the rank, of one matrix and the columns of another.
+lstsq = Prim(
+    name="lstsq",
+    infer=_lstsq_infer,
+    ref=_lstsq_ref,
+    jvp=_lstsq_jvp,
+    vjp=_lstsq_vjp,
+)

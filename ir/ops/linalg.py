@@ -1,0 +1,362 @@
+"""Rows of linear algebra without spectra: solves, inverses, determinants, Cholesky, exponential.
+
+All act on stacks of matrices, the last two axes.  A matrix that NumPy calls singular, or not
+positive definite, raises `LinAlgError` when the program runs, from the derivative too where that
+needs the inverse.  Formulas after Giles, "An extended collection of matrix derivative results for
+forward and reverse mode algorithmic differentiation" (2008), unless another source is named.
+Transposes never conjugate: complex rows are differentiated as holomorphic functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..prim import ZERO, Prim
+from ..types import Aval
+from .matrices import (
+    Term,
+    check_matrices,
+    check_square,
+    folded,
+    lead,
+    lower_part,
+    matmul,
+    mirrored,
+    scaled,
+    total,
+    trace,
+    transposed,
+    triangle,
+)
+from .shape import concatenate, narrow, zeros
+
+__all__ = [
+    "adjugate",
+    "cholesky",
+    "det",
+    "expm",
+    "inv",
+    "slogdet",
+    "solve",
+    "triangular_solve",
+]
+
+
+def _stacked(f: Callable[..., np.ndarray], shape: tuple[int, ...], *xs: Any) -> np.ndarray:
+    """`f` of each matrix of stacks that have one batch shape."""
+    out = np.empty(shape, xs[0].dtype)
+    for at in np.ndindex(shape[:-2]):
+        out[at] = f(*(x[at] for x in xs))
+    return out
+
+
+def _square(row: str, real: bool = False) -> Callable[..., Aval]:
+    def infer(a: Aval) -> Aval:
+        check_square(row, a, real=real)
+        return a
+
+    return infer
+
+
+# ------------------------------------------------------------------ triangular systems
+
+
+def _check_system(row: str, a: Aval, b: Aval) -> None:
+    check_square(row, a, real=False)
+    check_matrices(row, a, b, real=False)
+    if b.shape[-2] != a.shape[-1]:
+        raise ValueError(
+            f"{row}: Input operand 1 has a mismatch in its core dimension 0, with gufunc "
+            f"signature (m,m),(m,n)->(m,n) (size {b.shape[-2]} is different from {a.shape[-1]})"
+        )
+
+
+def _triangular_infer(
+    a: Aval, b: Aval, *, lower: bool, trans: bool = False, unit: bool = False
+) -> Aval:
+    _check_system("triangular_solve", a, b)
+    return b
+
+
+def _triangular_ref(
+    a: Any, b: Any, *, lower: bool, trans: bool = False, unit: bool = False
+) -> np.ndarray:
+    if not b.size:
+        return np.zeros_like(b)
+    from scipy.linalg.lapack import get_lapack_funcs
+
+    (trtrs,) = get_lapack_funcs(("trtrs",), (a, b))
+
+    def one(m: np.ndarray, rhs: np.ndarray) -> np.ndarray:
+        # The transpose of a C-ordered matrix is in the order LAPACK wants.
+        x, info = trtrs(m.T, rhs, lower=not lower, trans=not trans, unitdiag=unit)
+        if info > 0:
+            raise np.linalg.LinAlgError(
+                f"singular matrix: resolution failed at diagonal {info - 1}"
+            )
+        return x
+
+    return _stacked(one, b.shape, a, b)
+
+
+def _op(a: Term, trans: bool) -> Term:
+    return transposed(a) if trans else a
+
+
+def _triangular_jvp(
+    ts: Any, outs: Any, a: Term, b: Term, *, lower: bool, trans: bool = False, unit: bool = False
+) -> Any:
+    """dX = op(A)⁻¹ (dB - op(dA) X), dA in its triangle."""
+    ta, tb = ts
+    moved = ZERO if ta is ZERO else -matmul(_op(triangle(ta, lower, unit), trans), outs[0])
+    t = total(tb, moved)
+    if t is ZERO:
+        return (ZERO,)
+    return (triangular_solve(a, t, lower=lower, trans=trans, unit=unit),)
+
+
+def _triangular_vjp(
+    cts: Any, outs: Any, a: Term, b: Term, *, lower: bool, trans: bool = False, unit: bool = False
+) -> Any:
+    """B̄ = op(A)⁻ᵀ X̄, and op(Ā) = -B̄ Xᵀ in the triangle of A."""
+    (ct,) = cts
+    if ct is ZERO:
+        return ZERO, ZERO
+    to_b = triangular_solve(a, ct, lower=lower, trans=not trans, unit=unit)
+    product = matmul(to_b, transposed(outs[0]))
+    return triangle(-_op(product, trans), lower, unit), to_b
+
+
+# Solves op(A) X = B, where only one triangle of A is read; `unit` takes its diagonal to be ones.
+triangular_solve: Prim = Prim(
+    name="triangular_solve",
+    infer=_triangular_infer,
+    ref=_triangular_ref,
+    jvp=_triangular_jvp,
+    vjp=_triangular_vjp,
+    defaults={"trans": False, "unit": False},
+)
+
+
+# ------------------------------------------------------------------ general systems
+
+
+def _solve_infer(a: Aval, b: Aval) -> Aval:
+    _check_system("solve", a, b)
+    return b
+
+
+def _solve_jvp(ts: Any, outs: Any, a: Term, b: Term) -> Any:
+    """dX = A⁻¹ (dB - dA X)."""
+    ta, tb = ts
+    t = total(tb, ZERO if ta is ZERO else -matmul(ta, outs[0]))
+    return (ZERO if t is ZERO else solve(a, t),)
+
+
+def _solve_vjp(cts: Any, outs: Any, a: Term, b: Term) -> Any:
+    """B̄ = A⁻ᵀ X̄, Ā = -B̄ Xᵀ."""
+    (ct,) = cts
+    if ct is ZERO:
+        return ZERO, ZERO
+    to_b = solve(transposed(a), ct)
+    return -matmul(to_b, transposed(outs[0])), to_b
+
+
+def _inv_jvp(ts: Any, outs: Any, a: Term) -> Any:
+    """dX = -X dA X."""
+    (t,) = ts
+    (x,) = outs
+    return (ZERO if t is ZERO else -matmul(x, t, x),)
+
+
+def _inv_vjp(cts: Any, outs: Any, a: Term) -> Any:
+    """Ā = -Xᵀ X̄ Xᵀ."""
+    (ct,) = cts
+    if ct is ZERO:
+        return (ZERO,)
+    x = transposed(outs[0])
+    return (-matmul(x, ct, x),)
+
+
+solve: Prim = Prim(
+    name="solve",
+    infer=_solve_infer,
+    ref=np.linalg.solve,
+    jvp=_solve_jvp,
+    vjp=_solve_vjp,
+)
+inv: Prim = Prim(name="inv", infer=_square("inv"), ref=np.linalg.inv, jvp=_inv_jvp, vjp=_inv_vjp)
+
+
+# ------------------------------------------------------------------ determinants
+
+
+def _numbers(row: str) -> Callable[..., Aval]:
+    def infer(a: Aval) -> Aval:
+        check_square(row, a, real=False)
+        return Aval(a.dtype, lead(a))
+
+    return infer
+
+
+def _adjugate_ref(a: Any) -> np.ndarray:
+    """adj(U S Vᵀ) = det(U Vᵀ) V adj(S) Uᵀ, where adj(S) needs no division."""
+    u, s, vt = np.linalg.svd(a)
+    n = s.shape[-1]
+    others = np.empty_like(s)
+    for i in range(n):
+        others[..., i] = np.prod(np.delete(s, i, -1), axis=-1)
+    turn = np.linalg.det(u) * np.linalg.det(vt)
+    right = np.conj(np.swapaxes(u, -1, -2)) * (others * turn[..., None])[..., :, None]
+    return (np.conj(np.swapaxes(vt, -1, -2)) @ right).astype(a.dtype)
+
+
+def _adjugate_jvp(ts: Any, outs: Any, a: Term) -> Any:
+    """d adj(A) = tr(A⁻¹ dA) adj(A) - A⁻¹ dA adj(A)."""
+    (t,) = ts
+    if t is ZERO:
+        return (ZERO,)
+    x = solve(a, t)
+    return (scaled(trace(x), outs[0]) - matmul(x, outs[0]),)
+
+
+def _adjugate_vjp(cts: Any, outs: Any, a: Term) -> Any:
+    """Ā = A⁻ᵀ (tr(Ȳᵀ adj(A)) - Ȳ adj(A)ᵀ)."""
+    (ct,) = cts
+    if ct is ZERO:
+        return (ZERO,)
+    product = matmul(ct, transposed(outs[0]))
+    x = inv(transposed(a))
+    return (scaled(trace(product), x) - matmul(x, product),)
+
+
+def _det_jvp(ts: Any, outs: Any, a: Term) -> Any:
+    """d det(A) = tr(adj(A) dA) (Jacobi)."""
+    (t,) = ts
+    return (ZERO if t is ZERO else trace(matmul(adjugate(a), t)),)
+
+
+def _det_vjp(cts: Any, outs: Any, a: Term) -> Any:
+    """Ā = ȳ adj(A)ᵀ."""
+    (ct,) = cts
+    return (ZERO if ct is ZERO else scaled(ct, transposed(adjugate(a))),)
+
+
+def _slogdet_infer(a: Aval) -> tuple[Aval, Aval]:
+    check_square("slogdet", a)
+    out = Aval(a.dtype, lead(a))
+    return out, out
+
+
+def _slogdet_jvp(ts: Any, outs: Any, a: Term) -> Any:
+    """d log|det A| = tr(A⁻¹ dA); the sign is locally constant."""
+    (t,) = ts
+    return ZERO, ZERO if t is ZERO else trace(solve(a, t))
+
+
+def _slogdet_vjp(cts: Any, outs: Any, a: Term) -> Any:
+    """Ā = ȳ A⁻ᵀ."""
+    ct = cts[1]
+    return (ZERO if ct is ZERO else scaled(ct, transposed(inv(a))),)
+
+
+det = Prim(name="det", infer=_numbers("det"), ref=np.linalg.det, jvp=_det_jvp, vjp=_det_vjp)
+# The transposed cofactors: the gradient of det, also where A is singular.  Its own derivative
+# divides by det, so second derivatives of det need a regular matrix (LinAlgError otherwise).
+adjugate: Prim = Prim(
+    name="adjugate",
+    infer=_square("adjugate"),
+    ref=_adjugate_ref,
+    jvp=_adjugate_jvp,
+    vjp=_adjugate_vjp,
+)
+slogdet = Prim(
+    name="slogdet",
+    infer=_slogdet_infer,
+    ref=lambda a: tuple(np.linalg.slogdet(a)),
+    jvp=_slogdet_jvp,
+    vjp=_slogdet_vjp,
+)
+
+
+# ------------------------------------------------------------------ Cholesky
+
+
+def _halved(x: Term) -> Term:
+    """Φ: the lower triangle with half of the diagonal."""
+    return (lower_part(x) + lower_part(x, -1)) * 0.5
+
+
+def _cholesky_jvp(ts: Any, outs: Any, a: Term) -> Any:
+    """dL = L Φ(L⁻¹ dA L⁻ᵀ), dA symmetric by its lower triangle."""
+    (t,) = ts
+    (factor,) = outs
+    if t is ZERO:
+        return (ZERO,)
+    left = triangular_solve(factor, mirrored(t, True), lower=True)
+    both = transposed(triangular_solve(factor, transposed(left), lower=True))
+    return (matmul(factor, _halved(both)),)
+
+
+def _cholesky_vjp(cts: Any, outs: Any, a: Term) -> Any:
+    """Ā = L⁻ᵀ Φ(Lᵀ L̄) L⁻¹, folded into the lower triangle (Murray 2016, "Differentiation of the
+    Cholesky decomposition").
+    """
+    (ct,) = cts
+    (factor,) = outs
+    if ct is ZERO:
+        return (ZERO,)
+    inner = _halved(matmul(transposed(factor), ct))
+    left = triangular_solve(factor, inner, lower=True, trans=True)
+    both = transposed(triangular_solve(factor, transposed(left), lower=True, trans=True))
+    return (folded((both + transposed(both)) * 0.5, True),)
+
+
+# Reads the lower triangle alone, as NumPy does, and so its derivative is in that triangle alone.
+cholesky = Prim(
+    name="cholesky",
+    infer=_square("cholesky", real=True),
+    ref=np.linalg.cholesky,
+    jvp=_cholesky_jvp,
+    vjp=_cholesky_vjp,
+)
+
+
+# ------------------------------------------------------------------ the exponential
+
+
+def _expm_ref(a: Any) -> np.ndarray:
+    if not a.size:
+        return np.zeros_like(a)
+    import scipy.linalg
+
+    return scipy.linalg.expm(a).astype(a.dtype, copy=False)
+
+
+def _frechet(a: Term, e: Term) -> Term:
+    """The derivative of exp at A along E: the upper right block of exp [[A, E], [0, A]]
+    (Mathias 1996, "A chain rule for matrix functions").
+    """
+    n, rows, columns = a.shape[-1], a.ndim - 2, a.ndim - 1
+    top = concatenate(a, e, axis=columns)
+    low = concatenate(zeros(a.aval), a, axis=columns)
+    y = expm(concatenate(top, low, axis=rows))
+    return narrow(narrow(y, rows, 0, n), columns, n, n)
+
+
+def _expm_jvp(ts: Any, outs: Any, a: Term) -> Any:
+    """dY = L(A, dA)."""
+    (t,) = ts
+    return (ZERO if t is ZERO else _frechet(a, t),)
+
+
+def _expm_vjp(cts: Any, outs: Any, a: Term) -> Any:
+    """Ā = L(Aᵀ, Ȳ)."""
+    (ct,) = cts
+    return (ZERO if ct is ZERO else _frechet(transposed(a), ct),)
+
+
+expm: Prim = Prim(name="expm", infer=_square("expm"), ref=_expm_ref, jvp=_expm_jvp, vjp=_expm_vjp)
