@@ -6,6 +6,7 @@ import builtins
 import math
 from dataclasses import dataclass, field
 
+from ..ir.access import Index
 from ..ir.core import Const
 from ..ir.types import KIND
 
@@ -13,7 +14,7 @@ LITERAL_SIZE = 16  # extents up to here are literals, so that LLVM unrolls; larg
 ITEM = {"f32": 4, "f64": 8, "i64": 8, "i32": 4, "bool": 1}
 
 # An index of the kernel: `step * variable + offset`; the variable is None for a fixed index.
-At = tuple[str | None, int, int]
+At = Index
 
 
 @dataclass(eq=False)

@@ -94,7 +94,7 @@ class HostRun:
         with np.errstate(all="ignore"):
             outs = apply(self.op, args)
         for v, x in zip(self.op.outs, outs, strict=True):
-            env[v] = np.require(x, NUMPY[v.dtype], "CA")
+            env[v] = np.require(x, NUMPY[v.dtype], ["C", "A"])
 
 
 @dataclass(eq=False)

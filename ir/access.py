@@ -13,7 +13,8 @@ from .core import Op, Value
 from .prim import Call, Expr, View, ViewMap
 from .types import Aval
 
-Index = tuple[Any, int | None, int]
+# The start is None where the index is known at run time only.
+Index = tuple[Any, Any, int]
 DYNAMIC: Index = (None, None, 0)
 INLINE_CALLS = {"gather", "concatenate", "iota", "reshape"}
 

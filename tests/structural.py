@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rows import draw
+
 from adjit.ir.ops import contract, index, reduce, shape
 from adjit.ir.ops.contract import dot
 from adjit.ir.ops.index import gather, scatter, scatter_add, take_along
@@ -31,7 +33,6 @@ from adjit.ir.ops.shape import (
 )
 from adjit.ir.prim import Prim
 from adjit.ir.types import NUMPY, Aval
-from rows import draw
 
 ROOMS = shape, reduce, index, contract
 ROWS = {

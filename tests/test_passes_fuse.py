@@ -221,7 +221,7 @@ def test_strided_pads_and_scans_are_calls_of_their_own() -> None:
     ],
 )
 def test_products_are_lowered_to_plain_ones(shapes, attrs) -> None:
-    function = traced(lambda a, b: dot(a, b, **attrs), *map(lambda s: f64(*s), shapes))
+    function = traced(lambda a, b: dot(a, b, **attrs), *(f64(*s) for s in shapes))
     for op in lower(function).ops:
         if op.prim is dot:
             assert len(op.attrs["contract"][0]) == 1

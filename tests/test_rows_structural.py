@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows import check_derivatives, check_jvp, check_vjp, draw, function_of, pulled, pushed
+from structural import CASES, ROWS, Case
+
 from adjit.ir.builder import Builder
 from adjit.ir.core import Op, Value
 from adjit.ir.interp import evaluate
@@ -32,8 +35,6 @@ from adjit.ir.ops.shape import (
 )
 from adjit.ir.prim import Fold, Prim, View, ViewMap
 from adjit.ir.types import KIND, NUMPY, Aval, aval_of, is_float
-from rows import check_derivatives, check_jvp, check_vjp, draw, function_of, pulled, pushed
-from structural import CASES, ROWS, Case
 
 name_of = attrgetter("name")
 

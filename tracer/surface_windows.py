@@ -11,9 +11,9 @@ from ..ir import ops
 from ..ir.core import Value
 from ..ir.types import Aval
 from . import mutation
-from .surface import cast, filled, many_axes, plain, refuse, surface, value, wrap
+from .surface import cast, filled, many_axes, plain, refuse, shape_tuple, surface, value, wrap
 from .surface_choose import searchsorted
-from .surface_shape import handle, shape_tuple
+from .surface_shape import handle
 
 _shape = ops.shape
 _SLICES = 32  # windows up to this width are slices side by side, wider ones a gather
