@@ -47,8 +47,8 @@ def _hoisted(
     extra: list[tuple[str, Value, Value]] = []
     rest: dict[str, Sequence[Op]] = {}
     for label, r in blocks.items():
-        moved = _invariant(r, set(r.params[first:last]))
-        rest[label] = [o for o in r.ops if o not in moved]
+        moved, kept = _invariant(r, set(r.params[first:last]))
+        rest[label] = [o for o in r.ops if o not in moved or o in kept]
         env = dict(zip(r.params[first:last], args[first:last], strict=True))
         for o in r.ops:
             if o in moved:
@@ -56,7 +56,7 @@ def _hoisted(
                 new = [env.get(a, a) for a in o.args]
                 outs = b.add(o.prim, new, o.attrs, None, [v.hint for v in o.outs])
                 env.update(zip(o.outs, outs, strict=True))
-        extra += [(label, v, env[v]) for v in _read(r, moved)]
+        extra += [(label, v, env[v]) for v in _read(r, moved - kept)]
     b.where = op.where
     grown = {
         label: Block(
@@ -75,20 +75,22 @@ def _hoisted(
     return b.add(op.prim, operands, attrs, grown, [v.hint for v in op.outs])
 
 
-def _invariant(block: Block, consts: set[Value]) -> set[Op]:
-    """The ops that follow from constants and can be computed once, even for no round at all."""
+def _invariant(block: Block, consts: set[Value]) -> tuple[set[Op], set[Op]]:
+    """The ops to compute before the loop, once, even for no round at all; those also kept in it."""
     known, moved = set(consts), set()
     for op in block.ops:
         if op.args and all(a in known or type(a) is Const for a in op.args) and _safe(op):
             moved.add(op)
             known.update(op.outs)
-    # What is only another way to read a constant, or cheap and larger, stays where it is read.
+    # What is only another way to read a constant, or cheap and larger, is computed where it is
+    # read; before the loop as well, for what is computed from it there.
+    kept: set[Op] = set()
     while True:
-        read = set(_read(block, moved))
-        stays = {op for op in moved if not read.isdisjoint(op.outs) and not _worth(op)}
+        read = set(_read(block, moved - kept))
+        stays = {o for o in moved - kept if not read.isdisjoint(o.outs) and not _worth(o)}
         if not stays:
-            return moved
-        moved -= stays
+            return moved, kept
+        kept |= stays
 
 
 def _safe(op: Op) -> bool:
@@ -107,6 +109,6 @@ def _worth(op: Op) -> bool:
 
 
 def _read(block: Block, moved: set[Op]) -> list[Value]:
-    """The results of moved ops that are still read inside, or returned."""
+    """The results of ops that are only before the loop which are read inside, or returned."""
     read = {a for op in block.ops if op not in moved for a in op.args} | set(block.outs)
     return [v for op in block.ops if op in moved for v in op.outs if v in read]

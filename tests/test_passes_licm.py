@@ -50,6 +50,21 @@ def test_work_on_constants_leaves_the_loop() -> None:
     np.testing.assert_array_equal(evaluate(f, x, x)[0], evaluate(g, x, x)[0])
 
 
+def test_what_stays_is_computed_before_the_loop_too() -> None:
+    def body(i: Value, w: Value, h: Value) -> Value:
+        wide = o.broadcast(w, shape=(4, 3), axes=(0,))
+        return o.sum_(wide, axes=(0,)) + o.sum_(wide * h, axes=(0,))
+
+    f = scanned(body)
+    g = licm(f)
+    verify(g)
+    assert [op.prim.name for op in g.ops] == ["broadcast", "sum", "loop"]
+    assert inside(g) == ["broadcast", "mul", "sum", "add"]
+    x = np.array([0.1, 0.2, 0.3])
+    np.testing.assert_array_equal(evaluate(f, x, x)[0], evaluate(g, x, x)[0])
+    assert canonical(licm(g)) == canonical(g)
+
+
 def test_a_loop_of_no_rounds_gives_its_start() -> None:
     g = licm(scanned(lambda i, w, h: h / o.log(w), rounds=0))
     x = np.array([0.1, 0.2, 0.3])
