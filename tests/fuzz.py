@@ -19,6 +19,7 @@ import numpy as np
 from programs import random_function, wrt
 
 from adjit.ir import Function, evaluate, parse, show, verify
+from adjit.ir.core import all_ops
 from adjit.passes import pipeline
 from adjit.passes.jvp import jvp
 from adjit.passes.schedule import schedule
@@ -71,7 +72,9 @@ def joint(function: Function, args: Arrays) -> tuple[Function, list[np.ndarray]]
 
 def tolerance(function: Function) -> float:
     """Results of any type may have passed through single precision."""
-    return 1e-3 if any(v.dtype == "f32" for op in function.ops for v in op.outs) else 1e-8
+    return (
+        1e-3 if any(v.dtype == "f32" for op in all_ops(function.block) for v in op.outs) else 1e-8
+    )
 
 
 def same(who: str, results: Arrays, truth: Arrays, rtol: float) -> None:
