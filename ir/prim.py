@@ -101,7 +101,10 @@ class Prim:
     forward     for rows with regions: (ctx, op, args) -> outs, pull; see passes/vjp.py
     push        for rows with regions: (ctx, op, args, tangents) -> outs, out tangents
     nondiff     why there is no derivative
-    batch       (sizes, args, dims, **attrs) -> outs, dims; None: batched by a loop
+    batch       (args, moved, **attrs) -> outs; the arguments where `moved` holds (one at least)
+                and all results have the axis of the rows in front; elementwise rows need
+                none, any other row without one is batched by a loop over the rows
+    batch_op    for rows with regions: (ctx, op, args, moved) -> outs, which of them moved
     domain      where tests draw inputs from (a name in tests, see docs)
     like        the first arg whose dtype literals take
     """
@@ -119,6 +122,7 @@ class Prim:
     push: Callable[..., Any] | None = None
     nondiff: str = ""
     batch: Callable[..., Any] | None = None
+    batch_op: Callable[..., Any] | None = None
     commutes: bool = False
     pure: bool = True
     domain: str = "real"
@@ -144,6 +148,11 @@ class Prim:
     def elementwise(self) -> bool:
         """Whether the op acts on each element alone (its operands broadcast)."""
         return isinstance(self.emit, Expr)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether equal ops of a block are one: those that are pure, and guards."""
+        return self.pure or self.name == "guard"
 
     if TYPE_CHECKING:  # the builder, which knows rows, makes them callable
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from ..core import Const, Value
 from ..prim import ZERO, Expr, Prim
 from ..types import KIND, NUMPY, Aval, broadcast_shapes, is_float
-from .shape import unbroadcast
+from .shape import Mask, aligned, unbroadcast
 
 LN2 = math.log(2.0)
 LN10 = math.log(10.0)
@@ -66,7 +66,14 @@ def elementwise(
         arity = ref.nin if isinstance(ref, np.ufunc) else 1
     emit = Expr(text, ints, bools, cost) if isinstance(text, str) else text
     infer = type_rule(name, arity, kinds, result)
-    return Prim(name=name, infer=infer, ref=ref, emit=emit, partials=partials, **facts)
+
+    def batch(args: Sequence[Value], moved: Mask, **attrs: Any) -> Value:
+        return row(*aligned(args, moved), **attrs)
+
+    if emit is None and partials is None:  # nothing else shows that it is elementwise
+        facts = {"batch": batch, **facts}
+    row = Prim(name=name, infer=infer, ref=ref, emit=emit, partials=partials, **facts)
+    return row
 
 
 def number(x: float, like: Value) -> Const:

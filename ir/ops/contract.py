@@ -11,7 +11,7 @@ from numpy.exceptions import AxisError
 from ..core import Value
 from ..prim import ZERO, Call, Prim
 from ..types import Aval
-from .shape import inverse, permuted
+from .shape import Mask, behind, inverse, moveaxis, permuted
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -99,6 +99,26 @@ def _pull_right(ct: Value, a: Value, b: Value, *, contract: Pair, batch: Pair) -
     return permuted(got, inverse(batch[1] + tuple(partner[d] for d in sorted(partner)) + columns))
 
 
+def _dot_batch(args: Sequence[Value], moved: Mask, *, contract: Pair, batch: Pair) -> Value:
+    """Rows on both sides are one more batch dim; on one side, a free dim that goes in front."""
+    a, b = args
+    left, right = moved
+    contract = _behind(contract, moved)
+    inner = _behind(batch, moved)
+    if left and right:
+        return dot(a, b, contract=contract, batch=((0, *inner[0]), (0, *inner[1])))
+    out = dot(a, b, contract=contract, batch=inner)
+    at = len(batch[0])
+    if right:
+        at += len(free_dims(a.ndim, inner[0], contract[0]))
+    return moveaxis(out, at, 0)
+
+
+def _behind(pair: Pair, moved: Mask) -> Pair:
+    left, right = (behind(dims) if m else dims for dims, m in zip(pair, moved, strict=True))
+    return left, right
+
+
 dot: Prim = Prim(
     name="dot",
     infer=_dot_infer,
@@ -106,4 +126,5 @@ dot: Prim = Prim(
     emit=Call("dot"),
     jvp=_dot_jvp,
     vjp=_dot_vjp,
+    batch=_dot_batch,
 )

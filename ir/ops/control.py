@@ -21,6 +21,7 @@ import numpy as np
 from ..core import Block
 from ..prim import Call, Prim
 from ..types import NUMPY, Aval
+from .control_batch import call_batch, cond_batch, loop_batch, while_batch
 from .control_rules import (
     INDEX,
     DerivativeContext,
@@ -186,6 +187,7 @@ cond = Prim(
     emit=Call("cond"),
     forward=cond_forward,
     push=cond_push,
+    batch_op=cond_batch,
     like=1,
 )
 loop = Prim(
@@ -195,6 +197,7 @@ loop = Prim(
     emit=Call("loop"),
     forward=loop_forward,
     push=loop_push,
+    batch_op=loop_batch,
     like=1,
     defaults={"consts": 0, "carries": 0, "reverse": False, "length": -1},
 )
@@ -205,6 +208,7 @@ while_ = Prim(
     emit=Call("while"),
     forward=while_forward,
     push=while_push,
+    batch_op=while_batch,
     defaults={"consts": 0},
 )
 call = Prim(
@@ -214,5 +218,6 @@ call = Prim(
     emit=Call("call"),
     forward=call_forward,
     push=call_push,
+    batch_op=call_batch,
     defaults={"recompute": False},
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,19 @@ from ..core import Const, Value
 from ..prim import ZERO, Call, Prim
 from ..types import Aval
 from .elementwise import add, equal, maximum, minimum, remainder, select
-from .shape import Shape, broadcast, check_axes, drop, iota, reshaped, zeros
+from .shape import (
+    Mask,
+    Shape,
+    behind,
+    broadcast,
+    check_axes,
+    drop,
+    iota,
+    moveaxis,
+    reshaped,
+    stacked,
+    zeros,
+)
 
 MODES = ("raise", "clip", "wrap")
 
@@ -127,6 +140,39 @@ def _winners(extents: Shape, indices: tuple[Value, ...]) -> Value | None:
     return equal(gather(last, *indices, axes=axes), order)
 
 
+def _at_rows(
+    size: int, indices: Sequence[Value], moved: Sequence[bool], axes: Shape
+) -> tuple[list[Value], Shape]:
+    """Indices that differ from row to row, and the row itself as the first of them."""
+    every = [i if m else stacked(i, size) for i, m in zip(indices, moved, strict=True)]
+    return [iota(shape=every[0].shape, axis=0, dtype="i64"), *every], (0, *behind(axes))
+
+
+def _gather_batch(args: Sequence[Value], moved: Mask, *, axes: Shape, mode: str = "raise") -> Value:
+    x, *indices = args
+    if not any(moved[1:]):
+        return moveaxis(gather(x, *indices, axes=behind(axes), mode=mode), indices[0].ndim, 0)
+    size = args[moved.index(True)].shape[0]
+    if moved[0]:
+        where, axes = _at_rows(size, indices, moved[1:], axes)
+    else:
+        where = [i if m else stacked(i, size) for i, m in zip(indices, moved[1:], strict=True)]
+    return gather(x, *where, axes=axes, mode=mode)
+
+
+def _scatter_rule(row: Callable[[], Prim]) -> Callable[..., Value]:
+    def rule(args: Sequence[Value], moved: Mask, *, axes: Shape) -> Value:
+        size = args[moved.index(True)].shape[0]
+        x, upd = (a if m else stacked(a, size) for a, m in zip(args[:2], moved[:2], strict=True))
+        indices = args[2:]
+        if any(moved[2:]):
+            where, axes = _at_rows(size, indices, moved[2:], axes)
+            return row()(x, upd, *where, axes=axes)
+        return row()(x, moveaxis(upd, 0, indices[0].ndim), *indices, axes=behind(axes))
+
+    return rule
+
+
 gather: Prim = Prim(
     name="gather",
     infer=_gather_infer,
@@ -134,6 +180,7 @@ gather: Prim = Prim(
     emit=Call("gather"),
     transpose=_gather_transpose,
     linear=(0,),
+    batch=_gather_batch,
     defaults={"mode": "raise"},
     domain="index",
 )
@@ -144,6 +191,7 @@ scatter_add: Prim = Prim(
     emit=Call("scatter_add"),
     transpose=_scatter_add_transpose,
     linear=(0, 1),
+    batch=_scatter_rule(lambda: scatter_add),
     domain="index",
 )
 scatter: Prim = Prim(
@@ -153,6 +201,7 @@ scatter: Prim = Prim(
     emit=Call("scatter"),
     transpose=_scatter_transpose,
     linear=(0, 1),
+    batch=_scatter_rule(lambda: scatter),
     domain="index",
 )
 

@@ -20,6 +20,7 @@ from .elementwise import and_, cast, equal, not_equal, or_, select
 from .index import along, scatter_add, take_along
 from .shape import (
     Shape,
+    along_rows,
     broadcast,
     check_axes,
     concatenate,
@@ -99,7 +100,7 @@ def _prod_vjp(cts: Any, outs: Any, x: Value, *, axes: Shape) -> Any:
     return (broadcast(ct, shape=x.shape, axes=axes) * _others(x, axes),)
 
 
-prod = Prim(
+prod: Prim = Prim(
     name="prod",
     infer=_drop_axes("prod"),
     ref=lambda x, *, axes: np.prod(x, axis=axes, dtype=x.dtype),
@@ -109,6 +110,7 @@ prod = Prim(
     ),
     jvp=_prod_jvp,
     vjp=_prod_vjp,
+    batch=along_rows(lambda: prod, "axes"),
 )
 
 
@@ -138,7 +140,7 @@ def _extremum_vjp(cts: Any, outs: Any, x: Value, *, axes: Shape) -> Any:
     return (select(tied, broadcast(share, shape=x.shape, axes=axes), 0),)
 
 
-max_ = Prim(
+max_: Prim = Prim(
     name="max",
     infer=_drop_axes("max", empty="maximum"),
     ref=lambda x, *, axes: np.max(x, axis=axes),
@@ -148,8 +150,9 @@ max_ = Prim(
     ),
     jvp=_extremum_jvp,
     vjp=_extremum_vjp,
+    batch=along_rows(lambda: max_, "axes"),
 )
-min_ = Prim(
+min_: Prim = Prim(
     name="min",
     infer=_drop_axes("min", empty="minimum"),
     ref=lambda x, *, axes: np.min(x, axis=axes),
@@ -159,22 +162,25 @@ min_ = Prim(
     ),
     jvp=_extremum_jvp,
     vjp=_extremum_vjp,
+    batch=along_rows(lambda: min_, "axes"),
 )
-any_ = Prim(
+any_: Prim = Prim(
     name="any",
     infer=_drop_axes("any", bools=True),
     ref=lambda x, *, axes: np.any(x, axis=axes),
     emit=Fold({"b": "False"}, {"b": "{acc} | {0}"}),
     nondiff="its result is boolean",
     domain="bool",
+    batch=along_rows(lambda: any_, "axes"),
 )
-all_ = Prim(
+all_: Prim = Prim(
     name="all",
     infer=_drop_axes("all", bools=True),
     ref=lambda x, *, axes: np.all(x, axis=axes),
     emit=Fold({"b": "True"}, {"b": "{acc} & {0}"}),
     nondiff="its result is boolean",
     domain="bool",
+    batch=along_rows(lambda: all_, "axes"),
 )
 
 
@@ -188,19 +194,21 @@ def _arg_infer(row: str) -> Rule:
     return infer
 
 
-argmax = Prim(
+argmax: Prim = Prim(
     name="argmax",
     infer=_arg_infer("argmax"),
     ref=lambda x, *, axis: np.argmax(x, axis=axis),
     emit=Call("argmax"),
     nondiff="its result is an index",
+    batch=along_rows(lambda: argmax, "axis"),
 )
-argmin = Prim(
+argmin: Prim = Prim(
     name="argmin",
     infer=_arg_infer("argmin"),
     ref=lambda x, *, axis: np.argmin(x, axis=axis),
     emit=Call("argmin"),
     nondiff="its result is an index",
+    batch=along_rows(lambda: argmin, "axis"),
 )
 
 
@@ -326,6 +334,7 @@ cumsum: Prim = Prim(
     emit=Call("scan"),
     transpose=lambda ct, x, *, axis, reverse=False: (cumsum(ct, axis=axis, reverse=not reverse),),
     defaults=_FORWARD,
+    batch=along_rows(lambda: cumsum, "axis"),
 )
 cumprod: Prim = Prim(
     name="cumprod",
@@ -335,8 +344,9 @@ cumprod: Prim = Prim(
     jvp=_cumprod_jvp,
     vjp=_cumprod_vjp,
     defaults=_FORWARD,
+    batch=along_rows(lambda: cumprod, "axis"),
 )
-cummax = Prim(
+cummax: Prim = Prim(
     name="cummax",
     infer=_running("cummax"),
     ref=_accumulated(np.maximum),
@@ -344,8 +354,9 @@ cummax = Prim(
     jvp=_cumextremum_jvp,
     vjp=_cumextremum_vjp,
     defaults=_FORWARD,
+    batch=along_rows(lambda: cummax, "axis"),
 )
-cummin = Prim(
+cummin: Prim = Prim(
     name="cummin",
     infer=_running("cummin"),
     ref=_accumulated(np.minimum),
@@ -353,6 +364,7 @@ cummin = Prim(
     jvp=_cumextremum_jvp,
     vjp=_cumextremum_vjp,
     defaults=_FORWARD,
+    batch=along_rows(lambda: cummin, "axis"),
 )
 # h[0] = b[0], h[i] = a[i] * h[i-1] + b[i]: what running products differentiate to.
 linrec: Prim = Prim(
@@ -363,6 +375,7 @@ linrec: Prim = Prim(
     jvp=_linrec_jvp,
     vjp=_linrec_vjp,
     defaults=_FORWARD,
+    batch=along_rows(lambda: linrec, "axis"),
 )
 
 
@@ -390,16 +403,18 @@ def _sort_vjp(cts: Any, outs: Any, x: Value, *, axis: int) -> Any:
     return (scatter_add(zeros(x.aval), ct, *where, axes=axes),)
 
 
-sort = Prim(
+sort: Prim = Prim(
     name="sort",
     infer=_sort_infer("sort"),
     ref=lambda x, *, axis: np.sort(x, axis, kind="stable"),
     jvp=_sort_jvp,
     vjp=_sort_vjp,
+    batch=along_rows(lambda: sort, "axis"),
 )
 argsort: Prim = Prim(
     name="argsort",
     infer=_sort_infer("argsort", "i64"),
     ref=lambda x, *, axis: np.argsort(x, axis, kind="stable"),
     nondiff="its result is an index",
+    batch=along_rows(lambda: argsort, "axis"),
 )

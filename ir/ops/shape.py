@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.exceptions import AxisError
 
 from ..core import Const, Value
 from ..prim import Call, Fold, Prim, View, ViewMap
-from ..types import NUMPY, Aval
+from ..types import NUMPY, Aval, broadcast_shapes
 
 Shape = tuple[int, ...]
 
@@ -31,6 +31,85 @@ def check_axes(row: str, ndim: int, axes: Shape) -> None:
 def drop(shape: Shape, axes: Shape) -> Shape:
     """The shape without the given axes."""
     return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+# ------------------------------------------------------------------ batching
+
+
+Mask = tuple[bool, ...]
+Batch = Callable[..., Value]
+
+
+def stacked(x: Value, size: int) -> Value:
+    """`size` rows, each of them `x`, along a new axis in front."""
+    return broadcast(x, shape=(size, *x.shape), axes=(0,))
+
+
+def behind(dims: Iterable[int]) -> Shape:
+    """Where these dims stand once the axis of the rows is in front."""
+    return tuple(d + 1 for d in dims)
+
+
+def all_stacked(args: Sequence[Value], moved: Mask) -> list[Value]:
+    """The arguments, all of them with the axis of the rows."""
+    size = args[moved.index(True)].shape[0]
+    return [a if m else stacked(a, size) for a, m in zip(args, moved, strict=True)]
+
+
+def aligned(args: Sequence[Value], moved: Mask) -> list[Value]:
+    """Operands that broadcast row by row: new axes follow that of the rows where one is short."""
+    shapes = [a.shape[1:] if m else a.shape for a, m in zip(args, moved, strict=True)]
+    whole = broadcast_shapes(*shapes)
+
+    def one(a: Value) -> Value:
+        short = len(whole) - (a.ndim - 1)
+        if not short:
+            return a
+        # abs: where an extent is unknown, 1 stretches to it.
+        shape = (a.shape[0], *map(abs, whole[:short]), *a.shape[1:])
+        return broadcast(a, shape=shape, axes=tuple(range(1, 1 + short)))
+
+    return [one(a) if m else a for a, m in zip(args, moved, strict=True)]
+
+
+def along_rows(row: Callable[[], Prim], *names: str) -> Batch:
+    """The rule of a row whose attrs `names` are an axis or axes, over operands of one shape."""
+
+    def rule(args: Sequence[Value], moved: Mask, **attrs: Any) -> Value:
+        for name in names:
+            old = attrs[name]
+            attrs[name] = old + 1 if isinstance(old, int) else behind(old)
+        return row()(*all_stacked(args, moved), **attrs)
+
+    return rule
+
+
+def _broadcast_batch(args: Sequence[Value], moved: Mask, *, shape: Shape, axes: Shape) -> Value:
+    (x,) = args
+    return broadcast(x, shape=(x.shape[0], *shape), axes=behind(axes))
+
+
+def _reshape_batch(args: Sequence[Value], moved: Mask, *, shape: Shape) -> Value:
+    (x,) = args
+    return reshape(x, shape=(x.shape[0], *shape))
+
+
+def _transpose_batch(args: Sequence[Value], moved: Mask, *, perm: Shape) -> Value:
+    return transpose(args[0], perm=(0, *behind(perm)))
+
+
+def _slice_batch(
+    args: Sequence[Value], moved: Mask, *, start: Shape, size: Shape, step: Shape
+) -> Value:
+    (x,) = args
+    return slice_(x, start=(0, *start), size=(x.shape[0], *size), step=(1, *step))
+
+
+def _pad_batch(
+    args: Sequence[Value], moved: Mask, *, shape: Shape, start: Shape, step: Shape
+) -> Value:
+    (x,) = args
+    return pad(x, shape=(x.shape[0], *shape), start=(0, *start), step=(1, *step))
 
 
 # ------------------------------------------------------------------ broadcast and sum
@@ -57,12 +136,13 @@ def _drop_axes(x: Aval, *, axes: Shape) -> Aval:
     return Aval(x.dtype, drop(x.shape, axes))
 
 
-broadcast = Prim(
+broadcast: Prim = Prim(
     name="broadcast",
     infer=_broadcast_infer,
     ref=_broadcast_ref,
     emit=View(_broadcast_index),
     transpose=lambda ct, x, *, shape, axes: (sum_(ct, axes=axes),),
+    batch=_broadcast_batch,
 )
 sum_: Prim = Prim(
     name="sum",
@@ -73,6 +153,7 @@ sum_: Prim = Prim(
         {"f": "ll.radd({acc}, {0})", "i": "{acc} + {0}", "b": "{acc} | {0}"},
     ),
     transpose=lambda ct, x, *, axes: (broadcast(ct, shape=x.shape, axes=axes),),
+    batch=along_rows(lambda: sum_, "axes"),
 )
 
 
@@ -103,6 +184,7 @@ reshape: Prim = Prim(
     ref=lambda x, *, shape: np.reshape(x, shape),
     emit=Call("reshape"),
     transpose=lambda ct, x, *, shape: (reshape(ct, shape=x.shape),),
+    batch=_reshape_batch,
 )
 transpose: Prim = Prim(
     name="transpose",
@@ -110,6 +192,7 @@ transpose: Prim = Prim(
     ref=lambda x, *, perm: np.transpose(x, perm),
     emit=View(lambda operand, /, *, perm: ViewMap(tuple((k, 0, 1) for k in inverse(perm)))),
     transpose=lambda ct, x, *, perm: (transpose(ct, perm=inverse(perm)),),
+    batch=_transpose_batch,
 )
 
 
@@ -172,12 +255,13 @@ def _pad_index(operand: Shape, /, *, shape: Shape, start: Shape, step: Shape) ->
     return ViewMap(tuple(dims), tuple(windows))
 
 
-slice_ = Prim(
+slice_: Prim = Prim(
     name="slice",
     infer=_slice_infer,
     ref=lambda x, *, start, size, step: x[_strided(start, size, step)],
     emit=View(_slice_index),
     transpose=lambda ct, x, *, start, size, step: (pad(ct, shape=x.shape, start=start, step=step),),
+    batch=_slice_batch,
 )
 pad: Prim = Prim(
     name="pad",
@@ -187,6 +271,7 @@ pad: Prim = Prim(
     transpose=lambda ct, x, *, shape, start, step: (
         slice_(ct, start=start, size=x.shape, step=step),
     ),
+    batch=_pad_batch,
 )
 
 
@@ -227,12 +312,13 @@ def _iota_ref(*, shape: Shape, axis: int, dtype: str) -> np.ndarray:
     return _broadcast_ref(np.arange(shape[axis]).astype(NUMPY[dtype]), shape=shape, axes=axes)
 
 
-concatenate = Prim(
+concatenate: Prim = Prim(
     name="concatenate",
     infer=_concatenate_infer,
     ref=lambda *xs, axis: np.concatenate(xs, axis),
     emit=Call("concatenate"),
     transpose=_concatenate_transpose,
+    batch=along_rows(lambda: concatenate, "axis"),
 )
 iota = Prim(
     name="iota",
