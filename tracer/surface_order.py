@@ -92,18 +92,40 @@ def _along(a: Any, axis: Any) -> tuple[Value, int]:
     return x, one_axis(axis, x.ndim)
 
 
+def _ascending(descending: Any) -> None:
+    """NumPy sorts downwards from 2.5 on."""
+    if descending not in (False, None, np._NoValue):  # type: ignore[attr-defined]
+        raise refuse("descending=True", "Write np.flip(np.sort(x)) or np.argsort(-x).")
+
+
 @surface(np.sort)
-def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+def sort(
+    a: Any,
+    axis: Any = -1,
+    kind: Any = None,
+    order: Any = None,
+    *,
+    stable: Any = None,
+    descending: Any = False,
+) -> Any:
     """np.sort."""
+    _ascending(descending)
     x, axis = _along(a, axis)
     return array(ops.sort(x, axis=axis))
 
 
 @surface(np.argsort)
 def argsort(
-    a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    a: Any,
+    axis: Any = -1,
+    kind: Any = None,
+    order: Any = None,
+    *,
+    stable: Any = None,
+    descending: Any = False,
 ) -> Any:
     """np.argsort."""
+    _ascending(descending)
     x, axis = _along(a, axis)
     return array(ops.argsort(x, axis=axis))
 
