@@ -94,7 +94,7 @@ def _along(a: Any, axis: Any) -> tuple[Value, int]:
 
 def _ascending(descending: Any) -> None:
     """NumPy sorts downwards from 2.5 on."""
-    if descending not in (False, None, np._NoValue):  # type: ignore[attr-defined]
+    if descending not in (False, None, np._NoValue):
         raise refuse("descending=True", "Write np.flip(np.sort(x)) or np.argsort(-x).")
 
 
