@@ -163,7 +163,10 @@ class Scheduler:
         batches = len(r.dims) - 3
         if any(d not in fixed[r] for d in range(batches)):
             return True
-        return self.block_products and not fixed[r] - _units(r)
+        if not self.block_products or fixed[r] - _units(r):
+            return False
+        # Operands may both lie so that no axis passes row by row.
+        return bool(self._gemm_row_dims(r, [d for d in range(len(r.dims)) if d not in fixed[r]]))
 
     def _items(self, g: Group, fixed: dict[Root, frozenset[int]]) -> list[Item]:
         if g.kind == "stmts":

@@ -266,6 +266,11 @@ def convolution_by_slices(x, k):
     return pooled.mean(axis=(2, 3))
 
 
+@program(normal((10, 128), (600, 10)))
+def a_long_batch_as_columns(W, X):
+    return np.sum(np.tanh((W.T @ X.T).T)), np.maximum(X @ W, 0).sum(0)
+
+
 @program(lambda r: (r.normal(size=(10, 4)), r.integers(0, 10, (3, 5)), r.normal(size=4)))
 def embedding(E, ids, w):
     return np.tanh(E[ids].mean(1) @ w)
