@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ir.core import Block, Function, Op, all_ops
+from ..ir.core import Block, Function, Op, Value, all_ops
 from ..ir.slim import slim
 
 
@@ -17,10 +17,19 @@ def sweep(block: Block) -> Block:
     for op in reversed(block.ops):
         if not live.isdisjoint(op.outs) or not pure(op):
             if op.blocks:
-                op = slim(op, live, sweep)
+                op = _slimmed(op, live)
             kept.append(op)
             live.update(op.args)
     return Block(block.params, tuple(reversed(kept)), block.outs)
+
+
+def _slimmed(op: Op, live: set[Value]) -> Op:
+    """An op with regions without what is unread; dropping one thing may make another unread."""
+    while True:
+        slimmer = slim(op, live, sweep)
+        if (len(slimmer.args), len(slimmer.outs)) == (len(op.args), len(op.outs)):
+            return slimmer
+        op = slimmer
 
 
 def pure(op: Op) -> bool:
