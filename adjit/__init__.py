@@ -10,12 +10,15 @@ if TYPE_CHECKING:
         grad,
         hessian,
         hvp,
+        jacfwd,
         jacobian,
+        jacrev,
         jit,
         jvp,
         stop_gradient,
         value_and_grad,
         vjp,
+        vmap,
     )
     from .compiled import CompiledFunction
     from .settings import options
@@ -30,13 +33,16 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "jacfwd",
     "jacobian",
+    "jacrev",
     "jit",
     "jvp",
     "options",
     "stop_gradient",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 _HOMES = {"CompiledFunction": "compiled", "check_grads": "testing", "options": "settings"}
 

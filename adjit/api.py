@@ -9,15 +9,17 @@ from typing import Any, overload
 
 import numpy as np
 
+from .batching import Vmap
 from .compiled import CompiledFunction
 from .forward import Hvp, Pushforward
 from .ir.builder import Builder
 from .ir.core import Value
 from .ir.ops.elementwise import stop_gradient as stop_op
+from .jacobians import MODES, Hessian, Jacobian
 from .reverse import Grad, Pullback
 from .staging import Jit, Transform
 from .tracer.trace import inline, is_tracer, leaf_spec
-from .tracer.tree import Tree, flatten
+from .tracer.tree import flatten
 
 Fn = Callable[..., Any]
 Argnums = int | Sequence[int]
@@ -189,116 +191,42 @@ def _snapshot(args: tuple[Any, ...]) -> tuple[Any, ...]:
 # ------------------------------------------------------------------ whole matrices
 
 
-def jacobian(fn: Fn, argnums: Argnums = 0, mode: str | None = None) -> Fn:
-    """`jacobian(f)(*args)`: all derivatives of the result by an argument.
+def jacobian(fn: Fn | None = None, argnums: Argnums = 0, mode: str | None = None) -> Any:
+    """`jacobian(f)(*args)`: all derivatives of the result by an argument, compiled.
 
-    The shape is the result's, then the argument's.  `mode` is "rev" (one sweep per element of the
-    result), "fwd" (one per element of the argument), or None for the one with fewer sweeps.
+    The shape is the result's, then the argument's; containers of results hold containers like the
+    argument.  `mode` is "rev" (a batch of one pullback per element of the result), "fwd" (of one
+    pushforward per element of the argument), or None for the smaller batch.
     """
-    if mode not in (None, "rev", "fwd"):
+    if mode not in MODES:
         raise ValueError(f"jacobian: mode {mode!r} is neither 'rev' nor 'fwd'")
-    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-
-    @functools.wraps(fn)
-    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        out = companion(fn, Jit())(*args, **kwargs)
-        asked = tuple(args[n] for n in nums)
-        way = mode or ("rev" if _size(out) <= _size(asked) else "fwd")
-        if way == "rev":
-            blocks = _by_rows(fn, nums, args, kwargs, out, asked)
-        else:
-            blocks = _by_columns(fn, nums, args, kwargs, asked)
-        single = isinstance(argnums, int)
-        return _nest(blocks, flatten(out)[1], flatten(asked[0] if single else asked)[1])
-
-    return jacobian_of
+    return _apply(fn, Jacobian(_grad(argnums, None).argnums, mode))
 
 
-def hessian(fn: Fn, argnums: int = 0) -> Fn:
-    """`hessian(f)(*args)`: second derivatives, of the argument's shape twice."""
-    product = companion(fn, Hvp(argnums)) if callable(fn) else hvp(fn, argnums)
-
-    @functools.wraps(fn)
-    def hessian_of(*args: Any, **kwargs: Any) -> Any:
-        x, rest = args[argnums], args[argnums + 1 :]
-        tree = flatten(x)[1]
-        columns = [
-            [flatten(product(*args[: argnums + 1], v, *rest, **kwargs))[0] for v in units]
-            for units in _units(x)
-        ]
-        return _nest(_stack_columns(columns, flatten(x)[0]), tree, tree)
-
-    return hessian_of
+def jacfwd(fn: Fn | None = None, argnums: Argnums = 0) -> Any:
+    """`jacobian` by forward mode."""
+    return jacobian(fn, argnums, "fwd")
 
 
-def _by_rows(
-    fn: Fn, nums: tuple[int, ...], args: Any, kwargs: Any, out: Any, asked: Any
-) -> list[list[Any]]:
-    """Blocks [result leaf][argument leaf], by one pullback per element of the result."""
-    pull = companion(fn, Pullback(nums))
-    leaves, inputs = flatten(out)[0], flatten(asked)[0]
-    blocks = []
-    for leaf, units in zip(leaves, _units(out), strict=True):
-        rows = [flatten(pull(args, ct, **kwargs))[0] for ct in units]
-        shapes = [np.shape(leaf) + np.shape(x) for x in inputs]
-        blocks.append(
-            [
-                np.stack([r[j] for r in rows]).reshape(shape) if rows else np.zeros(shape)
-                for j, shape in enumerate(shapes)
-            ]
-        )
-    return blocks
+def jacrev(fn: Fn | None = None, argnums: Argnums = 0) -> Any:
+    """`jacobian` by reverse mode."""
+    return jacobian(fn, argnums, "rev")
 
 
-def _by_columns(
-    fn: Fn, nums: tuple[int, ...], args: Any, kwargs: Any, asked: Any
-) -> list[list[Any]]:
-    """The same, by one pushforward per element of the argument."""
-    push = companion(fn, Pushforward(nums))
-    columns = [[flatten(push(args, v, **kwargs)[1])[0] for v in units] for units in _units(asked)]
-    return _stack_columns(columns, flatten(asked)[0])
+def hessian(fn: Fn | None = None, argnums: Argnums = 0) -> Any:
+    """`hessian(f)(*args)`: second derivatives of a scalar, of the argument's shape twice."""
+    return _apply(fn, Hessian(_grad(argnums, None).argnums))
 
 
-def _stack_columns(columns: list[list[list[Any]]], inputs: list[Any]) -> list[list[Any]]:
-    """Blocks [result leaf][argument leaf] of columns [argument leaf][element][result leaf]."""
-    count = next((len(c[0]) for c in columns if c), 0)
-    return [
-        [
-            np.stack([c[i] for c in column], axis=-1).reshape(np.shape(column[0][i]) + np.shape(x))
-            for column, x in zip(columns, inputs, strict=True)
-        ]
-        for i in range(count)
-    ]
+# ------------------------------------------------------------------ many rows at once
 
 
-def _units(container: Any) -> list[list[Any]]:
-    """Per leaf, the containers with a one at each of its elements and zeros elsewhere."""
-    leaves, tree = flatten(container)
-    kinds = [getattr(x, "dtype", np.dtype(type(x))) for x in leaves]
-    zeros = [
-        np.zeros(np.shape(x), d) if np.shape(x) else _number(x, 0, d)
-        for x, d in zip(leaves, kinds, strict=True)
-    ]
-    units: list[list[Any]] = []
-    for k, (x, d) in enumerate(zip(leaves, kinds, strict=True)):
-        units.append([])
-        for e in range(int(np.size(x))):
-            one = np.zeros(np.shape(x), d) if np.shape(x) else _number(x, 1, d)
-            if np.shape(x):
-                one.flat[e] = 1
-            units[-1].append(tree.unflatten([*zeros[:k], one, *zeros[k + 1 :]]))
-    return units
+def vmap(fn: Fn | None = None, in_axes: Any = 0, out_axes: Any = 0) -> Any:
+    """`vmap(f)(*args)`: f of each row of the arguments, the results stacked, compiled.
 
-
-def _number(like: Any, value: float, dtype: np.dtype) -> Any:
-    if isinstance(like, np.ndarray):
-        return np.array(value, dtype)
-    return dtype.type(value) if isinstance(like, np.generic) else type(like)(value)
-
-
-def _nest(blocks: list[list[Any]], outer: Tree, inner: Tree) -> Any:
-    return outer.unflatten(inner.unflatten(row) for row in blocks)
-
-
-def _size(container: Any) -> int:
-    return sum(int(np.size(x)) for x in flatten(container)[0])
+    `in_axes` says along which axis the rows lie: one for all arguments, or a tuple with one entry
+    per argument, each an axis, None (all rows share it), or a container of axes like the argument.
+    `out_axes` says the same of the result.  Arrays among keyword arguments have their rows along
+    their first axis.
+    """
+    return _apply(fn, Vmap(in_axes, out_axes))

@@ -1,0 +1,205 @@
+"""Whole matrices of derivatives: a batch of pushforwards or pullbacks, as one program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .arguments import Argument, choose, differentiable, word
+from .errors import NotDifferentiable
+from .ir.builder import Builder
+from .ir.core import Block, Function, Value
+from .ir.ops.elementwise import cast, equal
+from .ir.ops.shape import full, iota, permuted, reshaped, zeros
+from .ir.types import Aval
+from .passes.batch import batch
+from .passes.dce import dce
+from .passes.jvp import jvp
+from .passes.replay import fresh, inline
+from .passes.vjp import adjoint
+from .reverse import check_loss, describe
+from .staging import Out, Staged, Traced, Transform, staged, traced
+from .tracer.tree import Tree
+
+MODES = (None, "fwd", "rev")
+
+
+@dataclass(frozen=True)
+class Jacobian(Transform):
+    """All derivatives of the leaves of the result by those of the arguments.
+
+    `mode` is "rev" (one sweep over all elements of the result), "fwd" (over all elements of the
+    arguments), or None for the one with fewer elements.
+    """
+
+    argnums: int | tuple[int, ...] = 0
+    mode: str | None = None
+
+    @property
+    def verb(self) -> str:
+        return {None: "jacobian", "fwd": "jacfwd", "rev": "jacrev"}[self.mode]
+
+    def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
+        t = traced(fn, args, kwargs)
+        chosen = choose(fn, args, kwargs, self.argnums, None)
+        wrt = [i for a in chosen for i in differentiable(t.function.name, a, t)]
+        if not t.out_leaves:
+            found = describe(t.outs_tree, t.out_leaves, t)
+            raise NotDifferentiable(f"{t.function.name} returned {found}: nothing to differentiate")
+        outs = [_out(t, o) for o in t.out_leaves]
+        given = [t.function.outs[i].aval for i in outs if i is not None]
+        rows = sum(a.size for a in given)
+        columns = sum(t.leaves[i].aval.size for i in wrt)
+        mode = self.mode or ("rev" if rows < columns else "fwd")
+        params = fresh(t.function.params)
+        with Builder(params) as b:
+            blocks = (_by_columns if mode == "fwd" else _by_rows)(t.function, params, outs, wrt)
+            function = dce(Function(f"{t.function.name}_jacobian", b.done(blocks)))
+        inner = _tree(chosen, isinstance(self.argnums, tuple))
+        tree = grafted(t.outs_tree, inner)
+        return staged(t, function, tree, _leaves(t, function, wrt))
+
+
+@dataclass(frozen=True)
+class Hessian(Transform):
+    """All second derivatives of a scalar by the leaves of the arguments: forward over reverse."""
+
+    argnums: int | tuple[int, ...] = 0
+
+    @property
+    def verb(self) -> str:
+        return "hessian"
+
+    def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
+        t = traced(fn, args, kwargs)
+        check_loss(t.function.name, t.outs_tree, t.out_leaves, t, False)
+        chosen = choose(fn, args, kwargs, self.argnums, None)
+        wrt = [i for a in chosen for i in differentiable(t.function.name, a, t)]
+        params = fresh(t.function.params)
+        with Builder(params) as b:
+            blocks = _second(t, params, wrt)
+            function = dce(Function(f"{t.function.name}_hessian", b.done(blocks)))
+        tree = _tree(chosen, isinstance(self.argnums, tuple))
+        return staged(t, function, grafted(tree, tree), _leaves(t, function, wrt))
+
+
+def _second(t: Traced, params: Sequence[Value], wrt: Sequence[int]) -> list[Value]:
+    if t.out_leaves[0][0] == "static":  # a constant
+        avals = [t.leaves[i].aval for i in wrt]
+        return [zeros(Aval(x.dtype, x.shape + y.shape)) for x in avals for y in avals]
+    loss = t.function.outs[t.out_leaves[0][1]]
+    block = t.function.block
+    scalar = dce(Function(t.function.name, Block(block.params, block.ops, (loss,))))
+    found = adjoint(scalar, wrt, seed_ones=True, primal_outs=False)
+    return _by_columns(dce(found.function), params, list(range(len(wrt))), wrt)
+
+
+def _tree(chosen: Sequence[Argument], several: bool) -> Tree:
+    trees = tuple(a.tree for a in chosen)
+    return Tree(tuple, None, trees) if several else trees[0]
+
+
+def grafted(outer: Tree, inner: Tree) -> Tree:
+    """The outer tree with the inner one in the place of each leaf."""
+    if outer.kind == "leaf":
+        return inner
+    return Tree(outer.kind, outer.data, tuple(grafted(c, inner) for c in outer.children))
+
+
+def _out(t: Traced, out: Out) -> int | None:
+    """Which result a leaf is, None where it is a constant; an error if it has no derivative."""
+    name = t.function.name
+    if out[0] == "static":
+        if isinstance(out[1], float | np.floating):
+            return None
+        raise NotDifferentiable(f"{name} returned {out[1]!r}, which carries no derivative")
+    aval = t.function.outs[out[1]].aval
+    if aval.kind == "c":
+        raise NotDifferentiable(
+            f"{name}: derivatives of complex results are not supported yet\n"
+            "  Return the real and the imaginary part."
+        )
+    if aval.kind != "f":
+        raise NotDifferentiable(
+            f"{name} returned {word(aval, out[2])}; only floating-point results carry derivatives"
+        )
+    return int(out[1])
+
+
+def _leaves(t: Traced, function: Function, wrt: Sequence[int]) -> list[Out]:
+    """Where each block stands; one without axes is a number of the argument's kind."""
+    kinds = [t.leaves[i].kind for i in wrt]
+    return [
+        ("value", k, "array" if v.aval.shape else kinds[k % len(wrt)])
+        for k, v in enumerate(function.outs)
+    ]
+
+
+# ------------------------------------------------------------------ the sweeps
+
+
+def _by_columns(
+    function: Function, params: Sequence[Value], outs: Sequence[int | None], wrt: Sequence[int]
+) -> list[Value]:
+    """Blocks (result, argument): each argument leaf moves in all directions at once."""
+    results = tuple(function.outs[i] for i in outs if i is not None)
+    block = Block(function.params, function.ops, results)
+    columns = []
+    for i in wrt:
+        x = function.params[i].aval
+        pushed = jvp(Function(function.name, block), [i])
+        moved = (False,) * len(params) + (True,)
+        found = _all_rows(pushed, moved, (*params, basis(x)), x.size)[len(results) :]
+        columns.append(iter([_last(v, x) for v in found]))
+    return [
+        zeros(function.params[i].aval) if o is None else next(column)
+        for o in outs
+        for i, column in zip(wrt, columns, strict=True)
+    ]
+
+
+def _last(v: Value, x: Aval) -> Value:
+    """A stack of tangents, one per element of `x`, as result by argument."""
+    turned = permuted(v, (*range(1, v.ndim), 0))
+    return _cast(reshaped(turned, v.shape[1:] + x.shape), x.dtype)
+
+
+def _by_rows(
+    function: Function, params: Sequence[Value], outs: Sequence[int | None], wrt: Sequence[int]
+) -> list[Value]:
+    """The same by pullbacks, of all unit cotangents of a result leaf at once."""
+    blocks: list[Value] = []
+    for o in outs:
+        if o is None:
+            blocks += [zeros(function.params[i].aval) for i in wrt]
+            continue
+        y = function.outs[o]
+        block = Block(function.params, function.ops, (y,))
+        joint = adjoint(dce(Function(function.name, block)), wrt, primal_outs=False).function
+        moved = (False,) * len(params) + (True,)
+        found = _all_rows(dce(joint), moved, (*params, basis(y.aval)), y.aval.size)
+        blocks += [reshaped(v, y.shape + v.shape[1:]) for v in found]
+    return blocks
+
+
+def _all_rows(
+    function: Function, moved: Sequence[bool], args: Sequence[Value], size: int
+) -> list[Value]:
+    return inline(batch(function, size, moved).block, args)
+
+
+def basis(aval: Aval) -> Value:
+    """All arrays of this aval with a single one among zeros, stacked in front."""
+    n = prod(aval.shape)
+    if n == 1:
+        return full(1, Aval(aval.dtype, (1, *aval.shape)))
+    one = equal(*(iota(shape=(n, n), axis=k, dtype="i64") for k in (0, 1)))
+    return reshaped(cast(one, dtype=aval.dtype), (n, *aval.shape))
+
+
+def _cast(v: Value, dtype: str) -> Value:
+    return v if v.dtype == dtype else cast(v, dtype=dtype)
