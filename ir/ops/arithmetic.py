@@ -403,9 +403,9 @@ def install_operators() -> None:
     for name, row in {"add": add, "sub": sub, "mul": mul, "truediv": div}.items():
         setattr(Value, f"__{name}__", lambda a, b, row=row: row(a, b))
         setattr(Value, f"__r{name}__", lambda a, b, row=row: row(b, a))
-    Value.__neg__ = lambda a: neg(a)  # type: ignore[operator]
-    Value.__pow__ = _raise  # type: ignore[operator]
-    Value.__rpow__ = lambda a, b: pow_(b, a)  # type: ignore[attr-defined]
+    Value.__neg__ = lambda a: neg(a)  # type: ignore[method-assign]
+    Value.__pow__ = _raise  # type: ignore[method-assign]
+    Value.__rpow__ = lambda a, b: pow_(b, a)  # type: ignore[method-assign]
 
 
 install_operators()
