@@ -7,6 +7,7 @@ from typing import Any
 from . import (  # noqa: F401
     surface_array,
     surface_choose,
+    surface_decompositions,
     surface_einsum,
     surface_index,
     surface_join,
@@ -17,6 +18,7 @@ from . import (  # noqa: F401
     surface_poly,
     surface_reduce,
     surface_scipy,
+    surface_scipy_linalg,
     surface_shape,
     surface_ufunc,
     surface_windows,

@@ -365,7 +365,7 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     ENTRY["setitem"](a, (at, at), val)
 
 
-@surface(np.trace, np.linalg.trace)
+@surface(np.trace)
 def trace_(
     a: Any, offset: Any = 0, axis1: Any = 0, axis2: Any = 1, dtype: Any = None, out: Any = None
 ) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Value
+from ..ir.ops.matrices import check_square
 from ..ir.types import broadcast_shapes
 from .surface import (
     FUNCTIONS,
@@ -242,11 +243,15 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
 
 @surface(np.linalg.matrix_power)
 def matrix_power(a: Any, n: Any) -> Any:
-    """np.linalg.matrix_power of a non-negative power."""
-    n = operator.index(n)
+    """np.linalg.matrix_power."""
     x = value(a)
+    check_square("matrix_power", as_float(x).aval, real=False)
+    try:
+        n = operator.index(n)
+    except TypeError as error:
+        raise TypeError("exponent must be an integer") from error
     if n < 0:
-        raise refuse("np.linalg.matrix_power with a negative power")
+        n, x = -n, ops.inv(as_float(x))
     if n == 0:
         eye = value(np.eye(x.shape[-1]), x.aval.dtype)
         return wrap(_shape.broadcast_to(eye, x.shape))
@@ -296,12 +301,17 @@ def _matrix_norm(x: Value, order: Any, axes: tuple[int, int]) -> Value:
         sums = _sum(size, axes=(first,))
         second -= second > first
         return (ops.max_ if order > 0 else ops.min_)(sums, axes=(second,))
-    raise refuse(f"np.linalg.norm with ord={order!r} of matrices")
+    if order in (2, -2, "nuc"):
+        lead = tuple(i for i in range(x.ndim) if i not in axes)
+        sizes = ops.svd(_shape.permuted(x, (*lead, *axes)), full=False)[1]
+        fold = _sum if order == "nuc" else ops.max_ if order == 2 else ops.min_
+        return fold(sizes, axes=(sizes.ndim - 1,))
+    raise ValueError("Invalid norm order for matrices.")
 
 
 @surface(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """np.linalg.norm: vector norms of any order, matrix norms that need no singular values."""
+    """np.linalg.norm: of vectors and of matrices, of any order."""
     v = as_float(value(x))
     shape = v.shape
     if axis is None and (ord is None or (ord in ("f", "fro") and v.ndim == 2) or

@@ -151,7 +151,9 @@ _TABLE: dict[str, dict[str, Any]] = {
 }
 
 
-def _filler(module: str, entries: dict[str, Any]) -> Any:
+def filler(module: str, entries: dict[str, Any]) -> Any:
+    """What enters these functions of a module, once that module is there."""
+
     def fill() -> bool:
         found = sys.modules.get(module)
         if found is None:
@@ -174,5 +176,5 @@ def _fill_stats() -> bool:
 
 
 for _module, _entries in _TABLE.items():
-    intercept.when_imported(_filler(_module, _entries))
+    intercept.when_imported(filler(_module, _entries))
 intercept.when_imported(_fill_stats)

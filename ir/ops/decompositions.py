@@ -36,7 +36,7 @@ from .matrices import (
 )
 from .shape import concatenate, narrow, pad
 
-__all__ = ["eigh", "lstsq", "pinv", "qr", "svd"]
+__all__ = ["eigh", "lstsq", "of_full_rank", "pinv", "qr", "svd"]
 
 
 def _columns(x: Term, start: int, size: int) -> Term:
@@ -157,8 +157,10 @@ qr = Prim(
 # ------------------------------------------------------------------ symmetric eigenvalues
 
 
-def _eigh_infer(a: Aval, *, lower: bool) -> tuple[Aval, Aval]:
+def _eigh_infer(a: Aval, *, lower: bool, driver: str = "evd") -> tuple[Aval, Aval]:
     check_square("eigh", a)
+    if driver not in ("evd", "evr"):
+        raise ValueError(f"eigh: unknown driver {driver!r}")
     return Aval(a.dtype, a.shape[:-1]), a
 
 
@@ -167,7 +169,19 @@ def _reciprocal_gaps(w: Term) -> Term:
     return off_diagonal(1 / plus_identity(rows_of(w) - columns_of(w)))
 
 
-def _eigh_jvp(ts: Any, outs: Any, a: Term, *, lower: bool) -> Any:
+def _eigh_ref(a: Any, *, lower: bool, driver: str = "evd") -> tuple[np.ndarray, np.ndarray]:
+    if driver == "evd" or not a.size:
+        w, v = np.linalg.eigh(a, "L" if lower else "U")
+        return w, v
+    import scipy.linalg
+
+    w, v = np.empty(a.shape[:-1], a.dtype), np.empty_like(a)
+    for at in np.ndindex(a.shape[:-2]):
+        w[at], v[at] = scipy.linalg.eigh(a[at], lower=lower, check_finite=False)
+    return w, v
+
+
+def _eigh_jvp(ts: Any, outs: Any, a: Term, *, lower: bool, driver: str = "evd") -> Any:
     """With B = Vᵀ dA V: dw = diag B, dV = V (F ∘ B), Fᵢⱼ = 1 / (wⱼ - wᵢ)."""
     (t,) = ts
     w, v = outs
@@ -177,7 +191,7 @@ def _eigh_jvp(ts: Any, outs: Any, a: Term, *, lower: bool) -> Any:
     return diagonal(inner), matmul(v, _reciprocal_gaps(w) * inner)
 
 
-def _eigh_vjp(cts: Any, outs: Any, a: Term, *, lower: bool) -> Any:
+def _eigh_vjp(cts: Any, outs: Any, a: Term, *, lower: bool, driver: str = "evd") -> Any:
     """Ā = V (diag(w̄) + F ∘ (Vᵀ V̄)) Vᵀ, folded into the triangle that is read."""
     cw, cv = cts
     w, v = outs
@@ -190,13 +204,15 @@ def _eigh_vjp(cts: Any, outs: Any, a: Term, *, lower: bool) -> Any:
     return (folded(matmul(v, inner, transposed(v)), lower),)
 
 
-# Reads one triangle alone, as NumPy does, and so its derivative is in that triangle alone.
+# Reads one triangle alone, as NumPy does, and so its derivative is in that triangle alone.  The
+# driver (NumPy's, or SciPy's default) decides the signs of the vectors.
 eigh = Prim(
     name="eigh",
     infer=_eigh_infer,
-    ref=lambda a, *, lower: tuple(np.linalg.eigh(a, "L" if lower else "U")),
+    ref=_eigh_ref,
     jvp=_eigh_jvp,
     vjp=_eigh_vjp,
+    defaults={"driver": "evd"},
 )
 
 
@@ -406,4 +422,29 @@ lstsq = Prim(
     ref=_lstsq_ref,
     jvp=_lstsq_jvp,
     vjp=_lstsq_vjp,
+)
+
+
+def _full_rank_infer(x: Aval, rank: Aval, *, full: int) -> Aval:
+    if rank != Aval("i64"):
+        raise TypeError(f"of_full_rank: the rank is {rank}, not i64[]")
+    return x
+
+
+def _full_rank_ref(x: Any, rank: Any, *, full: int) -> Any:
+    if rank != full:
+        raise np.linalg.LinAlgError(
+            f"the matrix of lstsq has rank {rank}, not {full}: NumPy returns no residuals then; "
+            "take them from b - a @ x"
+        )
+    return x
+
+
+# Its operand, if a rank is full: what holds for such matrices alone fails loudly for others.
+of_full_rank: Prim = Prim(
+    name="of_full_rank",
+    infer=_full_rank_infer,
+    ref=_full_rank_ref,
+    transpose=lambda ct, x, rank, *, full: (of_full_rank(ct, rank, full=full), ZERO),
+    linear=(0,),
 )
