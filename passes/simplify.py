@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..ir.core import Block, Const, Function, Op, Value, use_counts
 from .dce import sweep
+from .diagonals import DIAGONALS
 from .dots import DOTS
 from .finish import finished
 from .jumps import deciding
@@ -16,7 +17,9 @@ from .rules import ACCURACY, DOMAIN, EXACT, ROUNDING, SPECIAL
 from .sums import SUMS
 from .views import VIEWS
 
-TABLE = merged(SPECIAL, MASKS, VIEWS, DOMAIN, EXACT, ROUNDING, DOTS, PRODUCTS, SUMS, ACCURACY)
+TABLE = merged(
+    SPECIAL, MASKS, VIEWS, DOMAIN, EXACT, ROUNDING, DIAGONALS, DOTS, PRODUCTS, SUMS, ACCURACY
+)
 CLEANUP = merged(SPECIAL, VIEWS, EXACT)
 _ROUNDS = 4
 
