@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
@@ -33,6 +34,7 @@ from adjit.ir.prim import Prim
 from adjit.ir.printer import show
 from adjit.ir.types import Aval, aval_of, is_float
 from adjit.ir.verify import verify
+from adjit.passes.batch import batch
 
 Shape = tuple[int, ...]
 LinAlgError = np.linalg.LinAlgError
@@ -262,6 +264,36 @@ def test_complex_rows_are_differentiated_without_conjugation(row: Prim) -> None:
     function = function_of(row, args, **attrs)
     check_jvp(function, args, rng)
     check_vjp(function, args, rng)
+
+
+# ------------------------------------------------------------------ batching
+
+BATCHED = [c for c in CASES if "(0" not in c.name and "0)" not in c.name]
+
+
+@pytest.mark.parametrize("case", BATCHED, ids=attrgetter("name"))
+def test_batching_is_a_loop(case: Case) -> None:
+    rng = np.random.default_rng(9)
+    args = case.arrays()
+    function = function_of(case.row, args)
+    for moved in itertools.product((True, False), repeat=len(args)):
+        if any(moved):
+            stacks = [
+                np.stack([draw(rng, shape) for _ in range(3)]) if m else a
+                for (draw, shape), a, m in zip(case.inputs, args, moved, strict=True)
+            ]
+            batched = batch(function, 3, moved)
+            verify(batched)
+            assert {op.prim.name for op in batched.ops} >= {function.ops[0].prim.name} or (
+                "lstsq" in case.name  # the one row that is batched by a loop
+            )
+            got = evaluate(batched, *stacks)
+            rows = [
+                evaluate(function, *(a[i] if m else a for a, m in zip(stacks, moved, strict=True)))
+                for i in range(3)
+            ]
+            for g, want in zip(got, zip(*rows, strict=True), strict=True):
+                np.testing.assert_allclose(g, np.stack(want), rtol=1e-9, atol=1e-9)
 
 
 # ------------------------------------------------------------------ degenerate inputs

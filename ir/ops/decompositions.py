@@ -34,7 +34,7 @@ from .matrices import (
     transposed,
     upper_part,
 )
-from .shape import concatenate, narrow, pad
+from .shape import along_rows, concatenate, narrow, pad
 
 __all__ = ["eigh", "lstsq", "of_full_rank", "pinv", "qr", "svd"]
 
@@ -145,12 +145,13 @@ def _pull_complement(ct: Term, q: Term) -> Term:
     return first + matmul(last, transposed(right)) + concatenate(top, low, axis=q.ndim - 2)
 
 
-qr = Prim(
+qr: Prim = Prim(
     name="qr",
     infer=_qr_infer,
     ref=lambda a, *, complete: tuple(np.linalg.qr(a, "complete" if complete else "reduced")),
     jvp=_qr_jvp,
     vjp=_qr_vjp,
+    batch=along_rows(lambda: qr),
 )
 
 
@@ -206,12 +207,13 @@ def _eigh_vjp(cts: Any, outs: Any, a: Term, *, lower: bool, driver: str = "evd")
 
 # Reads one triangle alone, as NumPy does, and so its derivative is in that triangle alone.  The
 # driver (NumPy's, or SciPy's default) decides the signs of the vectors.
-eigh = Prim(
+eigh: Prim = Prim(
     name="eigh",
     infer=_eigh_infer,
     ref=_eigh_ref,
     jvp=_eigh_jvp,
     vjp=_eigh_vjp,
+    batch=along_rows(lambda: eigh),
     defaults={"driver": "evd"},
 )
 
@@ -318,12 +320,13 @@ def _svd_vjp(cts: Any, outs: Any, a: Term, *, full: bool) -> Any:
 
 # With `full`, the vectors of the null spaces: any basis will do, so only what does not depend on
 # its choice (a projector) has a derivative that means something.
-svd = Prim(
+svd: Prim = Prim(
     name="svd",
     infer=_svd_infer,
     ref=lambda a, *, full: tuple(np.linalg.svd(a, full_matrices=full)),
     jvp=_svd_jvp,
     vjp=_svd_vjp,
+    batch=along_rows(lambda: svd),
 )
 
 
@@ -414,6 +417,7 @@ pinv: Prim = Prim(
     ref=lambda a, *, rcond: np.linalg.pinv(a, rcond),
     jvp=_pinv_jvp,
     vjp=_pinv_vjp,
+    batch=along_rows(lambda: pinv),
 )
 # The minimum-norm solution and the rank, of one matrix and the columns of another.
 lstsq = Prim(

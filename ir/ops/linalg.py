@@ -9,7 +9,7 @@ Transposes never conjugate: complex rows are differentiated as holomorphic funct
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from .matrices import (
     transposed,
     triangle,
 )
-from .shape import concatenate, narrow, zeros
+from .shape import Mask, along_rows, concatenate, moveaxis, narrow, reshape, zeros
 
 __all__ = [
     "adjugate",
@@ -130,6 +130,22 @@ def _triangular_vjp(
     return triangle(-_op(product, trans), lower, unit), to_b
 
 
+def _system_batch(row: Callable[[], Prim]) -> Callable[..., Any]:
+    """One matrix for all rows is factored once: their right-hand sides are columns beside."""
+    stacks = along_rows(row)
+
+    def rule(args: Sequence[Any], moved: Mask, **attrs: Any) -> Any:
+        a, b = args
+        if moved[0]:
+            return stacks(args, moved, **attrs)
+        columns = moveaxis(b, 0, b.ndim - 1)
+        shape = (*columns.shape[:-2], columns.shape[-2] * columns.shape[-1])
+        out = reshape(row()(a, reshape(columns, shape=shape), **attrs), shape=columns.shape)
+        return moveaxis(out, b.ndim - 1, 0)
+
+    return rule
+
+
 # Solves op(A) X = B, where only one triangle of A is read; `unit` takes its diagonal to be ones.
 triangular_solve: Prim = Prim(
     name="triangular_solve",
@@ -137,6 +153,7 @@ triangular_solve: Prim = Prim(
     ref=_triangular_ref,
     jvp=_triangular_jvp,
     vjp=_triangular_vjp,
+    batch=_system_batch(lambda: triangular_solve),
     defaults={"trans": False, "unit": False},
 )
 
@@ -187,8 +204,16 @@ solve: Prim = Prim(
     ref=np.linalg.solve,
     jvp=_solve_jvp,
     vjp=_solve_vjp,
+    batch=_system_batch(lambda: solve),
 )
-inv: Prim = Prim(name="inv", infer=_square("inv"), ref=np.linalg.inv, jvp=_inv_jvp, vjp=_inv_vjp)
+inv: Prim = Prim(
+    name="inv",
+    infer=_square("inv"),
+    ref=np.linalg.inv,
+    jvp=_inv_jvp,
+    vjp=_inv_vjp,
+    batch=along_rows(lambda: inv),
+)
 
 
 # ------------------------------------------------------------------ determinants
@@ -263,7 +288,14 @@ def _slogdet_vjp(cts: Any, outs: Any, a: Term) -> Any:
     return (ZERO if ct is ZERO else scaled(ct, transposed(inv(a))),)
 
 
-det = Prim(name="det", infer=_numbers("det"), ref=np.linalg.det, jvp=_det_jvp, vjp=_det_vjp)
+det: Prim = Prim(
+    name="det",
+    infer=_numbers("det"),
+    ref=np.linalg.det,
+    jvp=_det_jvp,
+    vjp=_det_vjp,
+    batch=along_rows(lambda: det),
+)
 # The transposed cofactors: the gradient of det, also where A is singular.  Its own derivative
 # divides by det, so second derivatives of det need a regular matrix (LinAlgError otherwise).
 adjugate: Prim = Prim(
@@ -272,13 +304,15 @@ adjugate: Prim = Prim(
     ref=_adjugate_ref,
     jvp=_adjugate_jvp,
     vjp=_adjugate_vjp,
+    batch=along_rows(lambda: adjugate),
 )
-slogdet = Prim(
+slogdet: Prim = Prim(
     name="slogdet",
     infer=_slogdet_infer,
     ref=lambda a: tuple(np.linalg.slogdet(a)),
     jvp=_slogdet_jvp,
     vjp=_slogdet_vjp,
+    batch=along_rows(lambda: slogdet),
 )
 
 
@@ -316,12 +350,13 @@ def _cholesky_vjp(cts: Any, outs: Any, a: Term) -> Any:
 
 
 # Reads the lower triangle alone, as NumPy does, and so its derivative is in that triangle alone.
-cholesky = Prim(
+cholesky: Prim = Prim(
     name="cholesky",
     infer=_square("cholesky", real=True),
     ref=np.linalg.cholesky,
     jvp=_cholesky_jvp,
     vjp=_cholesky_vjp,
+    batch=along_rows(lambda: cholesky),
 )
 
 
@@ -359,4 +394,11 @@ def _expm_vjp(cts: Any, outs: Any, a: Term) -> Any:
     return (ZERO if ct is ZERO else _frechet(transposed(a), ct),)
 
 
-expm: Prim = Prim(name="expm", infer=_square("expm"), ref=_expm_ref, jvp=_expm_jvp, vjp=_expm_vjp)
+expm: Prim = Prim(
+    name="expm",
+    infer=_square("expm"),
+    ref=_expm_ref,
+    jvp=_expm_jvp,
+    vjp=_expm_vjp,
+    batch=along_rows(lambda: expm),
+)
