@@ -10,12 +10,14 @@ from typing import Any, overload
 import numpy as np
 
 from .batching import Vmap
+from .checkpoints import Checkpoint
 from .compiled import CompiledFunction
 from .forward import Hvp, Pushforward
 from .ir.builder import Builder
 from .ir.core import Value
 from .ir.ops.elementwise import stop_gradient as stop_op
 from .jacobians import MODES, Hessian, Jacobian
+from .linear import Linearize, linearized
 from .reverse import Grad, Pullback
 from .staging import Jit, Transform
 from .tracer.trace import inline, is_tracer, leaf_spec
@@ -163,6 +165,24 @@ def jvp(fn: Fn, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, A
                 f"not as a {type(given).__name__}"
             )
     return companion(fn, Pushforward())(tuple(primals), tuple(tangents))
+
+
+def linearize(fn: Fn, *args: Any) -> tuple[Any, Fn]:
+    """`(out, pushforward)`: the result, and the linear function from tangents to its tangent.
+
+    `pushforward(*tangents)` takes one tangent per argument, None for one that does not move; it
+    does not compute the result again.
+    """
+    return linearized(companion(fn, Linearize()), args)
+
+
+@overload
+def checkpoint(fn: None = None) -> Callable[[Fn], CompiledFunction]: ...
+@overload
+def checkpoint(fn: Fn) -> CompiledFunction: ...
+def checkpoint(fn: Fn | None = None) -> Any:
+    """The same function; where it is differentiated, it is computed again instead of kept."""
+    return _apply(fn, Checkpoint())
 
 
 def stop_gradient(x: Any) -> Any:

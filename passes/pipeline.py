@@ -14,6 +14,7 @@ from ..ir.core import Function, all_ops
 from ..ir.interp import evaluate
 from ..ir.ops.elementwise import stop_gradient
 from ..ir.verify import verify
+from .calls import expand
 from .constant_shifts import constant_shifts
 from .dce import dce
 from .licm import licm
@@ -54,6 +55,7 @@ def joint(strict: int | None = None) -> list[Pass]:
     """The passes after differentiation; the first `strict` results are the primal's."""
     return [
         Pass("release", release),
+        Pass("calls", expand),
         Pass("scalars", scalars),
         Pass("simplify", partial(simplify, strict=strict, rounds=2), "rounding"),
         Pass("licm", licm),

@@ -1,0 +1,135 @@
+"""`linearize`: the result once, and the derivative there as a linear program of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arguments import Argument, adapted, leaf_aval, match, positional
+from .compiled import CompiledFunction
+from .ir.builder import Builder
+from .ir.core import Block, Function, Value
+from .ir.ops.shape import zeros
+from .ir.regions import divide
+from .ir.types import Aval
+from .passes.dce import dce
+from .passes.jvp import jvp
+from .passes.replay import inline
+from .reverse import refuse_complex
+from .staging import Out, Staged, Traced, Transform, staged, traced
+from .tracer.trace import leaf_spec
+from .tracer.tree import LEAF, Tree, flatten
+
+
+@dataclass(frozen=True)
+class Linearize(Transform):
+    """Called as fn is: the result, the residuals, and the compiled linear map that reads them."""
+
+    @property
+    def verb(self) -> str:
+        return "linearize"
+
+    def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
+        t = traced(fn, args, kwargs)
+        asked = positional(args, None)
+        wrt = [i for a in asked for i in a.leaves if t.leaves[i].aval.kind == "f"]
+        refuse_complex(t, [i for a in asked for i in a.leaves], t.out_leaves)
+        n = len(t.function.outs)
+        both = dce(jvp(t.function, wrt))
+        count = len(t.function.params)
+        parts = divide(both.block, count, n, (False,) * count, stacked=False)
+        where = {i: k for k, i in enumerate(_floats(t.function))}
+        pushed = LinearMap(
+            t.function.name,
+            parts.adjoint,
+            len(parts.primal.outs) - n,
+            tuple(asked),
+            tuple((t.leaves[i].aval, t.leaves[i].kind) for a in asked for i in a.leaves),
+            t.outs_tree,
+            tuple(_tangent(o, where) for o in t.out_leaves),
+        )
+        kept = [("value", n + k, "array") for k in range(pushed.residuals)]
+        tree = Tree(tuple, None, (LEAF,) * len(kept))
+        mapping = flatten(CompiledFunction(fn, pushed))[1]
+        result = Tree(tuple, None, (t.outs_tree, tree, mapping))
+        function = Function(f"{t.function.name}_linearize", parts.primal)
+        return staged(t, function, result, [*t.out_leaves, *kept], strict=n)
+
+
+def _floats(function: Function) -> list[int]:
+    return [i for i, v in enumerate(function.outs) if v.aval.kind == "f"]
+
+
+def _tangent(out: Out, where: dict[int, int]) -> Out:
+    if out[0] == "static":
+        return ("static", type(out[1])(0) if isinstance(out[1], float | np.floating) else None)
+    return ("value", where[out[1]], out[2]) if out[1] in where else ("static", None)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearMap(Transform):
+    """Called as (residuals, tangents): the tangents of the results.
+
+    `block` takes the residuals and a tangent for each float leaf of the arguments; a tangent None
+    stands for zero.  The function that was linearized is not traced again.
+    """
+
+    name: str
+    block: Block
+    residuals: int
+    asked: tuple[Argument, ...]
+    leaves: tuple[tuple[Aval, str], ...]
+    outs_tree: Tree
+    outs: tuple[Out, ...]
+
+    @property
+    def verb(self) -> str:
+        return "pushforward"
+
+    def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
+        leaves, tree = flatten((args, kwargs))
+        paths = [p.removeprefix("[0][1]") for p in tree.paths()]
+        specs = tuple(leaf_spec(x, f"tangent{p}") for x, p in zip(leaves, paths, strict=True))
+        params = tuple(Value(s.aval) for s in specs)
+        kept, given = params[: self.residuals], iter(params[self.residuals :])
+        with Builder(params) as b:
+            dots = self._dots(args[1], given)
+            function = Function(
+                f"{self.name}_pushforward", b.done(inline(self.block, [*kept, *dots]))
+            )
+        t = Traced(function, tree, specs, (), self.outs_tree, self.outs, (), raw=function)
+        return staged(t, function, self.outs_tree, self.outs)
+
+    def _dots(self, tangents: Sequence[Any], given: Any) -> list[Value]:
+        """A tangent for each float leaf, from those of the arguments that have one."""
+        if len(tangents) != len(self.asked):
+            raise TypeError(
+                f"{self.name}: pushforward takes one tangent per argument: {len(self.asked)}, "
+                f"not {len(tangents)}"
+            )
+        dots, rest = [], iter(self.leaves)
+        for argument, tangent in zip(self.asked, tangents, strict=True):
+            avals = [next(rest) for _ in argument.leaves]
+            if tangent is None:
+                dots += [zeros(a) for a, _ in avals if a.kind == "f"]
+                continue
+            got, tree = flatten(tangent)
+            match("tangent", self.name, argument.tree, avals, tree, [leaf_aval(x) for x in got])
+            for aval, _ in avals:
+                v = next(given)
+                if aval.kind == "f":  # that of an integer is not read
+                    dots.append(adapted(v, aval))
+        return dots
+
+
+def linearized(whole: CompiledFunction, args: Sequence[Any]) -> tuple[Any, Callable[..., Any]]:
+    """The result, and a function from tangents of the arguments to that of the result."""
+    out, kept, push = whole(*args)
+
+    def pushforward(*tangents: Any) -> Any:
+        return push(kept, tangents)
+
+    return out, pushforward
