@@ -53,8 +53,10 @@ class Names:
         """An integer of the program: a literal if tiny, else an argument shared by equal ones."""
         if n < 0:
             return f"(-{self.size(-n)})"
-        if n <= LITERAL_SIZE:
-            return str(n)
+        return str(n) if n <= LITERAL_SIZE else self.argument(n)
+
+    def argument(self, n: int) -> str:
+        """An integer that LLVM does not know, so that it unrolls no loop by it."""
         if n not in self.sizes:
             self.sizes[n] = self.fresh("n")
         return self.sizes[n]

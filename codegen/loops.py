@@ -23,6 +23,12 @@ def wide(r: Root) -> list[int]:
     return [d for d in r.red if r.dims[d] != 1]
 
 
+def _unrolls(loop: Loop) -> bool:
+    """Whether LLVM may unroll a loop: no long loop is inside, which would be there many times."""
+    inner = [i for i in loop.body if isinstance(i, Loop)]
+    return all(i.high - i.low <= LITERAL_SIZE and _unrolls(i) for i in inner)
+
+
 class Writer(Reader):
     """Writes the text of one kernel from its plan."""
 
@@ -188,6 +194,8 @@ class Writer(Reader):
             var = self.names.fresh("i")
             single = high == low + 1
             a, b = self.names.size(low), self.names.size(high)
+            if not single and not _unrolls(loop):
+                b = self.names.argument(high)
             header = f"for {var} in range({b if low == 0 else f'{a}, {b}'}):"
             with self.body(*(() if single else (header,))) as scope:
                 if single:

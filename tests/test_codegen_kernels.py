@@ -280,3 +280,13 @@ def test_inputs_are_never_written():
     build(schedule(function)).call(args)
     for a, b in zip(args, before, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_loops_around_a_long_one_are_not_unrolled():
+    function = traced(
+        lambda x, y: (exp(x), exp(y)), Aval("f64", (3, 5, 40)), Aval("f64", (3, 5, 4))
+    )
+    program = agree(function, draw(function))
+    text = program.runs[0].kernel.source.text
+    assert "in range(3)" in text and "in range(5)" in text  # around the short one
+    assert text.count("in range(n") == 3  # around the long one too, and it
