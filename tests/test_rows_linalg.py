@@ -16,8 +16,9 @@ from rows import check_derivatives, check_jvp, check_vjp, function_of, pulled, p
 from adjit.ir.builder import Builder
 from adjit.ir.core import Value
 from adjit.ir.interp import evaluate
-from adjit.ir.ops import decompositions, linalg
+from adjit.ir.ops import decompositions, factors, linalg
 from adjit.ir.ops.decompositions import eigh, lstsq, of_full_rank, pinv, qr, svd
+from adjit.ir.ops.factors import lu, permutation, pivot_order
 from adjit.ir.ops.linalg import (
     adjugate,
     cholesky,
@@ -40,7 +41,7 @@ Shape = tuple[int, ...]
 LinAlgError = np.linalg.LinAlgError
 ROWS = [
     p
-    for room in (linalg, decompositions)
+    for room in (linalg, decompositions, factors)
     for p in vars(room).values()
     if isinstance(p, Prim) and p.infer.__module__ == room.__name__
 ]
@@ -107,6 +108,7 @@ def squares() -> Iterator[Case]:
             (adjugate, lambda a: np.linalg.det(a)[..., None, None] * np.linalg.inv(a), general),
         ]:
             yield Case(f"{row.name} {shape}", row, spelled, ((draw, shape),))
+        yield Case(f"lu {shape}", factored, lambda a: numpy_factored(a), ((general, shape),))
         for lower in (True, False):
             yield Case(
                 f"eigh {shape} {lower}",
@@ -122,6 +124,20 @@ def squares() -> Iterator[Case]:
             lambda a: scipy.linalg.eigh(a) if a.size else np.linalg.eigh(a),
             ((definite, shape),),
         )
+
+
+def factored(a: Value) -> tuple[Value, Value]:
+    """L and U in one matrix, and the matrix of the row order."""
+    packed, pivots, _ = lu(a)
+    return packed, permutation(pivot_order(pivots), a.dtype)
+
+
+def numpy_factored(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same by scipy.linalg.lu."""
+    if not a.size:
+        return a, a
+    p, low, high = scipy.linalg.lu(a)
+    return low + high - np.eye(a.shape[-1], dtype=a.dtype), np.swapaxes(p, -1, -2)
 
 
 def systems() -> Iterator[Case]:

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.linalg
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import cho_factor, cho_solve, lu_factor, lu_solve, solve_triangular
 from scipy.stats import multivariate_normal
 from test_tracer_surface import check
 
@@ -118,6 +118,12 @@ SCIPY = {
     "solve triangle": lambda a: scipy.linalg.solve(
         np.tril(a), B, assume_a="lower triangular", transposed=True
     ),
+    "lu_solve": lambda a: lu_solve(lu_factor(a[::-1]), B),
+    "lu_solve trans": lambda a: lu_solve(lu_factor(a[::-1]), M, trans=1),
+    "lu_factor": lambda a: lu_factor(a[[1, 2, 3, 0]]),
+    "lu": lambda a: scipy.linalg.lu(a[::-1]),
+    "lu permuted": lambda a: scipy.linalg.lu(a[::-1], permute_l=True),
+    "lu indices": lambda a: scipy.linalg.lu(a[[1, 2, 3, 0]], p_indices=True),
     "inv": lambda a: scipy.linalg.inv(a),
     "det": lambda a: scipy.linalg.det(a),
     "expm": lambda a: scipy.linalg.expm(a / 4),

@@ -9,9 +9,10 @@ import numpy as np
 from ..ir import ops
 from ..ir.core import Value
 from ..ir.ops import matrices
+from ..ir.ops.factors import permutation, unit_lower
 from . import intercept
 from . import surface_decompositions as numpy
-from .surface import FUNCTIONS, as_float, refuse, value, values, wrap
+from .surface import FUNCTIONS, as_float, cast, refuse, value, values, wrap
 from .surface_decompositions import as_asked, cholesky_factor, matrix, stretched
 from .surface_scipy import filler
 
@@ -157,6 +158,52 @@ def expm(A: Any) -> Any:
     return wrap(ops.expm(x))
 
 
+# ------------------------------------------------------------------ LU
+
+
+def lu_factor(a: Any, overwrite_a: _Ignored = False, check_finite: _Ignored = True) -> Any:
+    """scipy.linalg.lu_factor of square matrices."""
+    packed, pivots, _ = ops.lu(_square(matrix(a)))
+    return wrap(packed), wrap(cast(pivots, "i32"), "array")
+
+
+def lu_solve(
+    lu_and_piv: Any, b: Any, trans: int = 0, overwrite_b: _Ignored = False,
+    check_finite: _Ignored = True,
+) -> Any:  # fmt: skip
+    """scipy.linalg.lu_solve."""
+    lu, piv = lu_and_piv
+    x, y, vector = _system(lu, b)
+    order = ops.pivot_order(value(piv, "i64"))
+    rows = permutation(order, x.aval.dtype)
+    if rows.shape[:-2] != x.shape[:-2]:
+        rows = ops.shape.broadcast_to(rows, x.shape[:-2] + rows.shape[-2:])
+    if trans == 2 and x.aval.kind == "c":
+        x = ops.conj(x)
+    if trans:
+        first = ops.triangular_solve(x, y, lower=False, trans=True)
+        last = ops.triangular_solve(x, first, lower=True, trans=True, unit=True)
+        return as_asked(matrices.matmul(matrices.transposed(rows), last), vector)
+    first = ops.triangular_solve(x, matrices.matmul(rows, y), lower=True, unit=True)
+    return as_asked(ops.triangular_solve(x, first, lower=False), vector)
+
+
+def lu(
+    a: Any, permute_l: bool = False, overwrite_a: _Ignored = False,
+    check_finite: _Ignored = True, p_indices: bool = False,
+) -> Any:  # fmt: skip
+    """scipy.linalg.lu of square matrices."""
+    packed, _, order = ops.lu(_square(matrix(a)))
+    low, high = unit_lower(packed), matrices.upper_part(packed)
+    back = matrices.transposed(permutation(order, packed.aval.dtype))
+    if permute_l:
+        return wrap(matrices.matmul(back, low)), wrap(high)
+    if p_indices:
+        back = cast(ops.argsort(order, axis=order.ndim - 1), "i32")
+        return wrap(back, "array"), wrap(low), wrap(high)
+    return wrap(back), wrap(low), wrap(high)
+
+
 # ------------------------------------------------------------------ decompositions
 
 
@@ -239,6 +286,9 @@ TABLE = {
     "inv": inv,
     "det": det,
     "expm": expm,
+    "lu_factor": lu_factor,
+    "lu_solve": lu_solve,
+    "lu": lu,
     "eigh": eigh,
     "eigvalsh": eigvalsh,
     "svd": svd,

@@ -12,6 +12,7 @@ from . import (
     contract,
     control,
     decompositions,
+    factors,
     index,
     linalg,
     logic,
@@ -34,6 +35,7 @@ _ROOMS = (
     contract,
     linalg,
     decompositions,
+    factors,
     control,
 )
 
