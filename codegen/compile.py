@@ -9,6 +9,7 @@ import importlib.util
 import linecache
 import logging
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from .direct import Unsupported
 from .source import Source, module_text, used_globals
 
 RUNGS = ("direct", "lean", "plain")
+_COMMENT = re.compile(r"  # .*")
 
 log = logging.getLogger("adjit.compile")
 _memory: dict[str, "Executable"] = {}
@@ -66,7 +68,8 @@ def compile_source(source: Source, rung: str | None = None) -> Executable:
 def identity(source: Source, rung: str) -> str:
     """The text that says what a kernel is, besides the toolchain."""
     blas = str(symbols.blas().bits) if "blas" in used_globals(source.text) else "none"
-    return f"{rung}, blas {blas}\n{source.name} ({source.signature})\n{source.text}"
+    text = _COMMENT.sub("", source.text)  # the user's lines move, the kernel stays
+    return f"{rung}, blas {blas}\n{source.name} ({source.signature})\n{text}"
 
 
 def forget() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from ..ir.core import Value
+from ..ir.core import Op, Value
 from ..ir.plan import Plan
 from ..ir.types import NUMPY, Aval
-from .loops import Writer
+from .loops import FIRST_MISS, Writer
 from .source import Source
 
 
@@ -23,6 +23,13 @@ class Kernel:
     sizes: tuple[int, ...]
     consts: tuple[float, ...]
     flops: int  # multiplications of its largest matrix product
+    guards: tuple[Op, ...] = ()
+
+    def missed(self, status: object) -> Op | None:
+        """The guard that a status other than success stands for, if it stands for one."""
+        if not isinstance(status, int) or status > FIRST_MISS:
+            return None
+        return self.guards[FIRST_MISS - status]
 
 
 def write_kernel(plan: Plan, name: str) -> Kernel:
@@ -54,6 +61,7 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
         tuple(w.names.sizes),
         tuple(w.names.consts),
         max((prod(r.dims) for r in plan.roots.values() if r.kind == "gemm"), default=0),
+        tuple(w.guards),
     )
 
 

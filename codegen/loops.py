@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from ..ir.core import Const, Op
 from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Call, Fold
 from ..ir.types import KIND
@@ -13,6 +14,7 @@ from .calls import CALLS, gemm, strided_pad
 from .emit import LITERAL_SIZE, At, fold_start
 from .reader import Reader
 
+FIRST_MISS = -2  # the status of a kernel whose first guard missed
 MAX_INTERVALS = 12
 JAM = 4  # rows that share one pass of an inner loop
 JAM_READS = 4
@@ -37,6 +39,7 @@ class Writer(Reader):
         self.at: dict[tuple[Root, int], At] = {}  # where each root's domain dims stand now
         self.idle: set[Root] = set()  # members that do not cover the interval at hand
         self.accumulating: dict[Root, str] = {}
+        self.guards: list[Op] = []  # the k-th of them answers FIRST_MISS - k
         for r in plan.roots.values():
             for d, n in enumerate(r.dims):
                 if n == 1:
@@ -81,6 +84,9 @@ class Writer(Reader):
 
     def leaf(self, r: Root) -> None:
         """One root at one index."""
+        if r.kind == "guard":
+            self.guard(r)
+            return
         domain = tuple(self.at[r, d] for d in range(len(r.dims)))
         if r.kind == "fold":
             assert r.op is not None
@@ -93,6 +99,19 @@ class Writer(Reader):
         else:
             value = self.evaluate(r.op, domain, ())
         self.put(r, value)
+
+    def guard(self, r: Root) -> None:
+        """Leave the kernel where a value is not what it was while tracing."""
+        assert r.op is not None
+        value, expected = self.pull(r.op.args[0], ()), r.op.attrs["expected"]
+        at = f"  # {r.op.where}" if r.op.where else ""
+        if isinstance(expected, bool):
+            missed = f"not {value}" if expected else value
+        else:
+            missed = f"{value} != {self.names.literal(Const(expected, 'i64'))}"
+        self.line(f"if {missed}:{at}")
+        self.line(f"    return {FIRST_MISS - len(self.guards)}")
+        self.guards.append(r.op)
 
     def combine(self, r: Root, value: str) -> None:
         assert r.op is not None and isinstance(r.op.prim.emit, Fold)

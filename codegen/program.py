@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from ..ir.core import Const, Op, Value
-from ..ir.interp import apply
+from ..ir.interp import GuardMiss, apply
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.types import NUMPY, Aval
 from . import entry, memory, threads
@@ -79,6 +79,8 @@ class KernelRun:
         status = self.call(*reads, *outs, *work)
         self.workspace.give(work)
         if status is not True:
+            if (op := self.kernel.missed(status)) is not None:
+                raise GuardMiss.of(op)
             raise KernelError("an index is out of bounds for the array it indexes")
         env.update(zip(self.step.writes, outs, strict=True))
 

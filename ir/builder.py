@@ -65,7 +65,7 @@ class Builder:
         values = self._lift(prim, args)
         facts = tuple(sorted(attrs.items())) if attrs else ()
         key = None
-        if self._known is not None and prim.pure and not blocks:
+        if self._known is not None and prim.numbered and not blocks:
             key = (prim, tuple(v.key if type(v) is Const else v for v in values), facts)
             known = self._known.get(key)
             if known is not None:

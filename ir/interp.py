@@ -10,6 +10,19 @@ import numpy as np
 from .core import Block, Const, Function, Op, Value
 
 
+class GuardMiss(Exception):
+    """A value is not what it was while tracing: the call takes another path; `op` is the guard."""
+
+    op: Op | None = None
+
+    @classmethod
+    def of(cls, op: Op) -> GuardMiss:
+        """The miss of this guard."""
+        miss = cls(f"guard at {op.where}")
+        miss.op = op
+        return miss
+
+
 def run(
     block: Block, args: Sequence[Any], rule: Callable[[Op, list[Any]], Sequence[Any]]
 ) -> list[Any]:
@@ -33,7 +46,11 @@ def apply(op: Op, args: list[Any]) -> tuple[Any, ...]:
     """One op through its row's reference; regions are handed over as callables."""
     args = [a.data if isinstance(a, Const) else a for a in args]
     regions = {label: _callable(b) for label, b in op.blocks.items()}
-    out = op.prim.ref(*args, **op.attrs, **regions)
+    try:
+        out = op.prim.ref(*args, **op.attrs, **regions)
+    except GuardMiss as miss:
+        miss.op = miss.op or op
+        raise
     return out if isinstance(out, tuple) else (out,)
 
 

@@ -68,7 +68,7 @@ def _frozen(block: Block) -> Block:
         if op.blocks:
             blocks = {label: _frozen(r) for label, r in op.blocks.items()}
             return b.add(op.prim, args, op.attrs, blocks, [v.hint for v in op.outs])
-        if op.outs[0] in shifts:
+        if op.outs and op.outs[0] in shifts:
             (m,) = b.add(op.prim, args, op.attrs, None, [v.hint for v in op.outs])
             return (stop_gradient(m),)
         return None

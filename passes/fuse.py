@@ -68,6 +68,8 @@ def _deep_values(block: Block) -> set[Value]:
     depth: dict[Value, int] = {}
     deep: set[Value] = set()
     for op in block.ops:
+        if not op.outs:
+            continue
         level = 1 + max((depth.get(a, 0) for a in op.args), default=0) if is_inline(op) else 0
         most = MAX_DEPTH if op.outs[0].ndim else MAX_SCALAR_DEPTH
         if level >= most and isinstance(op.prim.emit, Expr):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..ir.core import Block, Op, Value
 from ..ir.prim import View
 
-_JUMPS = ("floor", "ceil", "trunc", "rint", "floordiv", "remainder", "fmod")
+_JUMPS = ("floor", "ceil", "trunc", "rint", "floordiv", "remainder", "fmod", "guard")
 
 
 def deciding(block: Block) -> set[Op]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..ir.access import DYNAMIC, Index, boundaries, identity, is_inline, reads, view_map
 from ..ir.core import Block, Const, Op, Value, definitions
+from ..ir.ops.guards import guard
 from ..ir.plan import Access, Root
 from ..ir.prim import Call, Fold
 
@@ -22,6 +23,9 @@ class Roots:
         self.values: dict[Value, Root] = {}
         wanted = self._wanted(promoted)
         for op in block.ops:
+            if op.prim is guard:
+                v = Value(op.args[0].aval)  # nothing reads it: a name for the statement
+                self.values[v] = Root(v, op, "guard", (), ())
             for v in op.outs:
                 if v in wanted:
                     self.values[v] = self._make(v, op)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from ..ir.access import has_emission
 from ..ir.core import Block, Const, Function, Op, Value
+from ..ir.ops.guards import guard
 from ..ir.plan import HostStep, KernelStep, Schedule
+from ..ir.prim import Call
 from .fuse import fuse
 from .lower import lower
 
@@ -19,15 +21,16 @@ def schedule(function: Function) -> Schedule:
     """The steps of a program, each kernel with its fusion plan."""
     block = lower(function).block
     stages = _stages(block)
+    made = {v: stages[op] for op in block.ops for v in op.outs}
     wanted = set(block.outs)
     for op in block.ops:
         for a in op.args:
-            d = stages.get(a)
-            if d is not None and d != stages[op.outs[0]]:
+            d = made.get(a)
+            if d is not None and d != stages[op]:
                 wanted.add(a)
     by_stage: dict[int, list[Op]] = {}
     for op in block.ops:
-        by_stage.setdefault(stages[op.outs[0]], []).append(op)
+        by_stage.setdefault(stages[op], []).append(op)
     steps: list[KernelStep | HostStep] = []
     for stage in sorted(by_stage):
         ops = by_stage[stage]
@@ -48,18 +51,24 @@ def on_kernel(op: Op) -> bool:
     )
 
 
-def _stages(block: Block) -> dict[Value, int]:
-    """Kernel ops at even stages, host ops at odd ones, each after what it reads."""
+def _stages(block: Block) -> dict[Op, int]:
+    """Kernel ops at even stages, host ops at odd ones, each after what it reads.
+
+    What may fail on the wrong path comes after the guards before it.
+    """
+    stages: dict[Op, int] = {}
     stage: dict[Value, int] = {}
+    decided = 0
     for op in block.ops:
         parity = 0 if on_kernel(op) else 1
-        s = parity
-        for a in op.args:
-            if a in stage:
-                s = max(s, stage[a] + ((stage[a] ^ parity) & 1))
-        for v in op.outs:
-            stage[v] = s
-    return stage
+        before = [stage[a] for a in op.args if a in stage]
+        if parity or isinstance(op.prim.emit, Call):
+            before.append(decided)
+        stages[op] = s = max((b + ((b ^ parity) & 1) for b in before), default=parity)
+        if op.prim is guard:
+            decided = s
+        stage.update((v, s) for v in op.outs)
+    return stages
 
 
 def _storable(v: Value) -> bool:

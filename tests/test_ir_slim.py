@@ -61,17 +61,17 @@ def test_a_tape_that_nobody_reads_is_not_written() -> None:
 
 
 def test_effects_stay() -> None:
-    guard = Prim(
-        name="guard", infer=lambda p: (), ref=lambda p: (), nondiff="an effect", pure=False
+    effect = Prim(
+        name="effect", infer=lambda p: (), ref=lambda p: (), nondiff="an effect", pure=False
     )
     try:
-        text = RNN.replace("    yield", "    %p: bool[] = less 1, %i\n    guard %p\n    yield")
+        text = RNN.replace("    yield", "    %p: bool[] = less 1, %i\n    effect %p\n    yield")
         text = text.replace("return %y, %ys", "return %w").replace(
             "-> (f64[3], f64[5,3])", "-> (f64[3])"
         )
         (loop,) = dce(parse(text)).ops
     finally:
-        del PRIMS["guard"]
-    assert guard.name not in PRIMS
-    assert [op.prim.name for op in loop.blocks["body"].ops] == ["less", "guard"]
+        del PRIMS["effect"]
+    assert effect.name not in PRIMS
+    assert [op.prim.name for op in loop.blocks["body"].ops] == ["less", "effect"]
     assert (len(loop.args), len(loop.outs), loop.attrs["carries"]) == (1, 0, 0)

@@ -13,6 +13,7 @@ from . import (
     control,
     decompositions,
     factors,
+    guards,
     index,
     linalg,
     logic,
@@ -37,6 +38,7 @@ _ROOMS = (
     decompositions,
     factors,
     control,
+    guards,
 )
 
 
