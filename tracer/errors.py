@@ -16,10 +16,13 @@ class EscapedTracer(AdjitError, RuntimeError):
 
 
 class TracedBranch(AdjitError, TypeError):
-    """Python asked for the truth or the integer value of something that depends on an input.
+    """Python asked for the truth or the integer value of what has no value while tracing.
 
-    Wrong:  if x > 0: y = x
-    Right:  y = np.where(x > 0, x, 0)
+    An ordinary call decides by its own values.  The rows of vmap share one program, and a function
+    that is compiled for shapes alone has no values yet.
+
+    Wrong:  vmap(lambda x: x if x > 0 else 0.0)(xs)
+    Right:  vmap(lambda x: np.where(x > 0, x, 0.0))(xs)
     """
 
 

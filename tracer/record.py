@@ -11,9 +11,19 @@ import numpy as np
 from ..ir import interp
 from ..ir.builder import Builder, infer, literal
 from ..ir.core import Const, Op, Value
+from ..ir.ops.elementwise import cast, equal, not_equal
+from ..ir.ops.guards import guard
+from ..ir.ops.reduce import all_
+from ..ir.ops.shape import reshape
 from ..ir.prim import Prim
 from ..ir.types import NUMPY, Aval, name_of
-from .errors import AdjitError, EscapedTracer, UnsupportedArgument
+from .errors import (
+    AdjitError,
+    EscapedTracer,
+    TracedBranch,
+    TracedConversion,
+    UnsupportedArgument,
+)
 from .facts import Capture, StateGuard
 from .guards import content_guard, same_content
 from .place import here, sentence
@@ -69,6 +79,9 @@ def array_aval(x: np.ndarray, what: str = "array") -> Aval:
             "Use a native bool, integer, float or complex dtype (float64, int64, ...).",
         ) from None
 
+
+MOST_DECISIONS = 10_000  # guards of one trace
+FEW_DECISIONS = 8  # by an integer argument: one that decides more often is fixed
 
 # Result avals by row, attributes and identity of the operands' avals (kept alive by the entry):
 # hashing avals is a third of the time of an op.
@@ -135,6 +148,9 @@ class Recorder:
         self._outer: dict[Value, Value] = {}
         self._samples: dict[Value, Any] = {}
         self._free: dict[Value, bool] = {}
+        self._outside: dict[Value, tuple[Recorder, Value]] = {}  # what enclosing traces know
+        self._decided: dict[tuple[Value, str], bool | int] = {}
+        self._decisions = 0
 
     def param(self, aval: Aval, hint: str = "") -> Value:
         """A new traced input."""
@@ -142,6 +158,13 @@ class Recorder:
         self.params.append(v)
         self.traced.add(v)
         return v
+
+    def sampled(self, v: Value, x: Any) -> None:
+        """Remember what a traced input is in this call: a plain value, or an outer Tracer."""
+        if hasattr(x, "_rec"):
+            self._outside[v] = (x._rec, x._read())
+        else:
+            self._samples[v] = np.asarray(x, NUMPY[v.aval.dtype])[()]
 
     # -------------------------------------------------------------- what comes from outside
 
@@ -178,7 +201,8 @@ class Recorder:
         v = Value(aval, _hint(capture.path))
         self.captures.append(capture)
         self.capture_values.append(v)
-        self._samples[v] = capture.value
+        if not hasattr(capture.value, "_rec"):
+            self._samples[v] = capture.value
         return v
 
     def adopt(self, capture: Capture) -> Value:
@@ -211,6 +235,7 @@ class Recorder:
                 Capture(lambda: snapshot, "a value of the enclosing trace", snapshot), value.aval
             )
             self._outer[value] = known
+            self._outside[known] = (tracer._rec, value)
             self.traced.add(known)
         return known
 
@@ -271,6 +296,93 @@ class Recorder:
         by_value = {samples_id: c for c in self.captures for samples_id in [id(c.value)]}
         found = [by_value.get(id(samples.get(x))) for x in inputs]
         return [c for c in found if c is not None and c.live]
+
+    # -------------------------------------------------------------- what Python decides by
+
+    def sample(self, v: Value) -> Any:
+        """The value in the very call that is traced; `NoSample` where there is no such call."""
+        samples, defs, todo = self._samples, self.builder.defs, [v]
+        with np.errstate(all="ignore"):
+            while todo:
+                x = todo[-1]
+                if type(x) is Const or x in samples:
+                    todo.pop()
+                elif x in self._outside:
+                    outer, w = self._outside[x]
+                    samples[x] = outer.sample(w)
+                elif x not in defs:
+                    raise NoSample
+                else:
+                    op = defs[x]
+                    missing = [a for a in op.args if type(a) is not Const and a not in samples]
+                    todo += missing
+                    if not missing:
+                        args = [samples.get(a, a) for a in op.args]
+                        samples.update(zip(op.outs, interp.apply(op, args), strict=True))
+        return v.data if type(v) is Const else samples[v]
+
+    def decide(self, v: Value, wanted: str) -> bool | int:
+        """What `bool(t)` or `int(t)` is in this call; from here on the program relies on it."""
+        known = self._decided.get((v, wanted))
+        if known is None:
+            known = self._decided[v, wanted] = self._decide(v, wanted)
+        return known
+
+    def _decide(self, v: Value, wanted: str) -> bool | int:
+        if self._of_integers(v) and (wanted != "bool" or self._decisions >= FEW_DECISIONS):
+            raise NoSample  # such an integer decides about sizes: see adjit/fixing.py
+        x = np.asarray(self.sample(v)).reshape(())[()]
+        answer = bool(x) if wanted == "bool" else int(x)
+        if not -(2**63) <= answer < 2**63:
+            raise fail(TracedConversion, f"the traced value {answer} has more than 64 bits")
+        self._decisions += 1
+        if self._decisions > MOST_DECISIONS:
+            raise fail(
+                TracedBranch,
+                f"this call decides more than {MOST_DECISIONS} times by traced values",
+                "A loop that ends by a traced condition should end sooner.",
+            )
+        add, dtype = self.builder.add, v.aval.dtype
+        self.builder.where = here()
+        if v.aval.shape:
+            (v,) = add(reshape, (v,), {"shape": ()})
+        if wanted == "bool" and dtype != "bool":
+            (v,) = add(not_equal, (v, Const(0, dtype)))
+        elif wanted != "bool" and dtype != "i64":
+            (v,) = add(cast, (v,), {"dtype": "i64"})
+        add(guard, (v,), {"expected": answer})
+        return answer
+
+    def decide_array(self, v: Value) -> np.ndarray:
+        """A whole array in this call, such as a mask; from here on the program relies on it."""
+        x = np.array(self.sample(v), NUMPY[v.aval.dtype])
+        x.flags.writeable = False
+        place = self.builder.where = here()
+        seen = self.capture(Capture(lambda: x, f"decided at {place}", x, live=False), v.aval)
+        add = self.builder.add
+        (same,) = add(equal, (v, seen))
+        if v.aval.shape:
+            (same,) = add(all_, (same,), {"axes": tuple(range(len(v.aval.shape)))})
+        add(guard, (same,), {"expected": True})
+        return x
+
+    def _of_integers(self, v: Value) -> bool:
+        """Whether a value follows from integer arguments alone (scalars of this very trace)."""
+        places, seen, todo = set(self.params), set(), [v]
+        while todo:
+            x = todo.pop()
+            if x in seen or type(x) is Const:
+                continue
+            seen.add(x)
+            if x in self._outside or (x in places and (x.aval.shape or x.aval.kind not in "iu")):
+                return False
+            op = self.builder.defs.get(x)
+            todo += op.args if op is not None else ()
+        return bool(self.params) and len(stack()) == 1
+
+
+class NoSample(Exception):
+    """There is no call whose values could be looked at."""
 
 
 def _made_here(x: np.ndarray) -> Capture:

@@ -21,7 +21,7 @@ from ..ir.types import KIND, NUMPY, Aval, broadcast_shapes, default_dtype, name_
 from .errors import UnsupportedOp
 from .place import here
 from .promote import Key, common_dtype
-from .record import fail, recorder
+from .record import NoSample, fail, recorder
 from .tracer import Tracer
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # NumPy functions that dispatch
@@ -169,10 +169,21 @@ def number(x: Any, like: Value) -> Const:
     return Const(x, like.aval.dtype)
 
 
+def _decided(v: Value) -> np.ndarray | None:
+    """The array behind a value that is concrete, or (masks and indices) that may be guarded."""
+    found = recorder().concrete(v)
+    if found is not None or v.aval.kind not in "biu":
+        return found
+    try:
+        return recorder().decide_array(v)
+    except NoSample:
+        return None
+
+
 def plain(x: Any, what: str) -> np.ndarray:
     """An argument that must not depend on traced inputs, as an array."""
     if type(x) is Tracer or isinstance(x, (list, tuple)):
-        found = recorder().concrete(value(x)) if holds_tracer(x) else np.asarray(x)
+        found = _decided(value(x)) if holds_tracer(x) else np.asarray(x)
         if found is None:
             raise fail(UnsupportedOp, f"{what} depends on a traced input; it must be known here")
         return np.asarray(found)

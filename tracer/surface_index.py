@@ -13,7 +13,7 @@ from ..ir.core import Const, Value
 from ..ir.types import Aval, broadcast_shapes
 from . import mutation
 from .errors import TracedBranch
-from .record import fail, recorder
+from .record import NoSample, fail, recorder
 from .surface import (
     broadcast_all,
     cast,
@@ -308,6 +308,18 @@ def put(x: Value, p: Basic | Advanced, new: Value, row: Any = None) -> Value:
 # ------------------------------------------------------------------ what the protocols answer
 
 
+def _is_mask(item: Any) -> bool:
+    return type(item) is Tracer and item._value.aval.dtype == "bool"
+
+
+def _mask(t: Tracer) -> Any:
+    """A mask as it is in this call, or itself where no call is traced."""
+    try:
+        return recorder().decide_array(value(t))
+    except NoSample:
+        return t
+
+
 def getitem(h: Tracer, index: Any) -> Any:
     """`h[index]`: a view, a scalar, or a fresh array."""
     if h._strides is None and h._kind == "array":
@@ -319,6 +331,10 @@ def getitem(h: Tracer, index: Any) -> Any:
     try:
         p = plan(index, h._value.aval.shape)
     except MaskIndex:
+        items = index if type(index) is tuple else (index,)
+        known = tuple(_mask(i) if _is_mask(i) else i for i in items)
+        if not any(map(_is_mask, known)):
+            return getitem(h, known)
         raise fail(
             TracedBranch,
             "the shape of x[mask] depends on how many elements of the mask are true",

@@ -132,8 +132,14 @@ def trace(
     kwargs: dict[str, Any] | None = None,
     *,
     name: str | None = None,
+    sampled: bool = False,
+    made_up: Sequence[Any] = (),
 ) -> Trace:
-    """Run `fn` once on stand-ins of its arguments and return what it did."""
+    """Run `fn` once on stand-ins of its arguments and return what it did.
+
+    If they are `sampled`, Python may decide by their values (but not by those of the `made_up`
+    leaves), and the trace has guards; else that is an error.
+    """
     kwargs = kwargs or {}
     _check_function(fn)
     leaves, in_tree = flatten((args, kwargs))
@@ -149,7 +155,12 @@ def trace(
         stack().append(rec)
         try:
             with rec.builder:
-                given, named = in_tree.unflatten([_stand_in(rec, s) for s in specs])
+                stand_ins = [_stand_in(rec, s) for s in specs]
+                unknown = set(map(id, made_up if sampled else leaves))
+                for t, x in zip(stand_ins, leaves, strict=True):
+                    if id(x) not in unknown:
+                        rec.sampled(t._value, x)
+                given, named = in_tree.unflatten(stand_ins)
                 result = _run(fn, given, named)
                 out_leaves, outs_tree = flatten(result)
                 outs: list[Value] = []

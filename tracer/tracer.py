@@ -16,7 +16,7 @@ from . import mutation
 from .errors import EscapedTracer, TracedBranch, TracedConversion, UnsupportedOp
 from .place import here
 from .promote import WEAK
-from .record import Recorder, fail, recorder, stack
+from .record import NoSample, Recorder, fail, recorder, stack
 
 _PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 
@@ -137,14 +137,17 @@ class Tracer:
 
     def _known(self, wanted: str, advice: str) -> Any:
         known = self._concrete()
-        if known is None:
+        if known is not None:
+            return np.asarray(known).reshape(())[()]
+        try:
+            return self._rec.decide(self._read(), wanted)
+        except NoSample:
             raise fail(
                 TracedBranch,
                 f"{wanted} of {self._noun()}, which depends on a traced input, would decide what "
                 "the program does next",
                 advice,
-            )
-        return np.asarray(known).reshape(())[()]
+            ) from None
 
     def _number(self, wanted: str, advice: str) -> Any:
         known = self._concrete()
