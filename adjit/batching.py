@@ -52,8 +52,10 @@ class Vmap(Transform):
         axes = self._axes(args, kwargs, specs)
         size = _size(specs, axes)
         given = zip(leaves, specs, axes, strict=True)
-        row_args, row_kwargs = _with(tree, [x if a is None else _row(s, a) for x, s, a in given])
-        t = traced(fn, row_args, row_kwargs)
+        rows = [x if a is None else _row(s, a) for x, s, a in given]
+        row_args, row_kwargs = _with(tree, rows)
+        made_up = [x for x, a in zip(rows, axes, strict=True) if a is not None]
+        t = traced(fn, row_args, row_kwargs, made_up)
         trees = prefix(self.out_axes, t.outs_tree, "out_axes", "the result")
         function, outs = over_rows(t, size, specs, axes, trees)
         return staged(t, function, t.outs_tree, outs, strict=None)

@@ -8,24 +8,26 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from . import inspect as views
 from . import settings
-from .errors import TracedBranch, ZeroGradient
+from .errors import ManyVariants, TracedBranch, ZeroGradient
 from .fixing import Call, fix, to_fix
 from .settings import Options, changed
 from .signature import Signature, signature
-from .staging import Jit, Staged, Transform, open_traces
+from .staging import Jit, Staged, Transform, open_traces, shapes_only
 from .tracer.record import is_tracing
 from .tracer.trace import captured, inline
 from .tracer.tree import Tree, flatten
 from .variant import Variant, reason, sampled
 from .wrapper import MISS
 
-_MAX_PER_SIGNATURE = 16  # variants that differ in guards alone; the oldest goes
+_MANY = 16  # variants of one signature: the oldest goes, or, where paths differ, the user is told
+_MAX_PATHS = 256
 _MAX_SIGNATURES = 1024  # a function that meets ever new shapes forgets the oldest
 _CHAIN = 4  # wrappers that a call tries before it looks its signature up
 
@@ -50,6 +52,7 @@ class CompiledFunction:
         self._lock = threading.RLock()
         self._variants: dict[tuple[Signature, Options], tuple[Variant, ...]] = {}
         self._traces = 0
+        self._grown = False  # whether the user was told of the many variants
         self._fixes: dict[Tree, frozenset[int]] = {}  # by the structure of a call: its leaves
         # The wrappers of the variants used last under the default options, the very last first.
         self._calls: tuple[Callable[..., Any], ...] = ()
@@ -57,9 +60,12 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not open_traces and not changed:
-            for call in self._calls:
+            calls = self._calls
+            for call in calls:
                 result = call(args, kwargs)
                 if result is not MISS:
+                    if call is not calls[0]:  # the one used last comes first
+                        self._calls = (call, *(c for c in calls if c is not call))
                     return result
         return self._slow(args, kwargs)
 
@@ -70,14 +76,21 @@ class CompiledFunction:
             return self._inlined(args, kwargs)
         now = settings.current()
         leaves, here = signature(*self._fixed(args, kwargs))
+        tried = []
         for variant in self._variants.get((here, now), ()):
             result = variant.wrapper.run(*leaves)
             if result is not MISS:
                 self._remember(variant)
                 return result
+            tried.append(variant)
         variant = self._variant(args, kwargs)
         leaves, _ = signature(*self._fixed(args, kwargs))
-        result = variant.wrapper.run(*leaves, checked=False)
+        if variant in tried and variant.decisions:
+            result = MISS
+        else:
+            result = variant.wrapper.run(*leaves, checked=False)
+        if result is MISS and variant.decisions:
+            result = variant.exact.run(*leaves, checked=False)
         if result is MISS:
             raise RuntimeError(
                 f"{self!r}: a new variant does not accept the call it was made for\n"
@@ -117,7 +130,7 @@ class CompiledFunction:
         with self._lock:
             seen = self._variants.get((here, now), ())
             for variant in seen:  # another thread may have made it meanwhile
-                if variant.holds():
+                if variant.holds() and variant.follows(args, kwargs):
                     return variant
             start = perf_counter()
             staged = self._stage(args, kwargs)
@@ -127,8 +140,25 @@ class CompiledFunction:
             variant = Variant(staged, here, now, spent, samples, why)
             while len(self._variants) >= _MAX_SIGNATURES:
                 del self._variants[next(iter(self._variants))]
-            self._variants[here, now] = (variant, *seen[: _MAX_PER_SIGNATURE - 1])
+            most = _MAX_PATHS if variant.decisions else _MANY
+            self._variants[here, now] = (variant, *seen[: most - 1])
+            self._warn_of_growth(self._variants[here, now])
             return variant
+
+    def _warn_of_growth(self, made: Sequence[Variant]) -> None:
+        """Say once that a function is traced again and again, and where its paths part."""
+        if self._grown or sum(bool(v.decisions) for v in made) <= _MANY:
+            return
+        self._grown = True
+        missed = sum((v.decisions.missed for v in made), Counter())
+        where = missed.most_common(1)[0][0] if missed else "an unknown line"
+        warnings.warn(
+            f"{views.name_of(self)}: {len(made)} variants for arguments of the same shapes, each "
+            f"traced and compiled for itself; most of them part at {where}\n"
+            "  np.where(condition, a, b) computes both sides in one program.",
+            ManyVariants,
+            stacklevel=_depth_of_user(),
+        )
 
     def _stage(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Staged:
         staged = self._transform.stage(self._fn, args, kwargs)
@@ -168,8 +198,12 @@ class CompiledFunction:
 
     def compile(self, *args: Any, **kwargs: Any) -> CompiledFunction:
         """Compile for arguments like these, or anything with a shape and a dtype; no call."""
-        args, kwargs = views.samples((args, kwargs))
-        variant = self._variant(args, kwargs)
+        args, kwargs, whole = views.samples((args, kwargs))
+        token = shapes_only.set(not whole)
+        try:
+            variant = self._variant(args, kwargs)
+        finally:
+            shapes_only.reset(token)
         self._remember(variant)
         return self
 
@@ -203,6 +237,7 @@ class CompiledFunction:
         with self._lock:
             self._variants = {}
             self._calls = ()
+            self._grown = False
 
     def variants(self) -> list[Variant]:
         """The variants made so far, in the order of their signatures."""

@@ -20,6 +20,7 @@ __all__ = [
     "CotangentMismatch",
     "EscapedTracer",
     "FrozenWrite",
+    "ManyVariants",
     "NonScalarOutput",
     "NotDifferentiable",
     "RandomInTrace",
@@ -61,3 +62,11 @@ class CotangentMismatch(AdjitError, TypeError):
 
 class ZeroGradient(UserWarning):
     """A gradient is zero because the result does not depend on the argument at all."""
+
+
+class ManyVariants(UserWarning):
+    """A function takes ever new paths, and each of them is traced and compiled.
+
+    Wrong:  for k in range(n): y += x[k] if x[k] > 0 else 0.0
+    Right:  y = np.sum(np.where(x > 0, x, 0.0))
+    """

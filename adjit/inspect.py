@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from .ir.core import Function
 from .ir.printer import show
 from .passes.schedule import schedule
+from .tracer.tree import flatten
 
 if TYPE_CHECKING:
     from .compiled import CompiledFunction
@@ -67,9 +69,11 @@ def source(variant: Variant) -> Text:
 
 
 def samples(call: Any) -> Any:
-    """A call in which what only has a shape and a dtype is an array of zeros."""
+    """A call in which what only has a shape and a dtype is an array of zeros; and if none was."""
     args, kwargs = call
-    return tuple(map(_sample, args)), {k: _sample(v) for k, v in kwargs.items()}
+    given = tuple(map(_sample, args)), {k: _sample(v) for k, v in kwargs.items()}
+    before, after = flatten((args, kwargs))[0], flatten(given)[0]
+    return *given, len(before) == len(after) and all(map(operator.is_, before, after))
 
 
 def _sample(x: Any) -> Any:
@@ -131,6 +135,10 @@ def _about(v: Variant) -> Iterable[str]:
         yield f"capture     {c.path}: {_aval(c.value)}, {how}"
     for g in staged.guards:
         yield f"guard       {g.describe()}"
+    for line in v.decisions.describe():
+        yield f"decided by  {line}"
+    if v.decisions:
+        yield f"answered    {count(v.decisions.calls, 'call')}"
     for z in staged.zeros:
         yield f"zero        the gradient by {z.path}{f', cut at {z.where}' if z.where else ''}"
     adjoint = "" if staged.function is staged.traced else f", {_size(staged.function)} with adjoint"

@@ -8,6 +8,7 @@ call `(args, kwargs)` in order, then one per capture.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -72,13 +73,18 @@ class Staged:
 
 # Not empty while any thread traces: compiled functions then ask whether it is theirs.
 open_traces: list[Callable[..., Any]] = []
+# Whether the arguments at hand have only shapes: then nothing can be decided by their values.
+shapes_only: ContextVar[bool] = ContextVar("adjit_shapes_only", default=False)
 
 
-def traced(fn: Callable[..., Any], args: Any, kwargs: Any) -> Traced:
-    """Trace a call, and let the process know that a trace is open."""
+def traced(fn: Callable[..., Any], args: Any, kwargs: Any, made_up: Sequence[Any] = ()) -> Traced:
+    """Trace a call, and let the process know that a trace is open.
+
+    Nothing can be decided by the leaves that are `made_up`, of which only dtype and shape are so.
+    """
     open_traces.append(fn)
     try:
-        t = trace(fn, args, kwargs)
+        t = trace(fn, args, kwargs, sampled=not shapes_only.get(), made_up=made_up)
     finally:
         open_traces.pop()
     facts = {f.name: getattr(t, f.name) for f in fields(t)}

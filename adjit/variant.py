@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .decisions import Decisions
 from .ir.core import Function
 from .ir.interp import evaluate
 from .ir.types import NUMPY
@@ -16,7 +17,7 @@ from .passes import pipeline
 from .passes.schedule import schedule
 from .settings import Options
 from .signature import Signature
-from .staging import Staged
+from .staging import Staged, shapes_only
 from .tracer.tree import flatten
 from .wrapper import Fact, Jump, Wrapper, make
 
@@ -58,6 +59,14 @@ class Variant:
         self._simplified: Function | None = None
         self._program: Any = None
         self._wrapper: Wrapper | None = None
+        self._exact: Wrapper | None = None
+        self.decisions = Decisions(staged.function)
+
+    def follows(self, args: Any, kwargs: Any) -> bool:
+        """Whether the values of a call lead along the path that was traced."""
+        if not self.decisions:
+            return True
+        return not shapes_only.get() and self.decisions.hold(sampled(args, kwargs, self.staged))
 
     def holds(self) -> bool:
         """Whether what the trace relied on is still so."""
@@ -117,20 +126,34 @@ class Variant:
         if self._wrapper is None:
             with self._lock:
                 if self._wrapper is None:
-                    self._wrapper = self._wrap()
+                    self._wrapper = self._wrap(self.program)
         return self._wrapper
 
-    def _wrap(self) -> Wrapper:
+    @property
+    def exact(self) -> Wrapper:
+        """The same around the interpreter, whose decisions are those of the trace to the last bit.
+
+        Compiled sums add up in another order: where a value lies on the very edge of a decision,
+        a kernel may decide otherwise than NumPy does.
+        """
+        with self._lock:
+            if self._exact is None:
+                self._exact = self._wrap(Interpreted(self.staged.function))
+            return self._exact
+
+    def _wrap(self, program: Any) -> Wrapper:
         avals = [v.aval for v in self.staged.function.outs]
         out_avals = [(NUMPY[a.dtype], a.shape) for a in avals]
-        program = self.program
-        return make(self.staged, self.signature, out_avals, program.call, jump_of(program))
+        jump = jump_of(program)
+        return make(self.staged, self.signature, out_avals, program.call, jump, self.decisions)
 
 
 def reason(here: Signature, made: Sequence[Variant], same: Sequence[Variant]) -> str:
     """Why a call needs a new variant: `made` are all others, `same` those of its signature."""
+    if same and (broken := same[0].broken()):
+        return f"no longer so: {', '.join(broken)}"
     if same:
-        return f"no longer so: {', '.join(same[0].broken())}"
+        return f"another path: {same[0].decisions.last or 'other values'}"
     if not made:
         return "the first call"
     last = made[-1]
@@ -175,6 +198,7 @@ def jump_of(program: Any) -> Jump | None:
         large=memory.LARGE,
         borrow=memory.empty,
         failed=failure,
+        missed=kernel.missed,
     )
 
 

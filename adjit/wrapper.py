@@ -18,6 +18,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from .decisions import Decisions
+from .ir.core import Op
+from .ir.interp import GuardMiss
 from .signature import Fixed, Signature, Spec
 from .staging import Staged
 from .tracer.facts import Capture
@@ -65,6 +68,8 @@ class Jump:
     outputs     indices of the program's results that it writes
     workspaces  how many scratch arrays it wants: a set from `free`, or a `fresh` one
     borrow      makes results of `large` bytes and more, from memory that was used before
+    failed      a status -> the error it stands for
+    missed      a status -> the guard that sent the call away, if it was one
     """
 
     make: Callable[[Sequence[Fact]], Callable[..., Any]]
@@ -76,6 +81,7 @@ class Jump:
     large: int
     borrow: Callable[..., np.ndarray]
     failed: Callable[[Any], Exception]
+    missed: Callable[[Any], Op | None]
 
 
 def make(
@@ -84,14 +90,16 @@ def make(
     out_avals: Sequence[tuple[np.dtype, tuple[int, ...]]],
     launch: Callable[..., Any],
     jump: Jump | None,
+    decisions: Decisions,
 ) -> Wrapper:
     """The wrapper of a variant: around one kernel, or around `launch(inputs) -> outputs`."""
-    writer = _Writer(staged, signature, out_avals, jump)
+    guarded = bool(decisions)
+    writer = _Writer(staged, signature, out_avals, jump, guarded)
     text = writer.text()
     entry = jump.make(writer.facts) if jump is not None else None
     if jump is not None and not isinstance(entry, BuiltinFunctionType):
         # Arguments are checked in Python here, which cannot fill in a scalar object.
-        writer = _Writer(staged, signature, out_avals, jump, scalars=False)
+        writer = _Writer(staged, signature, out_avals, jump, guarded, scalars=False)
         text = writer.text()
         entry = jump.make(writer.facts)
     scope = {
@@ -102,6 +110,9 @@ def make(
     if jump is not None:
         scope |= {"fresh": jump.fresh, "failed": jump.failed, "borrow": jump.borrow}
         scope |= {"pop": jump.free.pop, "keep": jump.free.append}
+    if guarded:
+        scope |= {"passed": decisions.passed, "left": decisions.miss, "GuardMiss": GuardMiss}
+        scope["guard_of"] = jump.missed if jump is not None else None
     name = f"<adjit wrapper {next(_serial)} of {staged.traced.name}>"
     exec(compile(text, name, "exec"), scope)
     # Tracebacks and debuggers show the generated lines.
@@ -118,12 +129,14 @@ class _Writer:
         signature: Signature,
         out_avals: Sequence[tuple[np.dtype, tuple[int, ...]]],
         jump: Jump | None,
+        guarded: bool,
         scalars: bool = True,
     ) -> None:
         self.staged = staged
         self.signature = signature
         self.out_avals = out_avals
         self.jump = jump
+        self.guarded = guarded
         n = len(staged.names) + len(staged.captures)
         self.read = frozenset(range(n)) if jump is None else frozenset(jump.inputs)
         self.facts: list[Fact] = []  # what the kernel's arguments are, for `Jump.make`
@@ -291,6 +304,9 @@ class _Writer:
             ]
             outs = [f"results[{k}]" for k in range(len(self.out_avals))]
             lines = [f"results = launch([{', '.join([*inputs, *self.hidden])}])"]
+            if self.guarded:
+                lines = ["try:", f"    {lines[0]}", "except GuardMiss as miss:"]
+                lines += ["    left(miss.op)", "    return MISS", "next(passed)"]
             return [*lines, f"return {self.result(outs)}"]
         inputs, written = self.kernel_inputs(), [f"out{k}" for k in self.jump.outputs]
         outs = [f"out{k}" for k in range(len(self.out_avals))]
@@ -314,7 +330,13 @@ class _Writer:
         if work:
             lines.append("keep(work)")
         lines += ["if status is not True:", "    if status is None: return MISS"]
-        return [*lines, "    raise failed(status)", f"return {self.result(outs)}"]
+        if self.guarded:
+            lines += ["    op = guard_of(status)", "    if op is not None:"]
+            lines += ["        left(op)", "        return MISS"]
+        lines.append("    raise failed(status)")
+        if self.guarded:
+            lines.append("next(passed)")
+        return [*lines, f"return {self.result(outs)}"]
 
     def scalar_outs(self) -> frozenset[int]:
         """The results that are a float64 or float32 number, never an array."""

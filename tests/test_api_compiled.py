@@ -392,8 +392,10 @@ def test_only_the_integers_that_decide_are_fixed(interpreted):
     np.testing.assert_allclose(adjit.hvp(f)(X, X, 3, 2), 0 * X)
     np.testing.assert_allclose(adjit.vjp(f, X, 3, 2)[1](1.0)[0], np.full(X.shape, 1.5))
 
-    with pytest.raises(errors.TracedBranch):
-        grad(lambda x, n: x.sum() if x[0, 0] > n else x.max())(X, 2)
+    g = grad(lambda x, n: x.sum() if x[0, 0] > n else 2 * x.sum())
+    for n in (-9, 9, -9):
+        np.testing.assert_allclose(g(X, n), np.full(X.shape, 1.0 if n < 0 else 2.0))
+    assert g.cache_info().variants == 2
 
 
 def test_subclasses_of_numbers_and_huge_integers(run):

@@ -1,0 +1,591 @@
+"""Python decides by traced values: the right path on every call, compiled, and its derivatives."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import adjit
+from adjit import errors, grad, hvp, jit, jvp, value_and_grad
+from adjit.ir import evaluate, parse, show, verify
+from adjit.ir.interp import GuardMiss
+from adjit.passes import pipeline
+from adjit.passes.dce import dce
+from adjit.passes.jvp import jvp as jvp_pass
+from adjit.passes.vjp import vjp as vjp_pass
+
+# ------------------------------------------------------------------ the row
+
+TEXT = """func f(%x: f64[], %n: i64[]) -> (f64[]) {
+  %0: bool[] = greater %x, 0.0
+  guard[expected=True] %0
+  %1: f64[] = log %x
+  guard[expected=3] %n
+  guard[expected=3] %n
+  return %1
+}"""
+
+
+def test_row_text_and_meaning():
+    f = parse(TEXT)
+    verify(f)
+    assert show(f) == TEXT
+    np.testing.assert_allclose(evaluate(f, 2.0, 3), [np.log(2.0)])
+    for bad in ((-2.0, 3), (2.0, 4)):
+        with pytest.raises(GuardMiss) as miss:
+            evaluate(f, *bad)
+        assert miss.value.op.prim.name == "guard"
+
+
+@pytest.mark.parametrize("through", [dce, lambda f: vjp_pass(f, [0]), lambda f: jvp_pass(f, [0])])
+def test_passes_keep_guards_and_merge_equal_ones(through):
+    f = pipeline.run(through(parse(TEXT)), pipeline.joint(1), check=True)
+    assert [op.attrs["expected"] for op in f.ops if op.prim.name == "guard"] == [True, 3]
+
+
+def test_types_are_checked():
+    with pytest.raises(Exception, match="guard: the value is f64"):
+        verify(parse("func f(%x: f64[]) -> () {\n  guard[expected=True] %x\n  return\n}"))
+
+
+# ------------------------------------------------------------------ control flow
+# Each takes a vector and is called at points that take different paths.
+
+
+def if_(x):
+    y = np.sum(x * x)
+    if x[0] > 0:
+        y = y + np.sin(x[0])
+    return y
+
+
+def elif_(x):
+    s = np.sum(x)
+    if s > 2:
+        return s * s
+    elif s > 0:
+        return np.exp(s) * x[0]
+    else:
+        return np.sum(np.cos(x))
+
+
+def while_(x):
+    s = np.sum(x * x)
+    while s > 1:
+        s = s / 3 + 0.01 * np.sin(s)
+    return s
+
+
+def early_return(x):
+    for k in range(len(x)):
+        if x[k] > 0.5:
+            return x[k] ** 2 * np.sum(x)
+    return np.sum(x**3)
+
+
+def break_(x):
+    total = 0.0
+    for v in x:
+        if v < -0.5:
+            break
+        total = total + np.exp(v)
+    return total + x[-1] ** 2
+
+
+def continue_(x):
+    total = x[0] ** 2
+    for v in x:
+        if v < 0:
+            continue
+        total += np.sqrt(v + 1)
+    return total
+
+
+def ternary(x):
+    s = np.sum(x)
+    return s**3 if s > 0 else np.cos(s)
+
+
+def and_or(x):
+    if x[0] > 0 and not x[1] > 0:
+        return x[0] * x[1] ** 2
+    if x[0] > 1 or x[1] < -1:
+        return np.sum(x**2) * 2
+    return np.sum(np.sin(x))
+
+
+def min_max_sorted(x):
+    a, b = sorted([x[0], x[1] * 1.1])
+    return max(a * a, b, x[0] * 0.3) * np.sum(x) + min(a, b * b)
+
+
+def assert_(x):
+    assert np.sum(x) < 100, "too large"
+    return np.sum(x * x * x)
+
+
+def int_as_index(x):
+    table = [1.0, 2.0, 4.0, 8.0, 16.0]
+    k = int(np.clip(np.sum(x) + 2, 0, 4))
+    return table[k] * np.sum(x**2)
+
+
+def int_as_size(x):
+    n = int(abs(x[0]) * 2) + 1
+    return sum(np.sum(x) ** (k + 1) for k in range(n))
+
+
+def argmax(x):
+    k = int(np.argmax(x))
+    return x[k] ** 2 + np.sum(x) * k
+
+
+def recursion(x, depth=0):
+    s = np.sum(x * x)
+    if s < 0.3 or depth > 6:
+        return s + np.sum(np.sin(x))
+    return recursion(x * 0.5, depth + 1) * 1.5
+
+
+def nested(x):
+    y = np.sum(x)
+    for k in range(3):
+        if y > 0:
+            while y > 1:
+                y = y * 0.4 - 0.01 * k
+        else:
+            y = y * y + x[0]
+    return y * y
+
+
+def chained(x):
+    s = np.sum(x)
+    return s**2 if -0.5 < s < 0.5 else s**3 + x[0]
+
+
+def contains(x):
+    return np.sum(x**2) if 1 in np.sign(x) else np.sum(x**4)
+
+
+def match_(x):
+    match int(np.sign(np.sum(x))):
+        case 1:
+            return np.sum(np.exp(x * 0.3))
+        case -1:
+            return np.sum(x**2)
+        case _:
+            return x[0] + 0.0
+
+
+FLOWS = [
+    if_, elif_, while_, early_return, break_, continue_, ternary, and_or, min_max_sorted, assert_,
+    int_as_index, int_as_size, argmax, recursion, nested, chained, contains, match_,
+]  # fmt: skip
+POINTS = {
+    "small": [[1.1, -0.7], [-1.2, 0.4], [0.2, 0.1], [2.1, 1.9], [-0.4, -1.6]],
+    "array": [np.random.default_rng(k).normal(size=12) * (0.2 + 0.4 * k) for k in range(5)],
+}
+
+
+def scalar_form(f):
+    """The same flow of one number."""
+    return lambda t: f(np.array([t, 0.9 - t * t]))
+
+
+def difference(f, x, h=1e-6):
+    """The gradient by central differences."""
+    x = np.asarray(x, float)
+    out = np.zeros(x.shape)
+    for at in np.ndindex(x.shape):
+        d = np.zeros(x.shape)
+        d[at] = h
+        out[at] = (f(x + d) - f(x - d)) / (2 * h)
+    return out
+
+
+def check(f, points, mode):
+    """Twice through all points: right, and no trace in the second round."""
+    v = np.cos(np.arange(np.size(points[0]))).reshape(np.shape(points[0]))
+    v = v if v.shape else 1.0
+    slope = grad(f)  # for differences of the second order
+    made = {
+        "value": jit(f),
+        "grad": value_and_grad(f),
+        "second": hvp(f),
+        "jvp": lambda x: jvp(f, (x,), (v,)),
+    }[mode]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.ZeroGradient)
+        for turn in range(2):
+            if turn == 1 and mode != "jvp":
+                traces = made.cache_info().traces
+            for x in points:
+                tol = {"rtol": 2e-5, "atol": 2e-6}
+                if mode == "value":
+                    np.testing.assert_allclose(made(x), f(x), rtol=1e-12)
+                elif mode == "grad":
+                    value, g = made(x)
+                    np.testing.assert_allclose(value, f(x), rtol=1e-12)
+                    np.testing.assert_allclose(g, difference(f, x), **tol)
+                elif mode == "jvp":
+                    value, dot = made(x)
+                    np.testing.assert_allclose(value, f(x), rtol=1e-12)
+                    np.testing.assert_allclose(dot, np.sum(difference(f, x) * v), **tol)
+                else:
+                    h = 1e-5
+                    there = (slope(x + h * v) - slope(x - h * v)) / (2 * h)
+                    np.testing.assert_allclose(made(x, v), there, rtol=1e-4, atol=1e-5)
+        if mode != "jvp":
+            assert made.cache_info().traces == traces <= len(points)
+
+
+@pytest.mark.parametrize("mode", ["value", "grad", "second", "jvp"])
+@pytest.mark.parametrize("f", FLOWS, ids=lambda f: f.__name__)
+def test_flow_of_scalars(f, mode):
+    check(scalar_form(f), [0.3, -0.8, 1.7, -2.2], mode)
+
+
+@pytest.mark.parametrize("mode", ["value", "grad", "second", "jvp"])
+@pytest.mark.parametrize("shape", POINTS)
+@pytest.mark.parametrize("f", FLOWS, ids=lambda f: f.__name__)
+def test_flow_of_arrays(f, shape, mode, request):
+    if shape == "array":  # the interpreter is quicker than as many compilations
+        with adjit.options(interpret=f is not if_):
+            check(f, [np.array(x) for x in POINTS[shape]], mode)
+    else:
+        check(f, [np.array(x) for x in POINTS[shape]], mode)
+
+
+# ------------------------------------------------------------------ random programs
+
+
+def program(rng):
+    """The text of a function with branches and loops that depend on its values."""
+    lines, names = ["def f(x):", "    a = x[0] * 1.0", "    b = x[1] + 0.5", "    n = 0"], "abx"
+
+    def number():
+        return f"{rng.uniform(-1, 1):.2f}"
+
+    def scalar():
+        return str(rng.choice(["a", "b", "x[0]", "x[1]", "x[2]", "np.sum(x)"]))
+
+    def term():
+        forms = ["{} * {}", "np.sin({}) + {}", "np.exp(-{} ** 2) * {}", "{} - 0.3 * {}"]
+        return str(rng.choice(forms)).format(scalar(), scalar())
+
+    def test():
+        forms = ["{} > {}", "{} * {} < 0.1", "abs({}) > abs({})", "not {} < {}"]
+        one = str(rng.choice(forms)).format(scalar(), scalar())
+        if rng.random() < 0.3:
+            joined = rng.choice(["and", "or"])
+            return f"{one} {joined} {scalar()} > {number()}"
+        return one
+
+    def block(pad, depth):
+        for _ in range(rng.integers(1, 4)):
+            statement(pad, depth)
+
+    def statement(pad, depth):
+        kind = rng.choice(
+            ["assign", "if", "while", "for", "ternary", "max", "return", "int"],
+            p=[0.3, 0.22, 0.12, 0.1, 0.08, 0.06, 0.06, 0.06],
+        )
+        target = rng.choice(["a", "b"])
+        if kind == "if" and depth:
+            lines.append(f"{pad}if {test()}:")
+            block(pad + "    ", depth - 1)
+            if rng.random() < 0.6:
+                lines.append(f"{pad}else:")
+                block(pad + "    ", depth - 1)
+        elif kind == "while" and depth:
+            lines.append(f"{pad}while abs({target}) > {0.3 + rng.random():.2f} and n < 12:")
+            lines.append(f"{pad}    n += 1")
+            lines.append(f"{pad}    {target} = {target} * 0.5 + 0.02 * np.sin({scalar()})")
+            if rng.random() < 0.3:
+                lines.append(f"{pad}    if {test()}:")
+                lines.append(f"{pad}        {rng.choice(['break', 'continue'])}")
+        elif kind == "for" and depth:
+            lines.append(f"{pad}for v in x:")
+            lines.append(f"{pad}    if v > {number()}:")
+            lines.append(f"{pad}        {rng.choice(['continue', 'break', 'a = a + v * v'])}")
+            lines.append(f"{pad}    b = b * 0.7 + v")
+        elif kind == "ternary":
+            lines.append(f"{pad}{target} = {term()} if {test()} else {term()}")
+        elif kind == "max":
+            lines.append(f"{pad}{target} = {rng.choice(['max', 'min'])}({scalar()}, {scalar()})")
+        elif kind == "int":
+            lines.append(f"{pad}a = a + x[int(abs({scalar()})) % 3]")
+        elif kind == "return" and depth < 2:
+            lines.append(f"{pad}return {term()} + np.sum(x * a)")
+        else:
+            lines.append(f"{pad}{target} = {term()}")
+
+    for _ in range(rng.integers(2, 5)):
+        statement("    ", 2)
+    lines.append(f"    return a * b + np.sum(x ** 2) * 0.1 + {names[0]}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_programs(seed):
+    rng = np.random.default_rng(seed)
+    text = program(rng)
+    scope = {"np": np}
+    exec(text, scope)
+    f = scope["f"]
+    points = [rng.normal(size=3) * s for s in (0.3, 1.0, 1.0, 2.0)]
+    with adjit.options(interpret=seed % 8 != 0), warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.ZeroGradient)
+        made = value_and_grad(f)
+        for x in points * 2:
+            value, g = made(x)
+            np.testing.assert_allclose(value, f(x), rtol=1e-11, atol=1e-13, err_msg=text)
+            slopes = [difference(f, x, h) for h in (1e-5, 1e-6, 1e-7)]
+            if np.ptp(slopes, axis=0).max() < 1e-3:  # no jump nearby
+                np.testing.assert_allclose(g, slopes[1], rtol=1e-4, atol=1e-5, err_msg=text)
+        assert made.cache_info().traces <= len(points)
+
+
+# ------------------------------------------------------------------ the rest of Python
+
+
+def test_nested_derivatives_take_their_own_paths():
+    def f(x):
+        return x**3 if x > 1 else x**2
+
+    for order, wanted in ((2, (18.0, 2.0)), (3, (6.0, 0.0))):
+        g = f
+        for _ in range(order):
+            g = grad(g)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", errors.ZeroGradient)
+            assert (g(3.0), g(0.5), g(3.0)) == (wanted[0], wanted[1], wanted[0])
+        assert g.cache_info().traces == 2
+
+    outer = grad(lambda x, y: x * grad(lambda t: t * t * y if t > x else t * y)(x * y))
+    np.testing.assert_allclose([outer(2.0, 3.0), outer(2.0, 0.5)], [2 * 2 * 2.0 * 9, 0.5])
+
+
+def test_methods_keep_their_state():
+    class Model:
+        def __init__(self):
+            self.edge, self.w = 0.0, np.ones(3)
+
+        @jit
+        def loss(self, x):
+            y = np.sum(self.w * x)
+            return y * y if y > self.edge else -y
+
+    m = Model()
+    for x in (np.ones(3), -np.ones(3), np.ones(3)):
+        assert m.loss(x) == (9.0 if x[0] > 0 else 3.0)
+    m.w[:] = -1
+    assert m.loss(np.ones(3)) == 3.0
+    m.edge = 5.0
+    assert m.loss(-np.ones(3)) == -3.0
+    m.edge = 4.0
+    assert m.loss(np.ones(3)) == 3.0
+
+
+@pytest.mark.parametrize("interpret", [False, True])
+def test_the_other_path_may_raise(interpret):
+    def f(x, table):
+        if x[0] < 0:
+            return np.linalg.cholesky(np.eye(2) * x[0] ** 2)[0, 0] * x[1]
+        k = int(x[0])
+        if k < 3:
+            return table[k] * np.log(x[0]) * x[1]
+        return np.sqrt(x[0] - 3) * x[1]
+
+    def host(x):
+        if x[0] > 0:
+            return np.sum(np.linalg.cholesky(np.eye(3) * x[0]) @ x)
+        return np.sum(x * x)
+
+    with adjit.options(interpret=interpret):
+        made, on_host = jit(f), jit(host)
+        table = np.array([3.0, 4.0, 5.0])
+        for _ in range(2):
+            for a in (1.5, 7.0, 2.5, 0.5, 3.0):
+                x = np.array([a, 2.0])
+                np.testing.assert_allclose(made(x, table), f(x, table))
+            for a in (2.0, -1.0, 3.0):
+                x = np.array([a, 1.0, 2.0])
+                np.testing.assert_allclose(on_host(x), host(x))
+        assert on_host.cache_info().traces == 2
+
+
+def test_threads_share_variants():
+    def f(x):
+        s = np.sum(x)
+        k = 0
+        while s > 1:
+            s, k = s / 2, k + 1
+        return s * (k + 1)
+
+    made = value_and_grad(f)
+    wrong = []
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(60):
+            x = rng.uniform(0, 4, size=3)
+            value, g = made(x)
+            slope = value / np.sum(x)
+            if abs(value - f(x)) > 1e-12 or np.abs(g - slope).max() > 1e-12:
+                wrong.append(x)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+    assert made.cache_info().traces == made.cache_info().variants <= 5
+
+
+def test_on_the_edge_the_interpreter_answers():
+    """Where compiled and NumPy's sums differ in the last digit, so may their decisions."""
+    x = np.random.default_rng(1).normal(size=1001)
+    edge = float(np.sum(x))
+    f = jit(lambda x, e: np.sum(x) if np.sum(x) >= e else -np.sum(x))
+    for e in (edge, np.nextafter(edge, 9), np.nextafter(edge, -9)) * 2:
+        np.testing.assert_allclose(f(x, e), np.sum(x) if np.sum(x) >= e else -np.sum(x))
+    assert f.cache_info().traces == 2
+
+
+def test_many_variants_are_reported_once():
+    def f(x):
+        total = 0.0
+        for v in x:
+            if v > 0:  # the line
+                total = total + v
+        return total + 0.0 * np.sum(x)
+
+    with adjit.options(interpret=True):
+        made = grad(f)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            for k in range(32):
+                bits = [1.0 if k >> b & 1 else -1.0 for b in range(5)]
+                np.testing.assert_array_equal(made(np.array(bits)), np.array(bits) > 0)
+        (warning,) = seen
+        assert warning.category is errors.ManyVariants
+        assert warning.filename == __file__
+        assert "if v > 0" in str(warning.message)
+        report = str(made.explain())
+    assert "if v > 0" in report and "calls left here" in report and "answered    1 call" in report
+
+
+def test_integers_that_decide():
+    def f(x, step):
+        return x * 2 if step % 3 == 0 else x
+
+    made = jit(f)
+    for step in range(9):
+        assert made(1.5, step) == f(1.5, step)
+    assert made.cache_info().traces == 2
+
+    def power(x, n):
+        return 1.0 if n == 0 else x * power(x, n - 1)
+
+    slope = grad(power)
+    for n in (3, 12, 20, 12):
+        np.testing.assert_allclose(slope(1.1, n), n * 1.1 ** (n - 1))
+
+
+def test_source_shows_the_line():
+    made = jit(lambda x: x if x > 2 else -x)
+    assert "return -2" in made.source(3.0) and "# test_guards.py:" in made.source(3.0)
+    assert made(1.0) == -1.0 and "if not" in made.source(3.0) and "if not" not in made.source(1.0)
+
+
+def test_what_cannot_decide():
+    made = jit(lambda x: x if x > 0 else -x)
+    shape = type("Shape", (), {"shape": (), "dtype": np.dtype(float)})
+    with pytest.raises(errors.TracedBranch):
+        made.compile(shape())
+    with pytest.raises(errors.TracedConversion, match="derivative"):
+        jit(lambda x: float(x))(1.0)
+    with pytest.raises(ValueError, match="NaN"):
+        jit(lambda x: int(x))(np.nan)
+    with pytest.raises(AssertionError, match="negative"):
+        jit(asserts)(-1.0)
+    assert jit(asserts)(1.0) == 1.0
+
+
+def asserts(x):
+    assert x > 0, "negative"
+    return x
+
+
+def test_loops_without_end(monkeypatch):
+    from adjit.tracer import record
+
+    monkeypatch.setattr(record, "MOST_DECISIONS", 50)
+
+    def f(x):
+        while x > 0:
+            x = x + 1
+        return x
+
+    with pytest.raises(errors.TracedBranch, match="more than 50 times"):
+        jit(f)(1.0)
+    monkeypatch.undo()
+    with pytest.raises(RecursionError):
+        jit(lambda x: endless(x))(1.0)
+
+
+def endless(x):
+    return endless(x * 1.0) if x > -1 else x
+
+
+def test_masks_and_index_arrays_are_decided_as_a_whole():
+    def f(x):
+        rows = np.nonzero(x < -1)[0]
+        return np.sum(x[x > 0] ** 3) + np.sum(x[rows] ** 2)
+
+    made = value_and_grad(f)
+    points = [np.array(p) for p in ([1.5, -0.7, 0.3], [-1.2, 2.4, 0.6], [-2.0, -1.5, -0.5])]
+    for x in points * 2:
+        value, g = made(x)
+        np.testing.assert_allclose(value, f(x))
+        np.testing.assert_allclose(g, difference(f, x), rtol=1e-6, atol=1e-8)
+    assert made.cache_info().traces == 3
+
+
+def test_rows_of_vmap_cannot_decide_but_what_they_share_can():
+    def f(x, y):
+        return np.sum(x) * y if y > 0 else np.sum(x * x)
+
+    rows = np.arange(6.0).reshape(3, 2)
+    made = adjit.vmap(f, in_axes=(0, None))
+    for y in (2.0, -1.0, 2.0):
+        np.testing.assert_allclose(made(rows, y), [f(x, y) for x in rows])
+    assert made.cache_info().traces == 2
+    with pytest.raises(errors.TracedBranch, match=r"test_guards"):
+        adjit.vmap(lambda x: x[0] if x[0] > 0 else x[1])(rows)
+
+
+def test_every_pass_keeps_the_decisions():
+    with adjit.options(check=True):
+        made = grad(min_max_sorted)
+        for x in POINTS["small"]:
+            x = np.array(x)
+            np.testing.assert_allclose(made(x), difference(min_max_sorted, x), rtol=1e-5)
+
+
+def test_what_is_recomputed_decides_again():
+    def f(x):
+        inner = adjit.checkpoint(lambda t: np.sin(t) if np.sum(t) > 2 else np.cos(t))
+        return np.sum(inner(x) * x)
+
+    made = grad(f)
+    for x in (np.array([1.0, 2.0]), np.array([-1.0, 2.0])) * 2:
+        np.testing.assert_allclose(made(x), difference(f, x), rtol=1e-6)
+        _, push = adjit.linearize(while_, x)
+        np.testing.assert_allclose(push(np.ones(2)), difference(while_, x).sum(), rtol=1e-6)
+    assert made.cache_info().traces == 2
