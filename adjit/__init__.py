@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors
+    from . import errors, optim, tensors
     from .api import (
         checkpoint,
         elementwise_grad,
@@ -23,15 +23,19 @@ if TYPE_CHECKING:
         vmap,
     )
     from .compiled import CompiledFunction
+    from .modes import enable_grad, no_grad
     from .settings import options
+    from .tensors import Tensor, tensor
     from .testing import check_grads
 
 __version__ = "0.1.0"
 __all__ = [
     "CompiledFunction",
+    "Tensor",
     "check_grads",
     "checkpoint",
     "elementwise_grad",
+    "enable_grad",
     "errors",
     "grad",
     "hessian",
@@ -42,21 +46,34 @@ __all__ = [
     "jit",
     "jvp",
     "linearize",
+    "no_grad",
+    "optim",
     "options",
     "stop_gradient",
+    "tensor",
+    "tensors",
     "value_and_grad",
     "vjp",
     "vmap",
 ]
-_HOMES = {"CompiledFunction": "compiled", "check_grads": "testing", "options": "settings"}
+_MODULES = ("errors", "optim", "tensors")
+_HOMES = {
+    "CompiledFunction": "compiled",
+    "Tensor": "tensors",
+    "check_grads": "testing",
+    "enable_grad": "modes",
+    "no_grad": "modes",
+    "options": "settings",
+    "tensor": "tensors",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used, so that importing the package costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "errors":
-        return import_module(".errors", __name__)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     value = getattr(import_module(f".{_HOMES.get(name, 'api')}", __name__), name)
     globals()[name] = value
     return value

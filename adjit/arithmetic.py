@@ -1,0 +1,283 @@
+"""Operands of operations on Tensors, and arithmetic with numbers and arrays."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .promotion import ARRAY, DEFAULT, NUMBER, ZERO_D, floating, number_dtype, promoted
+from .tape import Operation, Ref, record, source
+from .tensor_object import Tensor, applied, as_tensor, shown
+
+# What `tensors` shows.
+__all__ = [
+    "add",
+    "arctan2",
+    "atan2",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "div",
+    "eq",
+    "floor_divide",
+    "ge",
+    "greater",
+    "greater_equal",
+    "gt",
+    "le",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_or",
+    "lt",
+    "maximum",
+    "minimum",
+    "mul",
+    "ne",
+    "pow",
+    "reciprocal",
+    "remainder",
+    "sub",
+    "trunc",
+]
+
+Dims = int | Sequence[int] | None
+Binary = Callable[[Any, Any], Tensor]
+
+
+def method(*names: str) -> Callable[[Any], Any]:
+    """Enter a function as these methods of Tensor."""
+
+    def enter(f: Any) -> Any:
+        for name in names:
+            setattr(Tensor, name, f)
+        return f
+
+    return enter
+
+
+# ------------------------------------------------------------------ operands
+
+
+def cast(x: Any, dtype: np.dtype) -> Any:
+    return x if x.dtype == dtype else x.astype(dtype)
+
+
+_numbers: dict[Any, Ref] = {}
+
+
+def number(x: Any, dtype: np.dtype) -> Ref:
+    """A plain number as an operand."""
+    key = (x, dtype) if x else None  # 0.0 equals -0.0
+    known = _numbers.get(key)
+    if known is None:
+        known = source(np.array(x, dtype)), 0
+        if key is not None and len(_numbers) < 1000:
+            _numbers[key] = known
+    return known
+
+
+_PLAIN = (bool, int, float, complex, np.generic)
+
+
+def _standing(x: Any) -> tuple[np.dtype, int]:
+    if isinstance(x, Tensor):
+        return x.dtype, ARRAY if x._aval_shape() else ZERO_D
+    return (x.dtype if isinstance(x, np.bool_) else number_dtype(_kind(x))), NUMBER
+
+
+def _kind(x: Any) -> type:
+    return type(x.item()) if isinstance(x, np.generic) else type(x)
+
+
+def operands(name: str, *xs: Any) -> tuple[np.dtype, list[Any]]:
+    """The common dtype of operands, arrays among them as Tensors."""
+    found = [
+        x
+        if isinstance(x, (Tensor, *_PLAIN))
+        else as_tensor(x)
+        if _arraylike(x)
+        else _refuse(name, x)
+        for x in xs
+    ]
+    return promoted(tuple(map(_standing, found))), found
+
+
+def _arraylike(x: Any) -> bool:
+    return isinstance(x, np.ndarray | list | tuple)
+
+
+def _refuse(name: str, x: Any) -> Any:
+    raise TypeError(f"{name}: a {type(x).__name__} is neither a Tensor nor a number")
+
+
+def operand(x: Any, dtype: np.dtype) -> Ref:
+    return x._ref() if isinstance(x, Tensor) else number(x, dtype)
+
+
+def binary(operation: Operation, a: Any, b: Any, dtype: np.dtype) -> Tensor:
+    try:
+        node = record(operation, (operand(a, dtype), operand(b, dtype)), (dtype,))
+    except ValueError as error:
+        raise _sizes(a, b) or error from None
+    return shown(node)
+
+
+def _sizes(a: Any, b: Any) -> RuntimeError | None:
+    """The complaint about shapes that do not broadcast."""
+    s, t = np.shape(a) if not isinstance(a, Tensor) else tuple(a.shape), tuple(as_tensor(b).shape)
+    for back in range(1, builtins.min(len(s), len(t)) + 1):
+        if s[-back] != t[-back] and 1 not in (s[-back], t[-back]):
+            at = builtins.max(len(s), len(t)) - back
+            return RuntimeError(
+                f"The size of tensor a ({s[-back]}) must match the size of tensor b ({t[-back]}) "
+                f"at non-singleton dimension {at}: shapes {list(s)} and {list(t)}"
+            )
+    return None
+
+
+Unary = Callable[[Tensor], Tensor]
+
+
+def unary(names: str, fn: Any, title: str = "", keeps: bool = True, floats: bool = True) -> Unary:
+    """One function; integers become floats first where `floats` says so."""
+    first = names.split()[0]
+    lower = (lambda x: fn(x if x.dtype.kind in "fc" else x.astype(DEFAULT))) if floats else fn
+    operation = Operation(title or f"{first.capitalize()}Backward0", lower, keeps)
+
+    def call(input: Any) -> Tensor:
+        return applied(operation, [as_tensor(input)])
+
+    call.__name__ = call.__qualname__ = first
+    return method(*names.split())(call)
+
+
+reciprocal = unary("reciprocal", lambda x: 1 / x)
+trunc = unary("trunc fix", np.trunc, keeps=False, floats=False)
+
+
+# ------------------------------------------------------------------ arithmetic
+
+
+def _two(ufunc: Any) -> Callable[..., Any]:
+    return lambda a, b, dtype: ufunc(cast(a, dtype), cast(b, dtype))
+
+
+ADD = Operation("AddBackward0", _two(np.add), keeps=False)
+SUB = Operation("SubBackward0", _two(np.subtract), keeps=False)
+RSUB = Operation("RsubBackward1", lambda a, b, d: np.subtract(cast(b, d), cast(a, d)), False, 1)
+MUL = Operation("MulBackward0", _two(np.multiply))
+DIV = Operation("DivBackward0", _two(np.divide))
+MAXIMUM = Operation("MaximumBackward0", _two(np.maximum))
+MINIMUM = Operation("MinimumBackward0", _two(np.minimum))
+POWER = Operation("PowBackward1", _two(np.power))
+RPOWER = Operation("PowBackward2", lambda a, b, d: np.power(cast(b, d), cast(a, d)), True, 1)
+FIXED_POWER = Operation("PowBackward0", lambda a, n, d: np.power(cast(a, d), n))
+ATAN2 = Operation("Atan2Backward0", _two(np.arctan2))
+FLOOR_DIVIDE = Operation("FloorDivideBackward0", _two(np.floor_divide))
+REMAINDER = Operation("RemainderBackward0", _two(np.remainder))
+
+
+def _scaled(b: Any, alpha: Any) -> Any:
+    return b if alpha == 1 else mul(b, alpha)
+
+
+@method("add", "__add__", "__radd__")
+def add(a: Any, b: Any, *, alpha: Any = 1) -> Tensor:
+    """a + alpha * b."""
+    dtype, (a, b) = operands("add", a, _scaled(b, alpha))
+    return binary(ADD, a, b, dtype)
+
+
+@method("sub", "subtract", "__sub__")
+def sub(a: Any, b: Any, *, alpha: Any = 1) -> Tensor:
+    """a - alpha * b."""
+    dtype, (a, b) = operands("sub", a, _scaled(b, alpha))
+    if not isinstance(a, Tensor):
+        return binary(RSUB, b, a, dtype)
+    return binary(SUB, a, b, dtype)
+
+
+@method("__rsub__")
+def rsub(a: Any, b: Any) -> Tensor:
+    """b - a."""
+    dtype, (a, b) = operands("rsub", a, b)
+    return binary(RSUB, a, b, dtype)
+
+
+@method("mul", "multiply", "__mul__", "__rmul__")
+def mul(a: Any, b: Any) -> Tensor:
+    """a * b."""
+    dtype, (a, b) = operands("mul", a, b)
+    return binary(MUL, a, b, dtype)
+
+
+@method("div", "divide", "true_divide", "__truediv__")
+def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """a / b, also of integers; rounding_mode "floor" or "trunc"."""
+    dtype, (a, b) = operands("div", a, b)
+    if rounding_mode == "floor":
+        return binary(FLOOR_DIVIDE, a, b, dtype)
+    if not isinstance(a, Tensor):
+        return mul(reciprocal(b), a)
+    found = binary(DIV, a, b, floating(dtype))
+    return trunc(found) if rounding_mode == "trunc" else found
+
+
+@method("__rtruediv__")
+def rdiv(a: Any, b: Any) -> Tensor:
+    """b / a."""
+    return mul(reciprocal(a), b) if not isinstance(b, np.ndarray) else div(b, a)
+
+
+@method("pow", "__pow__")
+def pow(a: Any, b: Any) -> Tensor:
+    """a ** b."""
+    dtype, (a, b) = operands("pow", a, b)
+    if not isinstance(a, Tensor):
+        return binary(RPOWER, b, a, dtype)
+    if isinstance(b, Tensor):
+        return binary(POWER, a, b, dtype)
+    return applied(FIXED_POWER, [a], b.item() if isinstance(b, np.generic) else b, dtype)
+
+
+@method("__rpow__")
+def rpow(a: Any, b: Any) -> Tensor:
+    """b ** a."""
+    return pow(b, a)
+
+
+def pairwise(name: str, operation: Operation) -> Binary:
+    def call(a: Any, b: Any) -> Tensor:
+        dtype, (a, b) = operands(name, a, b)
+        return binary(operation, a, b, dtype)
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+maximum = method("maximum")(pairwise("maximum", MAXIMUM))
+minimum = method("minimum")(pairwise("minimum", MINIMUM))
+atan2 = arctan2 = method("atan2", "arctan2")(pairwise("atan2", ATAN2))
+floor_divide = method("floor_divide", "__floordiv__")(pairwise("floor_divide", FLOOR_DIVIDE))
+remainder = method("remainder", "__mod__")(pairwise("remainder", REMAINDER))
+
+
+def _comparison(name: str, ufunc: Any) -> Binary:
+    return pairwise(name, Operation(name, _two(ufunc)))
+
+
+eq = method("eq", "__eq__")(_comparison("eq", np.equal))
+ne = method("ne", "__ne__")(_comparison("ne", np.not_equal))
+lt = less = method("lt", "less", "__lt__")(_comparison("lt", np.less))
+le = less_equal = method("le", "less_equal", "__le__")(_comparison("le", np.less_equal))
+gt = greater = method("gt", "greater", "__gt__")(_comparison("gt", np.greater))
+ge = greater_equal = method("ge", "greater_equal", "__ge__")(_comparison("ge", np.greater_equal))
+bitwise_and = method("bitwise_and", "__and__", "__rand__")(_comparison("and", np.bitwise_and))
+bitwise_or = method("bitwise_or", "__or__", "__ror__")(_comparison("or", np.bitwise_or))
+bitwise_xor = method("bitwise_xor", "__xor__", "__rxor__")(_comparison("xor", np.bitwise_xor))
+logical_and = method("logical_and")(_comparison("logical_and", np.logical_and))
+logical_or = method("logical_or")(_comparison("logical_or", np.logical_or))

@@ -1,0 +1,82 @@
+"""Derivatives of Tensors without `.grad`: `grad`, `backward`, and whole functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import autograd_functional as functional
+from .creation import zeros_like
+from .modes import enable_grad, inference_mode, no_grad, set_grad_enabled
+from .sweep import Sweep
+from .tape import Ref
+from .tensor_object import Tensor, hooked, seed_of, settle, shown
+from .tensor_object import backward as _backward
+
+__all__ = [
+    "backward",
+    "enable_grad",
+    "functional",
+    "grad",
+    "inference_mode",
+    "no_grad",
+    "set_grad_enabled",
+]
+
+
+def _listed(x: Any) -> list[Any]:
+    return [x] if isinstance(x, Tensor) or x is None else list(x)
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the derivatives of several results to `.grad` of the leaves."""
+    roots = _listed(tensors)
+    given = [None] * len(roots) if grad_tensors is None else _listed(grad_tensors)
+    _backward(roots, given, retain_graph, create_graph, inputs)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The derivatives of the outputs by the inputs; `.grad` stays as it is."""
+    roots, asked = _listed(outputs), _listed(inputs)
+    given = [None] * len(roots) if grad_outputs is None else _listed(grad_outputs)
+    for x in asked:
+        if not x.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    seeds = [seed_of(t, g) for t, g in zip(roots, given, strict=True)]
+    results = [x._ref() for x in asked if x._node is not None]
+    sweep = Sweep(seeds, results, create_graph)
+    found = [_of(sweep, x) for x in asked]
+    if not (allow_unused or materialize_grads) and None in found:
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph. Set "
+            "allow_unused=True if this is the desired behavior."
+        )
+    keep = create_graph if retain_graph is None else retain_graph
+    settle(sweep, roots, [ct for ct in found if ct is not None], keep)
+    return tuple(_shown(ct, x, materialize_grads) for ct, x in zip(found, asked, strict=True))
+
+
+def _of(sweep: Sweep, x: Tensor) -> Ref | None:
+    if x._node is not None:
+        return sweep.found.get(x._ref())
+    known = sweep.leaves.get(id(x))
+    return None if known is None else hooked(x, known[1])
+
+
+def _shown(ct: Ref | None, x: Tensor, materialize: bool) -> Tensor | None:
+    if ct is not None:
+        return shown(*ct)
+    return zeros_like(x) if materialize else None

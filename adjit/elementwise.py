@@ -1,0 +1,195 @@
+"""Functions of every element of a Tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .arithmetic import cast, method, number, operand, operands, unary
+from .ir.ops import special
+from .tape import Operation, Ref, record
+from .tensor_object import Tensor, applied, as_tensor, held, shown
+from .tracer.surface import array, value
+
+# What `tensors` shows.
+__all__ = [
+    "abs",
+    "absolute",
+    "acos",
+    "acosh",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctanh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "bitwise_not",
+    "ceil",
+    "clamp",
+    "clip",
+    "clone",
+    "cos",
+    "cosh",
+    "erf",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logical_not",
+    "neg",
+    "negative",
+    "positive",
+    "real",
+    "relu",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sinh",
+    "softplus",
+    "sqrt",
+    "square",
+    "tan",
+    "tanh",
+    "where",
+]
+
+
+def _row(emit: Any) -> Callable[[Any], Any]:
+    """A function on Tracers that is one row of the IR."""
+    return lambda x: array(emit(value(x)))
+
+
+def _relu(x: Any) -> Any:
+    return np.where(x <= 0, np.zeros((), x.dtype), x)
+
+
+sin = unary("sin", np.sin)
+cos = unary("cos", np.cos)
+tan = unary("tan", np.tan)
+asin = arcsin = unary("asin arcsin", np.arcsin)
+acos = arccos = unary("acos arccos", np.arccos)
+atan = arctan = unary("atan arctan", np.arctan)
+sinh = unary("sinh", np.sinh)
+cosh = unary("cosh", np.cosh)
+tanh = unary("tanh", np.tanh)
+asinh = arcsinh = unary("asinh arcsinh", np.arcsinh)
+acosh = arccosh = unary("acosh arccosh", np.arccosh)
+atanh = arctanh = unary("atanh arctanh", np.arctanh)
+exp = unary("exp", np.exp)
+exp2 = unary("exp2", np.exp2)
+expm1 = unary("expm1", np.expm1)
+log = unary("log", np.log)
+log2 = unary("log2", np.log2)
+log10 = unary("log10", np.log10)
+log1p = unary("log1p", np.log1p)
+sqrt = unary("sqrt", np.sqrt)
+rsqrt = unary("rsqrt", lambda x: 1 / np.sqrt(x))
+square = unary("square", np.square, "PowBackward0", floats=False)
+neg = negative = unary("neg negative __neg__", np.negative, keeps=False, floats=False)
+positive = unary("positive __pos__", lambda x: x, floats=False)
+abs = absolute = unary("abs absolute __abs__", np.abs, floats=False)
+sign = unary("sign sgn", np.sign, keeps=False, floats=False)
+floor = unary("floor", np.floor, keeps=False, floats=False)
+ceil = unary("ceil", np.ceil, keeps=False, floats=False)
+round = unary("round", np.rint, keeps=False, floats=False)
+sigmoid = unary("sigmoid", _row(special.expit))
+relu = unary("relu", _relu, floats=False)
+erf = unary("erf", _row(special.erf))
+isnan = unary("isnan", np.isnan)
+isinf = unary("isinf", np.isinf)
+isfinite = unary("isfinite", np.isfinite)
+logical_not = unary("logical_not", np.logical_not, floats=False)
+bitwise_not = unary("bitwise_not __invert__", np.invert, floats=False)
+real = unary("real", np.real, floats=False)
+clone = unary("clone", lambda x: x.copy(), keeps=False, floats=False)
+softplus = unary("softplus", lambda x: np.logaddexp(x, np.zeros((), x.dtype)))
+
+
+CLAMP_MIN = Operation("ClampMinBackward0", lambda x, lo, _: _clamped(x, x < lo, lo))
+CLAMP_MAX = Operation("ClampMaxBackward0", lambda x, hi, _: _clamped(x, x > hi, hi))
+CLAMP = Operation(
+    "ClampBackward1", lambda x, lo, hi, _: _clamped(_clamped(x, x < lo, lo), x > hi, hi)
+)
+WHERE = Operation("WhereBackward0", lambda c, a, b, d: np.where(c, cast(a, d), cast(b, d)))
+TO = Operation("ToCopyBackward0", lambda x, dtype: x.astype(dtype), keeps=False)
+
+
+def _clamped(x: Any, outside: Any, bound: Any) -> Any:
+    """At the bound itself the derivative is one."""
+    return np.where(outside, bound, x)
+
+
+@method("clamp", "clip")
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """The elements, none below `min` or above `max`."""
+    bounds = [x for x in (min, max) if x is not None]
+    if not bounds:
+        raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
+    dtype, (input, *bounds) = operands("clamp", input, *bounds)
+    operation = CLAMP if len(bounds) == 2 else CLAMP_MIN if max is None else CLAMP_MAX
+    refs = [input._ref(), *(cast_ref(x, dtype) for x in bounds)]
+    return shown(record(operation, tuple(refs), (dtype,)))
+
+
+def cast_ref(x: Any, dtype: np.dtype) -> Ref:
+    return to(x, dtype)._ref() if isinstance(x, Tensor) else number(x, dtype)
+
+
+clip = clamp
+
+
+def where(condition: Tensor, a: Any = None, b: Any = None) -> Any:
+    """Elements of `a` where the condition holds, else of `b`; alone: where it holds."""
+    if a is None and b is None:
+        return tuple(held(i) for i in np.nonzero(condition._value()))
+    dtype, (a, b) = operands("where", a, b)
+    refs = (as_tensor(condition)._ref(), operand(a, dtype), operand(b, dtype))
+    return shown(record(WHERE, refs, (dtype,)))
+
+
+@method("where")
+def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    return where(condition, self, other)
+
+
+@method("to", "type")
+def to(self: Tensor, dtype: Any = None, *_: Any, **__: Any) -> Tensor:
+    """The Tensor in another dtype; other devices there are none."""
+    if isinstance(dtype, Tensor):
+        dtype = dtype.dtype
+    if dtype is None or (isinstance(dtype, str) and dtype in ("cpu", "cpu:0")):
+        return self
+    wanted = np.dtype(dtype)
+    return self if self.dtype == wanted else applied(TO, [self], wanted)
+
+
+def _converter(name: str, dtype: Any) -> None:
+    setattr(Tensor, name, lambda self: to(self, dtype))
+
+
+for _name, _dtype in (
+    ("float", np.float32), ("double", np.float64), ("half", np.float16), ("int", np.int32),
+    ("long", np.int64), ("bool", np.bool_), ("short", np.int16),
+):  # fmt: skip
+    _converter(_name, _dtype)
+
+
+@method("type_as")
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """The Tensor in the dtype of another."""
+    return to(self, other.dtype)

@@ -1,0 +1,50 @@
+"""What `.grad_fn` shows: the recorded operations, seen from their results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .tape import Node
+
+
+class GradFn:
+    """One recorded operation; `next_functions` are those its operands came from."""
+
+    def __init__(self, kind: str, node: Any) -> None:
+        self._kind = kind
+        self._node = node
+
+    def name(self) -> str:
+        """As `repr` of a Tensor shows it."""
+        return self._kind
+
+    @property
+    def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
+        node: Node = self._node
+        if node.piece is None:
+            return ()
+        inputs = node.inputs[: node.piece.shown]
+        return tuple(
+            (grad_fn_of(n) if n.tracked else None, i if n.tracked else 0) for n, i in inputs
+        )
+
+    @property
+    def variable(self) -> Any:
+        """The leaf whose gradient is accumulated."""
+        if self._kind != "AccumulateGrad":
+            raise AttributeError(f"{self._kind} has no variable")
+        return self._node.leaf
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GradFn) and other._node is self._node
+
+    def __hash__(self) -> int:
+        return hash(self._node)
+
+    def __repr__(self) -> str:
+        return f"<{self._kind} object at {id(self._node):#x}>"
+
+
+def grad_fn_of(node: Node) -> GradFn:
+    """The view of a tracked node."""
+    return GradFn("AccumulateGrad" if node.piece is None else node.piece.operation.name, node)

@@ -1,0 +1,77 @@
+"""Structures of pending operations that recur: what interpreting them cost, and their programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import settings
+from .ir.builder import Builder
+from .ir.core import Function, Value
+from .ir.printer import canonical
+from .passes import pipeline
+from .passes.replay import inline
+from .passes.schedule import schedule
+
+if TYPE_CHECKING:
+    from .tape import Node, Ref
+
+# Seconds of interpreting after which a program is compiled: about what compiling costs, so that
+# neither a wrong guess nor a long wait doubles the time.
+PATIENCE = 0.25
+_programs: dict[tuple[str, Any], Any] = {}
+
+
+class Structure:
+    """What is known of one structure; `program` runs it once it is compiled."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.seconds = 0.0
+        self.program: Any = None
+        self.function: Function | None = None
+        self.outs: list[Ref] = []
+
+    def due(self) -> bool:
+        """Whether it is time to compile."""
+        if self.program is not None or self.runs < 2 or self.seconds < PATIENCE:
+            return False
+        return not settings.current().interpret
+
+    def compile(
+        self, order: Sequence[Node], inputs: Sequence[Ref], targets: Sequence[Node]
+    ) -> None:
+        """Make the program, or take that of an equal one."""
+        self.function = function = _function(order, inputs, targets)
+        key = canonical(function), settings.current()
+        if key not in _programs:
+            # Numba is imported in there, at the first compilation of the process.
+            from .codegen.program import build
+
+            simplified = pipeline.run(function, [*pipeline.PRIMAL, *pipeline.joint(None)])
+            _programs[key] = build(schedule(simplified), settings.current().rung)
+        self.program = _programs[key]
+
+    def call(self, inputs: Sequence[Ref], targets: Sequence[Node]) -> None:
+        """Give the targets their values by the program."""
+        arrays = [np.require(n.values[i], None, "CA") for n, i in inputs]  # type: ignore[index]
+        outs = iter(self.program.call(arrays))
+        for node in dict.fromkeys(n for n in targets if n.values is None):
+            node.values = tuple([next(outs) for _ in node.avals])
+        self.runs += 1
+
+
+def _function(order: Sequence[Node], inputs: Sequence[Ref], targets: Sequence[Node]) -> Function:
+    """The pending operations as one function; its results are those of the targets."""
+    params = tuple(Value(n.avals[i]) for n, i in inputs)
+    env: dict[Ref, Value] = dict(zip(inputs, params, strict=True))
+    with Builder(params) as b:
+        for node in order:
+            assert node.piece is not None
+            block = node.piece.function.block
+            found = inline(block, [env[ref] for ref in node.inputs])
+            env.update(((node, i), v) for i, v in enumerate(found))
+        wanted = dict.fromkeys(n for n in targets if n.values is None)
+        return Function("tensors", b.done([env[n, i] for n in wanted for i in range(len(n.avals))]))

@@ -1,0 +1,88 @@
+"""Whether operations on Tensors are recorded for derivatives: blocks and decorators, nestable."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Recording(threading.local):
+    on = True
+
+
+recording = _Recording()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded here."""
+    return recording.on
+
+
+class _Mode:
+    """A block, or a decorator, in which recording is on or off."""
+
+    def __init__(self, on: bool) -> None:
+        self._on = on
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(recording.on)
+        recording.on = self._on
+
+    def __exit__(self, *_: object) -> None:
+        recording.on = self._before.pop()
+
+    def __call__(self, fn: F) -> F:
+        on = self._on
+
+        @functools.wraps(fn)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with _Mode(on):
+                return fn(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+
+def _mode(on: bool, fn: Any = None) -> Any:
+    mode = _Mode(on)
+    return mode if fn is None else mode(fn)
+
+
+def no_grad(fn: Callable[..., Any] | None = None) -> Any:
+    """A block, or a decorator, that records nothing."""
+    return _mode(False, fn)
+
+
+def enable_grad(fn: Callable[..., Any] | None = None) -> Any:
+    """A block, or a decorator, that records, also inside `no_grad`."""
+    return _mode(True, fn)
+
+
+def inference_mode(mode: Any = True) -> Any:
+    """A block, or a decorator, that records nothing; `inference_mode(False)` changes nothing."""
+    if callable(mode):
+        return _mode(False, mode)
+    return _Mode(False if mode else recording.on)
+
+
+class set_grad_enabled(_Mode):  # a function in use, like its model
+    """Switch recording from here on; as a block, until its end."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(bool(mode))
+        self._before = [recording.on]
+        recording.on = self._on
+
+    def __enter__(self) -> None:
+        recording.on = self._on
+
+    def __exit__(self, *_: object) -> None:
+        recording.on = self._before[0]
+
+    def __call__(self, fn: F) -> F:
+        recording.on = self._before[0]
+        return super().__call__(fn)

@@ -1,0 +1,83 @@
+"""Products of vectors, matrices and stacks of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arithmetic import Binary, method, mul
+from .tape import Operation
+from .tensor_object import Tensor, applied, as_tensor
+
+# What `tensors` shows.
+__all__ = ["bmm", "dot", "einsum", "matmul", "mm", "mv", "outer"]
+
+_PRODUCTS = {
+    (1, 1): Operation("DotBackward0", np.matmul),
+    (2, 1): Operation("MvBackward0", np.matmul),
+    (2, 2): Operation("MmBackward0", np.matmul),
+}
+_BATCHED = Operation("BmmBackward0", np.matmul)
+
+
+@method("matmul", "__matmul__")
+def matmul(input: Any, other: Any) -> Tensor:
+    """The product of matrices, vectors or stacks of matrices."""
+    a, b = as_tensor(input), as_tensor(other)
+    if a.dtype != b.dtype:
+        raise RuntimeError(
+            f"expected m1 and m2 to have the same dtype, but got: {a.dtype} != {b.dtype}"
+        )
+    s, t = tuple(a.shape), tuple(b.shape)
+    if not s or not t:
+        raise RuntimeError(
+            f"both arguments to matmul need to be at least 1D, but they are {len(s)}D and {len(t)}D"
+        )
+    inner = t[-2] if len(t) > 1 else t[0]
+    if s[-1] != inner:
+        raise RuntimeError(
+            "mat1 and mat2 shapes cannot be multiplied "
+            f"({'x'.join(map(str, s))} and {'x'.join(map(str, t))})"
+        )
+    return applied(_PRODUCTS.get((len(s), len(t)), _BATCHED), [a, b])
+
+
+@method("__rmatmul__")
+def rmatmul(a: Any, b: Any) -> Tensor:
+    """b @ a."""
+    return matmul(b, a)
+
+
+def _ranked(name: str, ranks: tuple[int, int]) -> Binary:
+    def call(input: Tensor, other: Tensor) -> Tensor:
+        if (input.ndim, other.ndim) != ranks:
+            raise RuntimeError(
+                f"{name}: expected tensors of {ranks[0]} and {ranks[1]} dimensions, "
+                f"got shapes {list(input.shape)} and {list(other.shape)}"
+            )
+        return matmul(input, other)
+
+    call.__name__ = name
+    return method(name)(call)
+
+
+mm = _ranked("mm", (2, 2))
+mv = _ranked("mv", (2, 1))
+dot = _ranked("dot", (1, 1))
+bmm = _ranked("bmm", (3, 3))
+
+
+@method("outer")
+def outer(input: Tensor, other: Tensor) -> Tensor:
+    """The products of every element with every other."""
+    return mul(input.reshape(-1, 1), other)
+
+
+def einsum(equation: str, *xs: Any) -> Tensor:
+    """A sum of products, in Einstein's notation."""
+    listed = xs[0] if len(xs) == 1 and isinstance(xs[0], list | tuple) else xs
+    return applied(EINSUM, [as_tensor(x) for x in listed], equation)
+
+
+EINSUM = Operation("EinsumBackward0", lambda *xs: np.einsum(xs[-1], *xs[:-1]))

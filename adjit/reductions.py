@@ -1,0 +1,264 @@
+"""Sums, extremes and their like, of all elements or along axes."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .arithmetic import Binary, Dims, cast, maximum, method, minimum
+from .elementwise import clone, to
+from .tape import Operation, record
+from .tensor_object import Tensor, applied, held, shown
+
+# What `tensors` shows.
+__all__ = [
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "cumprod",
+    "cumsum",
+    "log_softmax",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "prod",
+    "softmax",
+    "std",
+    "sum",
+    "var",
+]
+
+
+def axes_of(dim: Dims, ndim: int) -> tuple[int, ...] | None:
+    """The axes as a tuple, None for all."""
+    if dim is None or (isinstance(dim, tuple | list) and not dim):
+        return None
+    listed = (dim,) if isinstance(dim, int) else tuple(dim)
+    for d in listed:
+        if not -builtins.max(ndim, 1) <= d < builtins.max(ndim, 1):
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-builtins.max(ndim, 1)}, "
+                f"{builtins.max(ndim, 1) - 1}], but got {d})"
+            )
+    return tuple(d % ndim for d in listed) if ndim else None
+
+
+def one_axis(dim: int, ndim: int) -> int:
+    found = axes_of(dim, ndim)
+    return found[0] if found else 0
+
+
+def whole_dtype(dtype: np.dtype) -> np.dtype:
+    return np.dtype(np.int64) if dtype.kind in "bi" or dtype.kind == "u" else dtype
+
+
+def _sum(x: Any, axes: Any, keep: bool, dtype: np.dtype) -> Any:
+    return np.sum(cast(x, dtype), axis=axes, keepdims=keep)
+
+
+def _mean(x: Any, axes: Any, keep: bool, dtype: np.dtype) -> Any:
+    return np.mean(cast(x, dtype), axis=axes, keepdims=keep)
+
+
+def _reduction(name: str, fn: Any, keeps: bool = True) -> tuple[Operation, Operation]:
+    """Of all elements, and along axes."""
+    return tuple(Operation(f"{name}Backward{k}", fn, keeps) for k in (0, 1))  # type: ignore[return-value]
+
+
+SUMS = _reduction("Sum", _sum, keeps=False)
+MEANS = _reduction("Mean", _mean, keeps=False)
+PRODS = _reduction("Prod", lambda x, a, k, d: np.prod(cast(x, d), axis=a, keepdims=k))
+AMAX = Operation("AmaxBackward0", lambda x, a, k: np.max(x, axis=a, keepdims=k))
+AMIN = Operation("AminBackward0", lambda x, a, k: np.min(x, axis=a, keepdims=k))
+MAX = Operation("MaxBackward1", lambda x: np.max(x))
+MIN = Operation("MinBackward1", lambda x: np.min(x))
+ALL = Operation("all", lambda x, a, k: np.all(x, axis=a, keepdims=k))
+ANY = Operation("any", lambda x, a, k: np.any(x, axis=a, keepdims=k))
+
+
+def _reduce(
+    pair: tuple[Operation, Operation], x: Tensor, dim: Dims, keepdim: bool, dtype: np.dtype
+) -> Tensor:
+    return applied(pair[dim is not None], [x], axes_of(dim, x.ndim), bool(keepdim), dtype)
+
+
+@method("sum")
+def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum of all elements, or along axes."""
+    return _reduce(SUMS, input, dim, keepdim, np.dtype(dtype or whole_dtype(input.dtype)))
+
+
+@method("mean")
+def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean of all elements, or along axes."""
+    kind = np.dtype(dtype or input.dtype)
+    if kind.kind not in "fc":
+        raise RuntimeError(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+            f"complex dtype. Got: {kind}"
+        )
+    return _reduce(MEANS, input, dim, keepdim, kind)
+
+
+@method("prod")
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The product of all elements, or along an axis."""
+    return _reduce(PRODS, input, dim, keepdim, whole_dtype(input.dtype))
+
+
+def _spread(name: str, root: bool) -> Any:
+    def lower(x: Any, axes: Any, keep: bool, correction: int) -> Any:
+        found = np.var(x, axis=axes, keepdims=keep, ddof=correction)
+        return np.sqrt(found) if root else found
+
+    operation = Operation(f"{name.capitalize()}Backward0", lower)
+
+    def call(
+        input: Tensor,
+        dim: Any = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: int | None = None,
+    ) -> Tensor:
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        ddof = int(unbiased) if correction is None else correction
+        return applied(operation, [input], axes_of(dim, input.ndim), bool(keepdim), ddof)
+
+    call.__name__ = name
+    return method(name)(call)
+
+
+var = _spread("var", False)
+std = _spread("std", True)
+
+
+class Extremes(NamedTuple):
+    """Values along an axis, and where they stand."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _extreme(name: str, whole: Operation, arg: Any, pairwise: Binary) -> Any:
+    def lower(x: Any, axis: int, keep: bool) -> Any:
+        at = arg(x, axis=axis, keepdims=True)
+        found = np.take_along_axis(x, at, axis)
+        return (found, at) if keep else (np.squeeze(found, axis), np.squeeze(at, axis))
+
+    along = Operation(f"{name.capitalize()}Backward0", lower)
+
+    def call(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+        if dim is None:
+            return applied(whole, [input])
+        if isinstance(dim, Tensor):
+            return pairwise(input, dim)
+        if not input.ndim:
+            return Extremes(clone(input), held(np.zeros((), np.int64)))
+        node = record(along, (input._ref(),), (one_axis(dim, input.ndim), bool(keepdim)))
+        return Extremes(shown(node, 0), shown(node, 1))
+
+    call.__name__ = name
+    return method(name)(call)
+
+
+max = _extreme("max", MAX, np.argmax, maximum)
+min = _extreme("min", MIN, np.argmin, minimum)
+
+
+def _along(name: str, operation: Operation) -> Any:
+    def call(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        return applied(operation, [input], axes_of(dim, input.ndim), bool(keepdim))
+
+    call.__name__ = name
+    return method(name)(call)
+
+
+amax = _along("amax", AMAX)
+amin = _along("amin", AMIN)
+all = _along("all", ALL)
+any = _along("any", ANY)
+
+
+def _position(name: str, arg: Any) -> Any:
+    operation = Operation(name, lambda x, a, k: arg(x, axis=a, keepdims=k))
+
+    def call(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        axis = None if dim is None else one_axis(dim, input.ndim)
+        return applied(operation, [input], axis, bool(keepdim))
+
+    call.__name__ = name
+    return method(name)(call)
+
+
+argmax = _position("argmax", np.argmax)
+argmin = _position("argmin", np.argmin)
+
+
+def _logsumexp(x: Any, axes: Any, keep: bool) -> Any:
+    top = np.max(x, axis=axes, keepdims=True)
+    total = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True)) + top
+    return total if keep else np.squeeze(total, axes)
+
+
+def _softmax(x: Any, axis: int) -> Any:
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def _log_softmax(x: Any, axis: int) -> Any:
+    z = x - np.max(x, axis=axis, keepdims=True)
+    return z - np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+
+
+LOGSUMEXP = Operation("LogsumexpBackward0", _logsumexp)
+SOFTMAX = Operation("SoftmaxBackward0", _softmax)
+LOG_SOFTMAX = Operation("LogSoftmaxBackward0", _log_softmax)
+CUMSUM = Operation("CumsumBackward0", lambda x, a: np.cumsum(x, axis=a), keeps=False)
+CUMPROD = Operation("CumprodBackward0", lambda x, a: np.cumprod(x, axis=a))
+logsumexp = _along("logsumexp", LOGSUMEXP)
+
+
+def _by_axis(name: str, operation: Operation) -> Any:
+    def call(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+        x = input if dtype is None else to(input, dtype)
+        return applied(operation, [x], one_axis(dim, x.ndim))
+
+    call.__name__ = name
+    return method(name)(call)
+
+
+softmax = _by_axis("softmax", SOFTMAX)
+log_softmax = _by_axis("log_softmax", LOG_SOFTMAX)
+cumsum = _by_axis("cumsum", CUMSUM)
+cumprod = _by_axis("cumprod", CUMPROD)
+
+
+def _norm(x: Any, p: float, axes: Any, keep: bool) -> Any:
+    if p == np.inf:
+        return np.max(np.abs(x), axis=axes, keepdims=keep)
+    if p == 1:
+        return np.sum(np.abs(x), axis=axes, keepdims=keep)
+    if p == 2:
+        total = np.sum(x * x, axis=axes, keepdims=keep)
+        zero = total == 0  # the derivative there is zero, not NaN
+        return np.where(zero, 0, np.sqrt(np.where(zero, 1, total))).astype(x.dtype)
+    return np.sum(np.abs(x) ** p, axis=axes, keepdims=keep) ** (1 / p)
+
+
+NORM = Operation("LinalgVectorNormBackward0", _norm)
+
+
+@method("norm")
+def norm(input: Tensor, p: Any = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The p-norm of all elements, or along axes."""
+    order = 2.0 if p == "fro" else float(p)
+    return applied(NORM, [input], order, axes_of(dim, input.ndim), bool(keepdim))

@@ -1,0 +1,543 @@
+"""Operations that move elements: views, indexing, joining; and writing in place."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import functions as F
+from .arithmetic import cast, method, operands
+from .elementwise import to
+from .modes import recording
+from .reductions import Extremes, one_axis
+from .tape import Operation, record
+from .tensor_object import Tensor, applied, as_tensor, held, shown
+
+# What `tensors` shows.
+__all__ = [
+    "argsort",
+    "broadcast_to",
+    "cat",
+    "chunk",
+    "concat",
+    "concatenate",
+    "contiguous",
+    "diag",
+    "expand",
+    "expand_as",
+    "flatten",
+    "flip",
+    "gather",
+    "hstack",
+    "index_select",
+    "masked_fill",
+    "masked_select",
+    "narrow",
+    "permute",
+    "ravel",
+    "reshape",
+    "reshape_as",
+    "roll",
+    "select",
+    "sort",
+    "split",
+    "squeeze",
+    "stack",
+    "t",
+    "tile",
+    "topk",
+    "trace",
+    "transpose",
+    "tril",
+    "triu",
+    "unbind",
+    "unsqueeze",
+    "vstack",
+]
+
+
+def view(operation: Operation, x: Tensor, *statics: Any) -> Tensor:
+    """A view: memory is shared unless the result is recorded."""
+    if x._tracked() or (recording.on and x.requires_grad):
+        found = applied(operation, [x], *statics)
+        found._view = True
+        return found
+    array = x._own()
+    found = held(operation.fn(array, *statics), x._storage)
+    found._view = x.requires_grad
+    return found
+
+
+def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+        sizes = tuple(sizes[0])
+    return tuple(int(n) for n in sizes)
+
+
+# ------------------------------------------------------------------ shapes
+
+
+def _moves(name: str, fn: Any) -> Operation:
+    return Operation(f"{name}Backward0", fn, keeps=False)
+
+
+VIEW = _moves("View", np.reshape)
+TRANSPOSE = _moves("Transpose", np.swapaxes)
+T_2D = _moves("T", np.transpose)
+PERMUTE = _moves("Permute", np.transpose)
+SQUEEZE = _moves("Squeeze", np.squeeze)
+UNSQUEEZE = _moves("Unsqueeze", np.expand_dims)
+EXPAND = _moves("Expand", np.broadcast_to)
+REPEAT = _moves("Repeat", np.tile)
+FLIP = _moves("Flip", np.flip)
+ROLL = _moves("Roll", np.roll)
+
+
+@method("reshape", "view")
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The elements in another shape; -1 stands for what is left."""
+    wanted = _sizes(shape)
+    known = int(np.prod([n for n in wanted if n != -1], dtype=np.int64))
+    if -1 in wanted and known:
+        wanted = tuple(input.numel() // known if n == -1 else n for n in wanted)
+    if int(np.prod(wanted, dtype=np.int64)) != input.numel():
+        raise RuntimeError(
+            f"shape '{list(_sizes(shape))}' is invalid for input of size {input.numel()}"
+        )
+    return view(VIEW, input, wanted)
+
+
+@method("view_as", "reshape_as")
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """The elements in the shape of another."""
+    return reshape(input, tuple(other.shape))
+
+
+@method("flatten")
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Several axes as one."""
+    if not input.ndim:
+        return reshape(input, 1)
+    s, lo, hi = tuple(input.shape), one_axis(start_dim, input.ndim), one_axis(end_dim, input.ndim)
+    return reshape(input, (*s[:lo], int(np.prod(s[lo : hi + 1], dtype=np.int64)), *s[hi + 1 :]))
+
+
+@method("ravel")
+def ravel(input: Tensor) -> Tensor:
+    """All elements along one axis."""
+    return reshape(input, -1)
+
+
+@method("transpose", "swapaxes")
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two axes exchanged."""
+    return view(TRANSPOSE, input, one_axis(dim0, input.ndim), one_axis(dim1, input.ndim))
+
+
+@method("t")
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix."""
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
+    return view(T_2D, input)
+
+
+@method("permute")
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """The axes in another order."""
+    return view(PERMUTE, input, tuple(one_axis(d, input.ndim) for d in _sizes(dims)))
+
+
+def _reversed_axes(self: Tensor) -> Tensor:
+    return view(PERMUTE, self, tuple(reversed(range(self.ndim))))
+
+
+Tensor.T = property(_reversed_axes)  # type: ignore[attr-defined]
+Tensor.mT = property(lambda self: transpose(self, -2, -1))  # type: ignore[attr-defined]
+
+
+@method("squeeze")
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+    """Without axes of extent one."""
+    s = tuple(input.shape)
+    dims = range(len(s)) if dim is None else [one_axis(d, len(s)) for d in _sizes((dim,))]
+    return view(SQUEEZE, input, tuple(d for d in dims if s and s[d] == 1))
+
+
+@method("unsqueeze")
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """With one more axis of extent one."""
+    return view(UNSQUEEZE, input, one_axis(dim, input.ndim + 1))
+
+
+@method("expand")
+def expand(input: Tensor, *sizes: Any) -> Tensor:
+    """Repeated along axes of extent one; -1 keeps an extent."""
+    wanted, s = _sizes(sizes), tuple(input.shape)
+    lead = len(wanted) - len(s)
+    full = tuple(s[i - lead] if n == -1 else n for i, n in enumerate(wanted))
+    try:
+        return view(EXPAND, input, full)
+    except ValueError:
+        raise RuntimeError(
+            f"The expanded size of the tensor {list(full)} must match the existing size {list(s)} "
+            "at non-singleton dimensions"
+        ) from None
+
+
+broadcast_to = method("broadcast_to")(expand)
+
+
+@method("expand_as")
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """Repeated to the shape of another."""
+    return expand(input, tuple(other.shape))
+
+
+@method("repeat", "tile")
+def tile(input: Tensor, *sizes: Any) -> Tensor:
+    """Copies side by side."""
+    return applied(REPEAT, [input], _sizes(sizes))
+
+
+@method("flip")
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """Reversed along axes."""
+    return applied(FLIP, [input], _sizes(dims))
+
+
+@method("roll")
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+    """Shifted around along axes."""
+    frozen = tuple(shifts) if isinstance(shifts, list) else shifts
+    return applied(ROLL, [input], frozen, tuple(dims) if isinstance(dims, list) else dims)
+
+
+@method("contiguous")
+def contiguous(input: Tensor) -> Tensor:
+    """The Tensor: memory is laid out by the programs themselves."""
+    return input
+
+
+TRIL = Operation("TrilBackward0", np.tril, keeps=False)
+TRIU = Operation("TriuBackward0", np.triu, keeps=False)
+DIAG = Operation("DiagBackward0", np.diag, keeps=False)
+TRACE = Operation("TraceBackward0", np.trace, keeps=False)
+
+
+def _by_diagonal(name: str, operation: Operation) -> Any:
+    def call(input: Tensor, diagonal: int = 0) -> Tensor:
+        return applied(operation, [input], diagonal)
+
+    call.__name__ = name
+    return method(name)(call)
+
+
+tril = _by_diagonal("tril", TRIL)
+triu = _by_diagonal("triu", TRIU)
+diag = _by_diagonal("diag", DIAG)
+
+
+@method("trace")
+def trace(input: Tensor) -> Tensor:
+    """The sum of the diagonal."""
+    return applied(TRACE, [input])
+
+
+# ------------------------------------------------------------------ indexing
+
+Key = tuple[tuple[Any, ...], ...]
+
+
+def frozen(index: Any) -> tuple[Key, list[Tensor]]:
+    """An index as a hashable description, and the index arrays apart."""
+    parts, arrays = [], []
+    for part in index if isinstance(index, tuple) else (index,):
+        if isinstance(part, Tensor) and not part.ndim and part.dtype.kind in "iu":
+            part = part.item()
+        if part is None or part is Ellipsis:
+            parts.append(("new",) if part is None else ("rest",))
+        elif isinstance(part, slice):
+            bounds = (part.start, part.stop, part.step)
+            parts.append(("slice", *(None if b is None else int(b) for b in bounds)))
+        elif isinstance(part, int | np.integer) and not isinstance(part, bool):
+            parts.append(("int", int(part)))
+        else:
+            for found in _positions(as_tensor(part)):
+                parts.append(("array", len(arrays)))
+                arrays.append(found)
+    return tuple(parts), arrays
+
+
+def _positions(x: Tensor) -> list[Tensor]:
+    if x.dtype.kind == "b":
+        return [held(i) for i in np.nonzero(x._value())]
+    if x.dtype.kind not in "iu":
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return [x]
+
+
+def thawed(key: Key, arrays: Sequence[Any]) -> tuple[Any, ...]:
+    """The index again."""
+    made: dict[str, Any] = {
+        "new": lambda: None,
+        "rest": lambda: Ellipsis,
+        "slice": slice,
+        "int": lambda n: n,
+        "array": lambda k: arrays[k],
+    }
+    return tuple(made[kind](*data) for kind, *data in key)
+
+
+def _get(x: Any, *rest: Any) -> Any:
+    *arrays, key = rest
+    return x[thawed(key, arrays)]
+
+
+GETS = {
+    kind: Operation(f"{name}Backward0", _get, keeps=kind == "array")
+    for kind, name in (
+        ("int", "Select"), ("slice", "Slice"), ("rest", "Slice"), ("new", "Unsqueeze"),
+        ("array", "Index"),
+    )
+}  # fmt: skip
+ALIAS = Operation("AliasBackward0", _get, keeps=False)
+
+
+@method("__getitem__")
+def getitem(self: Tensor, index: Any) -> Tensor:
+    """A part of the Tensor."""
+    key, arrays = frozen(index)
+    _check_index(self, key)
+    if not arrays:
+        kinds = [part[0] for part in key]
+        kind = "int" if "int" in kinds else kinds[-1] if kinds else ""
+        return view(GETS.get(kind, ALIAS), self, key)
+    return shown(record(GETS["array"], tuple(x._ref() for x in (self, *arrays)), (key,)))
+
+
+def _check_index(x: Tensor, key: Key) -> None:
+    used = builtins.sum(part[0] in ("int", "slice", "array") for part in key)
+    if used > x.ndim:
+        if not x.ndim:
+            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()`")
+        raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
+    axis = 0
+    for kind, *data in key:
+        if kind == "rest":
+            axis += x.ndim - used
+        elif kind == "int":
+            n = x._aval_shape()[axis]
+            if not -n <= data[0] < n:
+                raise IndexError(
+                    f"index {data[0]} is out of bounds for dimension {axis} with size {n}"
+                )
+        elif kind == "slice" and data[2] is not None and data[2] < 1:
+            raise ValueError("step must be greater than zero")
+        axis += kind in ("int", "slice", "array")
+
+
+def _set(x: Any, v: Any, *rest: Any) -> Any:
+    *arrays, key = rest
+    y = x.copy()
+    y[thawed(key, arrays)] = v
+    return y
+
+
+SET = Operation("CopySlices", _set, keeps=False)
+
+
+@method("__setitem__")
+def setitem(self: Tensor, index: Any, value: Any) -> None:
+    """Write into a part of the Tensor."""
+    key, arrays = frozen(index)
+    _check_index(self, key)
+    v = as_tensor(value)
+    v = v if v.dtype == self.dtype else to(v, self.dtype)
+    refs = [self, v, *arrays]
+    self._write(lambda: shown(record(SET, tuple(x._ref() for x in refs), (key,))))
+
+
+GATHER = Operation("GatherBackward0", lambda x, i, axis: np.take_along_axis(x, i, axis))
+TAKE = Operation("IndexSelectBackward0", lambda x, i, axis: np.take(x, i, axis))
+
+
+@method("gather")
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """One element per index along an axis."""
+    return applied(GATHER, [input, index], one_axis(dim, input.ndim))
+
+
+@method("index_select")
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Slices along an axis, by their places."""
+    return applied(TAKE, [input, index], one_axis(dim, input.ndim))
+
+
+@method("masked_fill")
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """A number where the mask holds."""
+    return F.where(mask, value, input)
+
+
+@method("masked_select")
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where the mask holds."""
+    return getitem(input, mask)
+
+
+@method("narrow")
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """A range along an axis."""
+    axis = one_axis(dim, input.ndim)
+    return getitem(input, (*[slice(None)] * axis, slice(start, start + length)))
+
+
+@method("select")
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """One slice along an axis."""
+    return getitem(input, (*[slice(None)] * one_axis(dim, input.ndim), index))
+
+
+# ------------------------------------------------------------------ joining and splitting
+
+
+def _cat(*rest: Any) -> Any:
+    *xs, axis, dtype = rest
+    return np.concatenate([cast(x, dtype) for x in xs], axis)
+
+
+def _stack(*rest: Any) -> Any:
+    *xs, axis, dtype = rest
+    return np.stack([cast(x, dtype) for x in xs], axis)
+
+
+CAT = Operation("CatBackward0", _cat, keeps=False)
+STACK = Operation("StackBackward0", _stack, keeps=False)
+
+
+def _joined(name: str, operation: Operation, xs: Any, dim: int, extra: int) -> Tensor:
+    listed = [as_tensor(x) for x in xs]
+    if not listed:
+        raise RuntimeError(f"{name} expects a non-empty list of Tensors")
+    dtype, listed = operands(name, *listed)
+    try:
+        return applied(operation, listed, one_axis(dim, listed[0].ndim + extra), dtype)
+    except ValueError:
+        shapes = ", ".join(str(list(x.shape)) for x in listed)
+        raise RuntimeError(
+            f"{name}: the shapes do not fit along dimension {dim}: {shapes}"
+        ) from None
+
+
+def cat(tensors: Any, dim: int = 0) -> Tensor:
+    """The Tensors one after the other along an axis."""
+    return _joined("cat", CAT, tensors, dim, 0)
+
+
+def stack(tensors: Any, dim: int = 0) -> Tensor:
+    """The Tensors along a new axis."""
+    return _joined("stack", STACK, tensors, dim, 1)
+
+
+concat = concatenate = cat
+
+
+def hstack(tensors: Any) -> Tensor:
+    """The Tensors side by side."""
+    listed = [x if x.ndim else reshape(x, 1) for x in map(as_tensor, tensors)]
+    return cat(listed, 0 if listed[0].ndim == 1 else 1)
+
+
+def vstack(tensors: Any) -> Tensor:
+    """The Tensors below each other."""
+    return cat([x if x.ndim > 1 else reshape(x, 1, -1) for x in map(as_tensor, tensors)])
+
+
+@method("split")
+def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Consecutive parts along an axis."""
+    n = tensor._aval_shape()[one_axis(dim, tensor.ndim)]
+    sizes = split_size_or_sections
+    if isinstance(sizes, int):
+        sizes = [builtins.min(sizes, n - k) for k in range(0, n, sizes)]
+    starts = np.cumsum([0, *sizes]).tolist()
+    return tuple(narrow(tensor, dim, a, k) for a, k in zip(starts, sizes, strict=False))
+
+
+@method("chunk")
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """About as many parts along an axis."""
+    n = input._aval_shape()[one_axis(dim, input.ndim)]
+    return split(input, -(-n // chunks), dim)
+
+
+@method("unbind")
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The slices along an axis."""
+    return tuple(
+        select(input, dim, i) for i in range(input._aval_shape()[one_axis(dim, input.ndim)])
+    )
+
+
+def _sort(x: Any, axis: int, descending: bool) -> Any:
+    at = np.argsort(-x if descending else x, axis=axis, kind="stable")
+    return np.take_along_axis(x, at, axis), at
+
+
+SORT = Operation("SortBackward0", _sort)
+
+
+@method("sort")
+def sort(input: Tensor, dim: int = -1, descending: bool = False) -> Extremes:
+    """The elements in order along an axis, and where they stood."""
+    node = record(SORT, (input._ref(),), (one_axis(dim, input.ndim), descending))
+    return Extremes(shown(node, 0), shown(node, 1))
+
+
+@method("argsort")
+def argsort(input: Tensor, dim: int = -1, descending: bool = False) -> Tensor:
+    """Where the elements stand in order."""
+    return sort(input, dim, descending).indices
+
+
+@method("topk")
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True) -> Extremes:
+    """The largest elements along an axis, and where they stand."""
+    values, indices = sort(input, dim, largest)
+    return Extremes(narrow(values, dim, 0, k), narrow(indices, dim, 0, k))
+
+
+# ------------------------------------------------------------------ in place
+
+
+def _in_place(name: str, fn: Any, *aliases: str) -> None:
+    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return self._write(lambda: fn(self, *args, **kwargs))
+
+    call.__name__ = name
+    call.__doc__ = "The operation of that name, in place."
+    method(name, *aliases)(call)
+
+
+for _name in ("add", "sub", "mul", "div", "pow"):
+    _in_place(f"{_name}_", getattr(F, _name))
+for _name, _fn in (
+    ("iadd", F.add), ("isub", F.sub), ("imul", F.mul), ("itruediv", F.div), ("ipow", F.pow),
+):  # fmt: skip
+    _in_place(f"__{_name}__", _fn)
+for _name in (
+    "sin", "cos", "tan", "exp", "log", "sqrt", "abs", "neg", "sigmoid", "tanh", "relu", "clamp",
+    "round", "floor", "ceil", "reciprocal", "square",
+):  # fmt: skip
+    _in_place(f"{_name}_", getattr(F, _name))
+_in_place("masked_fill_", masked_fill)
+_in_place("addcmul_", lambda x, a, b, value=1: F.add(x, F.mul(F.mul(a, b), value)))
+_in_place("addcdiv_", lambda x, a, b, value=1: F.add(x, F.mul(F.div(a, b), value)))
+_in_place("lerp_", lambda x, end, weight: F.add(x, F.mul(F.sub(end, x), weight)))
+_in_place("copy_", lambda x, y: expand(to(as_tensor(y), x.dtype), tuple(x.shape)))
+_in_place("fill_", lambda x, v: F.where(held(np.ones(x.shape, bool)), v, F.mul(x, 0)))
+_in_place("zero_", lambda x: held(np.zeros(x.shape, x.dtype)))

@@ -1,0 +1,129 @@
+"""`backward`: one sweep over the recorded nodes; each is pulled by the adjoint of its piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .ir.types import NUMPY
+from .modes import recording
+from .tape import Node, Operation, Ref, node_of, record, source
+
+ACCUMULATE = Operation("AddBackward0", np.add, keeps=False)
+
+AGAIN = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after "
+    "they have already been freed). Saved intermediate values of the graph are freed when you "
+    "call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward "
+    "through the graph a second time or if you need to access saved tensors after calling "
+    "backward."
+)
+Hook = Callable[[Ref], Ref]
+
+
+class Sweep:
+    """The cotangents met on the way from the results to the leaves, as pending nodes."""
+
+    def __init__(self, seeds: Sequence[tuple[Ref, Ref]], wanted: Sequence[Ref], keep: bool) -> None:
+        self.keep = keep  # whether the cotangents are recorded for derivatives of their own
+        self.cts: dict[Ref, Ref] = {}
+        self.leaves: dict[int, tuple[Any, Ref]] = {}  # by the identity of the leaf
+        self.found: dict[Ref, Ref] = {}
+        self.visited: list[Node] = []
+        self._wanted = set(wanted)
+        before, recording.on = recording.on, keep
+        try:
+            for at, ct in seeds:
+                self._add(at, ct)
+            for node in reversed(_order([n for (n, _), _ in seeds])):
+                self._visit(node)
+        finally:
+            recording.on = before
+
+    def _add(self, at: Ref, ct: Ref) -> None:
+        known = self.cts.get(at)
+        self.cts[at] = ct if known is None else (record(ACCUMULATE, (known, ct)), 0)
+
+    def _visit(self, node: Node) -> None:
+        refs = [(node, i) for i in range(len(node.avals))]
+        cts = [self._hooked(ref) if ref in self.cts else None for ref in refs]
+        if all(ct is None for ct in cts):
+            return
+        if node.piece is None:
+            self._arrive(node.leaf, cts[0])
+            return
+        if node.freed and node.piece.operation.keeps:
+            raise RuntimeError(AGAIN)
+        self.visited.append(node)
+        inputs = node.inputs
+        active = tuple([n.tracked for n, _ in inputs])
+        if not any(active):
+            return
+        pull = node.piece.pull(active)
+        given = [ct or _zero(ref) for ct, ref in zip(cts, refs, strict=True) if node_is_float(ref)]
+        operands = (*inputs, *given)
+        tracked = self.keep and any(operands[i][0].tracked for i in pull.reads)
+        made = node_of(pull, operands, tracked)
+        wanted = [ref for ref, a in zip(inputs, active, strict=True) if a]
+        for i, ref in enumerate(wanted):
+            self._add(ref, (made, i))
+
+    def _hooked(self, ref: Ref) -> Ref:
+        node, i = ref
+        ct = self.cts[ref]
+        for hook in (node.hooks or {}).get(i, ()):
+            ct = hook(ct)
+        if ref in self._wanted:
+            self.found[ref] = ct
+        return ct
+
+    def _arrive(self, leaf: Any, ct: Ref | None) -> None:
+        assert ct is not None
+        known = self.leaves.get(id(leaf))
+        if known is not None:
+            ct = record(ACCUMULATE, (known[1], ct)), 0
+        self.leaves[id(leaf)] = leaf, ct
+
+    def release(self) -> None:
+        """Free what the recorded operations keep for another sweep."""
+        for node in self.visited:
+            node.freed = True
+            if node.values is not None and node.piece is not None and node.piece.operation.keeps:
+                node.inputs = tuple([(_without_values(n), i) for n, i in node.inputs])
+
+
+def _without_values(node: Node) -> Node:
+    """The same place in the graph; leaves and constants without their memory."""
+    if node.tracked and node.piece is not None:
+        return node
+    return Node(None, (), node.avals, None, node.tracked, node.leaf)
+
+
+def node_is_float(ref: Ref) -> bool:
+    """Whether a value carries a cotangent."""
+    return ref[0].avals[ref[1]].kind in "fc"
+
+
+def _zero(ref: Ref) -> Ref:
+    aval = ref[0].avals[ref[1]]
+    return source(np.zeros(aval.shape, NUMPY[aval.dtype])), 0
+
+
+def _order(roots: Sequence[Node]) -> list[Node]:
+    """The tracked nodes below these, operands first."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    todo: list[Node | None] = list(roots)
+    path: list[Node] = []
+    while todo:
+        node = todo.pop()
+        if node is None:
+            order.append(path.pop())
+        elif node.tracked and node not in seen:
+            seen.add(node)
+            path.append(node)
+            todo.append(None)
+            todo.extend([n for n, _ in node.inputs if n.tracked and n not in seen])
+    return order

@@ -1,0 +1,267 @@
+"""What Tensors record: every operation is a node that applies a piece, a Function traced once.
+
+A node without values is pending; `run` gives values to all that its targets need, op by op or,
+for structures that recur, by a compiled program.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from . import hot
+from .ir.core import Block, Const, Function, Value
+from .ir.interp import apply
+from .ir.interp import run as interpret
+from .ir.types import NUMPY, Aval, name_of
+from .modes import recording
+from .passes.dce import dce
+from .passes.vjp import vjp
+from .tracer import trace as _surface  # noqa: F401  # fills the tables of Tracers
+from .tracer.record import Recorder, stack
+from .tracer.surface import value
+from .tracer.tracer import Tracer
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """A function of arrays in NumPy's terms, and how the graph shows it.
+
+    `keeps` tells whether its derivative needs values of the forward pass; `edges` counts the
+    operands that `next_functions` shows (None: all).
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    keeps: bool = True
+    edges: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """An operation for operands of these shapes and dtypes, as a Function of the IR.
+
+    The parameters are the operands numbered by `reads`, then the constants.
+    """
+
+    operation: Operation
+    function: Function
+    reads: tuple[int, ...]
+    constants: tuple[Node, ...]
+    avals: tuple[Aval, ...]
+    differentiable: bool = True
+    pulls: dict[Any, Piece] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> int:
+        """How many operands the graph shows."""
+        edges = self.operation.edges
+        return len(self.reads) if edges is None else edges
+
+    def pull(self, active: tuple[bool, ...]) -> Piece:
+        """Cotangents of the active operands; its operands: those here, then one ct per result."""
+        known = self.pulls.get(active)
+        if known is None:
+            known = self.pulls[active] = _pull(self, active)
+        return known
+
+
+class Node:
+    """Values on the tape: of a leaf (no piece), or of an operation, perhaps still pending."""
+
+    __slots__ = (
+        "__weakref__", "avals", "freed", "hooks", "inputs", "leaf", "owner", "piece", "tracked",
+        "values",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        piece: Piece | None,
+        inputs: tuple[Ref, ...],
+        avals: tuple[Aval, ...],
+        values: tuple[np.ndarray, ...] | None,
+        tracked: bool,
+        leaf: Any = None,
+    ) -> None:
+        self.piece = piece
+        self.inputs = inputs
+        self.avals = avals
+        self.values = values
+        self.tracked = tracked
+        self.leaf = leaf
+        self.freed = False
+        self.hooks: dict[int, list[Callable[..., Any]]] | None = None
+        self.owner: weakref.ref[Any] | None = None  # the Tensor that shows it
+
+
+Ref = tuple[Node, int]
+
+
+@cache
+def aval_of(dtype: np.dtype, shape: tuple[int, ...]) -> Aval:
+    """The one Aval of a dtype and shape, so that pieces are found by identity."""
+    return Aval(name_of(dtype), shape)
+
+
+def source(array: np.ndarray, leaf: Any = None) -> Node:
+    """A node that holds an array; `leaf` is the Tensor that wants its gradient."""
+    aval = aval_of(array.dtype, array.shape)
+    return Node(None, (), (aval,), (array,), leaf is not None, leaf)
+
+
+# ------------------------------------------------------------------ pieces
+
+_pieces: dict[Any, Piece] = {}
+_LIMIT = 20_000
+
+
+def record(operation: Operation, inputs: tuple[Ref, ...], statics: tuple[Any, ...] = ()) -> Node:
+    """The pending node of an operation on these operands."""
+    avals = [n.avals[i] for n, i in inputs]
+    key = (operation, statics, *map(id, avals))
+    piece = _pieces.get(key)
+    if piece is None:
+        if len(_pieces) > _LIMIT:
+            _pieces.clear()
+        piece = _pieces[key] = _trace(operation, avals, statics)
+    tracked = recording.on and any(n.tracked for n, _ in inputs) and piece.differentiable
+    return node_of(piece, inputs, tracked)
+
+
+def node_of(piece: Piece, operands: tuple[Ref, ...], tracked: bool) -> Node:
+    """The pending node of a piece."""
+    if len(piece.reads) != len(operands):
+        operands = tuple([operands[i] for i in piece.reads])
+    if piece.constants:
+        operands += tuple((c, 0) for c in piece.constants)
+    return Node(piece, operands, piece.avals, None, tracked)
+
+
+def _trace(operation: Operation, avals: Sequence[Aval], statics: tuple[Any, ...]) -> Piece:
+    rec = Recorder(operation.name)
+    stack().append(rec)
+    try:
+        with rec.builder:
+            operands = [Tracer(rec, rec.param(a), "array") for a in avals]
+            result = operation.fn(*operands, *statics)
+            outs = [value(x) for x in (result if isinstance(result, tuple | list) else (result,))]
+    finally:
+        stack().remove(rec)
+    block = Block((*rec.params, *rec.capture_values), tuple(rec.builder.ops), tuple(outs))
+    constants = tuple(source(c.value) for c in rec.captures)
+    return _piece(operation, Function(operation.name, block), range(len(avals)), constants)
+
+
+def _piece(
+    operation: Operation, function: Function, reads: Iterable[int], constants: tuple[Node, ...]
+) -> Piece:
+    avals = tuple(aval_of(NUMPY[v.aval.dtype], v.aval.shape) for v in function.outs)
+    floats = any(a.kind in "fc" for a in avals)
+    return Piece(operation, function, tuple(reads), constants, avals, floats)
+
+
+def _pull(piece: Piece, active: tuple[bool, ...]) -> Piece:
+    """The adjoint of a piece, without the operands it does not read."""
+    function = dce(vjp(piece.function, [i for i, a in enumerate(active) if a], primal_outs=False))
+    block = function.block
+    read = {a for op in block.ops for a in op.args} | set(block.outs)
+    kept = [i for i, p in enumerate(block.params) if p in read]
+    params = tuple(block.params[i] for i in kept)
+    name = piece.operation.name + "Backward"
+    operation = Operation(name, piece.operation.fn)
+    slim = Function(name, Block(params, block.ops, block.outs))
+    return _piece(operation, slim, kept, ())
+
+
+# ------------------------------------------------------------------ running
+
+_structures: dict[Any, hot.Structure] = {}
+
+
+def run(targets: Sequence[Node]) -> None:
+    """Give values to these nodes, and to those they need."""
+    order = _pending(targets)
+    if not order:
+        return
+    key, inputs = _structure(order, targets)
+    known = _structures.get(key)
+    if known is None:
+        if len(_structures) > _LIMIT:
+            _structures.clear()
+        known = _structures[key] = hot.Structure()
+    if known.due():
+        known.compile(order, inputs, targets)
+    if known.program is None:
+        start = perf_counter()
+        with np.errstate(all="ignore"):
+            for node in order:
+                _step(node)
+        known.seconds += perf_counter() - start
+        known.runs += 1
+    else:
+        known.call(inputs, targets)
+    for node in order:
+        if not node.tracked and node.values is not None:
+            node.inputs = ()
+
+
+def _pending(targets: Sequence[Node]) -> list[Node]:
+    """The nodes to be run, operands first."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    todo: list[Node | None] = [n for n in reversed(targets) if n.values is None]
+    path: list[Node] = []
+    while todo:
+        node = todo.pop()
+        if node is None:  # all operands of the node last opened are done
+            order.append(path.pop())
+            continue
+        if node in seen:
+            continue
+        seen.add(node)
+        path.append(node)
+        todo.append(None)
+        todo.extend([n for n, _ in node.inputs if n.values is None and n not in seen])
+    return order
+
+
+def _structure(order: Sequence[Node], targets: Sequence[Node]) -> tuple[Any, list[Ref]]:
+    """What equal computations have in common, and the operands that come from outside."""
+    place = {n: -1 - k for k, n in enumerate(order)}
+    given: dict[Ref, int] = {}
+    facts: list[Any] = []
+    for node in order:
+        facts.append(id(node.piece))
+        for ref in node.inputs:
+            at = place.get(ref[0])
+            if at is None:
+                at = given.get(ref)
+                if at is None:
+                    at = given[ref] = len(given)
+                    facts.append(id(ref[0].avals[ref[1]]))
+                facts.append(at)
+            else:
+                facts += (at, ref[1])
+    return (tuple(facts), tuple([place.get(t, 0) for t in targets])), list(given)
+
+
+def _step(node: Node) -> None:
+    piece = node.piece
+    assert piece is not None
+    args = [n.values[i] for n, i in node.inputs]  # type: ignore[index]
+    outs = interpret(piece.function.block, args, apply)
+    node.values = tuple(map(_owned, outs, piece.function.outs))
+
+
+def _owned(x: Any, v: Value) -> np.ndarray:
+    """A result in memory of its own: a reference may answer with its argument or a view of it."""
+    if type(x) is np.ndarray and x.base is None and x.flags.owndata and type(v) is not Const:
+        return x if x.dtype == NUMPY[v.aval.dtype] else x.astype(NUMPY[v.aval.dtype])
+    x = x.data if isinstance(x, Const) else x
+    return np.array(x, NUMPY[v.aval.dtype], order="C")

@@ -1,0 +1,612 @@
+"""`Tensor`: an array that knows where it came from; operators and functions are in `functions`."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import tensor_text
+from .graph import GradFn, grad_fn_of
+from .ir.types import NUMPY
+from .modes import recording
+from .promotion import DEFAULT
+from .sweep import Sweep
+from .tape import Node, Operation, Ref, record, run, source
+
+LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
+VIEW_WRITE = (
+    "a view of a Tensor that is part of a recorded graph cannot be written in place here; write "
+    "into the Tensor itself, or into a .clone() of the view"
+)
+NOT_SCALAR = "grad can be implicitly created only for scalar outputs"
+
+
+class Size(tuple[int, ...]):
+    """A shape."""
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"torch.Size([{', '.join(map(str, self))}])"
+
+
+class Storage:
+    """Memory that Tensors share: who reads it is told before it is written."""
+
+    __slots__ = ("exported", "readers")
+
+    def __init__(self, exported: bool = False) -> None:
+        self.exported = exported  # whether an array of the user's shares the memory
+        self.readers: list[weakref.ref[Node]] = []
+
+    def read_by(self, node: Node) -> None:
+        """Remember a node that holds this memory."""
+        if len(self.readers) > 8:
+            self.readers = [r for r in self.readers if r() is not None]
+        self.readers.append(weakref.ref(node))
+
+    def touch(self) -> None:
+        """Let recorded nodes keep the values they were recorded with."""
+        for reader in self.readers:
+            node = reader()
+            if node is not None and node.values is not None:
+                node.values = tuple([x.copy() for x in node.values])
+        self.readers = []
+
+
+class Tensor:
+    """An array whose operations are recorded where it, or what it was made from, asks for grad.
+
+    Either it holds memory (`_array`, a leaf of the graph), or it shows a result of a node.
+    """
+
+    __slots__ = (
+        "__weakref__", "_array", "_grad", "_hooks", "_index", "_node", "_requires", "_retains",
+        "_source", "_storage", "_view",
+    )  # fmt: skip
+    __array_priority__ = 1e7
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # methods are entered by `functions`
+
+    def __init__(self, *data: Any, requires_grad: bool = False) -> None:
+        """Floats from nested lists, or as many zeros as the sizes say."""
+        if data and all(type(n) is int for n in data):
+            array = np.zeros(data, DEFAULT)
+        else:
+            array = plain(data[0], DEFAULT) if data else np.zeros(0, DEFAULT)
+        self._hold(array, Storage())
+        if requires_grad:
+            self.requires_grad = True
+
+    def _hold(self, array: np.ndarray, storage: Storage) -> None:
+        self._array: np.ndarray | None = array
+        self._storage: Storage | None = storage
+        self._node: Node | None = None
+        self._index = 0
+        self._source: weakref.ref[Node] | None = None
+        self._grad: Tensor | None = None
+        self._requires = False
+        self._retains = False
+        self._hooks: list[Callable[[Tensor], Any]] | None = None
+        self._view = False
+
+    # -------------------------------------------------------------- values
+
+    def _ref(self) -> Ref:
+        """The operand that this Tensor is for an operation."""
+        node = self._node
+        if node is not None:
+            return node, self._index
+        known = self._source() if self._source is not None else None
+        array = self._array
+        assert array is not None and self._storage is not None
+        if known is not None and known.values is not None and known.values[0] is array:
+            return known, 0
+        if self._storage.exported:
+            return source(array.copy(), self if self._requires else None), 0
+        known = source(array, self if self._requires else None)
+        self._storage.read_by(known)
+        self._source = weakref.ref(known)
+        return known, 0
+
+    def _value(self) -> np.ndarray:
+        """The array, computed if it is pending; not to be written."""
+        node = self._node
+        if node is None:
+            assert self._array is not None
+            return self._array
+        if node.values is None:
+            run([node])
+        assert node.values is not None
+        return node.values[self._index]
+
+    def _own(self) -> np.ndarray:
+        """The array as memory that may be shared and written; the Tensor is no tracked result."""
+        node = self._node
+        if node is None:
+            assert self._array is not None
+            return self._array
+        array = self._value()
+        self._array, self._storage, self._node = array, Storage(), None
+        self._storage.read_by(node)
+        return array
+
+    def _tracked(self) -> bool:
+        return self._node is not None and self._node.tracked
+
+    def _replace(self, result: Tensor) -> Tensor:
+        """Show another node: the result of an in-place operation on a result."""
+        node = result._node
+        assert node is not None
+        self._node, self._index = node, result._index
+        node.owner = weakref.ref(self)
+        self._array = self._storage = self._source = None
+        return self
+
+    def _write(self, compute: Callable[[], Tensor]) -> Tensor:
+        """Take the result of an operation as the new value of this Tensor."""
+        if self._view and (self._tracked() or (recording.on and self.requires_grad)):
+            raise RuntimeError(VIEW_WRITE)
+        if self._node is None and self._requires and recording.on:
+            raise RuntimeError(LEAF_WRITE)
+        result = compute()
+        shape = result._aval_shape()
+        if shape != self._aval_shape():
+            raise RuntimeError(
+                f"output with shape {list(self.shape)} doesn't match the broadcast shape "
+                f"{list(shape)}"
+            )
+        if result.dtype.kind in "fc" and self.dtype.kind not in "fc":
+            raise RuntimeError(
+                f"result type {result.dtype} can't be cast to the desired output type {self.dtype}"
+            )
+        if result.dtype != self.dtype:
+            result = result.to(self.dtype)
+        if result._tracked():
+            return self._replace(result)
+        value = result._value()
+        if self._tracked():  # inside no_grad: another value, the same history
+            node = self._node
+            assert node is not None and len(node.avals) == 1
+            copy = Node(node.piece, node.inputs, node.avals, (value,), True)
+            self._node = copy
+            return self
+        array = self._own()
+        assert self._storage is not None
+        self._storage.touch()
+        np.copyto(array, value)
+        self._source = None
+        return self
+
+    def _aval_shape(self) -> tuple[int, ...]:
+        node = self._node
+        return self._array.shape if node is None else node.avals[self._index].shape  # type: ignore[union-attr]
+
+    # -------------------------------------------------------------- what it is
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._aval_shape())
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or one extent of it."""
+        return self.shape if dim is None else self._aval_shape()[dim]
+
+    @property
+    def ndim(self) -> int:
+        return len(self._aval_shape())
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self.shape.numel()
+
+    nelement = numel
+
+    @property
+    def dtype(self) -> np.dtype:
+        node = self._node
+        if node is None:
+            assert self._array is not None
+            return self._array.dtype
+        return NUMPY[node.avals[self._index].dtype]
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
+    def is_leaf(self) -> bool:
+        return not self._tracked()
+
+    @property
+    def requires_grad(self) -> bool:
+        node = self._node
+        return self._requires if node is None else node.tracked
+
+    @requires_grad.setter
+    def requires_grad(self, on: bool) -> None:
+        if self._tracked():
+            if on:
+                return
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a "
+                "computed variable in a subgraph that doesn't require differentiation use "
+                "var_no_grad = var.detach()."
+            )
+        if on and self.dtype.kind not in "fc":
+            raise RuntimeError(
+                "only Tensors of floating point and complex dtype can require gradients, "
+                f"not one of dtype {self.dtype}"
+            )
+        self._own()
+        self._requires = bool(on)
+        self._source = None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set the flag in place."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def grad_fn(self) -> GradFn | None:
+        return grad_fn_of(self._node) if self._tracked() else None  # type: ignore[arg-type]
+
+    @property
+    def grad(self) -> Tensor | None:
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got {value!r}")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise RuntimeError(
+                    f"assigned grad has data of shape {list(value.shape)} and dtype {value.dtype}, "
+                    f"the Tensor has {list(self.shape)} and {self.dtype}"
+                )
+        self._grad = value
+
+    # -------------------------------------------------------------- out of the graph
+
+    @property
+    def data(self) -> Tensor:
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if self._tracked():
+            raise RuntimeError("the data of a Tensor that is part of a graph cannot be replaced")
+        array = value.detach()._own()
+        self._array, self._storage, self._node, self._source = array, value._storage, None, None
+
+    def detach(self) -> Tensor:
+        """The same memory, without history."""
+        if self._tracked():
+            array, storage = self._value(), Storage()
+            storage.read_by(self._node)  # type: ignore[arg-type]
+        else:
+            array, storage = self._own(), self._storage or Storage()
+        return held(array, storage)
+
+    def detach_(self) -> Tensor:
+        """Forget the history in place."""
+        self._own()
+        self._requires = False
+        self._source = None
+        return self
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The array itself: its memory is shared."""
+        if self.requires_grad and not force:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. "
+                "Use tensor.detach().numpy() instead."
+            )
+        t = self.detach() if force else self
+        array = t._own()
+        assert t._storage is not None
+        t._storage.touch()
+        t._storage.exported = True
+        return array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        return np.array(array, dtype, copy=copy) if copy else np.asarray(array, dtype)
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        x = self._value()
+        if x.size != 1:
+            raise RuntimeError(f"a Tensor with {x.size} elements cannot be converted to Scalar")
+        return x.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self._value().tolist()
+
+    def cpu(self) -> Tensor:
+        """The Tensor: there is no other device."""
+        return self
+
+    def __bool__(self) -> bool:
+        n = self.numel()
+        if n != 1:
+            what = "no values" if n == 0 else "more than one value"
+            raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
+        return bool(self._value().item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iub" or self.numel() != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self._aval_shape()[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(self._aval_shape()[0]))
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        words = []
+        if self._tracked():
+            words.append(f"grad_fn=<{self.grad_fn.name()}>")  # type: ignore[union-attr]
+        elif self.requires_grad:
+            words.append("requires_grad=True")
+        return tensor_text.show(self._value(), words)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and not self.ndim else str(self)
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        if self._tracked():
+            raise RuntimeError("Only Tensors created explicitly by the user support deepcopy")
+        new = held(self._value().copy(), Storage())
+        new._requires = self._requires
+        return new
+
+    def __reduce__(self) -> Any:
+        return _unpickled, (self._value(), self.requires_grad)
+
+    # -------------------------------------------------------------- derivatives
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add the derivatives of this Tensor to `.grad` of the leaves it was made from."""
+        backward([self], [gradient], retain_graph, create_graph, inputs)
+
+    def retain_grad(self) -> None:
+        """Fill `.grad` of this result too."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._node is None or self._retains:
+            return
+        self._retains = True
+        me = weakref.ref(self)
+
+        def keep(ct: Tensor) -> None:
+            tensor = me()
+            if tensor is not None:
+                deposit(tensor, ct)
+
+        self._add_hook(keep)
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._retains
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> Handle:
+        """Call `hook` with the gradient by this Tensor; what it returns replaces the gradient."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        return self._add_hook(hook)
+
+    def _add_hook(self, hook: Callable[[Tensor], Any]) -> Handle:
+        def on_ref(ct: Ref) -> Ref:
+            found = hook(shown(*ct))
+            return ct if found is None else as_tensor(found)._ref()
+
+        node = self._node
+        if node is None:
+            if self._hooks is None:
+                self._hooks = []
+            place: list[Any] = self._hooks
+        else:
+            if node.hooks is None:
+                node.hooks = {}
+            place = node.hooks.setdefault(self._index, [])
+        place.append(on_ref)
+        return Handle(place, on_ref)
+
+
+class Handle:
+    """What `register_hook` answers."""
+
+    def __init__(self, place: list[Any], hook: Any) -> None:
+        self._place = place
+        self._hook = hook
+
+    def remove(self) -> None:
+        """Take the hook away."""
+        if self._hook in self._place:
+            self._place.remove(self._hook)
+
+
+# ------------------------------------------------------------------ making Tensors
+
+
+def held(array: np.ndarray, storage: Storage | None = None) -> Tensor:
+    """A Tensor on this memory."""
+    t = Tensor.__new__(Tensor)
+    t._hold(array, storage or Storage())
+    return t
+
+
+def shown(node: Node, index: int = 0) -> Tensor:
+    """A Tensor that shows a result of a node."""
+    t = Tensor.__new__(Tensor)
+    t._array = t._storage = t._source = t._grad = t._hooks = None
+    t._node = node
+    t._index = index
+    t._requires = t._retains = t._view = False
+    node.owner = weakref.ref(t)
+    return t
+
+
+def plain(data: Any, dtype: Any = None) -> np.ndarray:
+    """A new array of anything array-like; Python's floats are single precision."""
+    if isinstance(data, Tensor):
+        return np.array(data._value(), dtype, order="C")
+    if isinstance(data, list | tuple):
+        data = _without_tensors(data)
+    found = np.array(data, order="C")
+    if found.dtype.kind not in "biufc":
+        raise TypeError(f"a Tensor cannot be made of {data!r}")
+    if dtype is None and found.dtype == np.float64 and not _holds_arrays(data):
+        dtype = DEFAULT
+    return found if dtype is None else found.astype(dtype, copy=False)
+
+
+def _without_tensors(x: Any) -> Any:
+    if isinstance(x, list | tuple):
+        return [_without_tensors(e) for e in x]
+    return x.tolist() if isinstance(x, Tensor) else x
+
+
+def _holds_arrays(x: Any) -> bool:
+    if isinstance(x, list | tuple):
+        return bool(x) and _holds_arrays(x[0])
+    return isinstance(x, np.ndarray | np.generic)
+
+
+def as_tensor(x: Any) -> Tensor:
+    """The Tensor, or a new one."""
+    return x if isinstance(x, Tensor) else held(plain(x))
+
+
+def _unpickled(array: np.ndarray, requires_grad: bool) -> Tensor:
+    return held(array).requires_grad_(requires_grad)
+
+
+def applied(operation: Operation, operands: Sequence[Tensor], *statics: Any) -> Tensor:
+    """The result of an operation with one result."""
+    return shown(record(operation, tuple([t._ref() for t in operands]), statics))
+
+
+# ------------------------------------------------------------------ backward
+
+
+def seed_of(root: Tensor, gradient: Any) -> tuple[Ref, Ref]:
+    """A result, and the cotangent it is given."""
+    if not root.requires_grad:
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+    shape = root._aval_shape()
+    if gradient is None:
+        if root.numel() != 1:
+            raise RuntimeError(
+                f"{NOT_SCALAR}\n  This one has shape {list(shape)}: reduce it (.sum(), .mean()), "
+                "or pass gradient= of that shape."
+            )
+        return root._ref(), (source(np.ones(shape, root.dtype)), 0)
+    ct = as_tensor(gradient)
+    if ct._aval_shape() != shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[0] has a shape of {ct.shape} and output[0] has a "
+            f"shape of {root.shape}."
+        )
+    return root._ref(), (ct if ct.dtype == root.dtype else ct.to(root.dtype))._ref()
+
+
+def backward(
+    roots: Sequence[Tensor],
+    gradients: Sequence[Any],
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the derivatives of these results to `.grad` of the leaves."""
+    keep = create_graph if retain_graph is None else retain_graph
+    seeds = [seed_of(t, g) for t, g in zip(roots, gradients, strict=True)]
+    asked = None
+    if inputs is not None:
+        listed = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        asked = {id(t) for t in listed}
+    sweep = Sweep(seeds, (), create_graph)
+    arrived = [
+        (leaf, hooked(leaf, ct))
+        for leaf, ct in sweep.leaves.values()
+        if asked is None or id(leaf) in asked
+    ]
+    settle(sweep, roots, [ct for _, ct in arrived], keep)
+    for leaf, ct in arrived:
+        deposit(leaf, shown(*ct), create_graph)
+
+
+def hooked(leaf: Tensor, ct: Ref) -> Ref:
+    """The cotangent of a leaf after its hooks."""
+    for hook in leaf._hooks or ():
+        ct = hook(ct)  # type: ignore[arg-type, assignment]
+    return ct
+
+
+def settle(sweep: Sweep, roots: Sequence[Tensor], cts: Sequence[Ref], keep: bool) -> None:
+    """Run what a sweep recorded, and free the graph unless it is to be kept."""
+    nodes = [n for n, _ in cts]
+    if keep:
+        run(nodes)
+        return
+    alive = [n for n in sweep.visited if n.values is None and n.owner and n.owner() is not None]
+    run([*nodes, *alive])
+    sweep.release()
+
+
+def run_refs(refs: Sequence[Ref]) -> None:
+    """Compute these results."""
+    run([n for n, _ in refs])
+
+
+def deposit(leaf: Tensor, ct: Tensor, create_graph: bool = False) -> None:
+    """Add to `.grad`."""
+    known = leaf._grad
+    if create_graph and ct._tracked():
+        leaf._grad = ct if known is None else known + ct
+    elif known is None or known._tracked():
+        value = ct._value() if known is None else known._value() + ct._value()
+        leaf._grad = held(np.array(value))
+    else:
+        array = known._own()
+        assert known._storage is not None
+        known._storage.touch()
+        array += ct._value()

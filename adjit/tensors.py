@@ -1,0 +1,35 @@
+"""Tensors with the spelling of PyTorch's documents: `import adjit.tensors as torch`."""
+
+# ruff: noqa: F401, F403
+from __future__ import annotations
+
+import builtins
+
+import numpy as np
+
+from . import autograd, numpy_functions, optim
+from .creation import *
+from .functions import *
+from .modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .shapes import *
+from .tensor_object import Size, Tensor
+
+float16 = half = np.dtype(np.float16)
+float32 = float = np.dtype(np.float32)
+float64 = double = np.dtype(np.float64)
+complex64, complex128 = np.dtype(np.complex64), np.dtype(np.complex128)
+int8, int16, int32, int64 = map(np.dtype, ("i1", "i2", "i4", "i8"))
+uint8, bool = np.dtype(np.uint8), np.dtype(np.bool_)
+short, int, long = int16, int32, int64
+dtype = np.dtype
+pi, e, inf, nan = np.pi, np.e, np.inf, np.nan
+
+
+def is_tensor(x: object) -> builtins.bool:
+    """Whether it is a Tensor."""
+    return isinstance(x, Tensor)
+
+
+def numel(input: Tensor) -> builtins.int:
+    """The number of elements."""
+    return input.numel()
