@@ -228,15 +228,32 @@ def _numbers(row: str) -> Callable[..., Aval]:
 
 
 def _adjugate_ref(a: Any) -> np.ndarray:
+    wide = a.astype(np.result_type(a, np.float64))  # as NumPy computes single precision
+    found = _by_inverse(wide)
+    return (_by_singular_values(wide) if found is None else found).astype(a.dtype)
+
+
+def _by_inverse(a: np.ndarray) -> np.ndarray | None:
+    """adj(A) = det(A) A⁻¹; None where that would cost more than four digits."""
+    if not a.size:
+        return a
+    try:
+        x = np.linalg.inv(a)
+    except np.linalg.LinAlgError:
+        return None
+    loss = np.abs(a).sum(-1).max(-1) * np.abs(x).sum(-1).max(-1)
+    return np.linalg.det(a)[..., None, None] * x if np.all(loss < 1e4) else None
+
+
+def _by_singular_values(a: np.ndarray) -> np.ndarray:
     """adj(U S Vᵀ) = det(U Vᵀ) V adj(S) Uᵀ, where adj(S) needs no division."""
     u, s, vt = np.linalg.svd(a)
-    n = s.shape[-1]
     others = np.empty_like(s)
-    for i in range(n):
+    for i in range(s.shape[-1]):
         others[..., i] = np.prod(np.delete(s, i, -1), axis=-1)
     turn = np.linalg.det(u) * np.linalg.det(vt)
     right = np.conj(np.swapaxes(u, -1, -2)) * (others * turn[..., None])[..., :, None]
-    return (np.conj(np.swapaxes(vt, -1, -2)) @ right).astype(a.dtype)
+    return np.conj(np.swapaxes(vt, -1, -2)) @ right
 
 
 def _adjugate_jvp(ts: Any, outs: Any, a: Term) -> Any:
