@@ -13,36 +13,14 @@ from .tape import Operation, Ref, record, source
 from .tensor_object import Tensor, applied, as_tensor, shown
 
 # What `tensors` shows.
+# fmt: off
 __all__ = [
-    "add",
-    "arctan2",
-    "atan2",
-    "bitwise_and",
-    "bitwise_or",
-    "bitwise_xor",
-    "div",
-    "eq",
-    "floor_divide",
-    "ge",
-    "greater",
-    "greater_equal",
-    "gt",
-    "le",
-    "less",
-    "less_equal",
-    "logical_and",
-    "logical_or",
-    "lt",
-    "maximum",
-    "minimum",
-    "mul",
-    "ne",
-    "pow",
-    "reciprocal",
-    "remainder",
-    "sub",
-    "trunc",
+    "add", "arctan2", "atan2", "bitwise_and", "bitwise_or", "bitwise_xor", "div", "eq",
+    "floor_divide", "ge", "greater", "greater_equal", "gt", "le", "less", "less_equal",
+    "logical_and", "logical_or", "lt", "maximum", "minimum", "mul", "ne", "pow", "reciprocal",
+    "remainder", "sub", "trunc",
 ]
+# fmt: on
 
 Dims = int | Sequence[int] | None
 Binary = Callable[[Any, Any], Tensor]

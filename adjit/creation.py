@@ -12,38 +12,14 @@ from .shapes import _sizes
 from .tensor_object import Storage, Tensor, held, plain
 
 # What `tensors` shows.
+# fmt: off
 __all__ = [
-    "BoolTensor",
-    "DoubleTensor",
-    "FloatTensor",
-    "Generator",
-    "IntTensor",
-    "LongTensor",
-    "arange",
-    "as_tensor",
-    "empty",
-    "empty_like",
-    "eye",
-    "from_numpy",
-    "full",
-    "full_like",
-    "linspace",
-    "logspace",
-    "manual_seed",
-    "meshgrid",
-    "normal",
-    "ones",
-    "ones_like",
-    "rand",
-    "rand_like",
-    "randint",
-    "randn",
-    "randn_like",
-    "randperm",
-    "tensor",
-    "zeros",
-    "zeros_like",
+    "BoolTensor", "DoubleTensor", "FloatTensor", "Generator", "IntTensor", "LongTensor",
+    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
+    "linspace", "logspace", "manual_seed", "meshgrid", "normal", "ones", "ones_like", "rand",
+    "rand_like", "randint", "randn", "randn_like", "randperm", "tensor", "zeros", "zeros_like",
 ]
+# fmt: on
 
 
 def _made(array: np.ndarray, requires_grad: bool) -> Tensor:

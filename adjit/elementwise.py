@@ -14,11 +14,13 @@ from .tensor_object import Tensor, applied, as_tensor, held, shown
 from .tracer.surface import array, value
 
 # What `tensors` shows.
+# fmt: off
 __all__ = [
     "abs",
     "absolute",
     "acos",
     "acosh",
+    "allclose",
     "arccos",
     "arccosh",
     "arcsin",
@@ -36,6 +38,7 @@ __all__ = [
     "clone",
     "cos",
     "cosh",
+    "equal",
     "erf",
     "exp",
     "exp2",
@@ -67,6 +70,7 @@ __all__ = [
     "tanh",
     "where",
 ]
+# fmt: on
 
 
 def _row(emit: Any) -> Callable[[Any], Any]:
@@ -193,3 +197,15 @@ for _name, _dtype in (
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """The Tensor in the dtype of another."""
     return to(self, other.dtype)
+
+
+@method("allclose")
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
+    """Whether all elements agree."""
+    return bool(np.allclose(input._value(), other._value(), rtol, atol))
+
+
+@method("equal")
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether shape and elements are the same."""
+    return np.array_equal(input._value(), other._value())

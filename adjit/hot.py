@@ -27,12 +27,11 @@ _programs: dict[tuple[str, Any], Any] = {}
 class Structure:
     """What is known of one structure; `program` runs it once it is compiled."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.runs = 0
         self.seconds = 0.0
         self.program: Any = None
-        self.function: Function | None = None
-        self.outs: list[Ref] = []
 
     def due(self) -> bool:
         """Whether it is time to compile."""
@@ -44,7 +43,7 @@ class Structure:
         self, order: Sequence[Node], inputs: Sequence[Ref], targets: Sequence[Node]
     ) -> None:
         """Make the program, or take that of an equal one."""
-        self.function = function = _function(order, inputs, targets)
+        function = function_of(order, inputs, targets)
         key = canonical(function), settings.current()
         if key not in _programs:
             # Numba is imported in there, at the first compilation of the process.
@@ -63,15 +62,16 @@ class Structure:
         self.runs += 1
 
 
-def _function(order: Sequence[Node], inputs: Sequence[Ref], targets: Sequence[Node]) -> Function:
+def function_of(order: Sequence[Node], inputs: Sequence[Ref], targets: Sequence[Node]) -> Function:
     """The pending operations as one function; its results are those of the targets."""
     params = tuple(Value(n.avals[i]) for n, i in inputs)
     env: dict[Ref, Value] = dict(zip(inputs, params, strict=True))
+    made = set(order)
     with Builder(params) as b:
         for node in order:
             assert node.piece is not None
             block = node.piece.function.block
             found = inline(block, [env[ref] for ref in node.inputs])
             env.update(((node, i), v) for i, v in enumerate(found))
-        wanted = dict.fromkeys(n for n in targets if n.values is None)
+        wanted = dict.fromkeys(n for n in targets if n in made)
         return Function("tensors", b.done([env[n, i] for n in wanted for i in range(len(n.avals))]))

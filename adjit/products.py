@@ -11,7 +11,11 @@ from .tape import Operation
 from .tensor_object import Tensor, applied, as_tensor
 
 # What `tensors` shows.
-__all__ = ["bmm", "dot", "einsum", "matmul", "mm", "mv", "outer"]
+# fmt: off
+__all__ = [
+    "bmm", "dot", "einsum", "matmul", "mm", "mv", "outer",
+]
+# fmt: on
 
 _PRODUCTS = {
     (1, 1): Operation("DotBackward0", np.matmul),

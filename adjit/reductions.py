@@ -13,27 +13,12 @@ from .tape import Operation, record
 from .tensor_object import Tensor, applied, held, shown
 
 # What `tensors` shows.
+# fmt: off
 __all__ = [
-    "all",
-    "amax",
-    "amin",
-    "any",
-    "argmax",
-    "argmin",
-    "cumprod",
-    "cumsum",
-    "log_softmax",
-    "logsumexp",
-    "max",
-    "mean",
-    "min",
-    "norm",
-    "prod",
-    "softmax",
-    "std",
-    "sum",
-    "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "cumprod", "cumsum", "log_softmax",
+    "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
 ]
+# fmt: on
 
 
 def axes_of(dim: Dims, ndim: int) -> tuple[int, ...] | None:

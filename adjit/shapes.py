@@ -17,46 +17,15 @@ from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
 
 # What `tensors` shows.
+# fmt: off
 __all__ = [
-    "argsort",
-    "broadcast_to",
-    "cat",
-    "chunk",
-    "concat",
-    "concatenate",
-    "contiguous",
-    "diag",
-    "expand",
-    "expand_as",
-    "flatten",
-    "flip",
-    "gather",
-    "hstack",
-    "index_select",
-    "masked_fill",
-    "masked_select",
-    "narrow",
-    "permute",
-    "ravel",
-    "reshape",
-    "reshape_as",
-    "roll",
-    "select",
-    "sort",
-    "split",
-    "squeeze",
-    "stack",
-    "t",
-    "tile",
-    "topk",
-    "trace",
-    "transpose",
-    "tril",
-    "triu",
-    "unbind",
-    "unsqueeze",
-    "vstack",
+    "argsort", "broadcast_to", "cat", "chunk", "concat", "concatenate", "contiguous", "diag",
+    "expand", "expand_as", "flatten", "flip", "gather", "hstack", "index_select", "masked_fill",
+    "masked_select", "narrow", "permute", "ravel", "reshape", "reshape_as", "roll", "select",
+    "sort", "split", "squeeze", "stack", "t", "tile", "topk", "trace", "transpose", "tril",
+    "triu", "unbind", "unsqueeze", "vstack",
 ]
+# fmt: on
 
 
 def view(operation: Operation, x: Tensor, *statics: Any) -> Tensor:

@@ -194,7 +194,7 @@ def run(targets: Sequence[Node]) -> None:
     if known is None:
         if len(_structures) > _LIMIT:
             _structures.clear()
-        known = _structures[key] = hot.Structure()
+        known = _structures[key] = hot.Structure(len(order))
     if known.due():
         known.compile(order, inputs, targets)
     if known.program is None:
@@ -265,3 +265,35 @@ def _owned(x: Any, v: Value) -> np.ndarray:
         return x if x.dtype == NUMPY[v.aval.dtype] else x.astype(NUMPY[v.aval.dtype])
     x = x.data if isinstance(x, Const) else x
     return np.array(x, NUMPY[v.aval.dtype], order="C")
+
+
+# ------------------------------------------------------------------ what is shown
+
+
+def recorded(node: Node) -> Function:
+    """Everything recorded below a node, as one function of the leaves."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    todo = [(node, False)]
+    while todo:
+        n, done = todo.pop()
+        if done:
+            order.append(n)
+        elif n.piece is not None and n.inputs and n not in seen:
+            seen.add(n)
+            todo.append((n, True))
+            todo.extend((m, False) for m, _ in n.inputs)
+    inputs = dict.fromkeys(ref for n in order for ref in n.inputs if ref[0] not in seen)
+    return hot.function_of(order, list(inputs), [node])
+
+
+def report() -> str:
+    """Which structures ran, how often, and by what."""
+    lines = ["structures of pending operations that ran:"]
+    for known in _structures.values():
+        how = f"interpreted, {known.seconds:.3g} s so far"
+        if known.program is not None:
+            how = f"compiled after {known.seconds:.3g} s interpreted"
+        lines.append(f"  {known.size} operations, {known.runs} runs, {how}")
+    lines.append(f"a structure is compiled after {hot.PATIENCE} s of interpreting")
+    return "\n".join(lines)

@@ -10,11 +10,12 @@ import numpy as np
 
 from . import tensor_text
 from .graph import GradFn, grad_fn_of
+from .ir.printer import show
 from .ir.types import NUMPY
 from .modes import recording
 from .promotion import DEFAULT
 from .sweep import Sweep
-from .tape import Node, Operation, Ref, record, run, source
+from .tape import Node, Operation, Ref, record, recorded, run, source
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
 VIEW_WRITE = (
@@ -394,6 +395,10 @@ class Tensor:
 
     def __reduce__(self) -> Any:
         return _unpickled, (self._value(), self.requires_grad)
+
+    def ir(self) -> str:
+        """The program recorded so far: from the leaves to this Tensor."""
+        return show(recorded(self._ref()[0]), where=False)
 
     # -------------------------------------------------------------- derivatives
 

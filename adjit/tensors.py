@@ -12,6 +12,7 @@ from .creation import *
 from .functions import *
 from .modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .shapes import *
+from .tape import report
 from .tensor_object import Size, Tensor
 
 float16 = half = np.dtype(np.float16)
@@ -33,3 +34,8 @@ def is_tensor(x: object) -> builtins.bool:
 def numel(input: Tensor) -> builtins.int:
     """The number of elements."""
     return input.numel()
+
+
+def explain() -> str:
+    """Which computations ran by the interpreter, and which by compiled programs."""
+    return report()
