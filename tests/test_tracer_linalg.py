@@ -77,6 +77,8 @@ NUMPY = {
     "lstsq": lambda a: np.linalg.lstsq(a[:, :2], B),
     "lstsq matrix": lambda a: np.linalg.lstsq(a[:, :3], M, rcond=1e-10),
     "lstsq wide": lambda a: np.linalg.lstsq(a[:2], M[:2, 0]),
+    "polyfit": lambda a: np.polyfit(a[:, 0], B, 2),
+    "polyfit weighted": lambda a: np.polyfit(np.arange(4.0), a, 1, w=a[0] ** 2 + 1),
     "matrix_power": lambda a: np.linalg.matrix_power(a, 3),
     "matrix_power inverse": lambda a: np.linalg.matrix_power(stack(a), -2),
     "matrix_power none": lambda a: np.linalg.matrix_power(a, 0) * a,
@@ -136,6 +138,9 @@ SCIPY = {
     "qr": lambda a: scipy.linalg.qr(a),
     "qr economic": lambda a: scipy.linalg.qr(a[:, :2], mode="economic"),
     "pinv": lambda a: scipy.linalg.pinv(a[:3]),
+    "lstsq": lambda a: scipy.linalg.lstsq(a[:, :2], B),
+    "lstsq wide": lambda a: scipy.linalg.lstsq(a[:2], M[:2]),
+    "block_diag": lambda a: scipy.linalg.block_diag(a, a[:1, :2], 2.0),
     "norm": lambda a: scipy.linalg.norm(a),
 }
 CASES = NUMPY | {f"scipy {k}": f for k, f in SCIPY.items()}

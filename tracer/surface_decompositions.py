@@ -244,6 +244,36 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     )
 
 
+@surface(np.polyfit)
+def polyfit(
+    x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
+) -> Any:
+    """np.polyfit of one degree: least squares of scaled powers."""
+    if full or cov:
+        raise refuse("np.polyfit with full or cov", "Ask for the coefficients alone.")
+    deg = int(plain(deg, "the degree of np.polyfit"))
+    if deg < 0:
+        raise ValueError("expected deg >= 0")
+    t, rhs = wrap(matrix(x), "array"), wrap(matrix(y), "array")
+    if t.ndim != 1:
+        raise TypeError("expected 1D vector for x")
+    if t.size == 0:
+        raise TypeError("expected non-empty vector for x")
+    if rhs.ndim not in (1, 2):
+        raise TypeError("expected 1D or 2D array for y")
+    if t.shape[0] != rhs.shape[0]:
+        raise TypeError("expected x and y to have same length")
+    powers = np.vander(t, deg + 1)
+    if w is not None:
+        weights = wrap(matrix(w), "array")
+        powers = powers * weights[:, None]
+        rhs = rhs * (weights[:, None] if rhs.ndim == 2 else weights)
+    scale = np.sqrt(np.sum(powers * powers, axis=0))
+    cut = len(t) * _eps(value(t)) if rcond is None else rcond
+    found = lstsq(powers / scale, rhs, cut)[0]
+    return found / (scale[:, None] if rhs.ndim == 2 else scale)
+
+
 @surface(np.linalg.matrix_rank)
 def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
     """np.linalg.matrix_rank: a count, so not differentiable."""

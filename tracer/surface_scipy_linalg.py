@@ -10,6 +10,7 @@ from ..ir import ops
 from ..ir.core import Value
 from ..ir.ops import matrices
 from ..ir.ops.factors import permutation, unit_lower
+from ..ir.types import Aval
 from . import intercept
 from . import surface_decompositions as numpy
 from .surface import FUNCTIONS, as_float, cast, refuse, value, values, wrap
@@ -269,6 +270,30 @@ def pinv(
     return numpy.pinv(a, rtol=rtol)
 
 
+def lstsq(
+    a: Any, b: Any, cond: Any = None, overwrite_a: _Ignored = False, overwrite_b: _Ignored = False,
+    check_finite: _Ignored = True, lapack_driver: Any = None,
+) -> Any:  # fmt: skip
+    """scipy.linalg.lstsq; reading the residuals of a deficient matrix raises."""
+    x, residuals, rank, s = numpy.lstsq(a, b, -1 if cond is None else cond)
+    if x.ndim == 1 and residuals.size:
+        residuals = residuals[0]
+    return x, residuals, wrap(value(rank, "i64"), "python"), s
+
+
+def block_diag(*arrs: Any) -> Any:
+    """scipy.linalg.block_diag of matrices."""
+    parts = values(*(np.atleast_2d(wrap(value(a), "array")) for a in arrs))
+    if any(p.ndim > 2 for p in parts):
+        raise refuse("scipy.linalg.block_diag of stacks")
+    shape = tuple(sum(p.shape[i] for p in parts) for i in (0, 1))
+    out, at = ops.shape.zeros(Aval(parts[0].aval.dtype, shape)), (0, 0)
+    for p in parts:
+        out = ops.add(out, ops.pad(p, shape=shape, start=at, step=(1, 1)))
+        at = (at[0] + p.shape[0], at[1] + p.shape[1])
+    return wrap(out)
+
+
 def norm(
     a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False,
     check_finite: _Ignored = True,
@@ -295,6 +320,8 @@ TABLE = {
     "svdvals": lambda a, overwrite_a=False, check_finite=True: numpy.svdvals(a),
     "qr": qr,
     "pinv": pinv,
+    "lstsq": lstsq,
+    "block_diag": block_diag,
     "norm": norm,
 }
 intercept.when_imported(filler("scipy.linalg", TABLE))
