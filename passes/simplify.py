@@ -15,10 +15,22 @@ from .replay import fresh
 from .rewrite import merged
 from .rules import ACCURACY, DOMAIN, EXACT, ROUNDING, SPECIAL
 from .sums import SUMS
+from .transposes import TRANSPOSES
 from .views import VIEWS
 
 TABLE = merged(
-    SPECIAL, MASKS, VIEWS, DOMAIN, EXACT, ROUNDING, DIAGONALS, DOTS, PRODUCTS, SUMS, ACCURACY
+    SPECIAL,
+    MASKS,
+    VIEWS,
+    DOMAIN,
+    EXACT,
+    ROUNDING,
+    DIAGONALS,
+    TRANSPOSES,
+    DOTS,
+    PRODUCTS,
+    SUMS,
+    ACCURACY,
 )
 CLEANUP = merged(SPECIAL, VIEWS, EXACT)
 _ROUNDS = 4

@@ -1,4 +1,4 @@
-"""Diagonal matrices: products by the unit directions of a Jacobian go, their values stay."""
+"""Diagonal matrices and transposes in products: what a Jacobian brings along goes again."""
 
 from __future__ import annotations
 
@@ -86,3 +86,34 @@ def test_other_masks_are_no_unit_matrix() -> None:
     f = function(lower, A)
     assert "dot" in names(simplify(f, strict=0))
     np.testing.assert_allclose(evaluate(simplify(f, strict=0), A)[0], evaluate(f, A)[0], rtol=1e-14)
+
+
+# ------------------------------------------------------------------ transposes
+
+
+def test_a_scaled_transpose_is_absorbed_by_the_product_behind_it() -> None:
+    def f(a: Value, s: Value) -> Value:
+        scaled = o.mul(o.transpose(a, perm=(1, 0)), s)
+        return dot(a, scaled, 0, 1)
+
+    a, s = RNG.normal(size=(5, 3)), RNG.normal(size=5)
+    g = simplify(function(f, a, s), strict=0)
+    assert "transpose" not in names(g)
+    np.testing.assert_allclose(evaluate(g, a, s)[0], a.T @ (a * s[:, None]), rtol=1e-13)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_transposes_of_three_dims_move_behind_a_scaling(axis: int) -> None:
+    perm = (2, 0, 1)
+
+    def f(a: Value, s: Value) -> Value:
+        turned = o.transpose(a, perm=perm)
+        axes = tuple(k for k in range(3) if k != axis)
+        return o.mul(o.broadcast(s, shape=turned.shape, axes=axes), turned)
+
+    a = RNG.normal(size=(2, 3, 4))
+    s = RNG.normal(size=a.transpose(perm).shape[axis])
+    made = function(f, a, s)
+    g = simplify(made, strict=0)
+    assert names(g)[-1] == "transpose"
+    np.testing.assert_array_equal(evaluate(g, a, s)[0], evaluate(made, a, s)[0])
