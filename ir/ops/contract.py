@@ -107,6 +107,8 @@ def _dot_batch(args: Sequence[Value], moved: Mask, *, contract: Pair, batch: Pai
     inner = _behind(batch, moved)
     if left and right:
         return dot(a, b, contract=contract, batch=((0, *inner[0]), (0, *inner[1])))
+    if right and not batch[1] and b.ndim == 1 + len(contract[1]):  # vectors: rows come first
+        return dot(b, a, contract=contract[::-1], batch=inner[::-1])
     out = dot(a, b, contract=contract, batch=inner)
     at = len(batch[0])
     if right:
