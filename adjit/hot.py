@@ -39,11 +39,8 @@ class Structure:
             return False
         return not settings.current().interpret
 
-    def compile(
-        self, order: Sequence[Node], inputs: Sequence[Ref], targets: Sequence[Node]
-    ) -> None:
-        """Make the program, or take that of an equal one."""
-        function = function_of(order, inputs, targets)
+    def adopt(self, function: Function) -> None:
+        """Make the program, or take that of an equal function."""
         key = canonical(function), settings.current()
         if key not in _programs:
             # Numba is imported in there, at the first compilation of the process.
@@ -55,11 +52,17 @@ class Structure:
 
     def call(self, inputs: Sequence[Ref], targets: Sequence[Node]) -> None:
         """Give the targets their values by the program."""
-        arrays = [np.require(n.values[i], None, "CA") for n, i in inputs]  # type: ignore[index]
+        arrays = [ready(n.values[i]) for n, i in inputs]  # type: ignore[index]
         outs = iter(self.program.call(arrays))
         for node in dict.fromkeys(n for n in targets if n.values is None):
             node.values = tuple([next(outs) for _ in node.avals])
         self.runs += 1
+
+
+def ready(x: np.ndarray) -> np.ndarray:
+    """The array as programs take it."""
+    flags = x.flags
+    return x if flags.c_contiguous and flags.aligned else np.require(x, None, "CA")
 
 
 def function_of(order: Sequence[Node], inputs: Sequence[Ref], targets: Sequence[Node]) -> Function:

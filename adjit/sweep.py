@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,17 +88,25 @@ class Sweep:
 
     def release(self) -> None:
         """Free what the recorded operations keep for another sweep."""
-        for node in self.visited:
-            node.freed = True
-            if node.values is not None and node.piece is not None and node.piece.operation.keeps:
-                node.inputs = tuple([(_without_values(n), i) for n, i in node.inputs])
+        release(self.visited)
+
+
+def release(nodes: Iterable[Node]) -> None:
+    """Free what recorded operations keep for their derivatives."""
+    for node in nodes:
+        node.freed = True
+        if node.values is not None and node.piece is not None and node.piece.operation.keeps:
+            node.inputs = tuple([(_without_values(n), i) for n, i in node.inputs])
 
 
 def _without_values(node: Node) -> Node:
     """The same place in the graph; leaves and constants without their memory."""
-    if node.tracked and node.piece is not None:
-        return node
-    return Node(None, (), node.avals, None, node.tracked, node.leaf)
+    if not node.tracked:
+        return GONE
+    return node if node.piece is not None else Node(None, (), node.avals, None, True, node.leaf)
+
+
+GONE = Node(None, (), (), None, False)
 
 
 def node_is_float(ref: Ref) -> bool:

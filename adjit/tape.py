@@ -6,6 +6,7 @@ for structures that recur, by a compiled program.
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -115,6 +116,12 @@ def source(array: np.ndarray, leaf: Any = None) -> Node:
     return Node(None, (), (aval,), (array,), leaf is not None, leaf)
 
 
+@functools.lru_cache(maxsize=1000)
+def ones(aval: Aval) -> Node:
+    """The cotangent that a scalar result is given."""
+    return source(np.ones(aval.shape, NUMPY[aval.dtype]))
+
+
 # ------------------------------------------------------------------ pieces
 
 _pieces: dict[Any, Piece] = {}
@@ -186,17 +193,17 @@ _structures: dict[Any, hot.Structure] = {}
 
 def run(targets: Sequence[Node]) -> None:
     """Give values to these nodes, and to those they need."""
-    order = _pending(targets)
+    order = pending(targets)
     if not order:
         return
-    key, inputs = _structure(order, targets)
+    key, inputs = structure_of(order, targets)
     known = _structures.get(key)
     if known is None:
         if len(_structures) > _LIMIT:
             _structures.clear()
         known = _structures[key] = hot.Structure(len(order))
     if known.due():
-        known.compile(order, inputs, targets)
+        known.adopt(hot.function_of(order, inputs, targets))
     if known.program is None:
         start = perf_counter()
         with np.errstate(all="ignore"):
@@ -211,7 +218,7 @@ def run(targets: Sequence[Node]) -> None:
             node.inputs = ()
 
 
-def _pending(targets: Sequence[Node]) -> list[Node]:
+def pending(targets: Sequence[Node]) -> list[Node]:
     """The nodes to be run, operands first."""
     order: list[Node] = []
     seen: set[Node] = set()
@@ -231,7 +238,7 @@ def _pending(targets: Sequence[Node]) -> list[Node]:
     return order
 
 
-def _structure(order: Sequence[Node], targets: Sequence[Node]) -> tuple[Any, list[Ref]]:
+def structure_of(order: Sequence[Node], targets: Sequence[Node]) -> tuple[Any, list[Ref]]:
     """What equal computations have in common, and the operands that come from outside."""
     place = {n: -1 - k for k, n in enumerate(order)}
     given: dict[Ref, int] = {}
@@ -256,10 +263,10 @@ def _step(node: Node) -> None:
     assert piece is not None
     args = [n.values[i] for n, i in node.inputs]  # type: ignore[index]
     outs = interpret(piece.function.block, args, apply)
-    node.values = tuple(map(_owned, outs, piece.function.outs))
+    node.values = tuple(map(owned, outs, piece.function.outs))
 
 
-def _owned(x: Any, v: Value) -> np.ndarray:
+def owned(x: Any, v: Value) -> np.ndarray:
     """A result in memory of its own: a reference may answer with its argument or a view of it."""
     if type(x) is np.ndarray and x.base is None and x.flags.owndata and type(v) is not Const:
         return x if x.dtype == NUMPY[v.aval.dtype] else x.astype(NUMPY[v.aval.dtype])

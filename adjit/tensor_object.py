@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from .graph import GradFn, grad_fn_of
 from .ir.printer import show
 from .ir.types import NUMPY
 from .modes import recording
+from .plans import Graph, Plan
 from .promotion import DEFAULT
-from .sweep import Sweep
-from .tape import Node, Operation, Ref, record, recorded, run, source
+from .sweep import Sweep, release
+from .tape import Node, Operation, Ref, ones, record, recorded, run, source
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
 VIEW_WRITE = (
@@ -30,7 +32,7 @@ class Size(tuple[int, ...]):
 
     def numel(self) -> int:
         """The number of elements."""
-        return int(np.prod(self, dtype=np.int64))
+        return math.prod(self)
 
     def __repr__(self) -> str:
         return f"torch.Size([{', '.join(map(str, self))}])"
@@ -210,7 +212,7 @@ class Tensor:
 
     def numel(self) -> int:
         """The number of elements."""
-        return self.shape.numel()
+        return math.prod(self._aval_shape())
 
     nelement = numel
 
@@ -539,12 +541,13 @@ def seed_of(root: Tensor, gradient: Any) -> tuple[Ref, Ref]:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
     shape = root._aval_shape()
     if gradient is None:
-        if root.numel() != 1:
+        if math.prod(shape) != 1:
             raise RuntimeError(
                 f"{NOT_SCALAR}\n  This one has shape {list(shape)}: reduce it (.sum(), .mean()), "
                 "or pass gradient= of that shape."
             )
-        return root._ref(), (source(np.ones(shape, root.dtype)), 0)
+        ref = root._ref()
+        return ref, (ones(ref[0].avals[ref[1]]), 0)
     ct = as_tensor(gradient)
     if ct._aval_shape() != shape:
         raise RuntimeError(
@@ -568,15 +571,40 @@ def backward(
     if inputs is not None:
         listed = [inputs] if isinstance(inputs, Tensor) else list(inputs)
         asked = {id(t) for t in listed}
+    graph = None
+    if len(seeds) == 1 and not create_graph and asked is None and roots[0]._node is not None:
+        graph = Graph(*seeds[0])
+        plan = graph.plan() if graph.plain else None
+        if plan is not None and not any(leaf._hooks for leaf in graph.leaves):
+            follow(graph, plan, keep)
+            return
     sweep = Sweep(seeds, (), create_graph)
     arrived = [
         (leaf, hooked(leaf, ct))
         for leaf, ct in sweep.leaves.values()
         if asked is None or id(leaf) in asked
     ]
+    if graph is not None and graph.plain and not any(leaf._hooks for leaf in graph.leaves):
+        graph.learn([leaf for leaf, _ in arrived], [ct for _, ct in arrived])
     settle(sweep, roots, [ct for _, ct in arrived], keep)
     for leaf, ct in arrived:
         deposit(leaf, shown(*ct), create_graph)
+
+
+def follow(graph: Graph, plan: Plan, keep: bool) -> None:
+    """`backward` by a plan."""
+    found = iter(plan.run(graph.operands, graph.order))
+    for k in plan.alive:
+        node = graph.order[k]
+        node.values = tuple([next(found) for _ in node.avals])
+    for k in plan.leaves:
+        leaf, value = graph.leaves[k], next(found)
+        if leaf._grad is None:
+            leaf._grad = held(value)
+        else:
+            deposit(leaf, held(value))
+    if not keep:
+        release([n for n in graph.order if n.tracked])
 
 
 def hooked(leaf: Tensor, ct: Ref) -> Ref:
