@@ -20,8 +20,8 @@ class Decisions:
         block = function.block
         self.guards = [op for op in all_ops(block) if op.prim is guard]
         self.passed: Iterator[int] = count()  # one step per call: atomic, and cheap
-        self.missed: Counter[str] = Counter()
-        self.last = ""
+        self._left: dict[Op, int] = {}  # of the compiled program, whose ops are copies
+        self._last: Op | None = None
         only = sweep(Block(block.params, block.ops, ())) if self.guards else block
         self._only = Function(function.name, only)
 
@@ -39,8 +39,21 @@ class Decisions:
     def miss(self, op: Op | None) -> None:
         """Count a call that left at this guard."""
         if op is not None:
-            self.last = place(op)
-            self.missed[self.last] += 1
+            self._last = op
+            self._left[op] = self._left.get(op, 0) + 1
+
+    @property
+    def missed(self) -> Counter[str]:
+        """How many calls left at each line."""
+        lines: Counter[str] = Counter()
+        for op, times in list(self._left.items()):
+            lines[place(op)] += times
+        return lines
+
+    @property
+    def last(self) -> str:
+        """The line where the last call left."""
+        return place(self._last) if self._last is not None else ""
 
     @property
     def calls(self) -> int:
@@ -50,12 +63,13 @@ class Decisions:
     def describe(self) -> Iterator[str]:
         """Each deciding line once: what it was while tracing, and how many calls it sent away."""
         lines: dict[str, list[str]] = {}
+        missed = self.missed
         for op in self.guards:
             lines.setdefault(place(op), []).append(str(op.attrs["expected"]))
         for where, values in lines.items():
             shown = ", ".join(values if len(values) <= 4 else [*values[:2], "...", values[-1]])
-            times = self.missed[where]
-            yield f"{where} was {shown}" + (f"; {times} calls left here" if times else "")
+            times = missed[where]
+            yield f"{where} was {shown}" + (f"; {times} left here" if times else "")
 
 
 def place(op: Op) -> str:

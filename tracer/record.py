@@ -151,12 +151,16 @@ class Recorder:
         self._outside: dict[Value, tuple[Recorder, Value]] = {}  # what enclosing traces know
         self._decided: dict[tuple[Value, str], bool | int] = {}
         self._decisions = 0
+        self._real: set[Value] = set()  # what does not follow from integer arguments alone
+        self._swept = 0  # the ops that were looked at for that
 
     def param(self, aval: Aval, hint: str = "") -> Value:
         """A new traced input."""
         v = Value(aval, hint)
         self.params.append(v)
         self.traced.add(v)
+        if aval.shape or aval.kind not in "iu":
+            self._real.add(v)
         return v
 
     def sampled(self, v: Value, x: Any) -> None:
@@ -235,6 +239,7 @@ class Recorder:
                 Capture(lambda: snapshot, "a value of the enclosing trace", snapshot), value.aval
             )
             self._outer[value] = known
+            self._real.add(known)
             self._outside[known] = (tracer._rec, value)
             self.traced.add(known)
         return known
@@ -368,17 +373,12 @@ class Recorder:
 
     def _of_integers(self, v: Value) -> bool:
         """Whether a value follows from integer arguments alone (scalars of this very trace)."""
-        places, seen, todo = set(self.params), set(), [v]
-        while todo:
-            x = todo.pop()
-            if x in seen or type(x) is Const:
-                continue
-            seen.add(x)
-            if x in self._outside or (x in places and (x.aval.shape or x.aval.kind not in "iu")):
-                return False
-            op = self.builder.defs.get(x)
-            todo += op.args if op is not None else ()
-        return bool(self.params) and len(stack()) == 1
+        real, ops = self._real, self.builder.ops
+        for op in ops[self._swept :]:
+            if not real.isdisjoint(op.args):
+                real.update(op.outs)
+        self._swept = len(ops)
+        return v not in real and len(stack()) == 1
 
 
 class NoSample(Exception):
