@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .compiled import CompiledFunction
     from .modes import enable_grad, no_grad
     from .settings import options
-    from .tensors import Tensor, tensor
+    from .tensor_object import Tensor
+    from .tensors import tensor
     from .testing import check_grads
 
 __version__ = "0.1.0"

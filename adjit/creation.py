@@ -234,5 +234,5 @@ def _filled(draw: Any) -> Any:
     )
 
 
-Tensor.normal_ = _filled(lambda rng, size, mean=0.0, std=1.0: rng.normal(mean, std, size))  # type: ignore[method-assign]
-Tensor.uniform_ = _filled(lambda rng, size, low=0.0, high=1.0: rng.uniform(low, high, size))  # type: ignore[method-assign]
+method("normal_")(_filled(lambda rng, size, mean=0.0, std=1.0: rng.normal(mean, std, size)))
+method("uniform_")(_filled(lambda rng, size, low=0.0, high=1.0: rng.uniform(low, high, size)))

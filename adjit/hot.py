@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 # neither a wrong guess nor a long wait doubles the time.
 PATIENCE = 0.25
 _programs: dict[tuple[str, Any], Any] = {}
+structures: deque[Structure] = deque(maxlen=10_000)  # in the order they were met
 
 
 class Structure:
     """What is known of one structure; `program` runs it once it is compiled."""
 
     def __init__(self, size: int) -> None:
+        structures.append(self)
         self.size = size
         self.runs = 0
         self.seconds = 0.0
@@ -62,7 +65,7 @@ class Structure:
 def ready(x: np.ndarray) -> np.ndarray:
     """The array as programs take it."""
     flags = x.flags
-    return x if flags.c_contiguous and flags.aligned else np.require(x, None, "CA")
+    return x if flags.c_contiguous and flags.aligned else np.require(x, None, ["C", "A"])
 
 
 def function_of(order: Sequence[Node], inputs: Sequence[Ref], targets: Sequence[Node]) -> Function:

@@ -21,7 +21,7 @@ _TITLES = {
     np.negative: "Neg", np.absolute: "Abs", np.matmul: "Mm", np.reshape: "View",
     np.concatenate: "Cat",
 }  # fmt: skip
-_OPERATORS = {
+_OPERATORS: dict[Any, Any] = {
     np.add: F.add, np.subtract: F.sub, np.multiply: F.mul, np.divide: F.div, np.power: F.pow,
     np.equal: F.eq, np.not_equal: F.ne, np.less: F.lt, np.less_equal: F.le, np.greater: F.gt,
     np.greater_equal: F.ge,

@@ -12,11 +12,9 @@ import numpy as np
 from . import hot
 from .ir.builder import Builder
 from .ir.core import Block, Function, Value
-from .ir.interp import apply
-from .ir.interp import run as interpret
 from .ir.types import Aval, name_of
 from .passes.replay import inline
-from .tape import Node, Ref, owned, pending, structure_of
+from .tape import Node, Ref, applied_block, pending, structure_of
 
 _LIMIT = 20_000
 
@@ -27,7 +25,6 @@ class Step:
 
     block: Block
     reads: tuple[int, ...]
-    outs: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Plan:
                 env.append(x)
             else:
                 node, i = operands[kind] if x is None else (order[kind], x)
-                env.append(node.values[i])  # type: ignore[index]
+                env.append(node.values[i])
         known = self.structure
         if known.due():
             known.adopt(self._function(env))
@@ -62,11 +59,15 @@ class Plan:
         start = perf_counter()
         with np.errstate(all="ignore"):
             for step in self.steps:
-                outs = interpret(step.block, [env[k] for k in step.reads], apply)
-                env += map(owned, outs, step.outs)
+                env += applied_block(step.block, [env[k] for k in step.reads])
         known.seconds += perf_counter() - start
         known.runs += 1
-        return [env[k] for k in self.results]
+        given = set(range(len(self.inputs)))
+        results = []
+        for k in self.results:
+            results.append(env[k].copy() if k in given else env[k])
+            given.add(k)
+        return results
 
     def _function(self, arrays: Sequence[np.ndarray]) -> Function:
         """The steps as one function."""
@@ -108,7 +109,8 @@ class Graph:
             wanted = waits and node.owner is not None and node.owner() is not None
             if wanted:
                 self.alive.append(k)
-            facts += (id(node.piece), node.tracked, waits, wanted)
+            assert node.piece is not None
+            facts += (node.piece.serial, node.tracked, waits, wanted)
             for ref in node.inputs:
                 at = place.get(ref[0])
                 if at is not None:
@@ -148,7 +150,7 @@ class Graph:
         for node in order:
             assert node.piece is not None
             block = node.piece.function.block
-            steps.append(Step(block, tuple(number[r] for r in node.inputs), block.outs))
+            steps.append(Step(block, tuple(number[r] for r in node.inputs)))
             number.update(((node, i), count + i) for i in range(len(node.avals)))
             count += len(node.avals)
         results = [(self.order[k], i) for k in self.alive for i in range(len(self.order[k].avals))]

@@ -223,7 +223,8 @@ Key = tuple[tuple[Any, ...], ...]
 
 def frozen(index: Any) -> tuple[Key, list[Tensor]]:
     """An index as a hashable description, and the index arrays apart."""
-    parts, arrays = [], []
+    parts: list[tuple[Any, ...]] = []
+    arrays: list[Tensor] = []
     for part in index if isinstance(index, tuple) else (index,):
         if isinstance(part, Tensor) and not part.ndim and part.dtype.kind in "iu":
             part = part.item()

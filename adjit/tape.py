@@ -7,6 +7,7 @@ for structures that recur, by a compiled program.
 from __future__ import annotations
 
 import functools
+import itertools
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import hot
-from .ir.core import Block, Const, Function, Value
+from .ir.core import Block, Const, Function
 from .ir.interp import apply
 from .ir.interp import run as interpret
 from .ir.types import NUMPY, Aval, name_of
@@ -57,6 +58,7 @@ class Piece:
     constants: tuple[Node, ...]
     avals: tuple[Aval, ...]
     differentiable: bool = True
+    serial: int = field(default_factory=itertools.count().__next__)
     pulls: dict[Any, Piece] = field(default_factory=dict)
 
     @property
@@ -244,7 +246,7 @@ def structure_of(order: Sequence[Node], targets: Sequence[Node]) -> tuple[Any, l
     given: dict[Ref, int] = {}
     facts: list[Any] = []
     for node in order:
-        facts.append(id(node.piece))
+        facts.append(node.piece.serial)  # type: ignore[union-attr]
         for ref in node.inputs:
             at = place.get(ref[0])
             if at is None:
@@ -262,16 +264,26 @@ def _step(node: Node) -> None:
     piece = node.piece
     assert piece is not None
     args = [n.values[i] for n, i in node.inputs]  # type: ignore[index]
-    outs = interpret(piece.function.block, args, apply)
-    node.values = tuple(map(owned, outs, piece.function.outs))
+    node.values = tuple(applied_block(piece.function.block, args))
 
 
-def owned(x: Any, v: Value) -> np.ndarray:
-    """A result in memory of its own: a reference may answer with its argument or a view of it."""
-    if type(x) is np.ndarray and x.base is None and x.flags.owndata and type(v) is not Const:
-        return x if x.dtype == NUMPY[v.aval.dtype] else x.astype(NUMPY[v.aval.dtype])
-    x = x.data if isinstance(x, Const) else x
-    return np.array(x, NUMPY[v.aval.dtype], order="C")
+def applied_block(block: Block, args: list[np.ndarray]) -> list[np.ndarray]:
+    """The results of a block, each in memory of its own.
+
+    A reference may answer with its argument or a view of it, and a block return a value twice.
+    """
+    taken = {id(x) for x in args}
+    results = []
+    for x, v in zip(interpret(block, args, apply), block.outs, strict=True):
+        dtype = NUMPY[v.aval.dtype]
+        mine = type(x) is np.ndarray and x.base is None and x.flags.owndata and id(x) not in taken
+        if not mine:
+            x = np.array(x.data if isinstance(x, Const) else x, dtype, order="C")
+        elif x.dtype != dtype:
+            x = x.astype(dtype)
+        taken.add(id(x))
+        results.append(x)
+    return results
 
 
 # ------------------------------------------------------------------ what is shown
@@ -297,7 +309,9 @@ def recorded(node: Node) -> Function:
 def report() -> str:
     """Which structures ran, how often, and by what."""
     lines = ["structures of pending operations that ran:"]
-    for known in _structures.values():
+    for known in hot.structures:
+        if not known.runs:
+            continue
         how = f"interpreted, {known.seconds:.3g} s so far"
         if known.program is not None:
             how = f"compiled after {known.seconds:.3g} s interpreted"

@@ -75,8 +75,10 @@ class Tensor:
     __array_priority__ = 1e7
 
     if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...  # methods are entered by `functions`
+        # Methods and operators are entered by the modules of functions.
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __add__(self, other: Any) -> Tensor: ...
 
     def __init__(self, *data: Any, requires_grad: bool = False) -> None:
         """Floats from nested lists, or as many zeros as the sizes say."""
@@ -97,7 +99,7 @@ class Tensor:
         self._grad: Tensor | None = None
         self._requires = False
         self._retains = False
-        self._hooks: list[Callable[[Tensor], Any]] | None = None
+        self._hooks: list[Callable[[Ref], Ref]] | None = None
         self._view = False
 
     # -------------------------------------------------------------- values
@@ -610,7 +612,7 @@ def follow(graph: Graph, plan: Plan, keep: bool) -> None:
 def hooked(leaf: Tensor, ct: Ref) -> Ref:
     """The cotangent of a leaf after its hooks."""
     for hook in leaf._hooks or ():
-        ct = hook(ct)  # type: ignore[arg-type, assignment]
+        ct = hook(ct)
     return ct
 
 

@@ -215,3 +215,11 @@ def test_programs_agree_with_the_interpreter(monkeypatch):
         value, gradient = step(start.clone().requires_grad_())
     np.testing.assert_allclose(value, expected[0], rtol=1e-6)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-5, atol=1e-7)
+
+
+def test_gradients_have_memory_of_their_own():
+    for _ in range(3):
+        x, y = torch.ones((), requires_grad=True), torch.ones((), requires_grad=True)
+        for _ in range(3):
+            (x + y).backward()
+        assert (x.grad.item(), y.grad.item()) == (3.0, 3.0)
