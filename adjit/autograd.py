@@ -13,6 +13,7 @@ from .tensor_object import Tensor, hooked, seed_of, settle, shown
 from .tensor_object import backward as _backward
 
 __all__ = [
+    "Variable",
     "backward",
     "enable_grad",
     "functional",
@@ -21,6 +22,11 @@ __all__ = [
     "no_grad",
     "set_grad_enabled",
 ]
+
+
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
+    """The Tensor, as older programs ask for it."""
+    return data.detach().requires_grad_(requires_grad)
 
 
 def _listed(x: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .tape import Node
+from .tape import Node, flows
 
 
 class GradFn:
@@ -24,9 +24,7 @@ class GradFn:
         if node.piece is None:
             return ()
         inputs = node.inputs[: node.piece.shown]
-        return tuple(
-            (grad_fn_of(n) if n.tracked else None, i if n.tracked else 0) for n, i in inputs
-        )
+        return tuple((grad_fn_of(n), i) if flows((n, i)) else (None, 0) for n, i in inputs)
 
     @property
     def variable(self) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .ir.types import NUMPY
 from .modes import recording
-from .tape import Node, Operation, Ref, node_of, record, source
+from .tape import Node, Operation, Ref, flows, node_of, record, source
 
 ACCUMULATE = Operation("AddBackward0", np.add, keeps=False)
 
@@ -58,13 +58,13 @@ class Sweep:
             raise RuntimeError(AGAIN)
         self.visited.append(node)
         inputs = node.inputs
-        active = tuple([n.tracked for n, _ in inputs])
+        active = tuple(map(flows, inputs))
         if not any(active):
             return
         pull = node.piece.pull(active)
         given = [ct or _zero(ref) for ct, ref in zip(cts, refs, strict=True) if node_is_float(ref)]
         operands = (*inputs, *given)
-        tracked = self.keep and any(operands[i][0].tracked for i in pull.reads)
+        tracked = self.keep and any(flows(operands[i]) for i in pull.reads)
         made = node_of(pull, operands, tracked)
         wanted = [ref for ref, a in zip(inputs, active, strict=True) if a]
         for i, ref in enumerate(wanted):

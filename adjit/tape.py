@@ -106,6 +106,12 @@ class Node:
 Ref = tuple[Node, int]
 
 
+def flows(ref: Ref) -> bool:
+    """Whether derivatives flow through a value: it is recorded, and a floating-point one."""
+    node, i = ref
+    return node.tracked and (len(node.avals) == 1 or node.avals[i].kind in "fc")
+
+
 @cache
 def aval_of(dtype: np.dtype, shape: tuple[int, ...]) -> Aval:
     """The one Aval of a dtype and shape, so that pieces are found by identity."""
@@ -139,7 +145,7 @@ def record(operation: Operation, inputs: tuple[Ref, ...], statics: tuple[Any, ..
         if len(_pieces) > _LIMIT:
             _pieces.clear()
         piece = _pieces[key] = _trace(operation, avals, statics)
-    tracked = recording.on and any(n.tracked for n, _ in inputs) and piece.differentiable
+    tracked = recording.on and piece.differentiable and any(map(flows, inputs))
     return node_of(piece, inputs, tracked)
 
 

@@ -17,7 +17,7 @@ from .modes import recording
 from .plans import Graph, Plan
 from .promotion import DEFAULT
 from .sweep import Sweep, release
-from .tape import Node, Operation, Ref, ones, record, recorded, run, source
+from .tape import Node, Operation, Ref, flows, ones, record, recorded, run, source
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
 VIEW_WRITE = (
@@ -144,7 +144,7 @@ class Tensor:
         return array
 
     def _tracked(self) -> bool:
-        return self._node is not None and self._node.tracked
+        return self._node is not None and flows((self._node, self._index))
 
     def _replace(self, result: Tensor) -> Tensor:
         """Show another node: the result of an in-place operation on a result."""
@@ -237,7 +237,7 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         node = self._node
-        return self._requires if node is None else node.tracked
+        return self._requires if node is None else flows((node, self._index))
 
     @requires_grad.setter
     def requires_grad(self, on: bool) -> None:
@@ -505,6 +505,8 @@ def plain(data: Any, dtype: Any = None) -> np.ndarray:
         raise TypeError(f"a Tensor cannot be made of {data!r}")
     if dtype is None and found.dtype == np.float64 and not _holds_arrays(data):
         dtype = DEFAULT
+    if dtype is None and found.dtype == np.complex128 and not _holds_arrays(data):
+        dtype = np.complex64
     return found if dtype is None else found.astype(dtype, copy=False)
 
 

@@ -223,3 +223,11 @@ def test_gradients_have_memory_of_their_own():
         for _ in range(3):
             (x + y).backward()
         assert (x.grad.item(), y.grad.item()) == (3.0, 3.0)
+
+
+def test_indices_carry_no_derivative():
+    x = leaf(1.0, 3.0)
+    values, indices = x.max(0)
+    assert values.requires_grad and not indices.requires_grad and indices.grad_fn is None
+    (x[indices] * indices * values).backward()
+    assert x.grad.tolist() == [0.0, 6.0]
