@@ -64,8 +64,8 @@ class CompiledFunction:
             for call in calls:
                 result = call(args, kwargs)
                 if result is not MISS:
-                    if call is not calls[0]:  # the one used last comes first
-                        self._calls = (call, *(c for c in calls if c is not call))
+                    if call is not calls[0]:
+                        self._promote(call, calls)
                     return result
         return self._slow(args, kwargs)
 
@@ -76,11 +76,13 @@ class CompiledFunction:
             return self._inlined(args, kwargs)
         now = settings.current()
         leaves, here = signature(*self._fixed(args, kwargs))
-        tried = []
+        tried: list[Variant] = []
         for variant in self._variants.get((here, now), ()):
             result = variant.wrapper.run(*leaves)
             if result is not MISS:
                 self._remember(variant)
+                if tried and variant.decisions:
+                    self._first(variant, (here, now))
                 return result
             tried.append(variant)
         variant = self._variant(args, kwargs)
@@ -172,6 +174,19 @@ class CompiledFunction:
         call = variant.wrapper.call
         with self._lock:
             self._calls = (call, *(c for c in self._calls if c is not call))[:_CHAIN]
+
+    def _promote(self, call: Callable[..., Any], calls: tuple[Callable[..., Any], ...]) -> None:
+        """Try this wrapper first from now on, if these are still the ones to try."""
+        with self._lock:
+            if self._calls is calls:
+                self._calls = (call, *(c for c in calls if c is not call))
+
+    def _first(self, variant: Variant, key: tuple[Signature, Options]) -> None:
+        """Try this variant first from now on, among those of its signature."""
+        with self._lock:
+            made = self._variants.get(key, ())
+            if variant in made:
+                self._variants[key] = (variant, *(v for v in made if v is not variant))
 
     def settings_changed(self) -> None:
         """Look the next call's variant up anew."""
