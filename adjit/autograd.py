@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from . import autograd_functional as functional
+from .backward import backward as _backward
+from .backward import hooked, seed_of, settle
 from .creation import zeros_like
 from .modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 from .sweep import Sweep
 from .tape import Ref
-from .tensor_object import Tensor, hooked, seed_of, settle, shown
-from .tensor_object import backward as _backward
+from .tensor_object import Tensor, shown
 
 __all__ = [
     "Variable",

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from .backward import run_refs, seed_of
 from .modes import recording
 from .shapes import stack
 from .sweep import Sweep
 from .tape import Ref
-from .tensor_object import Tensor, held, run_refs, seed_of, shown
+from .tensor_object import Tensor, held, shown
 
 Fn = Callable[..., Any]
 

@@ -9,7 +9,8 @@ import numpy as np
 from .arithmetic import method
 from .promotion import DEFAULT
 from .shapes import _sizes
-from .tensor_object import Storage, Tensor, held, plain
+from .storage import Storage
+from .tensor_object import Tensor, held, plain
 
 # What `tensors` shows.
 # fmt: off

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Seconds of interpreting after which a program is compiled: about what compiling costs, so that
 # neither a wrong guess nor a long wait doubles the time.
 PATIENCE = 0.25
+LARGEST = 1000  # operations; compiling takes time that grows faster than their number
 _programs: dict[tuple[str, Any], Any] = {}
 structures: deque[Structure] = deque(maxlen=10_000)  # in the order they were met
 

@@ -96,7 +96,10 @@ class Graph:
         self.operands: list[Ref] = [seed]
         self.leaves: list[Any] = []
         self.alive: list[int] = []
-        self.plain = True  # whether neither hooks nor an earlier sweep stand in the way
+        # Not so in the presence of hooks or of an earlier sweep.
+        self.plain = len(order) <= hot.LARGEST
+        if not self.plain:
+            return
         place = {n: -1 - k for k, n in enumerate(order)}
         given: dict[Ref, int] = {}
         leaves: dict[int, int] = {}

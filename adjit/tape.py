@@ -204,6 +204,17 @@ def run(targets: Sequence[Node]) -> None:
     order = pending(targets)
     if not order:
         return
+    if len(order) > hot.LARGEST:
+        _interpret(order)
+    else:
+        _run_known(order, targets)
+    for node in order:
+        if not node.tracked and node.values is not None:
+            node.inputs = ()
+
+
+def _run_known(order: Sequence[Node], targets: Sequence[Node]) -> None:
+    """Run nodes by the interpreter, or by the program of their structure."""
     key, inputs = structure_of(order, targets)
     known = _structures.get(key)
     if known is None:
@@ -212,18 +223,19 @@ def run(targets: Sequence[Node]) -> None:
         known = _structures[key] = hot.Structure(len(order))
     if known.due():
         known.adopt(hot.function_of(order, inputs, targets))
-    if known.program is None:
-        start = perf_counter()
-        with np.errstate(all="ignore"):
-            for node in order:
-                _step(node)
-        known.seconds += perf_counter() - start
-        known.runs += 1
-    else:
+    if known.program is not None:
         known.call(inputs, targets)
-    for node in order:
-        if not node.tracked and node.values is not None:
-            node.inputs = ()
+        return
+    start = perf_counter()
+    _interpret(order)
+    known.seconds += perf_counter() - start
+    known.runs += 1
+
+
+def _interpret(order: Sequence[Node]) -> None:
+    with np.errstate(all="ignore"):
+        for node in order:
+            _step(node)
 
 
 def pending(targets: Sequence[Node]) -> list[Node]:

@@ -12,8 +12,9 @@ from .creation import *
 from .functions import *
 from .modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .shapes import *
+from .storage import Size
 from .tape import report
-from .tensor_object import Size, Tensor
+from .tensor_object import Tensor
 
 float16 = half = np.dtype(np.float16)
 float32 = float = np.dtype(np.float32)

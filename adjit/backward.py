@@ -1,0 +1,159 @@
+"""`backward` of Tensors: by a plan where a graph like it was met before, else by a sweep."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .arithmetic import add, method
+from .elementwise import to
+from .plans import Graph, Plan
+from .sweep import Sweep, release
+from .tape import Ref, ones, run
+from .tensor_object import Tensor, as_tensor, held, shown
+
+NOT_SCALAR = "grad can be implicitly created only for scalar outputs"
+
+
+@method("backward")
+def _backward(
+    self: Tensor,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the derivatives of this Tensor to `.grad` of the leaves it was made from."""
+    backward([self], [gradient], retain_graph, create_graph, inputs)
+
+
+@method("retain_grad")
+def retain_grad(self: Tensor) -> None:
+    """Fill `.grad` of this result too."""
+    if not self.requires_grad:
+        raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    if self._node is None or self._retains:
+        return
+    self._retains = True
+    me = weakref.ref(self)
+
+    def keep(ct: Tensor) -> None:
+        tensor = me()
+        if tensor is not None:
+            deposit(tensor, ct)
+
+    self._add_hook(keep)
+
+
+def seed_of(root: Tensor, gradient: Any) -> tuple[Ref, Ref]:
+    """A result, and the cotangent it is given."""
+    if not root.requires_grad:
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+    shape = root._aval_shape()
+    if gradient is None:
+        if math.prod(shape) != 1:
+            raise RuntimeError(
+                f"{NOT_SCALAR}\n  This one has shape {list(shape)}: reduce it (.sum(), .mean()), "
+                "or pass gradient= of that shape."
+            )
+        ref = root._ref()
+        return ref, (ones(ref[0].avals[ref[1]]), 0)
+    ct = as_tensor(gradient)
+    if ct._aval_shape() != shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[0] has a shape of {ct.shape} and output[0] has a "
+            f"shape of {root.shape}."
+        )
+    return root._ref(), (ct if ct.dtype == root.dtype else to(ct, root.dtype))._ref()
+
+
+def backward(
+    roots: Sequence[Tensor],
+    gradients: Sequence[Any],
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the derivatives of these results to `.grad` of the leaves."""
+    keep = create_graph if retain_graph is None else retain_graph
+    seeds = [seed_of(t, g) for t, g in zip(roots, gradients, strict=True)]
+    asked = None
+    if inputs is not None:
+        listed = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        asked = {id(t) for t in listed}
+    graph = None
+    if len(seeds) == 1 and not create_graph and asked is None and roots[0]._node is not None:
+        graph = Graph(*seeds[0])
+        plan = graph.plan() if graph.plain else None
+        if plan is not None and not any(leaf._hooks for leaf in graph.leaves):
+            follow(graph, plan, keep)
+            return
+    sweep = Sweep(seeds, (), create_graph)
+    arrived = [
+        (leaf, hooked(leaf, ct))
+        for leaf, ct in sweep.leaves.values()
+        if asked is None or id(leaf) in asked
+    ]
+    if graph is not None and graph.plain and not any(leaf._hooks for leaf in graph.leaves):
+        graph.learn([leaf for leaf, _ in arrived], [ct for _, ct in arrived])
+    settle(sweep, roots, [ct for _, ct in arrived], keep)
+    for leaf, ct in arrived:
+        deposit(leaf, shown(*ct), create_graph)
+
+
+def follow(graph: Graph, plan: Plan, keep: bool) -> None:
+    """`backward` by a plan."""
+    found = iter(plan.run(graph.operands, graph.order))
+    for k in plan.alive:
+        node = graph.order[k]
+        node.values = tuple([next(found) for _ in node.avals])
+    for k in plan.leaves:
+        leaf, value = graph.leaves[k], next(found)
+        if leaf._grad is None:
+            leaf._grad = held(value)
+        else:
+            deposit(leaf, held(value))
+    if not keep:
+        release([n for n in graph.order if n.tracked])
+
+
+def hooked(leaf: Tensor, ct: Ref) -> Ref:
+    """The cotangent of a leaf after its hooks."""
+    for hook in leaf._hooks or ():
+        ct = hook(ct)
+    return ct
+
+
+def settle(sweep: Sweep, roots: Sequence[Tensor], cts: Sequence[Ref], keep: bool) -> None:
+    """Run what a sweep recorded, and free the graph unless it is to be kept."""
+    nodes = [n for n, _ in cts]
+    if keep:
+        run(nodes)
+        return
+    alive = [n for n in sweep.visited if n.values is None and n.owner and n.owner() is not None]
+    run([*nodes, *alive])
+    sweep.release()
+
+
+def run_refs(refs: Sequence[Ref]) -> None:
+    """Compute these results."""
+    run([n for n, _ in refs])
+
+
+def deposit(leaf: Tensor, ct: Tensor, create_graph: bool = False) -> None:
+    """Add to `.grad`."""
+    known = leaf._grad
+    if create_graph and ct._tracked():
+        leaf._grad = ct if known is None else add(known, ct)
+    elif known is None or known._tracked():
+        value = ct._value() if known is None else known._value() + ct._value()
+        leaf._grad = held(np.array(value))
+    else:
+        array = known._own()
+        assert known._storage is not None
+        known._storage.touch()
+        array += ct._value()
