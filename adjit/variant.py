@@ -197,7 +197,7 @@ def jump_of(program: Any) -> Jump | None:
         fresh=work.take,
         large=memory.LARGE,
         borrow=memory.empty,
-        failed=failure,
+        failed=run.failure,
         missed=kernel.missed,
     )
 
@@ -214,13 +214,6 @@ def argument_specs(facts: Sequence[Fact]) -> list[Any]:
         return entry.integer(int) if fact.type is int else entry.scalar(fact.type)
 
     return list(map(spec, facts))
-
-
-def failure(status: Any) -> Exception:
-    """The error that a kernel's status stands for."""
-    from .codegen.program import KernelError
-
-    return KernelError("an index is out of bounds for the array it indexes")
 
 
 def strides(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import keyword
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -81,8 +83,21 @@ class KernelRun:
         if status is not True:
             if (op := self.kernel.missed(status)) is not None:
                 raise GuardMiss.of(op)
-            raise KernelError("an index is out of bounds for the array it indexes")
+            raise self.failure(status)
         env.update(zip(self.step.writes, outs, strict=True))
+
+    def failure(self, status: object) -> Exception:
+        """The error that a status stands for, with the lines that may be to blame."""
+        ops = {op: None for op in self.step.plan.defs.values() if op.prim.domain == "index"}
+        places = dict.fromkeys(str(op.where) for op in ops if op.where is not None)
+        at = f": the indexing at {', '.join(places)}" if places else ""
+        return KernelError(f"an index is out of bounds for the array it indexes{at}")
+
+
+@functools.cache
+def _on_host() -> Callable[..., Any]:
+    """What runs a host step: NumPy's LAPACK spins on busy cores as its BLAS does."""
+    return threads.limited(apply)
 
 
 @dataclass(eq=False)
@@ -94,7 +109,7 @@ class HostRun:
     def run(self, env: dict[Value, np.ndarray]) -> None:
         args = [a if type(a) is Const else env[a] for a in self.op.args]
         with np.errstate(all="ignore"):
-            outs = apply(self.op, args)
+            outs = _on_host()(self.op, args)
         for v, x in zip(self.op.outs, outs, strict=True):
             env[v] = np.require(x, NUMPY[v.dtype], ["C", "A"])
 

@@ -25,6 +25,7 @@ REPEAT_COST = 16  # the same for work that one loop would do again at other indi
 GATHER_COST = 4
 MAX_SHIFT = 4  # how far the ranges of members of one loop may differ at either end
 MAX_MEMBERS = 40
+TINY_LOOP = 4  # an outer loop this short is no worse than a longer one
 BLOCK_ROWS = 64  # rows of a block that holds products
 L2 = 1 << 20  # bytes of a core's second cache, of the smallest machine worth tuning for
 MAX_ROUNDS = 12
@@ -184,9 +185,10 @@ class Scheduler:
         return [Loop(dict(cand), g.members, self._schedule(g.members, inner), low, high)]
 
     def _rank(self, cand: Cand, fixed: dict[Root, frozenset[int]]) -> tuple[int, int, int]:
+        """Parallel in most members first, then not tiny, then slowest in memory."""
         parallel = sum(d in r.par for r, (d, _) in cand.items())
         size = max(r.dims[d] for r, (d, _) in cand.items())
-        return parallel, size, -sum(d for d, _ in cand.values())
+        return parallel, min(size, TINY_LOOP), -sum(d for d, _ in cand.values())
 
     # -------------------------------------------------------------- alignment
 

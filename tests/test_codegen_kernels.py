@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from programs import random_function, wrt
 
+import adjit
 from adjit.codegen.program import KernelError, build
 from adjit.ir.builder import Builder
 from adjit.ir.core import Const, Function, Value
@@ -228,7 +229,7 @@ def test_index_out_of_bounds_is_reported():
     program = build(schedule(function))
     x = np.arange(30.0)
     np.testing.assert_array_equal(program.call([x, np.array([0, -1, 29, -30])])[0], [0, 29, 29, 0])
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="out of bounds"):
         program.call([x, np.array([0, 1, 2, 30])])
     assert issubclass(KernelError, IndexError)
 
@@ -290,3 +291,9 @@ def test_loops_around_a_long_one_are_not_unrolled():
     text = program.runs[0].kernel.source.text
     assert "in range(3)" in text and "in range(5)" in text  # around the short one
     assert text.count("in range(n") == 3  # around the long one too, and it
+
+
+def test_an_index_out_of_bounds_names_the_users_line():
+    picked = adjit.jit(lambda x, i: np.sum(x[i]))
+    with pytest.raises(IndexError, match=r"the indexing at test_codegen_kernels\.py:\d+"):
+        picked(np.ones(30), np.array([2, 31]))
