@@ -40,6 +40,13 @@ def _apply(fn: Fn | None, transform: Transform) -> Any:
     return CompiledFunction(fn, transform)
 
 
+def _numbers(argnums: Argnums) -> int | tuple[int, ...]:
+    """Argument numbers, checked."""
+    numbers = _grad(argnums, None).argnums
+    assert numbers is not None
+    return numbers
+
+
 def _grad(argnums: Argnums, argnames: Argnames, **facts: bool) -> Grad:
     listed = argnums if isinstance(argnums, tuple | list) else (argnums,)
     if any(type(n) is not int for n in listed):
@@ -220,7 +227,7 @@ def jacobian(fn: Fn | None = None, argnums: Argnums = 0, mode: str | None = None
     """
     if mode not in MODES:
         raise ValueError(f"jacobian: mode {mode!r} is neither 'rev' nor 'fwd'")
-    return _apply(fn, Jacobian(_grad(argnums, None).argnums, mode))
+    return _apply(fn, Jacobian(_numbers(argnums), mode))
 
 
 def jacfwd(fn: Fn | None = None, argnums: Argnums = 0) -> Any:
@@ -235,7 +242,7 @@ def jacrev(fn: Fn | None = None, argnums: Argnums = 0) -> Any:
 
 def hessian(fn: Fn | None = None, argnums: Argnums = 0) -> Any:
     """`hessian(f)(*args)`: second derivatives of a scalar, of the argument's shape twice."""
-    return _apply(fn, Hessian(_grad(argnums, None).argnums))
+    return _apply(fn, Hessian(_numbers(argnums)))
 
 
 # ------------------------------------------------------------------ many rows at once

@@ -94,9 +94,7 @@ class Builder:
         partners = [a for a in args[prim.like :] if isinstance(a, Value)]
         dtype = partners[0].aval.dtype if partners else None
         return tuple(
-            a
-            if isinstance(a, Value)
-            else self._literal(prim, a, dtype if i >= prim.like else None)
+            a if isinstance(a, Value) else self._literal(prim, a, dtype if i >= prim.like else None)
             for i, a in enumerate(args)
         )
 
