@@ -20,7 +20,7 @@ BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?:\n*^```text\n(?P<text>.*?)^```\n)?", re.M | re.S
 )
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-STORE = re.compile(r"/\S*/kernels/[0-9a-f]{40}")
+STORE = re.compile(r"(?<=# )\S*/[0-9a-f]{40}(?=\.py\b)")
 
 
 def printed(code: str, space: dict[str, object]) -> str:
