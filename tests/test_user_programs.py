@@ -460,3 +460,15 @@ def test_derivatives(name: str) -> None:
     adjit.check_grads(f, args, order=1, modes="rev")
     with adjit.options(interpret=True):
         adjit.check_grads(f, args, order=1, modes="fwd")
+
+
+def test_a_python_int_must_fit_the_integers_it_meets():
+    scaled = adjit.jit(lambda a, s: a * s)
+    small = np.arange(3, dtype=np.int8)
+    for s in (3, 4):
+        got = scaled(small, s)
+        assert got.dtype == np.int8
+        np.testing.assert_array_equal(got, small * s)
+    with pytest.raises(OverflowError, match="300 out of bounds for int8"):
+        scaled(small, 300)
+    np.testing.assert_array_equal(scaled(np.arange(3), 300), [0, 300, 600])

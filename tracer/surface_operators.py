@@ -53,6 +53,10 @@ def combine(rec: Recorder, ufunc: np.ufunc, a: Any, b: Any, operator: bool) -> A
     if known is None:
         known = _pairs[memo] = _pair(ufunc, ka, kb)
     lower, da, db, want = known
+    if python and isinstance(va, Value):
+        va = _fitting(a, va, da)
+    if too and isinstance(vb, Value):
+        vb = _fitting(b, vb, db)
     va = _number(va, da) if not isinstance(va, Value) else cast(va, da)
     vb = _number(vb, db) if not isinstance(vb, Value) else cast(vb, db)
     out = rec.builder.add(lower, (va, vb))[0] if type(lower) is Prim else lower(va, vb)
@@ -78,6 +82,12 @@ def _side(rec: Recorder, x: Any) -> tuple[Any, Key, bool, bool]:
         return x, "bool" if kind is bool else kind, False, True
     v = _operand(x)
     return v, None if v is NotImplemented else v.aval.dtype, False, False
+
+
+def _fitting(x: Any, v: Value, dtype: str) -> Any:
+    """A traced Python int that meets a narrower integer: its value, which NumPy wants to fit."""
+    narrow = v.aval.dtype == "i64" and dtype != "i64" and KIND[dtype] in "iu"
+    return int(x) if narrow else v
 
 
 _numbers: dict[Any, Const] = {}
