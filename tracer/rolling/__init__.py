@@ -1,0 +1,1 @@
+"""Python loops of a recorded program, found and made into ops again."""
