@@ -69,44 +69,76 @@ def jit(fn: Fn | None = None) -> Any:
 
 @overload
 def grad(
-    fn: None = None, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+    fn: None = None,
+    argnums: Argnums = 0,
+    argnames: Argnames = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> Callable[[Fn], CompiledFunction]: ...
 @overload
 def grad(
-    fn: Fn, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+    fn: Fn,
+    argnums: Argnums = 0,
+    argnames: Argnames = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> CompiledFunction: ...
 def grad(
-    fn: Fn | None = None, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+    fn: Fn | None = None,
+    argnums: Argnums = 0,
+    argnames: Argnames = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> Any:
     """The gradient of a function that returns a scalar, compiled.
 
     It has the structure of the argument; a tuple of argnums gives a tuple of gradients.  With
-    `has_aux` the function returns (loss, aux), and the result is (gradient, aux).
+    `has_aux` the function returns (loss, aux), and the result is (gradient, aux).  The gradient by
+    a complex argument z = x + iy is dL/dx - i dL/dy; with `holomorphic` the result is complex, and
+    the gradient is the complex derivative.
     """
-    return _apply(fn, _grad(argnums, argnames, has_aux=has_aux))
+    return _apply(fn, _grad(argnums, argnames, has_aux=has_aux, holomorphic=holomorphic))
 
 
 @overload
 def value_and_grad(
-    fn: None = None, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+    fn: None = None,
+    argnums: Argnums = 0,
+    argnames: Argnames = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> Callable[[Fn], CompiledFunction]: ...
 @overload
 def value_and_grad(
-    fn: Fn, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+    fn: Fn,
+    argnums: Argnums = 0,
+    argnames: Argnames = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> CompiledFunction: ...
 def value_and_grad(
-    fn: Fn | None = None, argnums: Argnums = 0, argnames: Argnames = None, has_aux: bool = False
+    fn: Fn | None = None,
+    argnums: Argnums = 0,
+    argnames: Argnames = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> Any:
     """(value, gradient) in one compiled function; with `has_aux`, ((value, aux), gradient)."""
-    return _apply(fn, _grad(argnums, argnames, has_aux=has_aux, value=True))
+    facts = {"has_aux": has_aux, "holomorphic": holomorphic, "value": True}
+    return _apply(fn, _grad(argnums, argnames, **facts))
 
 
-def elementwise_grad(fn: Fn | None = None, argnums: Argnums = 0, argnames: Argnames = None) -> Any:
+def elementwise_grad(
+    fn: Fn | None = None,
+    argnums: Argnums = 0,
+    argnames: Argnames = None,
+    holomorphic: bool = False,
+) -> Any:
     """The derivative of each element of the result by the same element of the argument.
 
     It is the gradient of the sum of the result, whatever its shape.
     """
-    return _apply(fn, _grad(argnums, argnames, summed=True))
+    return _apply(fn, _grad(argnums, argnames, summed=True, holomorphic=holomorphic))
 
 
 def hvp(fn: Fn | None = None, argnums: int = 0) -> Any:
@@ -218,31 +250,34 @@ def _snapshot(args: tuple[Any, ...]) -> tuple[Any, ...]:
 # ------------------------------------------------------------------ whole matrices
 
 
-def jacobian(fn: Fn | None = None, argnums: Argnums = 0, mode: str | None = None) -> Any:
+def jacobian(
+    fn: Fn | None = None, argnums: Argnums = 0, mode: str | None = None, holomorphic: bool = False
+) -> Any:
     """`jacobian(f)(*args)`: all derivatives of the result by an argument, compiled.
 
     The shape is the result's, then the argument's; containers of results hold containers like the
     argument.  `mode` is "rev" (a batch of one pullback per element of the result), "fwd" (of one
-    pushforward per element of the argument), or None for the smaller batch.
+    pushforward per element of the argument), or None for the smaller batch.  Of complex numbers
+    see `grad`: complex results by complex arguments need `holomorphic`.
     """
     if mode not in MODES:
         raise ValueError(f"jacobian: mode {mode!r} is neither 'rev' nor 'fwd'")
-    return _apply(fn, Jacobian(_numbers(argnums), mode))
+    return _apply(fn, Jacobian(_numbers(argnums), mode, holomorphic))
 
 
-def jacfwd(fn: Fn | None = None, argnums: Argnums = 0) -> Any:
+def jacfwd(fn: Fn | None = None, argnums: Argnums = 0, holomorphic: bool = False) -> Any:
     """`jacobian` by forward mode."""
-    return jacobian(fn, argnums, "fwd")
+    return jacobian(fn, argnums, "fwd", holomorphic)
 
 
-def jacrev(fn: Fn | None = None, argnums: Argnums = 0) -> Any:
+def jacrev(fn: Fn | None = None, argnums: Argnums = 0, holomorphic: bool = False) -> Any:
     """`jacobian` by reverse mode."""
-    return jacobian(fn, argnums, "rev")
+    return jacobian(fn, argnums, "rev", holomorphic)
 
 
-def hessian(fn: Fn | None = None, argnums: Argnums = 0) -> Any:
+def hessian(fn: Fn | None = None, argnums: Argnums = 0, holomorphic: bool = False) -> Any:
     """`hessian(f)(*args)`: second derivatives of a scalar, of the argument's shape twice."""
-    return _apply(fn, Hessian(_numbers(argnums)))
+    return _apply(fn, Hessian(_numbers(argnums), holomorphic))
 
 
 # ------------------------------------------------------------------ many rows at once

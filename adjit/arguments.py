@@ -96,7 +96,9 @@ def _label(key: int | str, names: Sequence[str]) -> str:
     return f"argument {key} ({names[key]})" if key < len(names) else f"argument {key}"
 
 
-def differentiable(name: str, argument: Argument, t: Traced) -> list[int]:
+def differentiable(
+    name: str, argument: Argument, t: Traced, holomorphic: bool = False
+) -> list[int]:
     """The leaves of an argument; an error if one of them carries no derivative."""
     if argument.tree.kind == "static" and argument.tree != NOTHING:
         kind = type(argument.tree.data.value).__name__
@@ -111,6 +113,11 @@ def differentiable(name: str, argument: Argument, t: Traced) -> list[int]:
         )
     for i in argument.leaves:
         check_leaf(name, t.leaves[i], argument.label)
+        if holomorphic and t.leaves[i].aval.kind != "c":
+            raise NotDifferentiable(
+                f"{name}: {argument.label} is real; holomorphic=True differentiates by complex "
+                "arguments\n  Pass it as complex, or leave holomorphic out."
+            )
     return list(argument.leaves)
 
 
@@ -121,18 +128,12 @@ def has_fixed(tree: Tree) -> bool:
 
 def check_leaf(name: str, leaf: LeafSpec, label: str) -> None:
     """Refuse to differentiate by what is no floating-point number."""
-    if leaf.aval.kind == "f":
+    if leaf.aval.kind in "fc":
         return
     at = leaf.path if leaf.path and leaf.path not in label else ""
     where = f"{label}, leaf {at}," if at else label
     dtype = NUMPY[leaf.aval.dtype].name
-    number = "complex" if leaf.aval.kind == "c" else "int"
-    kind = f"a Python {number}" if leaf.kind == "python" else f"of dtype {dtype}"
-    if leaf.aval.kind == "c":
-        raise NotDifferentiable(
-            f"{name}: {where} is {kind}: derivatives by complex arguments are not supported yet\n"
-            "  Pass the real and the imaginary part as two arguments."
-        )
+    kind = "a Python int" if leaf.kind == "python" else f"of dtype {dtype}"
     raise NotDifferentiable(
         f"{name}: {where} is {kind}; only floating-point arguments carry derivatives\n"
         "  Pass it as a float, or choose other arguments by argnums."
@@ -183,7 +184,7 @@ def match(
     for path, (want, _), (got, kind) in zip(paths, avals, given, strict=True):
         if want is None or want.kind not in "fc":
             continue
-        weak = kind == "python" and got.kind in "if"
+        weak = kind == "python" and (got.kind in "if" or want.kind == "c")
         if got.shape != want.shape or not (weak or got.dtype == want.dtype):
             raise CotangentMismatch(
                 f"{name}: the {noun}{f' at {path}' if path else ''} is {word(got, kind)}, "

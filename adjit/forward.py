@@ -25,7 +25,7 @@ from .passes.dce import dce
 from .passes.jvp import jvp as jvp_pass
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
-from .reverse import check_loss, refuse_complex
+from .reverse import check_loss
 from .staging import AtPoint, Out, Staged, Traced, Transform, staged, traced
 from .tracer.tree import Tree, flatten
 
@@ -59,7 +59,6 @@ class Pushforward(AtPoint):
         avals = [(t.leaves[i].aval, t.leaves[i].kind) for i in wrt]
         for i in wrt:
             check_leaf(name, t.leaves[i], f"argument {t.leaves[i].path}")
-        refuse_complex(t, wrt, t.out_leaves)
         match("tangent", name, tree, avals, tangent_tree, spec)
         at = sum(flatten(x)[1].leaf_count for x in primals)
         function, where = push_function(t, at, wrt, [a for a, _ in spec])
@@ -71,10 +70,13 @@ class Pushforward(AtPoint):
         return staged(t, function, result, [*outs, *dots], names, strict=len(t.function.outs))
 
 
+NUMBERS = (float, complex, np.inexact)  # constants that have a tangent
+
+
 def _tangent(out: Out, where: dict[int, int]) -> Out:
     """Where the tangent of an output leaf comes from; constants have zero, integers none."""
     if out[0] == "static":
-        return ("static", type(out[1])(0) if isinstance(out[1], float | np.floating) else None)
+        return ("static", type(out[1])(0) if isinstance(out[1], NUMBERS) else None)
     return ("value", where[out[1]], out[2]) if out[1] in where else ("static", None)
 
 

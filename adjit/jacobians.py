@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from .arguments import Argument, choose, differentiable, word
 from .errors import NotDifferentiable
+from .forward import NUMBERS
 from .ir.builder import Builder
 from .ir.core import Block, Function, Value
-from .ir.ops.elementwise import cast, equal
+from .ir.ops.elementwise import cast, complex_, equal
 from .ir.ops.shape import full, iota, permuted, reshaped, zeros
 from .ir.types import Aval
 from .passes.batch import batch
@@ -21,7 +20,7 @@ from .passes.dce import dce
 from .passes.jvp import jvp
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
-from .reverse import check_loss, describe
+from .reverse import check_holomorphic_result, check_loss, describe
 from .staging import Out, Staged, Traced, Transform, staged, traced
 from .tracer.tree import Tree
 
@@ -38,6 +37,7 @@ class Jacobian(Transform):
 
     argnums: int | tuple[int, ...] = 0
     mode: str | None = None
+    holomorphic: bool = False
 
     @property
     def verb(self) -> str:
@@ -46,11 +46,12 @@ class Jacobian(Transform):
     def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
         t = traced(fn, args, kwargs)
         chosen = choose(fn, args, kwargs, self.argnums, None)
-        wrt = [i for a in chosen for i in differentiable(t.function.name, a, t)]
+        name = t.function.name
+        wrt = [i for a in chosen for i in differentiable(name, a, t, self.holomorphic)]
         if not t.out_leaves:
             found = describe(t.outs_tree, t.out_leaves, t)
             raise NotDifferentiable(f"{t.function.name} returned {found}: nothing to differentiate")
-        outs = [_out(t, o) for o in t.out_leaves]
+        outs = [_out(t, o, wrt, self.holomorphic) for o in t.out_leaves]
         given = [t.function.outs[i].aval for i in outs if i is not None]
         rows = sum(a.size for a in given)
         columns = sum(t.leaves[i].aval.size for i in wrt)
@@ -69,6 +70,7 @@ class Hessian(Transform):
     """All second derivatives of a scalar by the leaves of the arguments: forward over reverse."""
 
     argnums: int | tuple[int, ...] = 0
+    holomorphic: bool = False
 
     @property
     def verb(self) -> str:
@@ -76,9 +78,16 @@ class Hessian(Transform):
 
     def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
         t = traced(fn, args, kwargs)
-        check_loss(t.function.name, t.outs_tree, t.out_leaves, t, False)
+        name = t.function.name
+        check_loss(name, t.outs_tree, t.out_leaves, t, False, self.holomorphic)
         chosen = choose(fn, args, kwargs, self.argnums, None)
-        wrt = [i for a in chosen for i in differentiable(t.function.name, a, t)]
+        wrt = [i for a in chosen for i in differentiable(name, a, t, self.holomorphic)]
+        if not self.holomorphic and any(t.leaves[i].aval.kind == "c" for i in wrt):
+            raise NotDifferentiable(
+                f"{name}: the gradient by a complex argument is no complex-linear function, so "
+                "there is no matrix of second derivatives\n  Use hvp, pass the real and the "
+                "imaginary part as two arguments, or say holomorphic=True."
+            )
         params = fresh(t.function.params)
         with Builder(params) as b:
             blocks = _second(t, params, wrt)
@@ -110,20 +119,23 @@ def grafted(outer: Tree, inner: Tree) -> Tree:
     return Tree(outer.kind, outer.data, tuple(grafted(c, inner) for c in outer.children))
 
 
-def _out(t: Traced, out: Out) -> int | None:
+def _out(t: Traced, out: Out, wrt: Sequence[int], holomorphic: bool) -> int | None:
     """Which result a leaf is, None where it is a constant; an error if it has no derivative."""
     name = t.function.name
     if out[0] == "static":
-        if isinstance(out[1], float | np.floating):
+        if isinstance(out[1], NUMBERS):
             return None
         raise NotDifferentiable(f"{name} returned {out[1]!r}, which carries no derivative")
     aval = t.function.outs[out[1]].aval
-    if aval.kind == "c":
+    if holomorphic:
+        check_holomorphic_result(name, word(aval, out[2]), aval, True)
+    elif aval.kind == "c" and any(t.leaves[i].aval.kind == "c" for i in wrt):
         raise NotDifferentiable(
-            f"{name}: derivatives of complex results are not supported yet\n"
-            "  Return the real and the imaginary part."
+            f"{name}: a complex result by a complex argument has a Jacobian only where the "
+            "function is holomorphic\n  Say holomorphic=True, use jvp or vjp, or return the real "
+            "and the imaginary part."
         )
-    if aval.kind != "f":
+    if aval.kind not in "fc":
         raise NotDifferentiable(
             f"{name} returned {word(aval, out[2])}; only floating-point results carry derivatives"
         )
@@ -154,6 +166,12 @@ def _by_columns(
         pushed = jvp(Function(function.name, block), [i])
         moved = (False,) * len(params) + (True,)
         found = _all_rows(pushed, moved, (*params, basis(x)), x.size)[len(results) :]
+        if x.kind == "c" and any(v.aval.kind == "f" for v in results):
+            across = _all_rows(pushed, moved, (*params, 1j * basis(x)), x.size)[len(results) :]
+            found = [
+                v if v.aval.kind == "c" else complex_(v, -w)  # du/dx - i du/dy
+                for v, w in zip(found, across, strict=True)
+            ]
         columns.append(iter([_last(v, x) for v in found]))
     return [
         zeros(function.params[i].aval) if o is None else next(column)
@@ -165,7 +183,8 @@ def _by_columns(
 def _last(v: Value, x: Aval) -> Value:
     """A stack of tangents, one per element of `x`, as result by argument."""
     turned = permuted(v, (*range(1, v.ndim), 0))
-    return _cast(reshaped(turned, v.shape[1:] + x.shape), x.dtype)
+    out = reshaped(turned, v.shape[1:] + x.shape)
+    return out if out.aval.kind == "c" and x.kind != "c" else _cast(out, x.dtype)
 
 
 def _by_rows(
@@ -182,6 +201,10 @@ def _by_rows(
         joint = adjoint(dce(Function(function.name, block)), wrt, primal_outs=False).function
         moved = (False,) * len(params) + (True,)
         found = _all_rows(dce(joint), moved, (*params, basis(y.aval)), y.aval.size)
+        if y.aval.kind == "c" and any(v.aval.kind == "f" for v in found):
+            # A cotangent c gives Re(c dy): 1 the real part, -i the imaginary one.
+            turned = _all_rows(dce(joint), moved, (*params, -1j * basis(y.aval)), y.aval.size)
+            found = [complex_(v, w) for v, w in zip(found, turned, strict=True)]
         blocks += [reshaped(v, y.shape + v.shape[1:]) for v in found]
     return blocks
 

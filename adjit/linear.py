@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from .arguments import Argument, adapted, leaf_aval, match, positional
 from .compiled import CompiledFunction
+from .forward import NUMBERS
 from .ir.builder import Builder
 from .ir.core import Block, Function, Value
 from .ir.ops.shape import zeros
@@ -18,7 +17,6 @@ from .ir.types import Aval
 from .passes.dce import dce
 from .passes.jvp import jvp
 from .passes.replay import inline
-from .reverse import refuse_complex
 from .staging import Out, Staged, Traced, Transform, staged, traced
 from .tracer.trace import leaf_spec
 from .tracer.tree import LEAF, Tree, flatten
@@ -35,8 +33,7 @@ class Linearize(Transform):
     def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
         t = traced(fn, args, kwargs)
         asked = positional(args, None)
-        wrt = [i for a in asked for i in a.leaves if t.leaves[i].aval.kind == "f"]
-        refuse_complex(t, [i for a in asked for i in a.leaves], t.out_leaves)
+        wrt = [i for a in asked for i in a.leaves if t.leaves[i].aval.kind in "fc"]
         n = len(t.function.outs)
         both = dce(jvp(t.function, wrt))
         count = len(t.function.params)
@@ -60,12 +57,12 @@ class Linearize(Transform):
 
 
 def _floats(function: Function) -> list[int]:
-    return [i for i, v in enumerate(function.outs) if v.aval.kind == "f"]
+    return [i for i, v in enumerate(function.outs) if v.aval.kind in "fc"]
 
 
 def _tangent(out: Out, where: dict[int, int]) -> Out:
     if out[0] == "static":
-        return ("static", type(out[1])(0) if isinstance(out[1], float | np.floating) else None)
+        return ("static", type(out[1])(0) if isinstance(out[1], NUMBERS) else None)
     return ("value", where[out[1]], out[2]) if out[1] in where else ("static", None)
 
 
@@ -114,13 +111,13 @@ class LinearMap(Transform):
         for argument, tangent in zip(self.asked, tangents, strict=True):
             avals = [next(rest) for _ in argument.leaves]
             if tangent is None:
-                dots += [zeros(a) for a, _ in avals if a.kind == "f"]
+                dots += [zeros(a) for a, _ in avals if a.kind in "fc"]
                 continue
             got, tree = flatten(tangent)
             match("tangent", self.name, argument.tree, avals, tree, [leaf_aval(x) for x in got])
             for aval, _ in avals:
                 v = next(given)
-                if aval.kind == "f":  # that of an integer is not read
+                if aval.kind in "fc":  # that of an integer is not read
                     dots.append(adapted(v, aval))
         return dots
 

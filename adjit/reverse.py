@@ -11,7 +11,6 @@ import numpy as np
 from .arguments import (
     Argument,
     adapted,
-    check_leaf,
     choose,
     differentiable,
     leaf_aval,
@@ -41,6 +40,7 @@ class Grad(Transform):
     has_aux: bool = False
     value: bool = False
     summed: bool = False
+    holomorphic: bool = False
 
     @property
     def verb(self) -> str:
@@ -52,9 +52,9 @@ class Grad(Transform):
         t = traced(fn, args, kwargs)
         name = t.function.name
         loss_tree, loss, aux_tree, aux = split_aux(t, self.has_aux)
-        aval = check_loss(name, loss_tree, loss, t, self.summed)
+        aval = check_loss(name, loss_tree, loss, t, self.summed, self.holomorphic)
         chosen = choose(fn, args, kwargs, self.argnums, self.argnames)
-        wrt = [i for a in chosen for i in differentiable(name, a, t)]
+        wrt = [i for a in chosen for i in differentiable(name, a, t, self.holomorphic)]
         kept = [*loss, *aux]
         values = [o[1] for o in kept if o[0] == "value"]
         function, unreached = gradient(t.function, aval is not None, values, wrt)
@@ -133,7 +133,12 @@ def split_aux(t: Traced, has_aux: bool) -> tuple[Tree, list[Out], Tree, list[Out
 
 
 def check_loss(
-    name: str, tree: Tree, leaves: Sequence[Out], t: Traced, summed: bool
+    name: str,
+    tree: Tree,
+    leaves: Sequence[Out],
+    t: Traced,
+    summed: bool,
+    holomorphic: bool = False,
 ) -> Aval | None:
     """The aval of the loss, None where it is a plain number that depends on nothing."""
     found = describe(tree, leaves, t)
@@ -148,12 +153,8 @@ def check_loss(
             raise NotDifferentiable(f"{name} returned {found}, which carries no derivative")
         return None
     aval = t.function.outs[leaf[1]].aval
-    if aval.kind == "c":
-        raise NotDifferentiable(
-            f"{name} returned {found}: derivatives of complex results are not supported yet\n"
-            "  Return a real number, such as np.abs(z) ** 2 or z.real."
-        )
-    if aval.kind != "f":
+    check_holomorphic_result(name, found, aval, holomorphic)
+    if aval.kind not in "fc":
         raise NotDifferentiable(
             f"{name} returned {found}; only floating-point results carry derivatives"
         )
@@ -164,6 +165,21 @@ def check_loss(
             "elementwise_grad."
         )
     return aval
+
+
+def check_holomorphic_result(name: str, found: str, aval: Aval, holomorphic: bool) -> None:
+    """A complex result needs `holomorphic=True`, and that needs a complex result."""
+    if aval.kind == "c" and not holomorphic:
+        raise NotDifferentiable(
+            f"{name} returned {found}: a complex result has a gradient only as a holomorphic "
+            "function\n  Return a real number, such as np.abs(z) ** 2 or z.real; say "
+            "holomorphic=True for the complex derivative; or use vjp or jvp."
+        )
+    if aval.kind != "c" and holomorphic:
+        raise NotDifferentiable(
+            f"{name} returned {found}: holomorphic=True is for complex results\n"
+            "  Leave holomorphic out."
+        )
 
 
 def _only_scalar(name: str) -> str:
@@ -206,8 +222,7 @@ class Pullback(AtPoint):
         match("cotangent", name, tree, [_out_aval(o, t) for o in outs], ct_tree, spec)
         asked = positional(primals, self.argnums)
         wanted = [i for a in asked for i in a.leaves]
-        refuse_complex(t, wanted, outs)
-        floats = [i for i in wanted if t.leaves[i].aval.kind == "f"]
+        floats = [i for i in wanted if t.leaves[i].aval.kind in "fc"]
         index = [o[1] if o[0] == "value" else None for o in outs]
         at = sum(flatten(x)[1].leaf_count for x in primals)
         function = pull_function(t, at, floats, index, [a for a, _ in spec])
@@ -217,19 +232,6 @@ class Pullback(AtPoint):
         names[at:at] = ct_tree.paths("ct")
         leaves = [place.get(i, ("static", None)) for i in wanted]
         return staged(t, function, result, leaves, names)
-
-
-def refuse_complex(t: Traced, wanted: Sequence[int], outs: Sequence[Out]) -> None:
-    """Derivatives of complex results or by complex arguments are not supported yet."""
-    for i in wanted:
-        if t.leaves[i].aval.kind == "c":
-            check_leaf(t.function.name, t.leaves[i], f"argument {t.leaves[i].path}")
-    for out in outs:
-        if out[0] == "value" and t.function.outs[out[1]].aval.kind == "c":
-            raise NotDifferentiable(
-                f"{t.function.name}: derivatives of complex results are not supported yet\n"
-                "  Return the real and the imaginary part."
-            )
 
 
 def _out_aval(out: Out, t: Traced) -> tuple[Aval | None, str]:
@@ -246,7 +248,7 @@ def pull_function(
     with Builder((*params[:at], *seeds, *params[at:])) as b:
         total: dict[int, Value] = {}
         for i, seed in zip(index, seeds, strict=True):
-            if i is not None and t.function.outs[i].aval.kind == "f":
+            if i is not None and t.function.outs[i].aval.kind in "fc":
                 seed = adapted(seed, t.function.outs[i].aval)
                 total[i] = add(total[i], seed) if i in total else seed
         outs = t.function.outs

@@ -12,6 +12,7 @@ from .ir.builder import Builder
 from .ir.core import Block, Const, Function, Op, Value
 from .ir.interp import apply, evaluate
 from .ir.printer import show_around
+from .ir.types import NUMPY
 from .passes.jvp import jvp as jvp_pass
 from .passes.replay import copy, fresh
 from .passes.vjp import vjp as vjp_pass
@@ -68,11 +69,11 @@ class _Check:
         self.args = args
         leaves, self.tree = flatten(args)
         self.leaves = leaves
-        self.moving = [k for k, x in enumerate(leaves) if np.asarray(x).dtype.kind == "f"]
+        self.moving = [k for k, x in enumerate(leaves) if np.asarray(x).dtype.kind in "fc"]
         if not self.moving:
             raise TypeError(f"check_grads of {self.name}: no argument is a floating-point number")
         self.point = [np.asarray(leaves[k]) for k in self.moving]
-        low = min(x.dtype.itemsize for x in self.point) < 8
+        low = min(np.finfo(x.dtype).bits for x in self.point) < 64
         self.eps = eps if eps is not None else (1e-2 if low else 1e-5)
         self.atol = atol if atol is not None else (5e-2 if low else 1e-6)
         self.rtol = rtol if rtol is not None else (5e-2 if low else 1e-5)
@@ -84,7 +85,7 @@ class _Check:
         for k, x in zip(self.moving, xs, strict=True):
             full[k] = x
         out = self.user(*self.tree.unflatten(full))
-        return [x for x in flatten(out)[0] if np.dtype(getattr(x, "dtype", type(x))).kind == "f"]
+        return [x for x in flatten(out)[0] if np.dtype(getattr(x, "dtype", type(x))).kind in "fc"]
 
     def at_order(
         self, fn: Callable[..., Any], point: list[Any], order: int, mode: str, depth: int
@@ -104,9 +105,16 @@ class _Check:
 
     def directions(self, xs: Sequence[Any]) -> list[Any]:
         """Random directions of length one in the shapes of some arrays."""
-        raw = [self.rng.normal(size=np.shape(x)) for x in xs]
-        length = np.sqrt(sum(float(np.sum(r * r)) for r in raw)) or 1.0
+        raw = [self.direction(x) for x in xs]
+        length = np.sqrt(sum(float(np.sum(np.abs(r) ** 2)) for r in raw)) or 1.0
         return [_like(x, r / length) for x, r in zip(xs, raw, strict=True)]
+
+    def direction(self, x: Any) -> np.ndarray:
+        """Random numbers in the shape of an array, complex where it is."""
+        shape = np.shape(x)
+        if np.asarray(x).dtype.kind != "c":
+            return self.rng.normal(size=shape)
+        return self.rng.normal(size=shape) + 1j * self.rng.normal(size=shape)
 
     def first(self, fn: Callable[..., Any], point: list[Any], mode: str, depth: int) -> None:
         """One argument at a time: <ct, J t> by the mode, and by a difference of values."""
@@ -162,7 +170,7 @@ def _paths(fn: Callable[..., Any], args: tuple[Any, ...]) -> list[str]:
     return [
         p
         for p, x in zip(leaf_paths(fn, args, {}), leaves, strict=True)
-        if np.asarray(x).dtype.kind == "f"
+        if np.asarray(x).dtype.kind in "fc"
     ]
 
 
@@ -170,18 +178,19 @@ def _like(x: Any, new: Any) -> Any:
     """An array of the dtype of x; a scalar where x is one."""
     dtype = np.asarray(x).dtype
     made = np.asarray(new, dtype)
-    if type(x) is float:
-        return float(made)
+    if type(x) in (float, complex):
+        return type(x)(made)
     return dtype.type(made) if isinstance(x, np.generic) else made
 
 
 def _wide(a: Sequence[Any], b: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     for x, y in zip(a, b, strict=True):
-        yield np.asarray(x, np.float64), np.asarray(y, np.float64)
+        yield tuple(np.asarray(v, np.result_type(v, np.float64)) for v in (x, y))  # type: ignore
 
 
 def _inner(a: Sequence[Any], b: Sequence[Any]) -> float:
-    return sum(float(np.sum(x * y)) for x, y in _wide(a, b))
+    """The pairing of cotangents with tangents: Re(c t), summed, without a conjugate."""
+    return sum(float(np.sum(x * y).real) for x, y in _wide(a, b))
 
 
 # ------------------------------------------------------------------ who is to blame
@@ -204,13 +213,14 @@ def _op_is_right(op: Op, inputs: list[Any], mode: str, check: _Check) -> bool:
     params = fresh(op.args)
     with Builder(params) as b:
         function = Function(op.prim.name, b.done(copy(b, op, params)))
-    wrt = [k for k, p in enumerate(params) if p.aval.kind == "f"]
-    outs = [k for k, v in enumerate(function.outs) if v.aval.kind == "f"]
+    wrt = [k for k, p in enumerate(params) if p.aval.kind in "fc"]
+    outs = [k for k, v in enumerate(function.outs) if v.aval.kind in "fc"]
     if not wrt or not outs:
         return True
     inputs = [np.asarray(x) for x in inputs]
     dots = check.directions([inputs[k] for k in wrt])
-    cts = check.directions([np.zeros(function.outs[k].aval.shape) for k in outs])
+    avals = [function.outs[k].aval for k in outs]
+    cts = check.directions([np.zeros(a.shape, NUMPY[a.dtype]) for a in avals])
     moved = [evaluate(function, *_shifted(inputs, wrt, dots, s * check.eps)) for s in (1.0, -1.0)]
     ahead, back = ([m[k] for k in outs] for m in moved)
     wanted = _inner(cts, [(x - y) / (2 * check.eps) for x, y in _wide(ahead, back)])

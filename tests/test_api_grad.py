@@ -333,7 +333,6 @@ def test_results_without_derivative(f, says):
         (3, "argument 0 \\(x\\) is a Python int"),
         (True, "it is a bool"),
         ("text", "it is a str"),
-        (1j, "complex arguments are not supported"),
         ({"a": 1.0, "n": np.arange(2)}, r"leaf x\['n'\], is of dtype int64"),
     ],
 )

@@ -193,7 +193,6 @@ def test_compiled_as_one_program():
     ("f", "x", "says"),
     [
         (lambda x: np.argmax(x), X, "only floating-point results carry derivatives"),
-        (lambda x: x * 1j, X, "complex results"),
         (lambda x: "name", X, "name"),
         (lambda x: x, np.arange(3), "int64"),
         (lambda x: x, 3, "Pass it as a float"),

@@ -119,11 +119,6 @@ def test_tangents_that_do_not_fit(tangents, error, says):
         push(*tangents)
 
 
-def test_complex_numbers_are_refused():
-    with pytest.raises(errors.NotDifferentiable, match="complex"):
-        linearize(lambda x: x * 1j, X)
-
-
 # ------------------------------------------------------------------ checkpoint
 
 

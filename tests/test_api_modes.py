@@ -168,18 +168,6 @@ def test_jit_of_functions_that_differentiate():
     np.testing.assert_allclose(w, A - 0.1 * np.outer(slope, X))
 
 
-def test_complex_numbers_are_refused():
-    z = X + 1j
-    with pytest.raises(errors.NotDifferentiable, match="complex arguments"):
-        vjp(lambda z: np.real(z), z)[1](X)
-    with pytest.raises(errors.NotDifferentiable, match="complex results"):
-        vjp(lambda x: x * 1j, X)[1](z)
-    with pytest.raises(errors.NotDifferentiable, match="complex results"):
-        jvp(lambda x: x * 1j, (X,), (X,))
-    with pytest.raises(errors.NotDifferentiable, match="complex"):
-        grad(lambda x: np.sum(x * 1j))(X)
-
-
 # ------------------------------------------------------------------ second order and matrices
 
 

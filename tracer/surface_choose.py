@@ -298,6 +298,12 @@ def interp(
     """np.interp, linear between increasing abscissae."""
     if period is not None:
         raise refuse("np.interp with a period")
+    if value(fp).aval.kind == "c":
+        re, im = (
+            interp(x, xp, *(s if s is None else part(s) for s in (fp, left, right)))
+            for part in (np.real, np.imag)
+        )
+        return re + 1j * im
     v, xs, fs = (cast(value(a), "f64") for a in (x, xp, fp))
     n = xs.shape[0]
     at = value(searchsorted(wrap(xs, "array"), wrap(v), "right"))

@@ -39,7 +39,12 @@ _shape = ops.shape
 @surface(np.sinc)
 def sinc(x: Any) -> Any:
     """np.sinc, whose row knows its slope at 0."""
-    return wrap(ops.sinc(as_float(value(x))))
+    v = as_float(value(x))
+    if v.aval.kind != "c":
+        return wrap(ops.sinc(v))
+    zero = ops.equal(v, number(0, v))
+    turn = ops.mul(ops.select(zero, number(1e-20, v), v), number(np.pi, v))  # as NumPy has it
+    return wrap(ops.div(ops.sin(turn), turn))
 
 
 @surface(np.i0)
