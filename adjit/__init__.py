@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         vmap,
     )
     from .compiled import CompiledFunction
+    from .control import cond, fori_loop, scan, while_loop
     from .modes import enable_grad, no_grad
     from .settings import options
     from .tensor_object import Tensor
@@ -35,9 +36,11 @@ __all__ = [
     "Tensor",
     "check_grads",
     "checkpoint",
+    "cond",
     "elementwise_grad",
     "enable_grad",
     "errors",
+    "fori_loop",
     "grad",
     "hessian",
     "hvp",
@@ -50,22 +53,28 @@ __all__ = [
     "no_grad",
     "optim",
     "options",
+    "scan",
     "stop_gradient",
     "tensor",
     "tensors",
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]
 _MODULES = ("errors", "optim", "tensors")
 _HOMES = {
     "CompiledFunction": "compiled",
     "Tensor": "tensors",
     "check_grads": "testing",
+    "cond": "control",
     "enable_grad": "modes",
+    "fori_loop": "control",
     "no_grad": "modes",
     "options": "settings",
+    "scan": "control",
     "tensor": "tensors",
+    "while_loop": "control",
 }
 
 

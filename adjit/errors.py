@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .tracer.errors import (
     AdjitError,
+    ControlFlow,
     EscapedTracer,
     FrozenWrite,
     RandomInTrace,
@@ -17,6 +18,7 @@ from .tracer.errors import (
 
 __all__ = [
     "AdjitError",
+    "ControlFlow",
     "CotangentMismatch",
     "EscapedTracer",
     "FrozenWrite",

@@ -58,6 +58,15 @@ class UnsupportedFunction(AdjitError, TypeError):
     """A function that cannot be traced: a coroutine or a generator function."""
 
 
+class ControlFlow(AdjitError, TypeError):
+    """A body of a loop or branch whose results do not fit: a carry that changes its type, branches
+    of different structure, rounds that are not alike.
+
+    Wrong:  fori_loop(0, n, lambda i, y: np.append(y, i), y)
+    Right:  fori_loop(0, n, lambda i, y: y + i, y)
+    """
+
+
 class RandomInTrace(AdjitError, RuntimeError):
     """Random numbers drawn while tracing would be the same in every call.
 

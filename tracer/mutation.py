@@ -23,6 +23,9 @@ Shape = tuple[int, ...]
 Strides = tuple[int, ...]
 
 
+_OUTER = "it was made outside of the function that is being traced"
+
+
 class Storage:
     """One array that handles share; `frozen` says why it may not be written ("": it may)."""
 
@@ -66,19 +69,12 @@ def view(handle: Any, how: View, strides: Strides | None) -> Any:
     store = storage(handle)
     rec = recorder()
     if handle._rec is not rec:  # of an enclosing trace: what is seen here cannot be written
-        return type(handle)(rec, how.get(rec.outer(handle)), "array", strides, _frozen_outer())
+        seen = how.get(rec.outer(handle))
+        return type(handle)(rec, seen, "array", strides, Storage(seen, _OUTER))
     out = type(handle)(rec, how.get(handle._read()), "array", strides, store)
     out._views = (*handle._views, how)
     out._version = store.version
     return out
-
-
-def _frozen_outer() -> Storage:
-    raise fail(
-        FrozenWrite,
-        "a view of an array of the enclosing trace cannot be taken here",
-        "Copy it first.",
-    )
 
 
 def check_writable(handle: Any, rec: Recorder) -> Storage:
@@ -88,7 +84,7 @@ def check_writable(handle: Any, rec: Recorder) -> Storage:
     store = storage(handle)
     why = store.frozen or next((v.frozen for v in handle._views if v.frozen), "")
     if handle._rec is not rec:
-        why = "it was made outside of the function that is being traced"
+        why = _OUTER
     if why:
         raise fail(
             FrozenWrite,

@@ -111,7 +111,8 @@ class Tracer:
                 "The truth value of an array with more than one element is ambiguous. "
                 "Use a.any() or a.all()"
             )
-        return bool(self._known("bool", "Choose between values by np.where(condition, a, b)."))
+        advice = "Choose between values by np.where(condition, a, b)"
+        return bool(self._known("bool", f"{advice}, or by adjit.cond(condition, f, g)."))
 
     def __index__(self) -> int:
         if self._value.aval.kind not in "iu" or self._value.aval.shape:
