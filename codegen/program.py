@@ -97,7 +97,14 @@ class KernelRun:
 @functools.cache
 def _on_host() -> Callable[..., Any]:
     """What runs a host step: NumPy's LAPACK spins on busy cores as its BLAS does."""
-    return threads.limited(apply)
+    return threads.limited(_host)
+
+
+def _host(op: Op, args: list[Any]) -> Sequence[Any]:
+    host = op.prim.host
+    if host is None:
+        return apply(op, args)
+    return (host(*(a.data if type(a) is Const else a for a in args), **op.attrs, empty=memory.empty),)
 
 
 @dataclass(eq=False)
@@ -105,6 +112,10 @@ class HostRun:
     """One op run in Python through its row's reference."""
 
     op: Op
+
+    @property
+    def reads(self) -> tuple[Value, ...]:
+        return self.op.args
 
     def run(self, env: dict[Value, np.ndarray]) -> None:
         args = [a if type(a) is Const else env[a] for a in self.op.args]
@@ -122,11 +133,27 @@ class Program:
     runs: list[KernelRun | HostRun]
     seconds: dict[str, float]
 
+    @functools.cached_property
+    def _last(self) -> list[tuple[Value, ...]]:
+        """For each run the values of the program that nothing needs after it."""
+        kept = {*self.schedule.params, *self.schedule.outs}
+        last: list[tuple[Value, ...]] = []
+        for run in reversed(self.runs):
+            reads = run.step.reads if isinstance(run, KernelRun) else run.reads
+            last.append(tuple({v for v in reads if type(v) is not Const and v not in kept}))
+            kept.update(reads)
+        return last[::-1]
+
     def call(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results, as arrays owned by the caller; inputs are C-contiguous arrays."""
         env: dict[Value, np.ndarray] = dict(zip(self.schedule.params, inputs, strict=True))
-        for run in self.runs:
-            run.run(env)
+        if len(self.runs) == 1:
+            self.runs[0].run(env)
+        else:
+            for run, dead in zip(self.runs, self._last, strict=True):
+                run.run(env)
+                for v in dead:
+                    del env[v]
         return self._results(env)
 
     def _results(self, env: dict[Value, np.ndarray]) -> list[np.ndarray]:
@@ -167,12 +194,12 @@ def build(schedule: Schedule, rung: str | None = None) -> Program:
     """Write and compile the kernels of a schedule."""
     seconds = {"codegen": 0.0, "frontend": 0.0, "llvm": 0.0, "load": 0.0}
     runs: list[KernelRun | HostRun] = []
-    for k, step in enumerate(schedule.steps):
+    for step in schedule.steps:
         if isinstance(step, HostStep):
             runs.append(HostRun(step.op))
             continue
         start = perf_counter()
-        kernel = write_kernel(step.plan, _name(schedule.name, k))
+        kernel = write_kernel(step.plan, _name(schedule.name))
         seconds["codegen"] += perf_counter() - start
         executable = compile_source(kernel.source, rung)
         for part, s in executable.seconds.items():
@@ -199,8 +226,7 @@ def make_call(
     return threads.limited(call) if kernel.flops >= LARGE_PRODUCT else call
 
 
-def _name(name: str, k: int) -> str:
+def _name(name: str) -> str:
     """A Python identifier made of a function's name."""
     text = re.sub(r"\W", "_", name) or "kernel"
-    text = text if text.isidentifier() and not keyword.iskeyword(text) else f"k_{text}"
-    return text if k == 0 else f"{text}_{k}"
+    return text if text.isidentifier() and not keyword.iskeyword(text) else f"k_{text}"
