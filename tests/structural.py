@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rows import draw
 
-from adjit.ir.ops import contract, index, reduce, shape
+from adjit.ir.ops import contract, convolutions, index, reduce, shape
 from adjit.ir.ops.contract import dot
 from adjit.ir.ops.index import gather, scatter, scatter_add, take_along
 from adjit.ir.ops.shape import (
@@ -34,7 +34,7 @@ from adjit.ir.ops.shape import (
 from adjit.ir.prim import Prim
 from adjit.ir.types import NUMPY, Aval
 
-ROOMS = shape, reduce, index, contract
+ROOMS = shape, reduce, index, contract, convolutions
 ROWS = {
     p.name: p
     for room in ROOMS
@@ -392,7 +392,70 @@ def dims_of(spec: str) -> dict[str, Any]:
     return {"contract": dims([c for c in both if c not in out]), "batch": dims(batch)}
 
 
+def convolved(x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> np.ndarray:
+    """A convolution place by place."""
+    seen = np.pad(x, [(0, 0), *padding, (0, 0)])
+    parts = zip(np.split(seen, groups, -1), np.split(w, groups), strict=True)
+    per_group = []
+    for part, kernels in parts:
+        one = np.tensordot(part, np.flip(kernels, range(2, w.ndim)), (-1, 1))  # *space, O, *kernel
+        rank = w.ndim - 2
+        space = part.shape[1:-1]
+        sizes = [
+            (n - d * (k - 1) - 1) // s + 1
+            for n, k, d, s in zip(space, w.shape[2:], dilation, stride, strict=True)
+        ]
+        out = np.zeros((len(x), *sizes, len(kernels)), x.dtype)
+        for at in itertools.product(*map(range, w.shape[2:])):
+            places = tuple(
+                slice(k * d, k * d + (p - 1) * s + 1, s)
+                for k, d, p, s in zip(at, dilation, sizes, stride, strict=True)
+            )
+            mirrored = tuple(n - 1 - k for n, k in zip(w.shape[2:], at, strict=True))
+            out += one[(slice(None), *places, slice(None), *mirrored)]
+        assert rank == len(sizes)
+        per_group.append(out)
+    return np.concatenate(per_group, -1)
+
+
+def images() -> Iterator[Case]:
+    """`conv` place by place, and its two transposes by what makes them so."""
+    for x, w, stride, padding, dilation, groups in [
+        ((2, 5, 4, 2), (3, 2, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+        ((1, 5, 6, 2), (2, 2, 3, 2), (2, 1), ((1, 0), (2, 1)), (1, 2), 1),
+        ((2, 7, 4), (4, 2, 3), (2,), ((1, 1),), (2,), 2),
+        ((1, 3, 3, 2), (11, 2, 1, 1), (2, 2), ((0, 0), (0, 0)), (1, 1), 1),
+        ((3, 4, 4, 1), (2, 1, 2, 2), (1, 1), ((2, 2), (0, 3)), (1, 1), 1),
+    ]:
+        attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        places = convolutions.extents(x[1:-1], w[2:], stride, padding, dilation)
+        y = (x[0], *places, w[0])
+
+        def image(ct: Any, w: Any, attrs: Any = attrs, x: Any = x) -> np.ndarray:
+            units = np.eye(int(np.prod(x)), dtype=w.dtype).reshape(-1, *x)
+            return np.array([(ct * convolved(u, w, **attrs)).sum() for u in units]).reshape(x)
+
+        def weight(x: Any, ct: Any, attrs: Any = attrs, w: Any = w) -> np.ndarray:
+            units = np.eye(int(np.prod(w)), dtype=x.dtype).reshape(-1, *w)
+            return np.array([(ct * convolved(x, u, **attrs)).sum() for u in units]).reshape(w)
+
+        floats = ("f64", "f32")
+        extra = {"space": x[1:-1]}, {"kernel": w[2:]}
+        for name, row, spelled, shapes, more in [
+            ("conv", convolutions.conv, lambda a, b, at=attrs: convolved(a, b, **at), (x, w), {}),
+            ("conv_input", convolutions.conv_input, image, (y, w), extra[0]),
+            ("conv_weight", convolutions.conv_weight, weight, (x, y), extra[1]),
+        ]:
+            settings = {**attrs, **more}
+
+            def emit(a: Any, b: Any, row: Any = row, settings: Any = settings) -> Any:
+                return row(a, b, **settings)
+
+            yield Case(f"{name} {x} {w}", emit, spelled, shapes, dtypes=floats)
+
+
 CASES = [
+    *images(),
     *movements(),
     *makers(),
     *reductions(),

@@ -100,7 +100,8 @@ def test_structural_rows(case: structural.Case) -> None:
         return
     for dtype in case.dtypes[:1] + case.dtypes[-1:]:
         args = case.arrays(dtype)
-        check_all_ways(function_of(case.row, args), args, 1e-14)
+        rtol = 1e-6 if case.name.startswith("conv") and dtype == "f32" else 1e-14
+        check_all_ways(function_of(case.row, args), args, rtol)
 
 
 def test_only_rows_without_a_rule_are_looped() -> None:
