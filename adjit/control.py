@@ -6,6 +6,7 @@ the Python loops that they stand for.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,6 @@ import numpy as np
 
 from .ir.types import NUMPY
 from .tracer import control
-from .tracer.place import here
 from .tracer.record import is_tracing, recorder
 from .tracer.trace import is_tracer, trace
 from .tracer.tree import flatten
@@ -88,7 +88,7 @@ def scan(
 
 
 def _note_place() -> None:
-    recorder().builder.where = here()
+    recorder().enter(sys._getframe(1))
 
 
 def _own(init: Any) -> Any:

@@ -16,7 +16,7 @@ from types import MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from .caller import calls_directly
-from .place import OURS, USER, here, owner
+from .place import OURS, USER, owner
 from .record import recorder, stack
 
 Act = Callable[..., Any]  # (original, from_user, args, kwargs) -> result, or DECLINE
@@ -49,7 +49,7 @@ def replacement(original: Any, act: Act, *, direct: bool = True) -> Any:
         if who == OURS or (direct and not calls_directly(frame, call, name)):
             return original(*args, **kwargs)
         rec = recorder()
-        rec.builder.where = here(frame)
+        rec.enter(frame)
         out = act(original, who == USER, args, kwargs)
         return original(*args, **kwargs) if out is DECLINE else out
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,8 @@ from .errors import (
 )
 from .facts import Capture, StateGuard
 from .guards import content_guard, same_content
-from .place import here, sentence
+from .place import USER, Place, here, owner, sentence
+from .rolling.activations import Walk
 
 _local = threading.local()
 
@@ -153,6 +156,7 @@ class Recorder:
         self._decisions = 0
         self._real: set[Value] = set()  # what does not follow from integer arguments alone
         self._swept = 0  # the ops that were looked at for that
+        self.walk: Walk | None = None  # from where each op came, if loops are to be found
 
     def param(self, aval: Aval, hint: str = "") -> Value:
         """A new traced input."""
@@ -162,6 +166,17 @@ class Recorder:
         if aval.shape or aval.kind not in "iu":
             self._real.add(v)
         return v
+
+    def enter(self, frame: FrameType | None) -> None:
+        """The user, who is somewhere up from this frame, asks for what is recorded next."""
+        while frame is not None and owner(frame.f_code.co_filename) != USER:
+            frame = frame.f_back
+        if frame is None:
+            self.builder.where = None
+            return
+        self.builder.where = Place(frame.f_code, frame.f_lasti)
+        if self.walk is not None:
+            self.walk.enter(frame, len(self.builder.ops))
 
     def sampled(self, v: Value, x: Any) -> None:
         """Remember what a traced input is in this call: a plain value, or an outer Tracer."""
@@ -348,7 +363,7 @@ class Recorder:
                 "A loop that ends by a traced condition should end sooner.",
             )
         add, dtype = self.builder.add, v.aval.dtype
-        self.builder.where = here()
+        self.enter(sys._getframe(1))
         if v.aval.shape:
             (v,) = add(reshape, (v,), {"shape": ()})
         if wanted == "bool" and dtype != "bool":
@@ -362,7 +377,8 @@ class Recorder:
         """A whole array in this call, such as a mask; from here on the program relies on it."""
         x = np.array(self.sample(v), NUMPY[v.aval.dtype])
         x.flags.writeable = False
-        place = self.builder.where = here()
+        self.enter(sys._getframe(1))
+        place = self.builder.where
         seen = self.capture(Capture(lambda: x, f"decided at {place}", x, live=False), v.aval)
         add = self.builder.add
         (same,) = add(equal, (v, seen))

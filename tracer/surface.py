@@ -7,6 +7,7 @@ it works on IR values: `value` (or `values` with a common dtype) in, `wrap` out.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
@@ -19,7 +20,6 @@ from ..ir.builder import literal
 from ..ir.core import Const, Value
 from ..ir.types import KIND, NUMPY, Aval, broadcast_shapes, default_dtype, name_of
 from .errors import UnsupportedOp
-from .place import here
 from .promote import Key, common_dtype
 from .record import NoSample, fail, recorder
 from .tracer import Tracer
@@ -47,7 +47,7 @@ def method(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(f)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        recorder().builder.where = here()
+        recorder().enter(sys._getframe(1))
         return f(self, *args, **kwargs)
 
     METHODS[name] = f

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from ..ir.builder import literal
 from ..ir.core import Const, Value
 from ..ir.prim import Prim
 from ..ir.types import KIND, NUMPY
-from .place import OURS, USER, Place, _owners, here
 from .promote import WEAK, Key, loop_dtypes
 from .record import Recorder, recorder
 from .surface import cast, refuse, value
@@ -25,17 +23,10 @@ _pairs: dict[Any, tuple[Any, str, str, str]] = {}
 _NUMBERS = (int, float, complex, bool)
 
 
-def _place(frame: FrameType) -> Place | None:
-    """The user's place, which is nearly always this frame."""
-    if _owners.get(frame.f_code.co_filename, OURS) == USER:
-        return Place(frame.f_code, frame.f_lasti)
-    return here(frame)
-
-
 def binary(ufunc: np.ufunc, a: Any, b: Any) -> Any:
     """An operator of two operands of which one is a Tracer."""
     rec = recorder()
-    rec.builder.where = _place(sys._getframe(2))
+    rec.enter(sys._getframe(2))
     return combine(rec, ufunc, a, b, True)
 
 
@@ -133,7 +124,7 @@ def _pair(ufunc: np.ufunc, ka: Key, kb: Key) -> tuple[Any, str, str, str]:
 def unary(ufunc: np.ufunc, a: Tracer) -> Tracer:
     """An operator of one operand."""
     rec = recorder()
-    rec.builder.where = here(sys._getframe(2))
+    rec.enter(sys._getframe(2))
     out = call(ufunc, (a,))
     if a._kind == "python":
         return Tracer(rec, out, "python")
@@ -142,7 +133,7 @@ def unary(ufunc: np.ufunc, a: Tracer) -> Tracer:
 
 def _product(a: Any, b: Any) -> Any:
     """`a @ b`."""
-    recorder().builder.where = _place(sys._getframe(2))
+    recorder().enter(sys._getframe(2))
     return PRODUCTS[np.matmul](a, b)
 
 

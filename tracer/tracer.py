@@ -6,6 +6,7 @@ stands in the tables of `surface` and is entered by the `surface_*` modules.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from ..ir.core import Const, Value
 from ..ir.types import NUMPY
 from . import mutation
 from .errors import EscapedTracer, TracedBranch, TracedConversion, UnsupportedOp
-from .place import here
 from .promote import WEAK
 from .record import NoSample, Recorder, fail, recorder, stack
 
@@ -78,11 +78,11 @@ class Tracer:
     # -------------------------------------------------------------- NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        recorder().builder.where = here()
+        recorder().enter(sys._getframe(1))
         return ENTRY["ufunc"](ufunc, method, inputs, options)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        recorder().builder.where = here()
+        recorder().enter(sys._getframe(1))
         return ENTRY["function"](func, args, kwargs)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
@@ -200,11 +200,11 @@ class Tracer:
     # -------------------------------------------------------------- items and attributes
 
     def __getitem__(self, index: Any) -> Any:
-        recorder().builder.where = here()
+        recorder().enter(sys._getframe(1))
         return ENTRY["getitem"](self, index)
 
     def __setitem__(self, index: Any, x: Any) -> None:
-        recorder().builder.where = here()
+        recorder().enter(sys._getframe(1))
         ENTRY["setitem"](self, index, x)
 
     def __getattr__(self, name: str) -> Any:
