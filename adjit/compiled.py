@@ -56,6 +56,8 @@ class CompiledFunction:
         self._fixes: dict[Tree, frozenset[int]] = {}  # by the structure of a call: its leaves
         # The wrappers of the variants used last under the default options, the very last first.
         self._calls: tuple[Callable[..., Any], ...] = ()
+        self._recent: tuple[Variant, ...] = ()
+        self._front: Any = None
         settings.followers.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -174,6 +176,23 @@ class CompiledFunction:
         call = variant.wrapper.call
         with self._lock:
             self._calls = (call, *(c for c in self._calls if c is not call))[:_CHAIN]
+            self._recent = (variant, *(v for v in self._recent if v is not variant))[:_CHAIN]
+            self._show()
+
+    def _show(self) -> None:
+        """Let the compiled front answer for the variants used last, as far as it can."""
+        tables = [t for v in self._recent if (t := v.front) is not None]
+        if self._front is None:
+            if not tables:
+                return
+            from .codegen.front import Front
+
+            slow = types.MethodType(CompiledFunction.__call__, self)
+            self._front = Front(slow, (open_traces, changed))
+            # CPython looks `__call__` up in the class: this object gets one of its own.
+            own = {"__call__": self._front.call, "__slots__": (), "__module__": __name__}
+            self.__class__ = type("CompiledFunction", (CompiledFunction,), own)
+        self._front.show(tables)
 
     def _promote(self, call: Callable[..., Any], calls: tuple[Callable[..., Any], ...]) -> None:
         """Try this wrapper first from now on, if these are still the ones to try."""
@@ -190,7 +209,7 @@ class CompiledFunction:
 
     def settings_changed(self) -> None:
         """Look the next call's variant up anew."""
-        self._calls = ()
+        self._forget()
 
     def _inlined(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Inside another trace: this function's ops become ops of that trace."""
@@ -251,8 +270,14 @@ class CompiledFunction:
         """Forget all variants: the next call traces again."""
         with self._lock:
             self._variants = {}
-            self._calls = ()
+            self._forget()
             self._grown = False
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._calls, self._recent = (), ()
+            if self._front is not None:
+                self._front.show(())
 
     def variants(self) -> list[Variant]:
         """The variants made so far, in the order of their signatures."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
 
@@ -22,11 +22,18 @@ class Decisions:
         self.passed: Iterator[int] = count()  # one step per call: atomic, and cheap
         self._left: dict[Op, int] = {}  # of the compiled program, whose ops are copies
         self._last: Op | None = None
+        self._front: tuple[Any, Callable[[Any], int], Callable[[Any], list[int]]] | None = None
         only = sweep(Block(block.params, block.ops, ())) if self.guards else block
         self._only = Function(function.name, only)
 
     def __bool__(self) -> bool:
         return bool(self.guards)
+
+    def count_also(
+        self, made: Any, calls: Callable[[Any], int], left: Callable[[Any], list[int]]
+    ) -> None:
+        """Count what a compiled front answers by itself, too."""
+        self._front = (made, calls, left)
 
     def hold(self, inputs: Iterable[Any]) -> bool:
         """Whether a call with these inputs takes this path, by NumPy's own arithmetic."""
@@ -48,7 +55,11 @@ class Decisions:
         lines: Counter[str] = Counter()
         for op, times in list(self._left.items()):
             lines[place(op)] += times
-        return lines
+        if self._front is not None:
+            made, _, left = self._front
+            for op, times in zip(self.guards, left(made), strict=False):
+                lines[place(op)] += times
+        return +lines
 
     @property
     def last(self) -> str:
@@ -58,7 +69,8 @@ class Decisions:
     @property
     def calls(self) -> int:
         """How many calls took this path."""
-        return int(repr(self.passed)[len("count(") : -1])
+        by_front = self._front[1](self._front[0]) if self._front is not None else 0
+        return int(repr(self.passed)[len("count(") : -1]) + by_front
 
     def describe(self) -> Iterator[str]:
         """Each deciding line once: what it was while tracing, and how many calls it sent away."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .decisions import Decisions
+from .front import front_of
 from .ir.core import Function
 from .ir.interp import evaluate
 from .ir.types import NUMPY
@@ -19,7 +20,7 @@ from .settings import Options
 from .signature import Signature
 from .staging import Staged, shapes_only
 from .tracer.tree import flatten
-from .wrapper import Fact, Jump, Wrapper, make
+from .wrapper import MISS, Fact, Jump, Wrapper, make
 
 
 class Interpreted:
@@ -60,6 +61,7 @@ class Variant:
         self._program: Any = None
         self._wrapper: Wrapper | None = None
         self._exact: Wrapper | None = None
+        self._front: Any = MISS
         self.decisions = Decisions(staged.function)
 
     def follows(self, args: Any, kwargs: Any) -> bool:
@@ -128,6 +130,19 @@ class Variant:
                 if self._wrapper is None:
                     self._wrapper = self._wrap(self.program)
         return self._wrapper
+
+    @property
+    def front(self) -> Any:
+        """The compiled front of the program, or None where calls have to go through Python."""
+        with self._lock:
+            if self._front is MISS:
+                jump = jump_of(self.program)
+                self._front = front_of(self.staged, self.signature, jump)
+                if self._front is not None and self.decisions:
+                    from .codegen import front
+
+                    self.decisions.count_also(self._front, front.calls, front.left)
+            return self._front
 
     @property
     def exact(self) -> Wrapper:
@@ -199,6 +214,8 @@ def jump_of(program: Any) -> Jump | None:
         borrow=memory.empty,
         failed=run.failure,
         missed=kernel.missed,
+        out_avals=tuple((NUMPY[v.aval.dtype], v.aval.shape) for v in schedule.outs),
+        launch=run.launch,
     )
 
 

@@ -70,6 +70,8 @@ class Jump:
     borrow      makes results of `large` bytes and more, from memory that was used before
     failed      a status -> the error it stands for
     missed      a status -> the guard that sent the call away, if it was one
+    out_avals   dtype and shape of the program's results
+    launch      what a compiled front needs to call the kernel by itself; None if it cannot
     """
 
     make: Callable[[Sequence[Fact]], Callable[..., Any]]
@@ -82,6 +84,8 @@ class Jump:
     borrow: Callable[..., np.ndarray]
     failed: Callable[[Any], Exception]
     missed: Callable[[Any], Op | None]
+    out_avals: tuple[tuple[np.dtype, tuple[int, ...]], ...] = ()
+    launch: dict[str, Any] | None = None
 
 
 def make(

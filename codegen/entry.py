@@ -109,7 +109,7 @@ def make_call(
 
     Pointers reach the kernel in the order of `spec`.  `keep` is kept alive with the callable.
     """
-    if not _native():
+    if not native():
         return make_call_python(address, spec, sizes, consts, nogil, keep)
     table = _table(address, spec, sizes, consts, nogil)
     table.keep = (tuple(spec), keep)
@@ -142,14 +142,14 @@ def _table(
 
 def _record(one: ArgSpec) -> list[int]:
     if one.kind == ARRAY:
-        axes = (word for axis in _axes(one) for word in axis)
-        return [ARRAY, id(one.about), len(one.shape), one.align - 1, *axes]
+        words = (word for axis in axes(one) for word in axis)
+        return [ARRAY, id(one.about), len(one.shape), one.align - 1, *words]
     if one.kind == FIXED:
         return [FIXED, _signed(one.about)]
     return [one.kind, id(one.about)]
 
 
-def _axes(one: ArgSpec) -> list[tuple[int, int, int]]:
+def axes(one: ArgSpec) -> list[tuple[int, int, int]]:
     """Extent, stride and the stride bits that matter, of each axis."""
     empty = 0 in one.shape
     return [
@@ -163,7 +163,7 @@ def _signed(word: int) -> int:
 
 
 @functools.cache
-def _native() -> bool:
+def native() -> bool:
     """Whether compiled entries work here; the layouts they read are tried out first."""
     if os.environ.get("ADJIT_ENTRY") == "python" or platform.python_implementation() != "CPython":
         return False
@@ -205,7 +205,7 @@ def _method() -> MethodDef:
     if code is None:
         code = engine.compile_text(CODE)
         cache.store(key, {".o": code}, {"name": "adjit_call"})
-    imports = {name: _c_address(name) for name in C_FUNCTIONS}
+    imports = {name: c_address(name) for name in C_FUNCTIONS}
     imports |= {
         "_Py_NoneStruct": id(None),
         "_Py_TrueStruct": id(True),
@@ -215,7 +215,7 @@ def _method() -> MethodDef:
     return MethodDef(b"kernel", address, METH_FASTCALL, b"Check the arguments, run the kernel.")
 
 
-def _c_address(name: str) -> int:
+def c_address(name: str) -> int:
     function = getattr(ctypes.pythonapi, name)
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
@@ -275,7 +275,7 @@ def _fits(one: ArgSpec, arg: Any) -> bool:
         and arg.shape == one.shape
         and all(
             mask == 0 or stride == wanted
-            for stride, (_, wanted, mask) in zip(arg.strides, _axes(one), strict=True)
+            for stride, (_, wanted, mask) in zip(arg.strides, axes(one), strict=True)
         )
         and arg.__array_interface__["data"][0] % one.align == 0
     )

@@ -86,6 +86,20 @@ class KernelRun:
             raise self.failure(status)
         env.update(zip(self.step.writes, outs, strict=True))
 
+    @property
+    def launch(self) -> dict[str, Any] | None:
+        """What a compiled front needs to call the kernel; None if it takes Python to call it."""
+        k = self.kernel
+        if k.flops >= LARGE_PRODUCT:  # BLAS is told to use one thread first
+            return None
+        return {
+            "kernel": self.executable.address,
+            "sizes": k.sizes,
+            "consts": k.consts,
+            "nogil": _work(k) >= NOGIL_WORK,
+            "guards": len(k.guards),
+        }
+
     def failure(self, status: object) -> Exception:
         """The error that a status stands for, with the lines that may be to blame."""
         ops = {op: None for op in self.step.plan.defs.values() if op.prim.domain == "index"}
@@ -218,12 +232,16 @@ def make_call(
     kernel: Kernel, executable: Executable, spec: Sequence[entry.ArgSpec]
 ) -> Callable[..., object]:
     """A builtin that checks its arguments against `spec` and jumps into the kernel."""
-    avals = (*kernel.outputs, *kernel.workspaces)
-    work = max([a.size for a in avals] + list(kernel.sizes), default=0)
     call = entry.make_call(
-        executable.address, spec, kernel.sizes, kernel.consts, nogil=work >= NOGIL_WORK
+        executable.address, spec, kernel.sizes, kernel.consts, nogil=_work(kernel) >= NOGIL_WORK
     )
     return threads.limited(call) if kernel.flops >= LARGE_PRODUCT else call
+
+
+def _work(kernel: Kernel) -> int:
+    """How many elements a kernel goes through, roughly."""
+    avals = (*kernel.outputs, *kernel.workspaces)
+    return max([a.size for a in avals] + list(kernel.sizes), default=0)
 
 
 def _name(name: str) -> str:

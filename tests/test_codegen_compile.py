@@ -313,7 +313,7 @@ def add_call(make, first, second, n=6, nogil=False):
 
 
 def test_native_entry_is_used_here():
-    assert entry._native()
+    assert entry.native()
 
 
 def test_entry_runs(make):
@@ -530,14 +530,14 @@ def test_the_lock_is_released_on_request():
 
 def test_entry_can_be_python(monkeypatch):
     monkeypatch.setenv("ADJIT_ENTRY", "python")
-    entry._native.cache_clear()
+    entry.native.cache_clear()
     try:
         call = add_call(entry.make_call, entry.like(GOOD), entry.scalar(float))
         assert type(call).__name__ == "function"
         assert call(GOOD, 1.0, np.empty(6)) is True
     finally:
         monkeypatch.undo()
-        entry._native.cache_clear()
+        entry.native.cache_clear()
 
 
 def test_executables_speak_c():
