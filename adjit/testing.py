@@ -17,6 +17,7 @@ from .passes.jvp import jvp as jvp_pass
 from .passes.replay import copy, fresh
 from .passes.vjp import vjp as vjp_pass
 from .staging import Jit
+from .tracer.intercept import interpreted
 from .tracer.trace import leaf_paths
 from .tracer.tree import flatten
 
@@ -84,7 +85,7 @@ class _Check:
         full = list(self.leaves)
         for k, x in zip(self.moving, xs, strict=True):
             full[k] = x
-        out = self.user(*self.tree.unflatten(full))
+        out = interpreted(self.user)(*self.tree.unflatten(full))
         return [x for x in flatten(out)[0] if np.dtype(getattr(x, "dtype", type(x))).kind in "fc"]
 
     def at_order(

@@ -99,7 +99,6 @@ TABLE = {
     "np.random": (lambda x: x + np.random.rand(4), errors.RandomInTrace, "noise"),
     "unseeded": (lambda x: x + np.random.default_rng().normal(), errors.RandomInTrace, "noise"),
     # not there
-    "fft": (lambda x: np.fft.fft(x), errors.UnsupportedOp, "np.fft.fft"),
     "unique": (lambda x: np.unique(x), errors.UnsupportedOp, "np.unique"),
     "frexp": (lambda x: np.frexp(x), errors.UnsupportedOp, "frexp"),
     "tobytes": (lambda x: x.tobytes(), errors.UnsupportedOp, "tobytes"),

@@ -7,12 +7,13 @@ is really the caller (`caller`), so that it is right for ever, in every thread.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import operator
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from types import MethodType, ModuleType
+from types import CellType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from .caller import calls_directly
@@ -30,6 +31,8 @@ _modules: dict[int, _Table] = {}
 _others: list[tuple[Any, str, Any, Any]] = []  # of classes and instances
 _replacements: dict[int, Any] = {}  # id(original) -> replacement
 _rebound: dict[tuple[int, str], tuple[dict[str, Any], Any, Any]] = {}
+_refilled: dict[int, tuple[CellType, Any, Any]] = {}
+_acts: dict[int, tuple[Any, Act]] = {}  # id(original) -> original, what it means in a trace
 
 
 def replacement(original: Any, act: Act, *, direct: bool = True) -> Any:
@@ -60,7 +63,22 @@ def enter(module: Any, name: str, act: Act, *, direct: bool = True) -> None:
     """Add a function of a module (or a method of an instance or a class) to the table."""
     original = getattr(module, name, None)
     if original is not None:
+        if direct:
+            _acts.setdefault(id(original), (original, act))
         _swap(module, name, original, replacement(original, act, direct=direct))
+
+
+def interpreted(fn: Any) -> Any:
+    """What a function handed to a transformation is called as: itself, or what stands for it."""
+    found = _acts.get(id(fn))
+    if found is None or found[0] is not fn:
+        return fn
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        out = found[1](fn, True, args, kwargs)
+        return fn(*args, **kwargs) if out is DECLINE else out
+
+    return call
 
 
 def enter_object(module: Any, name: str, new: Any) -> None:
@@ -101,8 +119,9 @@ def replacements() -> list[tuple[int, Any]]:
 class Interception:
     """The scope of one trace: the first opens the swap, the last closes it."""
 
-    def __init__(self, globals_: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, globals_: Iterable[dict[str, Any]], cells: Iterable[CellType] = ()) -> None:
         self._globals = list(globals_)
+        self._cells = list(cells)
 
     def __enter__(self) -> None:
         global _open
@@ -110,13 +129,13 @@ class Interception:
             _open += 1
             if _open == 1:
                 _refresh_scipy()
-                for table in _modules.values():
-                    table.swap(table.originals, table.news)
-                for module, name, original, new in _others:
-                    if _is(getattr(module, name, None), original):
-                        setattr(module, name, new)
+                _swap_all()
+                if _scipy_tables and builtins.__import__ is _IMPORT:
+                    builtins.__import__ = _import
             for names in self._globals:
                 _rebind(names)
+            for cell in self._cells:
+                _refill(cell)
 
     def __exit__(self, *_: object) -> None:
         global _open
@@ -124,6 +143,8 @@ class Interception:
             _open -= 1
             if _open:
                 return
+            if builtins.__import__ is _import:
+                builtins.__import__ = _IMPORT
             for table in _modules.values():
                 table.swap(table.news, table.originals)
             for module, name, original, new in _others:
@@ -137,6 +158,19 @@ class Interception:
                 if names.get(name) is new:
                     names[name] = original
             _rebound.clear()
+            for cell, original, new in _refilled.values():
+                if _contents(cell) is new:
+                    cell.cell_contents = original
+            _refilled.clear()
+
+
+def _swap_all() -> None:
+    """Put every replacement in its place, unless something else stands there."""
+    for table in _modules.values():
+        table.swap(table.originals, table.news)
+    for module, name, original, new in _others:
+        if _is(getattr(module, name, None), original):
+            setattr(module, name, new)
 
 
 def _is(found: Any, original: Any) -> bool:
@@ -153,6 +187,22 @@ def _rebind(names: dict[str, Any]) -> None:
             _rebound[id(names), name] = (names, x, new)
 
 
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
+
+
+def _refill(cell: CellType) -> None:
+    """A variable of an enclosing function that is bound to an original."""
+    x = _contents(cell)
+    new = _replacements.get(id(x))
+    if new is not None and new is not x:
+        cell.cell_contents = new
+        _refilled[id(cell)] = (cell, x, new)
+
+
 _scipy_tables: list[Callable[[], bool]] = []  # each returns True once it has entered its names
 
 
@@ -161,5 +211,27 @@ def when_imported(fill: Callable[[], bool]) -> None:
     _scipy_tables.append(fill)
 
 
-def _refresh_scipy() -> None:
+def _refresh_scipy() -> bool:
+    """Enter the names of modules that are there now; whether there were any."""
+    before = len(_scipy_tables)
     _scipy_tables[:] = [fill for fill in _scipy_tables if not fill()]
+    return len(_scipy_tables) < before
+
+
+# ------------------------------------------------------------------ imports while a trace is open
+
+_IMPORT = builtins.__import__
+_depth = threading.local()
+
+
+def _import(*args: Any, **kwargs: Any) -> Any:
+    """`import`, after which the names of a module that was not there before are swapped too."""
+    _depth.now = getattr(_depth, "now", 0) + 1
+    try:
+        return _IMPORT(*args, **kwargs)
+    finally:
+        _depth.now -= 1
+        if not _depth.now and _scipy_tables:  # what is still being imported lacks names
+            with _lock:
+                if _open and _refresh_scipy():
+                    _swap_all()

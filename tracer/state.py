@@ -21,7 +21,7 @@ from .facts import StateGuard
 from .find import walk
 from .guards import equal_guard, length_guard, same_guard
 from .paths import Path, of_cell, of_default, of_global
-from .place import USER, owner
+from .place import OURS, USER, owner
 from .scan import reads
 
 _MISSING: Any = object()
@@ -37,6 +37,7 @@ class Reached:
     length: dict[str, Path] = field(default_factory=dict)
     entered: set[str] = field(default_factory=set)
     globals: dict[int, dict[str, Any]] = field(default_factory=dict)
+    cells: dict[int, types.CellType] = field(default_factory=dict)
     generators: list[tuple[Path, Any]] = field(default_factory=list)
     scalars: set[int] = field(default_factory=set)
 
@@ -73,13 +74,27 @@ def reach(fn: Any, statics: list[tuple[str, Any]]) -> Reached:
     while todo and len(seen) < 2000:
         f, owner_path = todo.popleft()
         mark = (f.__code__, id(f.__closure__), owner_path and owner_path.describe())
-        if mark not in seen and owner(f.__code__.co_filename) == USER:
+        who = owner(f.__code__.co_filename)
+        if mark not in seen and who == OURS:  # check_grads: the user's function is inside
+            seen.add(mark)
+            for x in _held(f, owner_path):
+                _queue(x, None, todo)
+        if mark not in seen and who == USER:
             seen.add(mark)
             out.globals[id(f.__globals__)] = f.__globals__
+            out.cells.update((id(c), c) for c in f.__closure__ or ())
             _scan(f, owner_path, dict(statics), out, todo, used)
         if not todo:
             _queue_objects(out, used, held, todo)
     return out
+
+
+def _held(f: Any, owner_path: Path | None) -> Iterator[Any]:
+    """The functions that a function of ours holds, or the object whose method it is."""
+    values = [c.cell_contents for c in f.__closure__ or () if c != types.CellType()]
+    if owner_path is not None and not owner_path.steps:
+        values += getattr(owner_path.base, "__dict__", {}).values()
+    yield from (x for x in values if isinstance(x, types.FunctionType | types.MethodType))
 
 
 def _queue_objects(out: Reached, used: set[str], held: set[Any], todo: deque[Any]) -> None:

@@ -9,6 +9,8 @@ from . import (  # noqa: F401
     surface_choose,
     surface_decompositions,
     surface_einsum,
+    surface_folds,
+    surface_fft,
     surface_index,
     surface_join,
     surface_linalg,

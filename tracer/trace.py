@@ -17,7 +17,7 @@ from .errors import AdjitError, RandomInTrace, UnsupportedArgument, UnsupportedF
 from .facts import Capture, LeafSpec, StateGuard, Trace
 from .find import Finder
 from .guards import content_guard, one_check
-from .intercept import Interception
+from .intercept import Interception, interpreted
 from .place import OURS, USER, Place, owner, sentence
 from .record import Recorder, array_aval, is_tracing, recorder, stack
 from .state import reach
@@ -213,7 +213,7 @@ def _check_random(states: Sequence[tuple[Any, Any, str]]) -> None:
 def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call the user's function; errors leave with ours in front and the user's line on them."""
     try:
-        return fn(*args, **kwargs)
+        return interpreted(fn)(*args, **kwargs)
     except Exception as error:
         ours = _ours(error)
         if ours is not None and ours is not error:

@@ -14,6 +14,7 @@ from . import (
     convolutions,
     decompositions,
     factors,
+    fft,
     guards,
     index,
     linalg,
@@ -39,6 +40,7 @@ _ROOMS = (
     linalg,
     decompositions,
     factors,
+    fft,
     control,
     guards,
 )
