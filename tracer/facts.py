@@ -8,6 +8,7 @@ from typing import Any
 
 from ..ir.core import Function
 from ..ir.types import Aval
+from .rolling.segments import Note
 from .tree import Tree
 
 
@@ -64,6 +65,7 @@ class Trace:
 
     function   params: the leaves of `(args, kwargs)` in order, then one per capture
     out_leaves ("value", index into function.outs, kind) or ("static", object), per output leaf
+    loops      what became of the loops that Python ran
     """
 
     function: Function
@@ -73,3 +75,4 @@ class Trace:
     outs_tree: Tree
     out_leaves: tuple[tuple[Any, ...], ...]
     guards: tuple[StateGuard, ...] = field(default=())
+    loops: tuple[Note, ...] = field(default=())

@@ -18,6 +18,7 @@ from ..ir.ops.elementwise import select
 from ..ir.types import NUMPY, Aval
 from .errors import FrozenWrite
 from .record import Recorder, fail, recorder
+from .rolling.steps import Put
 
 Shape = tuple[int, ...]
 Strides = tuple[int, ...]
@@ -118,12 +119,15 @@ def put_slice(old: Value, new: Value, start: Shape, step: Shape) -> Value:
         return old
     if new.shape == old.shape and all(s == 1 for s in step):
         return new
-    moved = rows.pad(new, shape=old.shape, start=start, step=step)
-    if _is_zero(old):
-        return moved
-    inside = rows.full(True, Aval("bool", new.shape))
-    mask = rows.pad(inside, shape=old.shape, start=start, step=step)
-    return select(mask, moved, old)
+    rec = recorder()
+    first = len(rec.builder.ops)
+    out = rows.pad(new, shape=old.shape, start=start, step=step)
+    if not _is_zero(old):
+        inside = rows.full(True, Aval("bool", new.shape))
+        mask = rows.pad(inside, shape=old.shape, start=start, step=step)
+        out = select(mask, out, old)
+    rec.puts[first] = Put(first, len(rec.builder.ops), old, new, out, start, step)
+    return out
 
 
 def _is_zero(v: Value) -> bool:

@@ -30,6 +30,7 @@ from .facts import Capture, StateGuard
 from .guards import content_guard, same_content
 from .place import USER, Place, here, owner, sentence
 from .rolling.activations import Walk
+from .rolling.steps import Put
 
 _local = threading.local()
 
@@ -157,6 +158,7 @@ class Recorder:
         self._real: set[Value] = set()  # what does not follow from integer arguments alone
         self._swept = 0  # the ops that were looked at for that
         self.walk: Walk | None = None  # from where each op came, if loops are to be found
+        self.puts: dict[int, Put] = {}  # writes into regions, by the number of their first op
 
     def param(self, aval: Aval, hint: str = "") -> Value:
         """A new traced input."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
 from typing import Any
@@ -20,6 +22,10 @@ from .guards import content_guard, one_check
 from .intercept import Interception, interpreted
 from .place import OURS, USER, Place, owner, sentence
 from .record import Recorder, array_aval, is_tracing, recorder, stack
+from .rolling.activations import Walk
+from .rolling.match import Table
+from .rolling.roll import Worth, roll
+from .rolling.segments import Note
 from .state import reach
 from .surface import is_tracer, value, wrap
 from .tracer import Tracer
@@ -134,11 +140,13 @@ def trace(
     name: str | None = None,
     sampled: bool = False,
     made_up: Sequence[Any] = (),
+    worth: Worth | None = None,
 ) -> Trace:
     """Run `fn` once on stand-ins of its arguments and return what it did.
 
     If they are `sampled`, Python may decide by their values (but not by those of the `made_up`
-    leaves), and the trace has guards; else that is an error.
+    leaves), and the trace has guards; else that is an error.  Loops that are `worth` it (so many
+    rounds of so many ops) are loops again in the function of the trace.
     """
     kwargs = kwargs or {}
     _check_function(fn)
@@ -150,6 +158,10 @@ def trace(
     finder = Finder(reached.roots.values())
     rec = Recorder(name, finder.find)
     rec.guarded = reached.scalars
+    if worth is not None:
+        rec.walk = Walk(sys._getframe())
+    collecting = gc.isenabled()
+    gc.disable()  # it would look through all that is recorded, again and again
     states = [(path, g, _random_state(g)) for path, g in reached.generators]
     with Interception(reached.globals.values()):
         stack().append(rec)
@@ -167,19 +179,23 @@ def trace(
                 out_specs = tuple(_out_leaf(x, outs) for x in out_leaves)
         finally:
             stack().remove(rec)
+            if collecting:
+                gc.enable()
     _check_random(states)
     guards = [*reached.guards(), *rec.guards]
     if rec.derived:
         arrays = finder.arrays()
         guards += [content_guard(arrays)] if arrays else []
+    function, loops = _function(rec, name, outs, worth)
     return Trace(
-        _function(rec, name, outs),
+        function,
         in_tree,
         specs,
         tuple(rec.captures),
         outs_tree,
         out_specs,
         tuple(guards),
+        loops,
     )
 
 
@@ -248,11 +264,23 @@ def _note_place(error: BaseException) -> None:
         error.add_note(sentence(place).strip("\n"))
 
 
-def _function(rec: Recorder, name: str, outs: Sequence[Value]) -> Function:
+def _function(
+    rec: Recorder, name: str, outs: Sequence[Value], worth: Worth | None
+) -> tuple[Function, tuple[Note, ...]]:
     """The recorded block: arguments, then captures in the order they were met."""
     _name_values(rec)
-    block = Block((*rec.params, *rec.capture_values), tuple(rec.builder.ops), tuple(outs))
-    return Function(name, block)
+    ops, notes = tuple(rec.builder.ops), ()
+    if rec.walk is not None and worth is not None:
+        rolled = roll(ops, outs, rec.walk, rec.puts, functools.partial(_listed, rec), worth)
+        ops, outs, notes = rolled.ops, rolled.outs, rolled.notes
+    block = Block((*rec.params, *rec.capture_values), ops, tuple(outs))
+    return Function(name, block), notes
+
+
+def _listed(rec: Recorder, table: Table) -> Value:
+    """The hidden input of literals that differ from round to round of a loop."""
+    x = table.data
+    return rec.capture(Capture(lambda: x, "numbers of a loop", x, live=False), table.aval)
 
 
 def _name_values(rec: Recorder) -> None:

@@ -1,0 +1,87 @@
+"""From a recorded program to one with loops: steps, loops folded, and ops again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ...ir.builder import Builder
+from ...ir.core import Op, Value
+from .activations import Walk
+from .match import Table
+from .segments import Note, Segments
+from .steps import Put, Reader, Step
+
+Lift = Callable[[Table], Value]
+Worth = Callable[[int, int], bool]
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """The ops of a program with loops, its results, and what became of each loop."""
+
+    ops: tuple[Op, ...]
+    outs: tuple[Value, ...]
+    notes: tuple[Note, ...]
+
+
+def roll(
+    ops: Sequence[Op],
+    outs: Sequence[Value],
+    walk: Walk,
+    puts: Mapping[int, Put],
+    lift: Lift,
+    worth: Worth,
+) -> Rolled:
+    """Roll the loops of a trace; `lift` makes an input of the program of a table of literals."""
+    read_last: dict[Value, float] = {}
+    for k, op in enumerate(ops):
+        for a in op.args:
+            read_last[a] = k + 1
+    read_last.update(dict.fromkeys(outs, float("inf")))
+    reader = Reader(ops, puts, read_last)
+    segments = Segments(walk.starts, len(ops), reader, worth)
+    first = walk.starts[0] if walk.starts else len(ops)
+    steps = [*reader.steps(0, first), *segments.parse(walk.done())]
+    notes = tuple(segments.notes.values())
+    if all(s.ops for s in steps):
+        return Rolled(tuple(ops), tuple(outs), notes)
+    return Rolled(*_emitted(_live(steps, outs), outs, lift), notes)
+
+
+def _live(steps: Sequence[Step], outs: Sequence[Value]) -> list[Step]:
+    """Without the steps that were put in and that nothing reads."""
+    live, kept = set(outs), []
+    for s in reversed(steps):
+        if not _droppable(s) or not live.isdisjoint(s.outs):
+            kept.append(s)
+            live.update(s.args)
+    return kept[::-1]
+
+
+def _droppable(s: Step) -> bool:
+    """Whether a step is nothing but moved elements: what is read of a loop may be other ones."""
+    if s.ops:
+        return len(s.ops) == 1 and s.ops[0].prim.name == "reshape"
+    return s.weight == 1
+
+
+def _emitted(
+    steps: Sequence[Step], outs: Sequence[Value], lift: Lift
+) -> tuple[tuple[Op, ...], tuple[Value, ...]]:
+    env: dict[Value, Value] = {}
+    with Builder(number=False) as b:
+        for s in steps:
+            if s.ops:
+                b.ops.extend(_renamed(op, env) for op in s.ops)
+                continue
+            args = [env.get(a, a) for a in s.args]
+            args = [lift(a) if type(a) is Table else a for a in args]
+            env.update(zip(s.outs, s.emit(b, args), strict=True))
+    return tuple(b.ops), tuple(env.get(v, v) for v in outs)
+
+
+def _renamed(op: Op, env: Mapping[Value, Value]) -> Op:
+    if env and any(a in env for a in op.args):
+        return replace(op, args=tuple(env.get(a, a) for a in op.args))
+    return op

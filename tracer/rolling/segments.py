@@ -1,0 +1,218 @@
+"""Where rounds begin: the entries of each call, cut by the loops of its code, innermost first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+
+import numpy as np
+
+from ...ir.core import Const
+from .activations import Activation
+from .fold import fold
+from .match import LEAST, Listed, Matched, Mismatch, match
+from .natural_loops import Loop, loops_of
+from .steps import Reader, Step
+
+PERIODS = (1, 2, 3, 4)
+_CUTS = 3  # times that rounds which do not agree are tried in two parts
+
+
+@dataclass
+class Note:
+    """What became of a loop: `rounds` rolled of those seen, or the reason why not."""
+
+    file: str
+    line: int
+    rounds: int
+    reason: str = ""
+
+
+@dataclass
+class _Level:
+    """A loop that is open: its rounds so far."""
+
+    loop: Loop
+    rounds: list[_Round]
+
+
+@dataclass
+class _Round:
+    """The steps of one round; the last entries, if from one instruction, are kept apart."""
+
+    entries: list[tuple[int, list[Step]]] = field(default_factory=list)
+
+
+class Segments:
+    """Parses the calls of a trace into steps, loops folded.
+
+    worth   whether so many rounds of these steps are to be one loop
+    """
+
+    def __init__(
+        self,
+        starts: Sequence[int],
+        count: int,
+        reader: Reader,
+        worth: Callable[[int, int], bool],
+    ) -> None:
+        self.starts = [*starts, count]
+        self.reader, self.worth = reader, worth
+        self.notes: dict[tuple[str, int], Note] = {}
+        self._where = ("", 0)
+
+    def parse(self, call: Activation) -> list[Step]:
+        """The steps of one call of a function of the user's."""
+        facts = loops_of(call.code)
+        top = _Round()
+        levels: list[_Level] = []
+        previous = -1
+        for lasti, what in call.items:
+            p = facts.place(lasti)
+            around = facts.at(p)
+            while levels and levels[-1].loop not in around:
+                self._close(levels, top, call)
+            steps = self._entry(what)  # it may read what the loops that were closed have made
+            if not steps:
+                continue
+            if levels and (p < previous or (p == previous and _repeats(levels[-1], p))):
+                levels[-1].rounds.append(_Round())
+            levels += [_Level(loop, [_Round()]) for loop in around[len(levels) :]]
+            inner = levels[-1].rounds[-1] if levels else top
+            inner.entries.append((p, steps))
+            previous = p
+        while levels:
+            self._close(levels, top, call)
+        return self._flat(top, call)
+
+    def _entry(self, what: int | Activation) -> list[Step]:
+        if isinstance(what, Activation):
+            return self.parse(what)
+        return self.reader.steps(self.starts[what], self.starts[what + 1])
+
+    def _close(self, levels: list[_Level], top: _Round, call: Activation) -> None:
+        level = levels.pop()
+        rounds = [self._flat(r, call) for r in level.rounds]
+        self._where = (call.code.co_filename, level.loop.line)
+        steps = self._fold(rounds)
+        outer = levels[-1].rounds[-1] if levels else top
+        outer.entries.append((-1, steps))
+
+    def _flat(self, r: _Round, call: Activation) -> list[Step]:
+        """The steps of a round; many entries from one instruction are a loop in C."""
+        steps: list[Step] = []
+        for p, group in groupby(r.entries, key=lambda e: e[0]):
+            entries = [s for _, s in group]
+            if len(entries) >= LEAST and p >= 0:
+                self._where = (call.code.co_filename, 0)
+                steps += self._fold(entries)
+            else:
+                steps += [s for e in entries for s in e]
+        return steps
+
+    # -------------------------------------------------------------- rounds to loops
+
+    def _fold(self, rounds: list[list[Step]]) -> list[Step]:
+        """The steps of consecutive rounds, with runs of equal ones rolled up."""
+        names: dict[tuple[int, ...], int] = {}
+        keys = [names.setdefault(tuple([s.token for s in r]), len(names)) for r in rounds]
+        out: list[Step] = []
+        k = 0
+        while k < len(rounds):
+            period, count = _run(keys, k)
+            if not period:
+                out += rounds[k]
+                k += 1
+                continue
+            whole = [
+                [s for r in rounds[k + i * period : k + (i + 1) * period] for s in r]
+                for i in range(count)
+            ]
+            out += self._roll(whole, _CUTS)
+            k += period * count
+        return out
+
+    def _roll(self, rounds: list[list[Step]], cuts: int) -> list[Step]:
+        """Equal rounds as a loop, if their wiring says that they are one."""
+        plain = [s for r in rounds for s in r]
+        if not rounds[0] or not self.worth(len(rounds), sum(s.weight for s in rounds[-1])):
+            return plain
+        found = match(rounds)
+        if isinstance(found, Matched):
+            if not self.worth(found.stop - found.start, sum(s.weight for s in rounds[-1])):
+                return plain
+            nest = self._nest(rounds, found)
+            if nest is not None:
+                return nest
+            self._note(found.stop - found.start, "")
+            return fold(self.reader, rounds, found)
+        if cuts and 0 < found.round < len(rounds):
+            a, b = rounds[: found.round], rounds[found.round :]
+            return [*self._roll(a, cuts - 1), *self._roll(b, cuts - 1)]
+        self._note(len(rounds), self._reason(found, rounds))
+        return plain
+
+    def _nest(self, rounds: list[list[Step]], found: Matched) -> list[Step] | None:
+        """Rounds of a loop in a loop that has nothing of its own: as two loops, if they are."""
+        ends = breaks(found)
+        if len(ends) < LEAST:
+            return None
+        places = dict(self.reader.parts)
+        edges = [found.start, *(found.start + e for e in ends), found.stop]
+        groups = [self._fold(rounds[a:b]) for a, b in pairwise(edges)]
+        steps = self._fold(groups)
+        if len(steps) > 4 * len(rounds[-1]) + 16:
+            self.reader.parts.clear()
+            self.reader.parts.update(places)
+            return None
+        return [*(s for r in rounds[: found.start] for s in r), *steps]
+
+    def _reason(self, found: Mismatch, rounds: list[list[Step]]) -> str:
+        if found.step < 0:
+            return found.reason
+        ops = rounds[-1][found.step].ops
+        at = f" at {ops[0].where}" if ops else ""
+        return f"an operand{at} is another one from round to round"
+
+    def _note(self, rounds: int, reason: str) -> None:
+        known = self.notes.get(self._where)
+        if known is None or (known.reason and not reason):
+            self.notes[self._where] = Note(*self._where, rounds, reason)
+        elif bool(known.reason) == bool(reason):
+            known.rounds = max(known.rounds, rounds)
+
+
+def breaks(found: Matched) -> list[int]:
+    """The rounds at which indices jump: there a loop further out has gone one round further."""
+    jumps: set[int] = set()
+    for operands in found.operands:
+        for o in operands:
+            if isinstance(o, Listed) and all(type(v) is Const for v in o.values):
+                numbers = [v.data for v in o.values]  # type: ignore[attr-defined]
+                if numbers[0].dtype.kind in "iu" or all(x == np.floor(x) for x in numbers):
+                    steps = [b - a for a, b in pairwise(numbers)]
+                    usual = Counter(steps).most_common(1)[0][0]
+                    jumps.update(k + 1 for k, s in enumerate(steps) if s != usual)
+    return sorted(jumps) if len(jumps) <= (found.stop - found.start) / 2 else []
+
+
+def _repeats(level: _Level, p: int) -> bool:
+    """Whether the instruction that comes again means another round, and not a loop in C."""
+    now = level.rounds[-1].entries
+    if any(q != p for q, _ in now):
+        return False
+    return not any(q != p for r in level.rounds[:-1] for q, _ in r.entries[-1:])
+
+
+def _run(keys: Sequence[int], k: int) -> tuple[int, int]:
+    """The period of the keys from `k` on, and how many rounds of it there are; or (0, 0)."""
+    for period in PERIODS:
+        end = k + period
+        while end < len(keys) and keys[end] == keys[end - period]:
+            end += 1
+        count = (end - k) // period
+        if count >= LEAST:
+            return period, count
+    return 0, 0

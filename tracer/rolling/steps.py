@@ -1,0 +1,264 @@
+"""What a round does, step by step: recorded ops, and what stands for some of them in a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ...ir import ops as rows
+from ...ir.builder import Builder
+from ...ir.core import Const, Function, Op, Value
+from ...ir.ops import shape as shapes
+from ...ir.printer import canonical
+from ...ir.types import Aval
+
+Shape = tuple[int, ...]
+Emit = Callable[[Builder, Sequence[Value]], Sequence[Value]]
+INDEX = Aval("i64")
+_integers: dict[int, Const] = {}
+
+
+def integer(n: int) -> Const:
+    """A literal index."""
+    known = _integers.get(n)
+    if known is None:
+        known = Const(n, "i64")
+        if len(_integers) < 10_000:
+            _integers[n] = known
+    return known
+
+
+class Step:
+    """Some ops of a program as one: what tells them apart, operands, results, how to emit them.
+
+    last    how many ops of the trace had been recorded when it was done
+    weight  how many ops it is
+    ops     the recorded ops that it stands for (none for what was put in between)
+    moves   of a strided region: its size and step
+    row_of  of a row of a stacked result: that result, and which row
+    """
+
+    __slots__ = ("args", "emit", "last", "moves", "ops", "outs", "row_of", "token", "weight")
+
+    def __init__(
+        self,
+        token: Any,
+        args: Sequence[Value],
+        outs: Sequence[Value],
+        emit: Emit,
+        last: int,
+        ops: Sequence[Op] = (),
+        weight: int = 1,
+    ) -> None:
+        self.token = token
+        self.args = tuple(args)
+        self.outs = tuple(outs)
+        self.emit = emit
+        self.last = last
+        self.ops = ops
+        self.weight = weight
+        self.moves: tuple[Shape, Shape] | None = None
+        self.row_of: tuple[Value, int] | None = None
+
+
+class Put:
+    """A write into a region of an array: ops `first` to `last` of the trace say it."""
+
+    __slots__ = ("first", "last", "new", "old", "out", "start", "step")
+
+    def __init__(
+        self, first: int, last: int, old: Value, new: Value, out: Value, start: Shape, step: Shape
+    ) -> None:
+        self.first, self.last = first, last
+        self.old, self.new, self.out = old, new, out
+        self.start, self.step = start, step
+
+
+class Reader:
+    """Makes steps of recorded ops, in their order.
+
+    read_last   for each value how many ops had been recorded when it was read for the last time
+    parts       what is known to be a row of a stacked array: value -> (array, row)
+    """
+
+    def __init__(
+        self, ops: Sequence[Op], puts: Mapping[int, Put], read_last: dict[Value, float]
+    ) -> None:
+        self.ops = ops
+        self.puts = puts
+        self.read_last = read_last
+        self.parts: dict[Value, tuple[Value, int]] = {}
+        self._lifted: dict[Value, tuple[Value, int]] = {}  # the same with an axis in front
+        self._tokens: dict[Any, int] = {}
+
+    def reads(self, v: Value, last: int) -> None:
+        """A step that is done after `last` ops reads this value."""
+        self.read_last[v] = max(self.read_last.get(v, 0), last)
+
+    def token(self, facts: Any) -> int:
+        """The number of these facts."""
+        return self._tokens.setdefault(facts, len(self._tokens))
+
+    def forget(self, v: Value) -> None:
+        """The value is now made within a loop: where it stood is not seen from outside."""
+        self.parts.pop(v, None)
+        self._lifted.pop(v, None)
+
+    def steps(self, first: int, last: int) -> list[Step]:
+        """The steps of a range of recorded ops."""
+        found = []
+        k = first
+        while k < last:
+            put = self.puts.get(k)
+            if put is not None and put.last <= last:
+                found.append(self._put(put))
+                k = put.last
+            else:
+                found.append(self._op(self.ops[k], k + 1))
+                k += 1
+        return found
+
+    def _op(self, op: Op, last: int) -> Step:
+        avals = tuple([a.aval for a in op.args])
+        if op.prim is rows.slice_:
+            attrs = op.attrs
+            return self.slice(op.args[0], attrs["start"], attrs["size"], attrs["step"],
+                              op.outs[0], last, (op,))  # fmt: skip
+        if self._lifted and op.prim is rows.concatenate and op.attrs["axis"] == 0:
+            joined = self._join(op, last)
+            if joined is not None:
+                return joined
+        lifts = op.prim is rows.reshape and op.outs[0].shape == (1, *op.args[0].shape)
+        if lifts and op.args[0] in self.parts:
+            self._lifted[op.outs[0]] = self.parts[op.args[0]]
+        regions = tuple((k, canonical(Function("", r))) for k, r in op.blocks.items())
+        token = self.token((op.prim, avals, tuple(op.attrs.items()), regions))
+        return Step(token, op.args, op.outs, _again(op), last, (op,))
+
+    def slice(
+        self, x: Value, start: Sequence[int | Value], size: Shape, step: Shape, out: Value,
+        last: int, ops: Sequence[Op] = (),
+    ) -> Step:  # fmt: skip
+        """A strided region of an array; where it begins is an operand."""
+        token = self.token(("slice", x.aval, size, step))
+        args = (x, *(integer(s) if isinstance(s, int) else s for s in start))
+        where = ops[0].where if ops else None
+
+        def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:
+            b.where = where or b.where
+            return (region(args[0], args[1:], size, step),)
+
+        made = Step(token, args, (out,), emit, last, ops)
+        made.moves = size, step
+        return made
+
+    def _join(self, op: Op, last: int) -> Step | None:
+        """Rows of stacked arrays joined again: pieces of those arrays."""
+        pieces: list[tuple[Value, int, int, int]] = []  # value, first row, step, number of rows
+        for a in op.args:
+            array, k = self._lifted.get(a, (a, -1))
+            if pieces and k >= 0:
+                x, first, by, n = pieces[-1]
+                if x is array and first >= 0 and (n == 1 or k == first + n * by):
+                    pieces[-1] = (x, first, k - first if n == 1 else by, n + 1)
+                    continue
+            pieces.append((array, k, 1, 1))
+        if 2 * len(pieces) > len(op.args):
+            return None
+        for x, first, _, _ in pieces:
+            if first >= 0:
+                self.reads(x, last)
+        shapes_ = tuple((x.aval, *rest) for x, *rest in pieces)
+
+        def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:
+            b.where = op.where
+            found = [piece(x, *p[1:]) for x, p in zip(args, pieces, strict=True)]
+            return (found[0] if len(found) == 1 else rows.concatenate(*found, axis=0),)
+
+        return Step(self.token(("join", shapes_)), [p[0] for p in pieces], op.outs, emit, last)
+
+    def _put(self, put: Put) -> Step:
+        step = put.step
+        args = (put.old, put.new, *map(integer, put.start))
+        token = self.token(("put", put.old.aval, put.new.aval, step))
+        ops = self.ops[put.first : put.last]
+        where = ops[0].where
+
+        def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:
+            b.where = where
+            return (replaced(args[0], args[1], args[2:], step),)
+
+        return Step(token, args, (put.out,), emit, put.last, ops, len(ops))
+
+
+def _again(op: Op) -> Emit:
+    def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:
+        b.where = op.where
+        return b.add(op.prim, args, op.attrs, op.blocks, [v.hint for v in op.outs])
+
+    return emit
+
+
+# ------------------------------------------------------------------ regions that move
+
+
+def piece(x: Value, first: int, by: int, count: int) -> Value:
+    """`count` rows of an array from row `first` on; the array itself where that is negative."""
+    if first < 0 or (first == 0 and by == 1 and count == x.shape[0]):
+        return x
+    rest = x.ndim - 1
+    return rows.slice_(
+        x, start=(first, *(0,) * rest), size=(count, *x.shape[1:]), step=(by, *(1,) * rest)
+    )
+
+
+def region(x: Value, start: Sequence[Value], size: Shape, step: Shape) -> Value:
+    """`x[start : start + size * step : step]` with starts that may be computed."""
+    moving = [d for d, s in enumerate(start) if type(s) is not Const]
+    fixed = [0 if d in moving else int(start[d].data) for d in range(x.ndim)]  # type: ignore[attr-defined]
+    part = tuple(x.shape[d] if d in moving else size[d] for d in range(x.ndim))
+    by = tuple(1 if d in moving else step[d] for d in range(x.ndim))
+    if any(fixed) or part != x.shape or any(s != 1 for s in by):
+        x = rows.slice_(x, start=tuple(fixed), size=part, step=by)
+    single = [d for d in moving if size[d] == 1]
+    if single:
+        x = rows.gather(x, *(start[d] for d in single), axes=tuple(single), mode="raise")
+        x = shapes.reshaped(x, tuple(1 if d in single else n for d, n in enumerate(part)))
+    for d in moving:
+        if size[d] != 1:
+            x = rows.gather(x, positions(start[d], size[d], step[d]), axes=(d,), mode="raise")
+            x = shapes.moveaxis(x, 0, d)
+    return x
+
+
+def positions(start: Value, size: int, step: int) -> Value:
+    """`start + step * (0, 1, ..., size - 1)`."""
+    steps = shapes.iota(shape=(size,), axis=0, dtype="i64")
+    if step != 1:
+        steps = rows.mul(steps, Const(step, "i64"))
+    return rows.add(steps, start)
+
+
+def replaced(old: Value, new: Value, start: Sequence[Value], step: Shape) -> Value:
+    """`old` with the region that begins at `start` replaced by `new`."""
+    size = new.shape
+    if all(type(s) is Const for s in start):
+        at = tuple(int(s.data) for s in start)  # type: ignore[attr-defined]
+        moved = rows.pad(new, shape=old.shape, start=at, step=step)
+        inside = shapes.full(True, Aval("bool", size))
+        return rows.select(rows.pad(inside, shape=old.shape, start=at, step=step), moved, old)
+    given = [d for d in range(old.ndim) if type(start[d]) is not Const or size[d] != old.shape[d]]
+    wide = [d for d in given if size[d] != 1]
+    shape = tuple(size[d] for d in wide)
+    where = []
+    for d in given:
+        if d in wide:
+            at = positions(start[d], size[d], step[d])
+            alone = tuple(n if e == d else 1 for e, n in zip(wide, shape, strict=True))
+            where.append(shapes.broadcast_to(shapes.reshaped(at, alone), shape))
+        else:
+            where.append(shapes.broadcast_to(start[d], shape))
+    order = (*wide, *(d for d in range(old.ndim) if d not in given))
+    rest = (*order, *(d for d in given if d not in wide))
+    update = shapes.reshaped(shapes.permuted(new, rest), tuple(size[d] for d in order))
+    return rows.scatter(old, update, *where, axes=tuple(given))
