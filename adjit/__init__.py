@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from .compiled import CompiledFunction
     from .control import cond, fori_loop, scan, while_loop
+    from .custom import custom_jvp, custom_vjp
     from .modes import enable_grad, no_grad
     from .settings import options
     from .tensor_object import Tensor
@@ -37,6 +38,8 @@ __all__ = [
     "check_grads",
     "checkpoint",
     "cond",
+    "custom_jvp",
+    "custom_vjp",
     "elementwise_grad",
     "enable_grad",
     "errors",
@@ -68,6 +71,8 @@ _HOMES = {
     "Tensor": "tensors",
     "check_grads": "testing",
     "cond": "control",
+    "custom_jvp": "custom",
+    "custom_vjp": "custom",
     "enable_grad": "modes",
     "fori_loop": "control",
     "no_grad": "modes",

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from . import inspect as views
 from . import settings
-from .errors import ManyVariants, TracedBranch, ZeroGradient
+from .errors import ManyVariants, NotDifferentiable, TracedBranch, ZeroGradient
 from .fixing import Call, fix, to_fix
+from .ir.ops.custom import NoRule
 from .settings import Options, changed
 from .signature import Signature, signature
 from .staging import Jit, Staged, Transform, open_traces, shapes_only
@@ -165,7 +166,10 @@ class CompiledFunction:
         )
 
     def _stage(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Staged:
-        staged = self._transform.stage(self._fn, args, kwargs)
+        try:
+            staged = self._transform.stage(self._fn, args, kwargs)
+        except NoRule as error:
+            raise NotDifferentiable(str(error)) from None
         self._traces += 1
         _warn_of_zeros(staged)
         return staged

@@ -14,7 +14,9 @@ from typing import Any
 
 from .ir.core import Function
 from .passes import pipeline
+from .passes.calls import settle
 from .tracer.facts import Capture, StateGuard, Trace
+from .tracer.record import is_tracing
 from .tracer.trace import trace
 from .tracer.tree import Tree, flatten
 
@@ -152,4 +154,6 @@ def staged(
 ) -> Staged:
     """The result of a transformation of a traced call."""
     paths = tuple(names) or tuple(leaf.path for leaf in t.leaves)
+    if not is_tracing():  # nothing around could differentiate it
+        function = settle(function)
     return Staged(t, function, paths, tree, tuple(outs), tuple(zero), strict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ..ir.builder import Builder, current
 from ..ir.core import Block, Const, Function, Op, Value
@@ -17,6 +17,9 @@ from .replay import copy, fresh
 
 class Tangents:
     """What is known of tangents while a block is pushed; also what a row with regions may ask."""
+
+    # Reverse mode of a region: `passes.vjp`, which builds on this module, puts it here.
+    joint: ClassVar[Callable[..., Block]]
 
     def __init__(self, known: dict[Value, Any]) -> None:
         self.known = known

@@ -97,27 +97,27 @@ class Tape:
     active: dict[Value, Any]
 
 
-class Reverse(Tangents):
-    """What a row with regions may ask: see `ir.ops.control.DerivativeContext`."""
+def _joint(ctx: Tangents, block: Block, active: Sequence[bool], seeded: Sequence[bool]) -> Block:
+    """Primal and adjoint of a region in one: see `ir.ops.control.DerivativeContext`."""
+    params = fresh(block.params)
+    seeds = _seeds(block, seeded)
+    wrt = [p for p, a in zip(params, active, strict=True) if a]
+    with Builder((*params, *seeds)) as b:
+        tape = record(block, params, set(wrt))
+        given = iter(seeds)
+        found = pull(tape, [next(given) if s else ZERO for s in seeded], wrt)
+        grads = [filled(c, p) for p, c in zip(wrt, found, strict=True)]
+        return b.done([*tape.outs, *grads])
 
-    def joint(self, block: Block, active: Sequence[bool], seeded: Sequence[bool]) -> Block:
-        """Primal and adjoint of a region in one."""
-        params = fresh(block.params)
-        seeds = _seeds(block, seeded)
-        wrt = [p for p, a in zip(params, active, strict=True) if a]
-        with Builder((*params, *seeds)) as b:
-            tape = record(block, params, set(wrt))
-            given = iter(seeds)
-            found = pull(tape, [next(given) if s else ZERO for s in seeded], wrt)
-            grads = [filled(c, p) for p, c in zip(wrt, found, strict=True)]
-            return b.done([*tape.outs, *grads])
+
+Tangents.joint = _joint
 
 
 def record(block: Block, args: Sequence[Value], wrt: set[Value]) -> Tape:
     """Copy a block into the current builder, noting the steps that carry derivatives."""
     b = current()
     useful = _useful(block)
-    ctx = Reverse(dict.fromkeys(wrt))
+    ctx = Tangents(dict.fromkeys(wrt))
     active = ctx.known
     env: dict[Value, Value] = dict(zip(block.params, args, strict=True))
     steps: list[Step] = []

@@ -109,6 +109,9 @@ def _children(obj: Any) -> Iterator[tuple[Any, str, Any]]:
         yield obj.__self__, "attr", "__self__"
     else:
         names = getattr(obj, "__dict__", None)
+        if isinstance(names, dict) and "__wrapped__" in names and _is_ours(obj):
+            yield names["__wrapped__"], "attr", "__wrapped__"  # not what it remembers of its calls
+            return
         if isinstance(names, dict):
             for k, v in names.items():
                 yield v, "attr", k
@@ -117,6 +120,10 @@ def _children(obj: Any) -> Iterator[tuple[Any, str, Any]]:
                 v = getattr(obj, k, _MISSING)
                 if v is not _MISSING:
                     yield v, "attr", k
+
+
+def _is_ours(obj: Any) -> bool:
+    return type(obj).__module__.split(".")[0] == __name__.split(".")[0]
 
 
 def _slots(cls: type) -> tuple[str, ...]:

@@ -122,12 +122,10 @@ def _functions(x: Any, path: Path | None, depth: int) -> Iterator[tuple[Any, Pat
         if inner is not None:
             yield from _functions(inner, None, depth + 1)
     elif isinstance(x, types.MethodType):
-        yield (
-            x.__func__,
-            Path(x.__self__, "self")
-            if (path is None or path.text == "the function")
-            else path.parent(),
-        )
+        top = path is None or path.text == "the function"
+        obj = Path(x.__self__, "self") if top or path is None else path.parent()
+        for f, _ in _functions(x.__func__, None, depth + 1):
+            yield f, obj
     elif isinstance(x, functools.partial):
         yield from _functions(x.func, path and path.then("attr", "func"), depth + 1)
     elif isinstance(x, type):
@@ -136,9 +134,9 @@ def _functions(x: Any, path: Path | None, depth: int) -> Iterator[tuple[Any, Pat
                 f = getattr(f, "__func__", getattr(f, "fget", f))
                 if isinstance(f, types.FunctionType):
                     yield f, None
-    elif owner_of_class(type(x)) == USER or hasattr(type(x), "__wrapped__"):
-        inner = getattr(x, "__wrapped__", None)
-        if inner is not None:
+    else:
+        inner = vars(x).get("__wrapped__") if hasattr(x, "__dict__") else None
+        if inner is not None:  # a decorated function, ours or functools'
             yield from _functions(inner, None, depth + 1)
         for name, f in _methods(type(x)):
             if name.startswith("__"):

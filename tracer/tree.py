@@ -90,6 +90,10 @@ class Tree:
         names = _names(self.kind, self.data, len(self.children))
         return [p for n, c in zip(names, self.children, strict=True) for p in c.paths(prefix + n)]
 
+    def steps(self) -> list[str]:
+        """How each child is reached: "[0]", "['w']", ".bias"."""
+        return _names(self.kind, self.data, len(self.children))
+
     def __repr__(self) -> str:
         if self.kind == "leaf":
             return "*"

@@ -6,6 +6,7 @@ loop(n, *operands)   operands are consts, carries, inputs; region body: i, const
 while(*operands)     operands are consts, carries; regions test -> bool[] and body -> carries;
                      results: last carries, number of rounds
 call(*args)          region body: *args -> results; with `recompute` its adjoint keeps nothing
+custom(*operands)    see `custom.py`
 
 `length` of a loop is its number of rounds where that is a literal, -1 where it is not: then the
 leading axis of stacked outs has no known extent either.
@@ -39,11 +40,13 @@ from .control_rules import (
     while_push,
     zeros_like,
 )
+from .custom import custom
 
 __all__ = [
     "DerivativeContext",
     "call",
     "cond",
+    "custom",
     "emit_call",
     "emit_cond",
     "emit_loop",
