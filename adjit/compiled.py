@@ -24,7 +24,7 @@ from .staging import Jit, Staged, Transform, open_traces, shapes_only
 from .tracer.record import is_tracing
 from .tracer.trace import captured, inline
 from .tracer.tree import Tree, flatten
-from .variant import Variant, reason, sampled
+from .variant import Variant, reason, sampled, varying
 from .wrapper import MISS
 
 _MANY = 16  # variants of one signature: the oldest goes, or, where paths differ, the user is told
@@ -141,8 +141,9 @@ class CompiledFunction:
             staged = self._stage(args, kwargs)
             spent = perf_counter() - start
             samples = sampled(args, kwargs, staged) if now.check else None
-            why = reason(here, self.variants(), seen)
-            variant = Variant(staged, here, now, spent, samples, why)
+            made = self.variants()
+            why = reason(here, made, seen)
+            variant = Variant(staged, here, now, spent, samples, why, varying(here, made))
             while len(self._variants) >= _MAX_SIGNATURES:
                 del self._variants[next(iter(self._variants))]
             most = _MAX_PATHS if variant.decisions else _MANY

@@ -49,12 +49,14 @@ class Variant:
         traced: float,
         samples: list[np.ndarray] | None = None,
         why: str = "the first call",
+        varying: frozenset[tuple[int, int]] = frozenset(),
     ) -> None:
         self.staged = staged
         self.signature = signature
         self.options = options
         self.samples = samples
         self.why = why
+        self.varying = varying
         self.seconds: dict[str, float] = {"trace": traced}
         self._lock = threading.RLock()
         self._simplified: Function | None = None
@@ -111,7 +113,7 @@ class Variant:
         from .codegen.program import build
 
         start = perf_counter()
-        plan = schedule(function)
+        plan = schedule(function, self.varying)
         self.seconds["plan"] = perf_counter() - start
         program = build(plan, self.options.rung)
         self.seconds |= program.seconds
@@ -181,6 +183,25 @@ def reason(here: Signature, made: Sequence[Variant], same: Sequence[Variant]) ->
     return ", ".join(f"{name} was {then}, is {now}" for name, then, now in pairs if then != now)
 
 
+_SEEN = 3  # extents of one axis from which on it is taken to vary
+
+
+def varying(here: Signature, made: Sequence[Variant]) -> frozenset[tuple[int, int]]:
+    """The axes (leaf, axis) that had other extents in calls of the same structure.
+
+    Small extents are literals in kernels, which is fast.  An axis that keeps changing is not worth
+    a kernel for each of them.
+    """
+    seen: dict[tuple[int, int], set[int]] = {}
+    for specs in [here.specs, *(v.signature.specs for v in made if v.signature.tree == here.tree)]:
+        alike = zip(specs, here.specs, strict=True)
+        if all(s.dtype == t.dtype and len(s.shape) == len(t.shape) for s, t in alike):
+            for k, s in enumerate(specs):
+                for axis, n in enumerate(s.shape):
+                    seen.setdefault((k, axis), set()).add(n)
+    return frozenset(place for place, extents in seen.items() if len(extents) >= _SEEN)
+
+
 def sampled(args: Any, kwargs: Any, staged: Staged) -> list[np.ndarray]:
     """The inputs of a staged function in this call, for passes that are checked by running them."""
     captured = [c.read() for c in staged.captures]
@@ -214,7 +235,7 @@ def jump_of(program: Any) -> Jump | None:
         borrow=memory.empty,
         failed=run.failure,
         missed=kernel.missed,
-        out_avals=tuple((NUMPY[v.aval.dtype], v.aval.shape) for v in schedule.outs),
+        out_avals=tuple((NUMPY[v.dtype], tuple(map(int, v.shape))) for v in schedule.outs),
         launch=run.launch,
     )
 

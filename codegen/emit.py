@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from ..ir.access import Index
 from ..ir.core import Const
-from ..ir.types import KIND
+from ..ir.types import KIND, Extent
 
 LITERAL_SIZE = 16  # extents up to here are literals, so that LLVM unrolls; larger are arguments
 ITEM = {"f32": 4, "f64": 8, "i64": 8, "i32": 4, "bool": 1}
@@ -33,9 +34,10 @@ class Names:
         # What the text may call; a variable of the user's may have any name.
         self.used: set[str] = {"np", "math", "vm", "ll", "sp", "blas", "status", *dir(builtins)}
         self.counts: dict[str, int] = {}
-        self.sizes: dict[int, str] = {}
+        self.sizes: dict[tuple[int, Hashable], str] = {}  # by value and class
         self.consts: dict[float, str] = {}
         self.head: list[str] = []
+        self.varies = False  # whether extents change from call to call, and numbers with them
         self._literals: dict[tuple[str, bytes], str] = {}
 
     def fresh(self, stem: str) -> str:
@@ -50,16 +52,18 @@ class Names:
                 return name
 
     def size(self, n: int) -> str:
-        """An integer of the program: a literal if tiny, else an argument shared by equal ones."""
+        """An integer of the program: a literal if tiny, else an argument, shared within a class."""
         if n < 0:
             return f"(-{self.size(-n)})"
-        return str(n) if n <= LITERAL_SIZE else self.argument(n)
+        literal = n <= LITERAL_SIZE and not (isinstance(n, Extent) and n.varies and n > 1)
+        return str(int(n)) if literal else self.argument(n)
 
     def argument(self, n: int) -> str:
         """An integer that LLVM does not know, so that it unrolls no loop by it."""
-        if n not in self.sizes:
-            self.sizes[n] = self.fresh("n")
-        return self.sizes[n]
+        key = int(n), n.label if isinstance(n, Extent) else -1
+        if key not in self.sizes:
+            self.sizes[key] = self.fresh("n")
+        return self.sizes[key]
 
     def literal(self, c: Const) -> str:
         """A constant as kernel text, of exactly its dtype."""
@@ -101,10 +105,10 @@ class Names:
         self.head.append(f"{name} = ll.{dtype}({text})")
         return name
 
-    @staticmethod
-    def _is_plain(x: float) -> bool:
+    def _is_plain(self, x: float) -> bool:
         """Numbers of the mathematics (2, 0.5) stay in the text; the user's become arguments."""
-        return abs(x) <= 16.0 and x * 4.0 == int(x * 4.0) if math.isfinite(x) else False
+        most = 2.0 if self.varies else 16.0
+        return math.isfinite(x) and abs(x) <= most and x * 4.0 == int(x * 4.0)
 
 
 def fold_start(token: str, dtype: str) -> str:

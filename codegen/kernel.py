@@ -7,7 +7,7 @@ from math import prod
 
 from ..ir.core import Op, Value
 from ..ir.plan import Plan
-from ..ir.types import NUMPY, Aval
+from ..ir.types import NUMPY, Aval, Extent
 from .loops import FIRST_MISS, Writer
 from .source import Source
 
@@ -35,6 +35,7 @@ class Kernel:
 def write_kernel(plan: Plan, name: str) -> Kernel:
     """The text of a plan's kernel and its arguments."""
     w = Writer(plan)
+    w.names.varies = any(isinstance(n, Extent) and n.varies for p in plan.params for n in p.shape)
     lines = w.write()
     inputs = [k for k, p in enumerate(plan.params) if p in w.pointer_names]
     works = [v for v in w.pointer_names if v in plan.roots and plan.slots.get(v) is v]
@@ -58,7 +59,7 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
         tuple(inputs),
         tuple(v.aval for v in plan.outs),
         works_avals,
-        tuple(w.names.sizes),
+        tuple(n for n, _ in w.names.sizes),
         tuple(w.names.consts),
         max((prod(r.dims) for r in plan.roots.values() if r.kind == "gemm"), default=0),
         tuple(w.guards),

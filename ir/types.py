@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,6 +27,29 @@ _NAMES = {
 NUMPY: dict[str, np.dtype] = {name: np.dtype(t) for name, t in _NAMES.items()}
 _BY_NUMPY: dict[np.dtype, str] = {d: name for name, d in NUMPY.items()}
 KIND: dict[str, str] = {name: d.kind for name, d in NUMPY.items()}  # b, i, u, f or c
+
+
+class Extent(int):
+    """An extent that knows which others are the same by construction, and whether it varies.
+
+    It is an ordinary integer to everything but the names in a kernel's text.
+    """
+
+    label: Hashable
+    varies: bool
+
+    def __new__(cls, n: int, label: Hashable, varies: bool = False) -> Extent:
+        made = super().__new__(cls, n)
+        made.label, made.varies = label, varies
+        return made
+
+    def __add__(self, other: int) -> int:
+        if other == 0:
+            return self
+        return Extent(int(self) + int(other), (self.label, int(other)), self.varies)
+
+    def __sub__(self, other: int) -> int:
+        return self + -other
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,9 @@ def _quotient(b: Normal, factors: Iterable[Factor], p: Product | None, dtype: st
     bottom = [f.value for f in ordered if f.under]
     number, divisor = (abs(p.number), abs(p.divisor)) if p else (1.0, 1.0)
     # A quotient by a number stays one where the user wrote it: 49 / 49 is 1, 49 * (1/49) is not.
-    if number != 1 or not top or b.lenient or math.frexp(divisor)[0] == 0.5:
+    # Nor does a scalar's divisor: it is often a number of rows, and 64 rows are a case like 65.
+    exact = math.frexp(divisor)[0] == 0.5 and (divisor <= 4 or any(v.ndim for v in top))
+    if number != 1 or not top or b.lenient or exact:
         number, divisor = number / divisor, 1.0
     _reuse(b, top, bottom)
     acc = top[0] if top else Const(number, dtype)

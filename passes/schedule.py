@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ..ir.access import has_emission
 from ..ir.core import Block, Const, Function, Op, Value
 from ..ir.ops.guards import guard
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.prim import Call
+from ..ir.types import Aval
+from .calls import expand
+from .extents import label
 from .fuse import fuse
 from .lower import lower
 
@@ -17,9 +20,12 @@ KERNEL_DTYPES = frozenset(
 )
 
 
-def schedule(function: Function) -> Schedule:
-    """The steps of a program, each kernel with its fusion plan."""
-    block = lower(function).block
+def schedule(function: Function, varying: Collection[tuple[int, int]] = ()) -> Schedule:
+    """The steps of a program, each kernel with its fusion plan.
+
+    `varying` are (param, axis) whose extents are known to change from call to call.
+    """
+    block = label(lower(expand(function)).block, varying)
     stages = _stages(block)
     made = {v: stages[op] for op in block.ops for v in op.outs}
     wanted = set(block.outs)
@@ -46,9 +52,20 @@ def schedule(function: Function) -> Schedule:
 def on_kernel(op: Op) -> bool:
     """Whether kernels can do the op: it has an emission, sized operands and a plain dtype."""
     avals = [v.aval for v in (*op.args, *op.outs)]
-    return has_emission(op) and all(
-        a.dtype in KERNEL_DTYPES and all(n > 0 for n in a.shape) for a in avals
+    if not has_emission(op) or not all(map(_sized, avals)):
+        return False
+    return all(_in_kernel(b) for b in op.blocks.values())
+
+
+def _in_kernel(block: Block) -> bool:
+    """Whether a region can run inside a kernel: all of it can, and no guard leaves from there."""
+    return all(map(_sized, block.out_avals)) and all(
+        op.prim is not guard and on_kernel(op) for op in block.ops
     )
+
+
+def _sized(a: Aval) -> bool:
+    return a.dtype in KERNEL_DTYPES and all(n > 0 for n in a.shape)
 
 
 def _stages(block: Block) -> dict[Op, int]:
