@@ -8,24 +8,23 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Value
-from ..ir.types import KIND, NUMPY, Aval, broadcast_shapes
+from ..ir.types import Aval
 from .promote import dtype_name
 from .surface import (
     as_bool,
     as_float,
     cast,
     filled,
-    is_tracer,
     many_axes,
     method,
     number,
     one_axis,
-    refuse,
     surface,
     value,
     wrap,
 )
-from .surface_ufunc import call, store
+from .surface_folds import accumulate, fold_axes, limit, masked, reduce
+from .surface_ufunc import store
 from .tracer import Tracer
 
 _NONE = np._NoValue
@@ -48,114 +47,52 @@ def kept(v: Value, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: Any)
     return ops.shape.reshaped(v, tuple(1 if i in axes else n for i, n in enumerate(shape)))
 
 
-def _accumulator(dtype: str) -> str:
-    """The dtype that NumPy adds and multiplies integers in."""
-    kind = KIND[dtype]
-    if kind == "b" or (kind == "i" and dtype != "i64"):
-        return "i64"
-    return "u64" if kind == "u" else dtype
-
-
-def _masked(x: Value, where: Any, fill: Any) -> Value:
-    """`x` with `fill` where the mask excludes it."""
-    if where is _NONE or where is True:
-        return x
-    mask = value(where, "bool")
-    shape = broadcast_shapes(mask.shape, x.shape)
-    return ops.select(
-        ops.shape.broadcast_to(mask, shape), ops.shape.broadcast_to(x, shape), number(fill, x)
-    )
-
-
-def _fold(row: Any, fill: Any, combine: np.ufunc) -> Any:
+def _fold(ufunc: np.ufunc) -> Any:
     """sum or prod: fold over axes from an initial value."""
 
-    def reduce(
+    def fold(
         a: Any,
         axis: Any = None,
         dtype: Any = None,
         out: Any = None,
         keepdims: Any = _NONE,
         initial: Any = _NONE,
-        where: Any = _NONE,
+        where: Any = True,
     ) -> Any:
-        x = value(a)
-        x = cast(x, dtype_name(dtype) if dtype is not None else _accumulator(x.aval.dtype))
-        x = _masked(x, where, fill)
-        axes = many_axes(axis, x.ndim)
-        v = kept(row(x, axes=axes) if axes else x, x.shape, axes, keepdims)
-        if initial is not _NONE and not (not is_tracer(initial) and initial == fill):
-            v = call(combine, (v, initial))
-        return finish(v, out)
+        return reduce(ufunc, a, axis, dtype, out, keepdims, initial, where)
 
-    return reduce
+    return fold
 
 
-sum_ = surface(np.sum)(_fold(_sum, 0, np.add))
-prod = surface(np.prod)(_fold(ops.prod, 1, np.multiply))
-
-
-def _limit(dtype: str, largest: bool) -> Any:
-    kind = KIND[dtype]
-    if kind == "f":
-        return np.inf if largest else -np.inf
-    if kind == "b":
-        return largest
-    info = np.iinfo(NUMPY[dtype])
-    return info.max if largest else info.min
-
-
-def _extremum(row: Any, largest_fill: bool, combine: np.ufunc) -> Any:
-    def reduce(
+def _extremum(ufunc: np.ufunc) -> Any:
+    def fold(
         a: Any,
         axis: Any = None,
         out: Any = None,
         keepdims: Any = _NONE,
         initial: Any = _NONE,
-        where: Any = _NONE,
+        where: Any = True,
     ) -> Any:
-        x = value(a)
-        if x.aval.kind == "c":
-            raise refuse("the maximum or minimum of complex numbers")
-        if where is not _NONE and where is not True:
-            if initial is _NONE:
-                raise ValueError(
-                    f"reduction operation '{combine.__name__}' does not have an identity, so to "
-                    "use a where mask one has to specify 'initial'"
-                )
-            x = _masked(x, where, _limit(x.aval.dtype, largest_fill))
-        axes = many_axes(axis, x.ndim)
-        if x.aval.size == 0 and initial is not _NONE:
-            shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
-            v = filled(_limit(x.aval.dtype, largest_fill), Aval(x.aval.dtype, shape))
-        else:
-            v = row(x, axes=axes) if axes else x
-        v = kept(v, x.shape, axes, keepdims)
-        if initial is not _NONE:
-            v = call(combine, (v, initial))
-        return finish(v, out)
+        return reduce(ufunc, a, axis, None, out, keepdims, initial, where)
 
-    return reduce
+    return fold
 
 
-max_ = surface(np.max, np.amax)(_extremum(ops.max_, False, np.maximum))
-min_ = surface(np.min, np.amin)(_extremum(ops.min_, True, np.minimum))
+def _logical(ufunc: np.ufunc) -> Any:
+    def fold(
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, *, where: Any = True
+    ) -> Any:
+        return reduce(ufunc, a, axis, None, out, keepdims, _NONE, where)
+
+    return fold
 
 
-def _logical(row: Any, fill: bool) -> Any:
-    def reduce(
-        a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, *, where: Any = _NONE,
-        dtype: Any = None, initial: Any = _NONE,
-    ) -> Any:  # fmt: skip
-        x = _masked(as_bool(value(a)), where, fill)
-        axes = many_axes(axis, x.ndim)
-        return finish(kept(row(x, axes=axes) if axes else x, x.shape, axes, keepdims), out)
-
-    return reduce
-
-
-any_ = surface(np.any)(_logical(ops.any_, False))
-all_ = surface(np.all)(_logical(ops.all_, True))
+sum_ = surface(np.sum)(_fold(np.add))
+prod = surface(np.prod)(_fold(np.multiply))
+max_ = surface(np.max, np.amax)(_extremum(np.maximum))
+min_ = surface(np.min, np.amin)(_extremum(np.minimum))
+any_ = surface(np.any)(_logical(np.logical_or))
+all_ = surface(np.all)(_logical(np.logical_and))
 
 
 # ------------------------------------------------------------------ moments
@@ -168,12 +105,12 @@ def _count(x: Value, axes: tuple[int, ...], where: Any, keepdims: Any, dtype: st
         for a in axes:
             n *= x.shape[a]
         return n
-    ones = _masked(filled(1, Aval(dtype, x.shape)), where, 0)
+    ones = masked(filled(1, Aval(dtype, x.shape)), where, 0)
     return kept(_sum(ones, axes=axes), x.shape, axes, keepdims)
 
 
 def _mean(x: Value, axes: tuple[int, ...], where: Any, keepdims: Any) -> Value:
-    total = _masked(x, where, 0)
+    total = masked(x, where, 0)
     total = kept(_sum(total, axes=axes) if axes else total, x.shape, axes, keepdims)
     n = _count(x, axes, where, keepdims, x.aval.dtype)
     return ops.div(total, n if isinstance(n, Value) else number(n, total))
@@ -214,7 +151,7 @@ def _variance(
         want = square.aval.dtype
     else:
         square = ops.mul(d, d)
-    square = _masked(square, where, 0)
+    square = masked(square, where, 0)
     total = kept(_sum(square, axes=axes) if axes else square, x.shape, axes, keepdims)
     n = _count(x, axes, where, keepdims, total.aval.dtype)
     if isinstance(n, Value):
@@ -257,7 +194,7 @@ def _position(row: Any) -> Any:
     def find(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = _NONE) -> Any:
         x = value(a)
         shape = x.shape
-        if axis is None:
+        if axis is None or fold_axes(axis, x.ndim) == ():
             v = row(ops.shape.reshaped(x, (x.aval.size,)), axis=0)
             axes = tuple(range(len(shape)))
         else:
@@ -275,19 +212,18 @@ argmin = surface(np.argmin)(_position(ops.argmin))
 # ------------------------------------------------------------------ running
 
 
-def _running(row: Any) -> Any:
+def _running(ufunc: np.ufunc) -> Any:
     def run(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         x = value(a)
-        x = cast(x, dtype_name(dtype) if dtype is not None else _accumulator(x.aval.dtype))
-        if axis is None:
+        if axis is None or fold_axes(axis, x.ndim) == ():
             x, axis = ops.shape.reshaped(x, (x.aval.size,)), 0
-        return finish(row(x, axis=one_axis(axis, x.ndim)), out)
+        return accumulate(ufunc, x, axis, dtype, out)
 
     return run
 
 
-cumsum = surface(np.cumsum)(_running(ops.cumsum))
-cumprod = surface(np.cumprod)(_running(ops.cumprod))
+cumsum = surface(np.cumsum)(_running(np.add))
+cumprod = surface(np.cumprod)(_running(np.multiply))
 
 
 # ------------------------------------------------------------------ NaN-ignoring
@@ -300,14 +236,20 @@ def _nan_mask(a: Any) -> Any:
 
 
 def _nan_free(f: Any) -> Any:
-    def reduce(a: Any, axis: Any = None, **options: Any) -> Any:
+    def reduce_(a: Any, axis: Any = None, **options: Any) -> Any:
         options = {k: v for k, v in options.items() if v is not _NONE}
         mask = _nan_mask(a)
-        if "where" in options and options["where"] is not True:
-            mask = mask & options.pop("where")
+        if mask is not True and fold_axes(axis, value(a).ndim) == ():
+            axis = None
+        if mask is True:
+            return f(a, axis=axis, **options)
+        where = options.pop("where", True)
+        if where is not True:
+            masked(value(a), where, 0)  # an error if the mask is wider than the array
+            mask = mask & where
         return f(a, axis=axis, where=mask, **options)
 
-    return reduce
+    return reduce_
 
 
 surface(np.nansum)(_nan_free(sum_))
@@ -315,25 +257,8 @@ surface(np.nanprod)(_nan_free(prod))
 surface(np.nanmean)(_nan_free(mean))
 surface(np.nanvar)(_nan_free(var))
 surface(np.nanstd)(_nan_free(std))
-
-
-def _nan_extremum(f: Any, row: Any, largest_fill: bool) -> Any:
-    def reduce(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, **o: Any) -> Any:
-        x = value(a)
-        if o.get("where", _NONE) not in (_NONE, True) or x.aval.kind != "f":
-            return f(a, axis, out, keepdims, **o)
-        axes = many_axes(axis, x.ndim)
-        nan = ops.isnan(x)
-        best = row(ops.select(nan, number(_limit(x.aval.dtype, largest_fill), x), x), axes=axes)
-        # Where everything is NaN the result is NaN.
-        best = ops.select(ops.all_(nan, axes=axes), number(np.nan, best), best)
-        return finish(kept(best, x.shape, axes, keepdims), out)
-
-    return reduce
-
-
-nanmax = surface(np.nanmax)(_nan_extremum(max_, ops.max_, False))
-nanmin = surface(np.nanmin)(_nan_extremum(min_, ops.min_, True))
+nanmax = surface(np.nanmax)(_extremum(np.fmax))
+nanmin = surface(np.nanmin)(_extremum(np.fmin))
 
 
 def _nan_running(f: Any, fill: Any) -> Any:
@@ -354,7 +279,7 @@ def _nan_position(f: Any, largest_fill: bool) -> Any:
     def find(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = _NONE) -> Any:
         x = value(a)
         if x.aval.kind == "f":
-            x = ops.select(ops.isnan(x), number(_limit(x.aval.dtype, largest_fill), x), x)
+            x = ops.select(ops.isnan(x), number(limit(x.aval.dtype, largest_fill), x), x)
         return f(wrap(x, "array"), axis, out, keepdims=keepdims)
 
     return find
@@ -377,8 +302,10 @@ def average(
     """np.average."""
     if weights is None:
         out = mean(a, axis=axis, keepdims=keepdims)
-        n = _count(value(a), many_axes(axis, value(a).ndim), _NONE, False, "f64")
-        return (out, out * 0 + n) if returned else out
+        if not returned:
+            return out
+        n = value(a).aval.size / out.size  # NumPy's own ZeroDivisionError where there is nothing
+        return out, out * 0 + n
     x, w = wrap(value(a), "array"), wrap(value(weights), "array")
     if w.shape != x.shape:
         if axis is None:
@@ -389,6 +316,8 @@ def average(
         w = w.reshape(tuple(n if i in axes else 1 for i, n in enumerate(x.shape)))
         w = wrap(ops.shape.broadcast_to(value(w), x.shape), "array")
     total = sum_(w, axis=axis, keepdims=keepdims)
+    if total.size and not w.size:
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
     out = sum_(x * w, axis=axis, keepdims=keepdims) / total
     return (out, total) if returned else out
 

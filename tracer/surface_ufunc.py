@@ -18,7 +18,6 @@ from .errors import UntracedWrite
 from .promote import can_cast, loop_dtypes
 from .record import fail, recorder
 from .surface import (
-    FUNCTIONS,
     as_bool,
     cast,
     filled,
@@ -26,7 +25,6 @@ from .surface import (
     is_tracer,
     key,
     number,
-    one_axis,
     refuse,
     value,
     wrap,
@@ -263,7 +261,7 @@ def finish(out: Any, inputs: Sequence[Any]) -> Any:
     return wrap(out, None, strides)
 
 
-def _call_with_options(
+def call_with_options(
     ufunc: np.ufunc,
     *inputs: Any,
     out: Any = None,
@@ -329,88 +327,8 @@ def untraced_write(out: Any) -> Exception:
 
 # ------------------------------------------------------------------ methods of ufuncs
 
-
-def _function_of(table: dict[Any, str], ufunc: np.ufunc, method: str) -> Any:
-    try:
-        return FUNCTIONS[getattr(np, table[ufunc])]
-    except KeyError:
-        raise refuse(f"{ufunc.__name__}.{method}") from None
-
-
-REDUCTIONS: dict[Any, str] = {
-    np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min",
-    np.logical_and: "all", np.logical_or: "any", np.fmax: "nanmax", np.fmin: "nanmin",
-}  # fmt: skip
-ACCUMULATIONS: dict[Any, str] = {np.add: "cumsum", np.multiply: "cumprod"}
-
-
-def _reduce(ufunc: np.ufunc, a: Any, axis: Any = 0, **options: Any) -> Any:
-    options = {k: v for k, v in options.items() if v is not np._NoValue}
-    out = options.pop("out", None)
-    if isinstance(out, tuple):
-        (out,) = out
-    if ufunc in (np.logaddexp, np.logaddexp2):
-        return _reduce_pairwise(ufunc, a, axis)
-    result = _function_of(REDUCTIONS, ufunc, "reduce")(a, axis=axis, **options)
-    return result if out is None else store(out, value(result))
-
-
-def _reduce_pairwise(ufunc: np.ufunc, a: Any, axis: Any) -> Any:
-    x = value(a)
-    axis = axis % x.ndim
-    parts = [
-        ops.shape.squeeze(ops.shape.narrow(x, axis, i, 1), (axis,)) for i in range(x.shape[axis])
-    ]
-    total = parts[0]
-    for p in parts[1:]:
-        total = call(ufunc, (total, p))
-    return wrap(total)
-
-
-def _accumulate(ufunc: np.ufunc, a: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Any:
-    if ufunc in (np.maximum, np.minimum):
-        v = value(a)
-        row = ops.cummax if ufunc is np.maximum else ops.cummin
-        result = wrap(row(v, axis=one_axis(axis, v.ndim)))
-    else:
-        result = _function_of(ACCUMULATIONS, ufunc, "accumulate")(a, axis=axis, dtype=dtype)
-    if isinstance(out, tuple):
-        (out,) = out
-    return result if out is None else store(out, value(result))
-
-
-def _outer(ufunc: np.ufunc, a: Any, b: Any, **options: Any) -> Any:
-    va, vb = value(a), value(b)
-    if vb.ndim == 0:
-        return ufunc(a, b, **options)
-    left = va if va.ndim == 0 else ops.shape.reshaped(va, va.shape + (1,) * vb.ndim)
-    first = Tracer(recorder(), left, a._kind) if va.ndim == 0 and is_tracer(a) else wrap(left)
-    return _call_with_options(ufunc, first, b, **options)
-
-
-def _at(ufunc: np.ufunc, a: Any, index: Any, b: Any = None) -> None:
-    if not is_tracer(a):
-        raise untraced_write(a)
-    rows = {np.add: (ops.scatter_add, 1), np.subtract: (ops.scatter_add, -1)}
-    if b is None or ufunc not in rows:
-        raise refuse(f"{ufunc.__name__}.at")
-    row, sign = rows[ufunc]
-    update = value(b, a._value.aval.dtype)
-    ENTRY["scatter"](a, index, update if sign == 1 else ops.neg(update), row)
-
-
-def _reduceat(ufunc: np.ufunc, a: Any, *rest: Any, **options: Any) -> Any:
-    raise refuse(f"{ufunc.__name__}.reduceat", "Use np.add.at, or sums of slices.")
-
-
-UFUNC_METHODS: dict[str, Callable[..., Any]] = {
-    "__call__": _call_with_options,
-    "reduce": _reduce,
-    "accumulate": _accumulate,
-    "outer": _outer,
-    "at": _at,
-    "reduceat": _reduceat,
-}
+UFUNC_METHODS: dict[str, Callable[..., Any]] = {"__call__": call_with_options}
+# reduce, accumulate and the others are entered by surface_folds.
 
 
 ENTRY["ufunc"] = on_ufunc
