@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors, optim, tensors
+    from . import errors, optim, sparse, tensors
     from .api import (
         checkpoint,
         elementwise_grad,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .control import cond, fori_loop, scan, while_loop
     from .custom import custom_jvp, custom_vjp
     from .modes import enable_grad, no_grad
+    from .ranges import range as range
     from .settings import options
     from .tensor_object import Tensor
     from .tensors import tensor
@@ -64,8 +65,8 @@ __all__ = [
     "vjp",
     "vmap",
     "while_loop",
-]
-_MODULES = ("errors", "optim", "tensors")
+]  # and range, which `from adjit import *` must not put in the place of Python's
+_MODULES = ("errors", "optim", "sparse", "tensors")
 _HOMES = {
     "CompiledFunction": "compiled",
     "Tensor": "tensors",
@@ -77,6 +78,7 @@ _HOMES = {
     "fori_loop": "control",
     "no_grad": "modes",
     "options": "settings",
+    "range": "ranges",
     "scan": "control",
     "tensor": "tensors",
     "while_loop": "control",
@@ -85,7 +87,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used, so that importing the package costs nothing."""
-    if name not in __all__:
+    if name not in __all__ and name != "range":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _MODULES:
         return import_module(f".{name}", __name__)
@@ -95,4 +97,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "range"})

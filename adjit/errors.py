@@ -25,6 +25,7 @@ __all__ = [
     "ManyVariants",
     "NonScalarOutput",
     "NotDifferentiable",
+    "NotSparse",
     "RandomInTrace",
     "TracedBranch",
     "TracedConversion",
@@ -59,6 +60,14 @@ class CotangentMismatch(AdjitError, TypeError):
 
     Wrong:  out, pullback = vjp(np.sin, np.ones(3)); pullback(1.0)
     Right:  out, pullback = vjp(np.sin, np.ones(3)); pullback(np.ones(3))
+    """
+
+
+class NotSparse(AdjitError, ValueError):
+    """A sparse matrix of derivatives that would have next to no zeros, and too many entries.
+
+    Wrong:  sparse.jacobian(lambda x: x / np.sum(x))(np.ones(100_000))
+    Right:  vjp(lambda x: x / np.sum(x), np.ones(100_000)), or jvp: products with the matrix
     """
 
 
