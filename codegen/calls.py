@@ -37,20 +37,21 @@ def gemm(w: Writer, r: Root, rows: str | None) -> None:
 
 def operand(w: Writer, r: Root, v: Value, dims: list[int]) -> tuple[str, str]:
     """Where a matrix starts, and its row length, when the domain dims in `dims` index it."""
-    pointer = w.pointer(w.base(v))
     kept = w.plan.storage[v].kept if v in w.plan.roots else ("full",) * v.ndim
     index: list[At] = []
-    extents: list[int] = []
+    rows: list[int] = []
     for q, (d, how) in enumerate(zip(dims, kept, strict=True)):
         if how == "drop":
             continue
-        extents.append(v.shape[q])
+        rows.append(v.shape[q])
         carried = how == "full" and (r, d) in w.at
         index.append(w.at[r, d] if carried else (None, 0, 0))
-    start = w.offset(index, extents)
+    base, prefix, extents = w.held(v)
+    pointer = w.pointer(base)
+    start = w.offset((*prefix, *index), [*extents, *rows])
     if start != "0":
         pointer = f"blas.at({pointer}, {start})"
-    return pointer, w.names.size(extents[-1])
+    return pointer, w.names.size(rows[-1])
 
 
 def scatter(w: Writer, r: Root) -> None:

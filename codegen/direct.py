@@ -76,6 +76,7 @@ class Compiler:
         self.b = ir.IRBuilder(self.function.append_basic_block("body"))
         self.values: dict[str, ir.Value] = {}
         self.slots: dict[str, Slot] = {}
+        self.exits: list[ir.Block] = []  # where a `break` goes
         for arg, parameter in zip(self.tree.args.args, self.function.args, strict=True):
             self.values[arg.arg] = parameter
             if isinstance(parameter.type, ir.PointerType):
@@ -106,6 +107,10 @@ class Compiler:
             self.loop(s)
         elif isinstance(s, ast.If):
             self.branch(s)
+        elif isinstance(s, ast.While):
+            self.forever(s)
+        elif isinstance(s, ast.Break) and self.exits:
+            self.b.branch(self.exits[-1])
         elif isinstance(s, ast.Expr) and isinstance(s.value, ast.Call):
             self.product(s.value)
         elif isinstance(s, ast.Return) and s.value is not None:
@@ -159,11 +164,31 @@ class Compiler:
         self.b.cbranch(self.b.icmp_signed("<", following, high), body, after)
         self.b.position_at_end(after)
 
+    def forever(self, s: ast.While) -> None:
+        """`while True:`, which a `break` in it leaves."""
+        if not (isinstance(s.test, ast.Constant) and s.test.value is True):
+            raise Unsupported(ast.unparse(s.test))
+        body = self.function.append_basic_block("while")
+        after = self.function.append_basic_block("after")
+        self.b.branch(body)
+        self.b.position_at_end(body)
+        self.exits.append(after)
+        self.block(s.body)
+        self.exits.pop()
+        self.b.branch(body)
+        self.b.position_at_end(after)
+
     def branch(self, s: ast.If) -> None:
-        if s.orelse:
-            raise Unsupported("else")
-        with self.b.if_then(self.truth(s.test)):
-            self.block(s.body)
+        condition = self.truth(s.test)
+        if not s.orelse:
+            with self.b.if_then(condition):
+                self.block(s.body)
+            return
+        with self.b.if_else(condition) as (then, otherwise):
+            with then:
+                self.block(s.body)
+            with otherwise:
+                self.block(s.orelse)
 
     # ---------------------------------------------------------------- expressions
 

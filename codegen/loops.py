@@ -13,6 +13,7 @@ from ..ir.types import KIND
 from .calls import CALLS, gemm, strided_pad
 from .emit import LITERAL_SIZE, At, fold_start
 from .reader import Reader
+from .regions import region
 
 FIRST_MISS = -2  # the status of a kernel whose first guard missed
 MAX_INTERVALS = 12
@@ -48,8 +49,7 @@ class Writer(Reader):
     # ---------------------------------------------------------------- storing values
 
     def target(self, r: Root, index: Sequence[At]) -> str:
-        at, extents = self.kept(r.value, self.plan.storage[r.value], index)
-        return f"{self.pointer(r.value)}[{self.offset(at, extents)}]"
+        return self.cell(r.value, index)
 
     def index_of(self, r: Root) -> tuple[At, ...]:
         """Where the value of a root stands at this point of the loops."""
@@ -179,14 +179,12 @@ class Writer(Reader):
 
     def clear(self, r: Root, start: str) -> None:
         """Set what a root's storage holds at this point to a start value."""
-        where = self.plan.storage[r.value]
         free = [k for k, p in enumerate(r.par) if (r, p) not in self.at]
         with self.nest([r.value.shape[k] for k in free]) as vars_:
             index = [
                 vars_[free.index(k)] if k in free else self.at[r, p] for k, p in enumerate(r.par)
             ]
-            at, extents = self.kept(r.value, where, index)
-            self.line(f"{self.pointer(r.value)}[{self.offset(at, extents)}] = {start}")
+            self.line(f"{self.cell(r.value, index)} = {start}")
 
     @contextmanager
     def nest(self, extents: Sequence[int]) -> Iterator[list[At]]:
@@ -318,6 +316,8 @@ class Writer(Reader):
     def call(self, r: Root, rows: str | None = None) -> None:
         if r.kind == "gemm":
             gemm(self, r, rows)
+        elif r.kind == "region":
+            region(self, r)
         else:
             assert r.op is not None
             emit = r.op.prim.emit

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..ir.access import aligned, compose, view_map
 from ..ir.core import Const, Op, Value
@@ -17,6 +18,18 @@ from ..ir.types import KIND
 from .emit import At, Names, Scope
 
 Mask = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What stands for a param or result of a region: a value outside, read behind a prefix.
+
+    `floor` is the depth of the outermost body that may read it; None: that of the reader.
+    """
+
+    value: Value
+    prefix: tuple[At, ...] = ()
+    floor: int | None = None
 
 
 class Reader:
@@ -29,6 +42,8 @@ class Reader:
         self.of_var: dict[str, int] = {}  # the depth of the body that a variable belongs to
         self.ranges: dict[str, tuple[int, int]] = {}  # what is known of a variable, inclusive
         self.local: dict[Value, str] = {}
+        self.bound: dict[Value, Bound] = {}
+        self.floor = 0  # the depth of the region's body that is being written
         self.rows: dict[Loop, str] = {}  # the row within a block
         self.strips: list[Loop] = []
         self.uses_status = False
@@ -46,12 +61,18 @@ class Reader:
         scope.lines.append(text)
 
     @contextmanager
-    def body(self, *headers: str) -> Iterator[Scope]:
-        """A nested body under header lines (none: the lines go where we are, with a fresh memo)."""
+    def aside(self) -> Iterator[Scope]:
+        """A nested body whose lines the caller puts where they belong."""
         inner = Scope(len(self.scopes))
         self.scopes.append(inner)
         yield inner
         self.scopes.pop()
+
+    @contextmanager
+    def body(self, *headers: str) -> Iterator[Scope]:
+        """A nested body under header lines (none: the lines go where we are, with a fresh memo)."""
+        with self.aside() as inner:
+            yield inner
         pad = ""
         for h in headers:
             self.line(pad + h)
@@ -62,7 +83,7 @@ class Reader:
 
     def depth(self, index: Sequence[At], mask: Mask = ()) -> int:
         """The outermost body in which everything an index needs is known."""
-        deepest = 0
+        deepest = self.floor
         for who, _, _ in index:
             if who is not None:
                 deepest = max(deepest, self.of_var[who])
@@ -135,17 +156,29 @@ class Reader:
         """The name (or literal) of a value at an index; zero reads where the mask is false."""
         if type(v) is Const:
             return self.names.literal(v)
+        if v.ndim == 0 and v in self.local:
+            return self.local[v]
         key = (v, index, mask)
         depth = self.depth(index, mask)
         memo = self.scopes[depth].memo
         name = memo.get(key)
         if name is not None:
             return name
-        if self.is_stored(v):
+        if v in self.bound:
+            name = self.through(self.bound[v], index, mask)
+        elif self.is_stored(v):
             name = self.load(v, index, mask)
         else:
             name = self.evaluate(self.plan.defs[v], index, mask)
         memo[key] = name
+        return name
+
+    def through(self, b: Bound, index: tuple[At, ...], mask: Mask) -> str:
+        """Read what stands for a param of a region, in the body that it belongs to."""
+        before = self.floor
+        self.floor = before if b.floor is None else b.floor
+        name = self.pull(b.value, (*b.prefix, *index), mask)
+        self.floor = before
         return name
 
     def is_stored(self, v: Value) -> bool:
@@ -156,21 +189,43 @@ class Reader:
         base = self.base(v)
         if base in self.local:
             return self.local[base]
-        pointer = self.pointer(base)
         # A dim that is dropped from memory still says when the value is the one we mean.
         depth = self.depth(index, mask)
-        if base in self.plan.roots and base is v:
-            where = self.plan.storage[base]
-            index, extents = self.kept(base, where, index)
-        else:
-            extents = list(v.shape)
-        text = f"{pointer}[{self.offset(index, extents)}]"
+        text = self.cell(v, index)
         if v.dtype == "bool":
             text = f"({text} != 0)"
         if mask:
             zero = self.zero(v.dtype)
             text = f"{text} if {' and '.join(mask)} else {zero}"
         return self.compute((v, index, mask), text, depth, base.hint or "t")
+
+    def cell(self, v: Value, index: Sequence[At]) -> str:
+        """The element of memory that holds a stored value at an index."""
+        base, index, extents = self.place(v, index)
+        return f"{self.pointer(base)}[{self.offset(index, extents)}]"
+
+    def place(self, v: Value, index: Sequence[At]) -> tuple[Value, tuple[At, ...], list[int]]:
+        """The array that holds a value, behind reshapes and regions; index and extents in it."""
+        base, prefix, extents = self.held(v)
+        if not prefix and base in self.plan.roots and v not in self.plan.aliases:
+            index, own = self.kept(base, self.plan.storage[base], index)
+        else:
+            own = list(v.shape)
+        return base, (*prefix, *index), [*extents, *own]
+
+    def held(self, v: Value) -> tuple[Value, tuple[At, ...], list[int]]:
+        """The array that holds a value, and where in it the value begins: index and extents."""
+        prefix: tuple[At, ...] = ()
+        extents: list[int] = []
+        while True:
+            if v in self.plan.aliases:
+                v = self.plan.aliases[v]
+            elif v in self.bound:
+                b = self.bound[v]
+                v, prefix = b.value, (*b.prefix, *prefix)
+                extents = [*v.shape[: len(b.prefix)], *extents]
+            else:
+                return v, prefix, extents
 
     def base(self, v: Value) -> Value:
         """The stored value behind a reshape."""
@@ -248,11 +303,17 @@ class Reader:
             return self.pull(op.args[0], inner, mask)
         wide = tuple(dict.fromkeys((*mask, *conds)))
         value = self.pull(op.args[0], inner, wide)
-        if self.is_stored(op.args[0]) and op.args[0] not in self.local:
+        if self.is_masked(op.args[0]):
             return value  # the load gave zero outside the window
         test = " & ".join(conds)
         text = f"ll.select({test}, {value}, {self.zero(op.outs[0].dtype)})"
         return self.compute((op, index, wide), text, self.depth(index, wide))
+
+    def is_masked(self, v: Value) -> bool:
+        """Whether reading a value under a mask gives zero where the mask is false."""
+        while v in self.bound:
+            v = self.bound[v].value
+        return self.is_stored(v) and v not in self.local
 
     def window(self, at: At, low: int, high: int, step: int) -> bool | str:
         """Whether an index lies in a window: known for sure, or the name of a condition."""

@@ -57,7 +57,7 @@ def is_inline(op: Op) -> bool:
 
 def has_emission(op: Op) -> bool:
     """Whether kernels can compute the op at all (else it is a host step)."""
-    return op.prim.emit is not None and not op.blocks
+    return op.prim.emit is not None
 
 
 def compose(view: ViewMap, index: Sequence[Index]) -> tuple[Index, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .access import Index
@@ -25,13 +26,14 @@ class Root:
 
     value: Value
     op: Op | None
-    kind: str  # store, fold, gemm, call
+    kind: str  # store, fold, gemm, call, guard, region, part (a result of a region)
     dims: tuple[int, ...]
     par: tuple[int, ...]
     source: Value | None = None  # what a plain copy (op None) copies
     accesses: list[Access] = field(default_factory=list)
     matrices: list[Access] = field(default_factory=list)  # of a product, before aliases
     breaks: list[tuple[int, int]] = field(default_factory=list)  # (domain dim, index)
+    bodies: dict[str, Body] = field(default_factory=dict)  # of a region, by label
 
     @property
     def red(self) -> tuple[int, ...]:
@@ -72,11 +74,21 @@ Item = Stmts | CallItem | Loop
 
 
 @dataclass(eq=False)
+class Body:
+    """A block that a region owns, planned: what runs in one round, or in one branch."""
+
+    params: tuple[Value, ...]
+    outs: tuple[Value, ...]
+    items: list[Item]
+
+
+@dataclass(eq=False)
 class Storage:
     """Where a root's value lives: which of its dims are kept in memory, and how.
 
     `kept[k]` is "full", "strip" (indexed by the row within a block) or "drop" for value dim k.
-    `place` is "local", "scratch", "full" or "output".
+    `place` is "local", "scratch", "full", "output", or "given": memory that the writer of a region
+    names, such as a row of what a loop stacks.
     """
 
     place: str
@@ -108,7 +120,7 @@ class Plan:
 
     def strip_rows(self, v: Value) -> int:
         """Rows of the block in which a value is made."""
-        for item in self.items:
+        for item in nested(self.items):
             if isinstance(item, Loop) and self.roots[v] in item.dims:
                 return item.strip
         return 0
@@ -126,8 +138,19 @@ class Plan:
             for inner in item.body:
                 self._show(inner, pad + "  ", lines)
             return
-        roots = [item.root] if isinstance(item, CallItem) else item.members
-        lines.extend(pad + self._line(r) for r in roots)
+        for r in members(item):
+            if r.kind == "region":
+                self._show_region(r, pad, lines)
+            else:
+                lines.append(pad + self._line(r))
+
+    def _show_region(self, r: Root, pad: str, lines: list[str]) -> None:
+        assert r.op is not None
+        at = f"  # {r.op.where}" if r.op.where else ""
+        for k, (label, body) in enumerate(r.bodies.items()):
+            lines.append(f"{pad}{r.op.prim.name} {label}:{at if k == 0 else ''}")
+            for inner in body.items:
+                self._show(inner, pad + "  ", lines)
 
     def _line(self, r: Root) -> str:
         where = self.storage.get(r.value)
@@ -135,6 +158,20 @@ class Plan:
         name = r.op.prim.name if r.op is not None else "copy"
         at = f"  # {r.op.where}" if r.op is not None and r.op.where else ""
         return f"{place} {r.value.hint or ''}{r.value.aval} <- {r.kind} {name}{at}"
+
+
+def members(item: Item) -> Sequence[Root]:
+    """The roots that an item holds, those of its loops and regions apart."""
+    return [item.root] if isinstance(item, CallItem) else item.members
+
+
+def nested(items: Sequence[Item]) -> Iterator[Item]:
+    """Items with those of the regions in them, outermost loops only."""
+    for item in items:
+        yield item
+        if isinstance(item, CallItem):
+            for body in item.root.bodies.values():
+                yield from nested(body.items)
 
 
 def is_const(v: Value) -> bool:

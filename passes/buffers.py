@@ -6,11 +6,12 @@ through the same pointer: values are coloured into slots, and a slot is one argu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
 from ..ir.core import Value
-from ..ir.plan import CallItem, Item, Loop, Plan, Root
+from ..ir.plan import Item, Plan, members
 
 
 @dataclass
@@ -24,7 +25,21 @@ class Slot:
 
 def share(plan: Plan) -> None:
     """Fill `plan.slots`: each workspace value's slot, named by the largest value in it."""
-    lives = _lives(plan)
+    _colour(plan, plan.items, ())
+    for v in plan.slots:
+        owner = plan.slots[v]
+        while plan.slots[owner] is not owner:
+            owner = plan.slots[owner]
+        plan.slots[v] = owner
+
+
+def _colour(plan: Plan, items: Sequence[Item], outs: Sequence[Value]) -> list[Value]:
+    """The slots of the values that items make, and of those in the regions below them.
+
+    The results of a region are read at its end.
+    """
+    lives = _lives(plan, items)
+    lives.update((v, (lives[v][0], len(items))) for v in outs if v in lives)
     sizes = {v: _size(plan, v) for v in lives}
     slots: dict[str, list[Slot]] = {}
     for v in sorted(lives, key=lambda v: (lives[v][0], -sizes[v])):
@@ -37,28 +52,26 @@ def share(plan: Plan) -> None:
             slot = Slot(v, sizes[v], last)
             slots.setdefault(v.dtype, []).append(slot)
         plan.slots[v] = slot.owner
+    return [s.owner for same in slots.values() for s in same]
 
 
-def _lives(plan: Plan) -> dict[Value, tuple[int, int]]:
-    """First and last top-level item of every value in a workspace."""
+def _lives(plan: Plan, items: Sequence[Item]) -> dict[Value, tuple[int, int]]:
+    """First and last of these items for every value in a workspace."""
     lives: dict[Value, tuple[int, int]] = {}
-    for k, item in enumerate(plan.items):
-        for r in _roots_of(item):
-            if plan.storage[r.value].place in ("full", "scratch"):
-                lives.setdefault(r.value, (k, k))
+    for k, item in enumerate(items):
+        for r in members(item):
+            for v in r.op.outs if r.kind == "region" and r.op is not None else (r.value,):
+                if plan.storage[v].place in ("full", "scratch"):
+                    lives.setdefault(v, (k, k))
             for a in (*r.accesses, *r.matrices):
                 base = a.base
                 while base in plan.aliases:
                     base = plan.aliases[base]
                 if base in lives:
                     lives[base] = (lives[base][0], max(lives[base][1], k))
+            for body in r.bodies.values():
+                lives.update((v, (k, k)) for v in _colour(plan, body.items, body.outs))
     return lives
-
-
-def _roots_of(item: Item) -> list[Root]:
-    if isinstance(item, Loop):
-        return item.members
-    return [item.root] if isinstance(item, CallItem) else item.members
 
 
 def _size(plan: Plan, v: Value) -> int:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from ..ir.access import Index, is_inline, reads
 from ..ir.core import Block, Function, Op, Value
-from ..ir.plan import Access, CallItem, Item, Loop, Plan, Root, Stmts
+from ..ir.plan import Access, Body, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Expr
 from .buffers import share
+from .regions import settle
 from .roots import Roots
 from .storage import assign
 
@@ -46,7 +47,13 @@ class Group:
 
 def fuse(function: Function) -> Plan:
     """The plan of a function: its roots in loops, and where each root's value lives."""
-    block = function.block
+    plan = _planned(function.block)
+    share(plan)
+    return plan
+
+
+def _planned(block: Block, *, inner: bool = False) -> Plan:
+    """The plan of a block, in which those of its regions are nested."""
     promoted = _deep_values(block)
     for _ in range(MAX_ROUNDS):
         roots = Roots(block, promoted)
@@ -56,8 +63,17 @@ def fuse(function: Function) -> Plan:
             break
         promoted |= more
     plan = Plan(block.params, roots.outs, items, roots.values, {}, roots.defs, dict(roots.aliases))
-    assign(plan, roots)
-    share(plan)
+    assign(plan, roots, inner=inner)
+    for r in [r for r in plan.roots.values() if r.kind == "region"]:
+        assert r.op is not None
+        for label, region in r.op.blocks.items():
+            body = _planned(region, inner=True)
+            r.bodies[label] = Body(body.params, body.outs, body.items)
+            plan.roots.update(body.roots)
+            plan.storage.update(body.storage)
+            plan.defs.update(body.defs)
+            plan.aliases.update(body.aliases)
+        settle(plan, r)
     return plan
 
 
@@ -105,6 +121,9 @@ class Scheduler:
         place: dict[Root, int] = {}
         for r in members:
             producers = [(p, a) for p, a in self.producers[r] if p in place]
+            if r.kind == "part":  # made where its region is
+                place[r] = place[producers[0][0]]
+                continue
             place[r] = self._place(r, producers, groups, place, fixed)
         items: list[Item] = []
         for g in groups:
@@ -121,7 +140,7 @@ class Scheduler:
     ) -> int:
         first = max((place[p] for p, _ in producers), default=0)
         free = [d for d in range(len(r.dims)) if d not in fixed[r]]
-        if r.kind == "call" or (r.kind == "gemm" and not self._may_join(r, fixed)):
+        if r.kind in ("call", "region") or (r.kind == "gemm" and not self._may_join(r, fixed)):
             groups.append(Group("call", [r], []))
             return len(groups) - 1
         if not free:
@@ -271,7 +290,7 @@ class Scheduler:
 
 def _units(r: Root) -> frozenset[int]:
     """Dims with a single index, which need no loop (a product keeps its own)."""
-    if r.kind in ("gemm", "call"):
+    if r.kind in ("gemm", "call", "part"):
         return frozenset()
     return frozenset(d for d, n in enumerate(r.dims) if n == 1)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir.core import Const, Op, Value
+from ..ir.types import broadcast_shapes
 from .normal import Normal, Step, is_number
 
 _DEPTH = 32  # of sums within sums: a long one is left as it is
@@ -14,9 +15,12 @@ _DEPTH = 32  # of sums within sums: a long one is left as it is
 def _needless(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
     """`select(m, x, 0)` is x, and `select(m, 0, x)` is x, where x is zero on that side."""
     m, x, y = args
+    shape = broadcast_shapes(*(a.aval.shape for a in args))
+    if m.aval.shape != shape:
+        return None
     if _zero(b, y):
-        return x if x.aval.shape == m.aval.shape and _behind(b, m, x, _DEPTH) else None
-    if _zero(b, x) and y.aval.shape == m.aval.shape:
+        return x if x.aval.shape == shape and _behind(b, m, x, _DEPTH) else None
+    if _zero(b, x) and y.aval.shape == shape:
         return y if _beside(b, m, y, _DEPTH) else None
     return None
 

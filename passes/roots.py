@@ -10,6 +10,8 @@ from ..ir.core import Block, Const, Op, Value, definitions
 from ..ir.ops.guards import guard
 from ..ir.plan import Access, Root
 from ..ir.prim import Call, Fold
+from ..ir.types import Aval
+from .regions import stored_operands
 
 
 class Roots:
@@ -26,12 +28,23 @@ class Roots:
             if op.prim is guard:
                 v = Value(op.args[0].aval)  # nothing reads it: a name for the statement
                 self.values[v] = Root(v, op, "guard", (), ())
+            if op.blocks:
+                self._region(op)
+                continue
             for v in op.outs:
                 if v in wanted:
                     self.values[v] = self._make(v, op)
         self.outs = tuple(self._output(v, k) for k, v in enumerate(block.outs))
         for r in self.values.values():
             self._analyse(r)
+
+    def _region(self, op: Op) -> None:
+        """A root that runs the regions of an op, and one for each of its results."""
+        region = Value(Aval("bool"), op.prim.name)  # nothing reads it: a name for the statement
+        self.values[region] = Root(region, op, "region", (), ())
+        for v in op.outs:
+            dims = tuple(range(v.ndim))
+            self.values[v] = Root(v, op, "part", v.shape, dims, accesses=[Access(region, ())])
 
     def _wanted(self, promoted: set[Value]) -> set[Value]:
         wanted = set(promoted)
@@ -40,7 +53,9 @@ class Roots:
             emit = op.prim.emit
             if isinstance(emit, Fold) or not is_inline(op):
                 wanted.update(op.outs)
-            if isinstance(emit, Call):
+            if op.blocks:
+                wanted.update(stored_operands(op, self.defs))
+            elif isinstance(emit, Call):
                 wanted.update(self._stored_operands(op, emit.name))
         return {v for v in wanted if v in self.defs and v not in self.aliases}
 
@@ -100,6 +115,8 @@ class Roots:
     def _analyse(self, r: Root) -> None:
         if r.kind == "gemm":
             self._gemm_accesses(r)
+            return
+        if r.kind == "part":
             return
         seen: set[tuple[Value, tuple[Index, ...]]] = set()
         for v, index in self.start(r):

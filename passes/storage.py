@@ -12,9 +12,15 @@ STRIP_GEMM = 64
 Path = tuple[tuple[int, ...], tuple[Loop, ...]]
 
 
-def assign(plan: Plan, roots: Roots) -> None:
-    """Choose strips for the outermost loops, then the storage of every root."""
-    paths = _paths(plan.items)
+def assign(plan: Plan, roots: Roots, *, inner: bool = False) -> None:
+    """Choose strips for the outermost loops, then the storage of every root.
+
+    The results of an `inner` plan, that of a region, are whole arrays or local variables.
+    """
+    paths = paths_of(plan.items)
+    for r in plan.roots.values():
+        if r.kind == "part":
+            paths[r] = paths[plan.roots[r.accesses[0].base]]
     for item in plan.items:
         if isinstance(item, Loop):
             item.strip = _strip_rows(item, roots)
@@ -27,7 +33,9 @@ def assign(plan: Plan, roots: Roots) -> None:
                 users[p].append((r, a))
     position = {v: k for k, v in enumerate(plan.outs)}
     for v, r in plan.roots.items():
-        if v in position:
+        if v in position and inner:
+            plan.storage[v] = Storage("full" if v.ndim else "local", ("full",) * v.ndim)
+        elif v in position:
             plan.storage[v] = Storage("output", ("full",) * v.ndim, position[v])
         elif r in whole:
             plan.storage[v] = Storage("full", ("full",) * v.ndim)
@@ -35,7 +43,7 @@ def assign(plan: Plan, roots: Roots) -> None:
             plan.storage[v] = _contract(r, users[r], paths)
 
 
-def _paths(items: list[Item]) -> dict[Root, Path]:
+def paths_of(items: list[Item]) -> dict[Root, Path]:
     """For each root the positions of its items and the loops around it, outermost first."""
     out: dict[Root, Path] = {}
 
@@ -66,7 +74,7 @@ def _contract(r: Root, users: list[tuple[Root, object]], paths: dict[Root, Path]
         common = min(common, shared)
         if loops and loops_u and loops[0] is loops_u[0] and at[1:2] != at_u[1:2]:
             same_item = False
-    own = r.kind in ("gemm", "call")
+    own = r.kind in ("gemm", "call") or (r.kind == "part" and r.value.ndim > 0)
     kept = ["drop" if n == 1 and not own else "full" for n in r.value.shape]
     for loop in loops[:common]:
         d = loop.dims[r][0]

@@ -130,12 +130,36 @@ def test_empty_range_runs_no_round():
     assert a[0] == 0.0
 
 
+@pytest.mark.parametrize("rung", ["direct", "plain"])
+def test_branches_and_endless_loops(rung):
+    lines = (
+        "k = 0",
+        "t = a[0]",
+        "while True:",
+        "    if t > 100.0:",
+        "        break",
+        "    if t > 10.0:",
+        "        s = t * t",
+        "    else:",
+        "        s = t + 1.0",
+        "    t = s",
+        "    k = k + 1",
+        "b[0] = t",
+        "b[1] = ll.f64(k)",
+        "return 0",
+    )
+    source = kernel("\n".join(lines), ("f64", "f64"))
+    a, b = np.array([7.5]), np.zeros(2)
+    assert run(source, rung, a, b) is True
+    assert b.tolist() == [10.5**2, 4.0]
+
+
 UNKNOWN = {
     "integer division": ("b[0] = a[0] // n0\nreturn 0", ("i64", "i64")),
     "narrow integers": ("b[0] = a[0]\nreturn 0", ("i32", "i32")),
     "two types in one name": ("t = 1\nt = 2.0\nb[0] = t\nreturn 0", ("f64", "f64")),
     "other functions": ("b[0] = vm.nothing64(a[0])\nreturn 0", ("f64", "f64")),
-    "else": ("if a[0] > 0.0:\n    b[0] = 1.0\nelse:\n    b[0] = 2.0\nreturn 0", ("f64", "f64")),
+    "another loop": ("while a[0] > 0.0:\n    b[0] = 1.0\nreturn 0", ("f64", "f64")),
     "mixed operands": ("b[0] = a[0] * n0\nreturn 0", ("f64", "f64")),
 }
 

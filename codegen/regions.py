@@ -1,0 +1,179 @@
+"""Control rows as kernel text: plain `for`, `while` and `if` around the text of their regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..ir.core import Op, Value
+from ..ir.plan import Body, Root
+from .emit import At
+from .reader import Bound
+
+if TYPE_CHECKING:
+    from .loops import Writer
+
+
+def region(w: Writer, r: Root) -> None:
+    """The text of a control op."""
+    assert r.op is not None
+    _REGIONS[r.op.prim.name](w, r, r.op)
+    for y in r.op.outs:
+        if y.ndim == 0 and w.plan.storage[y].place in ("output", "given"):
+            w.line(f"{w.cell(y, ())} = {w.local[y]}")
+
+
+@contextmanager
+def _inside(w: Writer) -> Iterator[None]:
+    """What is read here is mutable, or conditional: it is computed in this body, not before it."""
+    before = w.floor
+    w.floor = w.scope.depth
+    yield
+    w.floor = before
+
+
+def _outside(w: Writer, params: Sequence[Value], args: Sequence[Value]) -> None:
+    """Params that stand for values from outside."""
+    for p, a in zip(params, args, strict=True):
+        w.bound[p] = Bound(a, (), w.floor)
+
+
+def _loop(w: Writer, r: Root, op: Op) -> None:
+    body = r.bodies["body"]
+    a, k = op.attrs.get("consts", 0), op.attrs.get("carries", 0)
+    consts, moving, inputs = op.args[1 : 1 + a], op.args[1 + a : 1 + a + k], op.args[1 + a + k :]
+    n = w.pull(op.args[0], ())
+    if n.isdigit():
+        n = w.names.size(int(n))
+    carries = _start(w, op.outs[:k], moving)
+    _outside(w, body.params[1 : 1 + a], consts)
+    length, floor = op.attrs.get("length", -1), w.floor
+    var = w.names.fresh("i")
+    with w.body(f"for {var} in range({n}):") as scope, _inside(w):
+        w.of_var[var] = scope.depth
+        if op.attrs.get("reverse", False):
+            up, var = var, w.names.fresh("i")
+            w.line(f"{var} = {n} - 1 - {up}")
+            w.of_var[var] = scope.depth
+        if length > 0:
+            w.ranges[var] = (0, length - 1)
+        at: At = (var, 0, 1)
+        w.local[body.params[0]] = var
+        _bind(w, body.params[1 + a : 1 + a + k], op.outs[:k], carries)
+        for p, x in zip(body.params[1 + a + k :], inputs, strict=True):
+            w.bound[p] = Bound(x, (at,), floor)
+        for v, y in zip(body.outs[k:], op.outs[k:], strict=True):
+            w.bound[v] = Bound(y, (at,))
+        w.items(body.items)
+        _move(w, body.outs[:k], op.outs[:k], carries)
+
+
+def _start(w: Writer, outs: Sequence[Value], args: Sequence[Value]) -> list[str]:
+    """Set what the rounds carry to its first value: names of scalars, "" for arrays."""
+    names = []
+    for y, x in zip(outs, args, strict=True):
+        if y.ndim == 0:
+            name = w.names.fresh(y.hint or "c")
+            w.line(f"{name} = {w.pull(x, ())}")
+            names.append(name)
+            continue
+        names.append("")
+        with w.nest(y.shape) as index:
+            w.line(f"{w.cell(y, index)} = {w.pull(x, tuple(index))}")
+    for y, name in zip(outs, names, strict=True):
+        if name:
+            w.local[y] = name
+    return names
+
+
+def _bind(
+    w: Writer, params: Sequence[Value], outs: Sequence[Value], carries: Sequence[str]
+) -> None:
+    """Params that stand for what the rounds carry."""
+    for p, y, name in zip(params, outs, carries, strict=True):
+        if name:
+            w.local[p] = name
+        else:
+            w.bound[p] = Bound(y)
+
+
+def _move(w: Writer, new: Sequence[Value], outs: Sequence[Value], carries: Sequence[str]) -> None:
+    """The end of a round: its results become what the next one is given."""
+    for v, y, name in zip(new, outs, carries, strict=True):
+        if not name and w.plan.storage[v].place != "given":
+            with w.nest(y.shape) as index:
+                w.line(f"{w.cell(y, index)} = {w.pull(v, tuple(index))}")
+    _assign(w, [n for n in carries if n], [v for v, n in zip(new, carries, strict=True) if n])
+
+
+def _assign(w: Writer, names: Sequence[str], values: Sequence[Value]) -> None:
+    """Assign at once: a value may be what another name stands for."""
+    texts = [w.pull(v, ()) for v in values]
+    moved = []
+    for name, text in zip(names, texts, strict=True):
+        if text in names and text != name:
+            kept = w.names.fresh("t")
+            w.line(f"{kept} = {text}")
+            text = kept
+        moved.append(text)
+    for name, text in zip(names, moved, strict=True):
+        if text != name:
+            w.line(f"{name} = {text}")
+
+
+def _while(w: Writer, r: Root, op: Op) -> None:
+    test, body = r.bodies["test"], r.bodies["body"]
+    a = op.attrs.get("consts", 0)
+    outs = op.outs[:-1]
+    carries = _start(w, outs, op.args[a:])
+    rounds = w.names.fresh("rounds")
+    w.line(f"{rounds} = 0")
+    for block in (test, body):
+        _outside(w, block.params[:a], op.args[:a])
+    with w.body("while True:"), _inside(w):
+        for block in (test, body):
+            _bind(w, block.params[a:], outs, carries)
+        w.items(test.items)
+        w.line(f"if not {w.pull(test.outs[0], ())}:")
+        w.line("    break")
+        w.items(body.items)
+        _move(w, body.outs, outs, carries)
+        w.line(f"{rounds} = {rounds} + 1")
+    w.local[op.outs[-1]] = rounds
+
+
+def _cond(w: Writer, r: Root, op: Op) -> None:
+    condition = w.pull(op.args[0], ())
+    names = [w.names.fresh(y.hint or "t") if y.ndim == 0 else "" for y in op.outs]
+    # What the branches read from outside is printed before them both.
+    then, otherwise = (_branch(w, r.bodies[label], op, names) for label in ("then", "else"))
+    w.line(f"if {condition}:")
+    w.scope.lines.extend(f"    {text}" for text in then)
+    if otherwise != ["pass"]:
+        w.line("else:")
+        w.scope.lines.extend(f"    {text}" for text in otherwise)
+    for y, name in zip(op.outs, names, strict=True):
+        if name:
+            w.local[y] = name
+
+
+def _branch(w: Writer, body: Body, op: Op, names: Sequence[str]) -> list[str]:
+    """The lines of one branch, which end by assigning its results."""
+    _outside(w, body.params, op.args[1:])
+    with w.aside() as scope, _inside(w):
+        for v, y, name in zip(body.outs, op.outs, names, strict=True):
+            if not name:
+                w.bound[v] = Bound(y)
+        w.items(body.items)
+        for v, name in zip(body.outs, names, strict=True):
+            if name:
+                w.line(f"{name} = {w.pull(v, ())}")
+    return scope.lines or ["pass"]
+
+
+_REGIONS: dict[str, Callable[[Writer, Root, Op], None]] = {
+    "cond": _cond,
+    "loop": _loop,
+    "while": _while,
+}
