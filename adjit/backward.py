@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 from .arithmetic import add, method
 from .elementwise import to
 from .plans import Graph, Plan
-from .sweep import Sweep, release
-from .tape import Ref, ones, run
+from .sweep import Sweep, _without_values, release
+from .tape import Node, Ref, ones, run, waiting
 from .tensor_object import Tensor, as_tensor, held, shown
 
 NOT_SCALAR = "grad can be implicitly created only for scalar outputs"
@@ -111,6 +112,10 @@ def follow(graph: Graph, plan: Plan, keep: bool) -> None:
     for k in plan.alive:
         node = graph.order[k]
         node.values = tuple([next(found) for _ in node.avals])
+        if not node.tracked:
+            node.inputs = ()
+    for node in graph.joined:
+        waiting.pop(node, None)
     for k in plan.leaves:
         leaf, value = graph.leaves[k], next(found)
         if leaf._grad is None:
@@ -119,6 +124,19 @@ def follow(graph: Graph, plan: Plan, keep: bool) -> None:
             deposit(leaf, held(value))
     if not keep:
         release([n for n in graph.order if n.tracked])
+        _forget(graph.order)
+
+
+def _forget(order: Sequence[Node]) -> None:
+    """Let go of the operands of results that nothing can ask for any more.
+
+    Else the memory of parameters would be copied before an optimiser writes it.
+    """
+    inside = Counter(n for node in order for n, _ in node.inputs)
+    for node in order:
+        shown = node.owner is not None and node.owner() is not None
+        if node.values is None and not shown and inside[node] == node.readers:
+            node.inputs = tuple([(_without_values(n), i) for n, i in node.inputs])
 
 
 def hooked(leaf: Tensor, ct: Ref) -> Ref:

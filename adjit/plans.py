@@ -14,7 +14,7 @@ from .ir.builder import Builder
 from .ir.core import Block, Function, Value
 from .ir.types import Aval, name_of
 from .passes.replay import inline
-from .tape import Node, Ref, applied_block, pending, structure_of
+from .tape import Node, Ref, applied_block, joining, pending, structure_of, waiting
 
 _LIMIT = 20_000
 
@@ -92,7 +92,10 @@ class Graph:
     """The operations below a result, in order, and what tells whether a known plan fits."""
 
     def __init__(self, root: Ref, seed: Ref) -> None:
-        self.order = order = _below(root[0])
+        self.order = order = _below([root[0]])
+        self.joined = joining(order) if waiting else []
+        if self.joined:
+            self.order = order = _below([root[0], *self.joined])
         self.operands: list[Ref] = [seed]
         self.leaves: list[Any] = []
         self.alive: list[int] = []
@@ -183,11 +186,11 @@ class Graph:
         return (-1 - at, ref[1]) if at is not None else (-1, _array(ref))
 
 
-def _below(root: Node) -> list[Node]:
-    """The operations below a node that are recorded or pending, operands first."""
+def _below(roots: Sequence[Node]) -> list[Node]:
+    """The operations below nodes that are recorded or pending, operands first."""
     order: list[Node] = []
     seen: set[Node] = set()
-    todo: list[Node | None] = [root]
+    todo: list[Node | None] = [*reversed(roots)]
     path: list[Node] = []
     while todo:
         node = todo.pop()

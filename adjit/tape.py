@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -79,8 +78,8 @@ class Node:
     """Values on the tape: of a leaf (no piece), or of an operation, perhaps still pending."""
 
     __slots__ = (
-        "__weakref__", "avals", "freed", "hooks", "inputs", "leaf", "owner", "piece", "tracked",
-        "values",
+        "__weakref__", "avals", "freed", "hooks", "inputs", "leaf", "owner", "piece", "readers",
+        "tracked", "values",
     )  # fmt: skip
 
     def __init__(
@@ -99,8 +98,9 @@ class Node:
         self.tracked = tracked
         self.leaf = leaf
         self.freed = False
+        self.readers = 0  # how many nodes were made that read this one
         self.hooks: dict[int, list[Callable[..., Any]]] | None = None
-        self.owner: weakref.ref[Any] | None = None  # the Tensor that shows it
+        self.owner: Callable[[], Any] | None = None  # the Tensor that shows it, if it is alive
 
 
 Ref = tuple[Node, int]
@@ -155,6 +155,8 @@ def node_of(piece: Piece, operands: tuple[Ref, ...], tracked: bool) -> Node:
         operands = tuple([operands[i] for i in piece.reads])
     if piece.constants:
         operands += tuple((c, 0) for c in piece.constants)
+    for n, _ in operands:
+        n.readers += 1
     return Node(piece, operands, piece.avals, None, tracked)
 
 
@@ -204,6 +206,11 @@ def run(targets: Sequence[Node]) -> None:
     order = pending(targets)
     if not order:
         return
+    if waiting:
+        targets = [*targets, *joining(order)]
+        order = pending(targets)
+        for node in targets:
+            waiting.pop(node, None)
     if len(order) > hot.LARGEST:
         _interpret(order)
     else:
@@ -211,6 +218,21 @@ def run(targets: Sequence[Node]) -> None:
     for node in order:
         if not node.tracked and node.values is not None:
             node.inputs = ()
+
+
+waiting: dict[Node, None] = {}  # what is to be computed with whatever next makes its operands
+
+
+def joining(order: Sequence[Node]) -> list[Node]:
+    """The waiting nodes whose operands are known once these have run."""
+    found, made = [], set(order)
+    for node in list(waiting):
+        if node.values is not None or node.owner is None or node.owner() is None:
+            del waiting[node]
+        elif node not in made and all(n.values is not None or n in made for n, _ in node.inputs):
+            found.append(node)
+            made.add(node)
+    return found
 
 
 def _run_known(order: Sequence[Node], targets: Sequence[Node]) -> None:

@@ -16,7 +16,7 @@ from .ir.types import NUMPY
 from .modes import recording
 from .promotion import DEFAULT
 from .storage import Handle, Size, Storage
-from .tape import Node, Operation, Ref, flows, record, recorded, run, source
+from .tape import Node, Operation, Ref, flows, record, recorded, run, source, waiting
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
 VIEW_WRITE = (
@@ -114,7 +114,7 @@ class Tensor:
         node = result._node
         assert node is not None
         self._node, self._index = node, result._index
-        node.owner = weakref.ref(self)
+        _own(node, self)
         self._array = self._storage = self._source = None
         return self
 
@@ -414,8 +414,43 @@ def shown(node: Node, index: int = 0) -> Tensor:
     t._node = node
     t._index = index
     t._requires = t._retains = t._view = False
-    node.owner = weakref.ref(t)
+    _own(node, t)
     return t
+
+
+class _Owners:
+    """The Tensors that show the results of one node: answers one that is alive."""
+
+    def __init__(self) -> None:
+        self.refs: list[weakref.ref[Tensor]] = []
+
+    def __call__(self) -> Tensor | None:
+        return next((t for r in self.refs if (t := r()) is not None), None)
+
+
+def _own(node: Node, t: Tensor) -> None:
+    """Remember who shows a node, so that its values are kept while they can be asked for."""
+    if len(node.avals) == 1:
+        node.owner = weakref.ref(t)
+        return
+    if node.owner is None:
+        node.owner = _Owners()
+    node.owner.refs.append(weakref.ref(t))  # type: ignore[attr-defined]
+
+
+def later(old: Tensor, new: Tensor) -> None:
+    """Make an untracked result the value of a Tensor; it is computed along with its operands."""
+    if old.requires_grad or new.requires_grad:
+        raise RuntimeError("a Tensor that is written later requires no grad")
+    node = new._node
+    if node is None:
+        np.copyto(old._own(), new._value())
+        return
+    old._replace(new)
+    if node.values is None:
+        waiting[node] = None
+        if len(waiting) > 1000:
+            run(list(waiting))
 
 
 def plain(data: Any, dtype: Any = None) -> np.ndarray:

@@ -1,0 +1,85 @@
+"""One implementation for arrays and Tensors: functions in NumPy's terms, recorded for Tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..ir.prim import Prim
+from ..tape import Operation, record
+from ..tensor_object import Tensor, as_tensor, shown
+from ..tracer.place import here
+from ..tracer.record import recorder
+from ..tracer.surface import array, is_tracer, values
+
+
+class Lifted:
+    """A function of arrays (None where one is left out) and static settings given by name.
+
+    Called with a Tensor it is one operation of the graph; else it just runs.
+    """
+
+    def __init__(self, name: str, fn: Callable[..., Any], keeps: bool = True) -> None:
+        self.name = name
+        self.fn = fn
+        self.keeps = keeps
+        self._operations: dict[tuple[bool, ...], Operation] = {}
+        self.__doc__ = fn.__doc__
+
+    def __call__(self, *xs: Any, **statics: Any) -> Any:
+        if not any(isinstance(x, Tensor) for x in xs):
+            return self.fn(*xs, **statics)
+        refs = tuple([as_tensor(x)._ref() for x in xs if x is not None])
+        operation = self._operation(tuple([x is not None for x in xs]))
+        node = record(operation, refs, (tuple(statics.items()),))
+        if len(node.avals) == 1:
+            return shown(node)
+        return tuple([shown(node, i) for i in range(len(node.avals))])
+
+    def _operation(self, present: tuple[bool, ...]) -> Operation:
+        known = self._operations.get(present)
+        if known is None:
+
+            def fn(*given: Any) -> Any:
+                *arrays, statics = given
+                rest = iter(arrays)
+                return self.fn(*(next(rest) if p else None for p in present), **dict(statics))
+
+            known = self._operations[present] = Operation(self.name, fn, self.keeps)
+        return known
+
+
+def lifted(name: str, keeps: bool = True) -> Callable[[Callable[..., Any]], Lifted]:
+    """Make a function of arrays one of Tensors as well; `name` is what the graph shows."""
+    return lambda fn: Lifted(name, fn, keeps)
+
+
+def row(prim: Prim, *xs: Any, **attrs: Any) -> Any:
+    """One row of the IR on arrays: recorded in a trace, else evaluated."""
+    if any(map(is_tracer, xs)):
+        recorder().builder.where = here()
+        return array(prim(*values(*xs), **attrs))
+    dtype = np.result_type(*xs)
+    return prim.ref(*(np.asarray(x, dtype) for x in xs), **attrs)
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of a Tensor or of anything array-like."""
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+
+
+def same_dtype(name: str, *xs: Any) -> None:
+    """Refuse Tensors of different dtypes; arrays are promoted as NumPy does."""
+    kinds = {str(x.dtype) for x in xs if isinstance(x, Tensor)}
+    if len(kinds) > 1:
+        raise RuntimeError(
+            f"{name}: the Tensors have dtypes {' and '.join(sorted(kinds))}; "
+            "convert one, by .float() or .double()"
+        )
+
+
+def tracing(*xs: Any) -> bool:
+    """Whether a value of an open trace is among these."""
+    return any(map(is_tracer, xs))

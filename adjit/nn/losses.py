@@ -1,0 +1,259 @@
+"""How far predictions are from targets."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..ir.ops import special
+from .lift import lifted, row, shape_of
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def _reduction(name: str, reduction: str) -> str:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"{name}: {reduction!r} is not a valid value for reduction")
+    return reduction
+
+
+def _reduced(loss: Any, reduction: str) -> Any:
+    if reduction == "none":
+        return loss
+    return np.sum(loss) if reduction == "sum" else np.mean(loss)
+
+
+def _warn_sizes(name: str, input: Any, target: Any) -> None:
+    s, t = shape_of(input), shape_of(target)
+    if s != t:
+        warnings.warn(
+            f"{name}: using a target size ({t}) that is different to the input size ({s}). This "
+            "will likely lead to incorrect results due to broadcasting.",
+            stacklevel=3,
+        )
+
+
+# ------------------------------------------------------------------ distances
+
+
+@lifted("MseLossBackward0")
+def _mse(x: Any, y: Any, *, reduction: str) -> Any:
+    d = x - y
+    return _reduced(d * d, reduction)
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    """(x - y)²."""
+    _warn_sizes("mse_loss", input, target)
+    return _mse(input, target, reduction=_reduction("mse_loss", reduction))
+
+
+@lifted("L1LossBackward0")
+def _l1(x: Any, y: Any, *, reduction: str) -> Any:
+    return _reduced(np.abs(x - y), reduction)
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    """|x - y|."""
+    _warn_sizes("l1_loss", input, target)
+    return _l1(input, target, reduction=_reduction("l1_loss", reduction))
+
+
+@lifted("HuberLossBackward0")
+def _huber(x: Any, y: Any, *, delta: float, over: float, reduction: str) -> Any:
+    d = np.abs(x - y)
+    loss = np.where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+    return _reduced(loss / over if over != 1 else loss, reduction)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+    """d²/2 below delta, delta * (d - delta/2) above."""
+    if delta <= 0:
+        raise ValueError(f"huber_loss does not support non-positive values for delta: {delta}")
+    _warn_sizes("huber_loss", input, target)
+    reduction = _reduction("huber_loss", reduction)
+    return _huber(input, target, delta=float(delta), over=1.0, reduction=reduction)
+
+
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
+    """d²/(2 beta) below beta, d - beta/2 above."""
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss does not support negative values for beta: {beta}")
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    _warn_sizes("smooth_l1_loss", input, target)
+    reduction = _reduction("smooth_l1_loss", reduction)
+    return _huber(input, target, delta=float(beta), over=float(beta), reduction=reduction)
+
+
+# ------------------------------------------------------------------ probabilities
+
+
+def _same_size(name: str, input: Any, target: Any) -> None:
+    if shape_of(input) != shape_of(target):
+        raise ValueError(
+            f"{name}: target size ({shape_of(target)}) must be the same as input size "
+            f"({shape_of(input)})"
+        )
+
+
+@lifted("BinaryCrossEntropyBackward0")
+def _bce(x: Any, y: Any, w: Any, *, reduction: str) -> Any:
+    floor = np.full((), -100.0, x.dtype)
+    yes, no = np.maximum(np.log(x), floor), np.maximum(np.log1p(-x), floor)
+    loss = -(y * yes + (1 - y) * no)
+    return _reduced(loss if w is None else loss * w, reduction)
+
+
+def binary_cross_entropy(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean"
+) -> Any:
+    """-(y log p + (1 - y) log(1 - p)); logarithms are cut off at -100."""
+    _same_size("binary_cross_entropy", input, target)
+    reduction = _reduction("binary_cross_entropy", reduction)
+    return _bce(input, target, weight, reduction=reduction)
+
+
+@lifted("BinaryCrossEntropyWithLogitsBackward0")
+def _bce_logits(x: Any, y: Any, w: Any, positive: Any, *, reduction: str) -> Any:
+    no = np.logaddexp(np.zeros((), x.dtype), x)  # -log(1 - p)
+    loss = no - x * y if positive is None else (1 - y) * no + positive * y * (no - x)
+    return _reduced(loss if w is None else loss * w, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+) -> Any:
+    """The same of p = sigmoid(x), without overflow."""
+    _same_size("binary_cross_entropy_with_logits", input, target)
+    reduction = _reduction("binary_cross_entropy_with_logits", reduction)
+    return _bce_logits(input, target, weight, pos_weight, reduction=reduction)
+
+
+@lifted("KlDivBackward0")
+def _kl(x: Any, y: Any, *, logged: bool, reduction: str) -> Any:
+    loss = np.exp(y) * (y - x) if logged else row(special.xlogy, y, y) - y * x
+    if reduction == "batchmean":
+        return np.sum(loss) / x.shape[0]
+    return _reduced(loss, reduction)
+
+
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
+    """y (log y - x), for logarithms x of probabilities."""
+    if reduction != "batchmean":
+        _reduction("kl_div", reduction)
+    return _kl(input, target, logged=bool(log_target), reduction=reduction)
+
+
+# ------------------------------------------------------------------ classes
+
+
+def _picked(logp: Any, target: Any, ignore: int) -> tuple[Any, Any]:
+    """The entries of the target classes (dim 1), and which of them count."""
+    valid = target != ignore
+    safe = np.where(valid, target, np.zeros((), target.dtype))
+    at = safe[:, None] if logp.ndim > 1 else safe[None]
+    found = np.take_along_axis(logp, at, 1 if logp.ndim > 1 else 0)
+    return (found[:, 0] if logp.ndim > 1 else found[0]), (valid, safe)
+
+
+def _class_loss(
+    logp: Any, target: Any, weight: Any, ignore: int, reduction: str, smoothing: float
+) -> Any:
+    axis = 1 if logp.ndim > 1 else 0
+    picked, (valid, safe) = _picked(logp, target, ignore)
+    counts = valid.astype(logp.dtype)
+    each = counts if weight is None else counts * np.take(weight, safe)
+    loss = -picked * each
+    if smoothing:
+        spread = logp if weight is None else logp * _over_classes(weight, logp.ndim)
+        even = -np.sum(spread, axis=axis) * counts
+        loss = (1 - smoothing) * loss + (smoothing / logp.shape[axis]) * even
+    if reduction == "none":
+        return loss
+    total = np.sum(loss)
+    return total / np.sum(each) if reduction == "mean" else total
+
+
+def _over_classes(weight: Any, ndim: int) -> Any:
+    return weight.reshape((1, -1, *(1,) * (ndim - 2))) if ndim > 1 else weight
+
+
+def _logs(x: Any) -> Any:
+    axis = 1 if x.ndim > 1 else 0
+    s = x - np.max(x, axis=axis, keepdims=True)
+    return s - np.log(np.sum(np.exp(s), axis=axis, keepdims=True))
+
+
+@lifted("NllLossBackward0")
+def _nll(logp: Any, target: Any, weight: Any, *, ignore: int, reduction: str) -> Any:
+    return _class_loss(logp, target, weight, ignore, reduction, 0.0)
+
+
+@lifted("NllLossBackward0")
+def _cross_entropy(
+    x: Any, target: Any, weight: Any, *, ignore: int, reduction: str, smoothing: float
+) -> Any:
+    return _class_loss(_logs(x), target, weight, ignore, reduction, smoothing)
+
+
+@lifted("DivBackward1")
+def _soft_cross_entropy(
+    x: Any, target: Any, weight: Any, *, reduction: str, smoothing: float
+) -> Any:
+    axis = 1 if x.ndim > 1 else 0
+    classes = x.shape[axis]
+    if smoothing:
+        target = (1 - smoothing) * target + smoothing / classes
+    terms = _logs(x) * target
+    if weight is not None:
+        terms = terms * _over_classes(weight, x.ndim)
+    loss = -np.sum(terms, axis=axis)
+    if reduction == "mean":
+        return np.sum(loss) / (math.prod(x.shape) // classes)
+    return _reduced(loss, reduction)
+
+
+def _check_classes(name: str, input: Any, target: Any) -> None:
+    s, t = shape_of(input), shape_of(target)
+    if len(s) < 1:
+        raise ValueError(f"{name}: expected at least 1 dim, got input of shape {s}")
+    wanted = (s[0], *s[2:]) if len(s) > 1 else ()
+    if t != wanted:
+        raise ValueError(
+            f"{name}: expected target of shape {wanted} for input of shape {s}, got {t}"
+        )
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Any:
+    """Minus the entries of the target classes; the mean is weighted by the weights of classes."""
+    _check_classes("nll_loss", input, target)
+    reduction = _reduction("nll_loss", reduction)
+    return _nll(input, target, weight, ignore=int(ignore_index), reduction=reduction)
+
+
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, ignore_index: int = -100,
+    reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    """Minus log softmax (dim 1) at the target: classes by number, or a probability for each."""
+    reduction = _reduction("cross_entropy", reduction)
+    smoothing = float(label_smoothing)
+    if not 0.0 <= smoothing <= 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if np.dtype(target.dtype).kind == "f":
+        if shape_of(target) != shape_of(input):
+            raise ValueError(
+                f"cross_entropy: expected floating point target of shape {shape_of(input)}, "
+                f"got {shape_of(target)}"
+            )
+        return _soft_cross_entropy(input, target, weight, reduction=reduction, smoothing=smoothing)
+    _check_classes("cross_entropy", input, target)
+    return _cross_entropy(
+        input, target, weight, ignore=int(ignore_index), reduction=reduction, smoothing=smoothing
+    )

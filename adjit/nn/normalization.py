@@ -1,0 +1,188 @@
+"""Normalisation over a batch, a layer or groups of channels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..modes import no_grad
+from ..tensor_object import Tensor, later
+from .lift import lifted, shape_of, tracing
+
+EPS = 1e-5
+
+
+def _along_channels(v: Any, ndim: int) -> Any:
+    return v.reshape((1, -1, *(1,) * (ndim - 2)))
+
+
+def _scaled(x: Any, w: Any, b: Any) -> Any:
+    if w is not None:
+        x = x * w
+    return x if b is None else x + b
+
+
+def _standardised(x: Any, axes: tuple[int, ...], eps: float) -> Any:
+    centred = x - np.mean(x, axis=axes, keepdims=True)
+    return centred / np.sqrt(np.mean(centred * centred, axis=axes, keepdims=True) + eps)
+
+
+def _axes(x: Any) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+@lifted("NativeBatchNormBackward0")
+def _batch_norm(x: Any, w: Any, b: Any, *, eps: float) -> Any:
+    w, b = (None if v is None else _along_channels(v, x.ndim) for v in (w, b))
+    return _scaled(_standardised(x, _axes(x), eps), w, b)
+
+
+@lifted("NativeBatchNormBackward0")
+def _fixed_norm(x: Any, mean: Any, var: Any, w: Any, b: Any, *, eps: float) -> Any:
+    mean, var = _along_channels(mean, x.ndim), _along_channels(var, x.ndim)
+    w, b = (None if v is None else _along_channels(v, x.ndim) for v in (w, b))
+    return _scaled((x - mean) / np.sqrt(var + eps), w, b)
+
+
+@lifted("RunningStatistics")
+def _moved(x: Any, mean: Any, var: Any, *, momentum: float) -> Any:
+    axes = _axes(x)
+    count = math.prod(x.shape[a] for a in axes)
+    now = np.mean(x, axis=axes, keepdims=True)
+    centred = x - now
+    spread = np.mean(centred * centred, axis=axes) * (count / max(count - 1, 1))
+    keep = 1.0 - momentum
+    now = now.reshape(-1)
+    return keep * mean + momentum * now, keep * var + momentum * spread
+
+
+def running_statistics(
+    input: Any, running_mean: Any, running_var: Any, momentum: float = 0.1
+) -> tuple[Any, Any]:
+    """What the running mean and variance are after this batch (the variance is unbiased)."""
+    with no_grad():
+        return _moved(input, running_mean, running_var, momentum=float(momentum))
+
+
+def batch_norm(
+    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: float = 0.1, eps: float = EPS,
+) -> Any:  # fmt: skip
+    """Each channel (dim 1) less its mean, over its standard deviation.
+
+    In training these are of the batch, and the running statistics are moved in place; inside a
+    traced function, where nothing is written in place, ask `running_statistics` for them.
+    """
+    _check_channels("batch_norm", input, running_mean, running_var, weight, bias)
+    if not training and running_mean is not None:
+        return _fixed_norm(input, running_mean, running_var, weight, bias, eps=float(eps))
+    s = shape_of(input)
+    if math.prod(s) == s[1]:
+        raise ValueError(
+            f"batch_norm: expected more than 1 value per channel when training, got input size {s}"
+        )
+    if training and running_mean is not None:
+        write_statistics(input, running_mean, running_var, momentum)
+    return _batch_norm(input, weight, bias, eps=float(eps))
+
+
+def write_statistics(input: Any, mean: Any, var: Any, momentum: float) -> None:
+    """Move running statistics in place; of Tensors, when something next is computed."""
+    if tracing(mean, var):
+        raise TypeError(
+            "batch_norm: running statistics cannot be written inside a traced function; pass "
+            "running_mean=None, and return running_statistics(input, mean, var)"
+        )
+    if tracing(input):
+        return
+    new = running_statistics(input, mean, var, momentum)
+    for old, value in zip((mean, var), new, strict=True):
+        if isinstance(old, Tensor):
+            later(old, value)
+        else:
+            np.copyto(old, value._value() if isinstance(value, Tensor) else value)
+
+
+def _check_channels(name: str, input: Any, *per_channel: Any) -> None:
+    s = shape_of(input)
+    if len(s) < 2:
+        raise ValueError(f"{name}: expected at least 2 dims, got input of shape {s}")
+    for v in per_channel:
+        if v is not None and shape_of(v) != (s[1],):
+            raise RuntimeError(
+                f"{name}: statistics and weights of shape {shape_of(v)} do not fit the {s[1]} "
+                f"channels of input of shape {s}"
+            )
+
+
+@lifted("NativeLayerNormBackward0")
+def _layer_norm(x: Any, w: Any, b: Any, *, dims: int, eps: float) -> Any:
+    return _scaled(_standardised(x, tuple(range(x.ndim - dims, x.ndim)), eps), w, b)
+
+
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = EPS
+) -> Any:
+    """The last dims less their mean, over their standard deviation."""
+    wanted = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    s = shape_of(input)
+    if not wanted or s[-len(wanted) :] != wanted:
+        raise RuntimeError(
+            f"layer_norm: given normalized_shape={list(wanted)}, expected input with shape "
+            f"[*, {', '.join(map(str, wanted))}], but got input of size {list(s)}"
+        )
+    for v in (weight, bias):
+        if v is not None and shape_of(v) != wanted:
+            raise RuntimeError(
+                f"layer_norm: weight or bias of shape {shape_of(v)} does not fit "
+                f"normalized_shape={list(wanted)}"
+            )
+    return _layer_norm(input, weight, bias, dims=len(wanted), eps=float(eps))
+
+
+@lifted("NativeGroupNormBackward0")
+def _group_norm(x: Any, w: Any, b: Any, *, groups: int, eps: float) -> Any:
+    split = x.reshape((x.shape[0], groups, -1))
+    y = _standardised(split, (2,), eps).reshape(x.shape)
+    w, b = (None if v is None else _along_channels(v, x.ndim) for v in (w, b))
+    return _scaled(y, w, b)
+
+
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = EPS
+) -> Any:
+    """Groups of channels, image by image, less their mean, over their standard deviation."""
+    _check_channels("group_norm", input, weight, bias)
+    s = shape_of(input)
+    if s[1] % num_groups:
+        raise ValueError(
+            f"group_norm: expected number of channels in input to be divisible by num_groups, but "
+            f"got input of shape {s} and num_groups={num_groups}"
+        )
+    return _group_norm(input, weight, bias, groups=int(num_groups), eps=float(eps))
+
+
+def instance_norm(
+    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None,
+    bias: Any = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = EPS,
+) -> Any:  # fmt: skip
+    """Each channel of each image less its mean, over its standard deviation."""
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    return group_norm(input, shape_of(input)[1], weight, bias, eps)
+
+
+@lifted("DivBackward0")
+def _normalize(x: Any, *, p: float, dim: int, eps: float) -> Any:
+    if p == 2:
+        norm = np.sqrt(np.sum(x * x, axis=dim, keepdims=True))
+    else:
+        norm = np.sum(np.abs(x) ** p, axis=dim, keepdims=True) ** (1 / p)
+    return x / np.maximum(norm, np.full((), eps, x.dtype))
+
+
+def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
+    """Vectors along a dim over their p-norm."""
+    return _normalize(input, p=float(p), dim=int(dim), eps=float(eps))
