@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from . import inspect as views
 from . import settings
-from .errors import ManyVariants, NotDifferentiable, TracedBranch, ZeroGradient
+from .errors import CompilationFailed, ManyVariants, NotDifferentiable, TracedBranch, ZeroGradient
 from .fixing import Call, fix, to_fix
 from .ir.ops.custom import NoRule
 from .settings import Options, changed
@@ -81,7 +81,7 @@ class CompiledFunction:
         leaves, here = signature(*self._fixed(args, kwargs))
         tried: list[Variant] = []
         for variant in self._variants.get((here, now), ()):
-            result = variant.wrapper.run(*leaves)
+            result = self._run(variant, leaves)
             if result is not MISS:
                 self._remember(variant)
                 if tried and variant.decisions:
@@ -93,7 +93,7 @@ class CompiledFunction:
         if variant in tried and variant.decisions:
             result = MISS
         else:
-            result = variant.wrapper.run(*leaves, checked=False)
+            result = self._run(variant, leaves, checked=False)
         if result is MISS and variant.decisions:
             result = variant.exact.run(*leaves, checked=False)
         if result is MISS:
@@ -103,6 +103,20 @@ class CompiledFunction:
             )
         self._remember(variant)
         return result
+
+    def _run(self, variant: Variant, leaves: Sequence[Any], checked: bool = True) -> Any:
+        """The answer of a variant, by the interpreter while a worker compiles it."""
+        if variant.ready:
+            return variant.wrapper.run(*leaves, checked=checked)
+        failure = variant.failure
+        if failure is not None:
+            warnings.warn(
+                f"{views.name_of(self)}: {type(failure).__name__} while compiling in the "
+                f"background: {failure}\n  The interpreter goes on answering.",
+                CompilationFailed,
+                stacklevel=_depth_of_user(),
+            )
+        return variant.exact.run(*leaves, checked=checked)
 
     def _fixed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """The call, with the integers fixed that are known to decide the program."""
@@ -176,7 +190,7 @@ class CompiledFunction:
         return staged
 
     def _remember(self, variant: Variant) -> None:
-        if changed:
+        if changed or not variant.ready:
             return
         call = variant.wrapper.call
         with self._lock:
@@ -244,6 +258,15 @@ class CompiledFunction:
         finally:
             shapes_only.reset(token)
         self._remember(variant)
+        return self
+
+    def wait(self, timeout: float | None = None) -> CompiledFunction:
+        """Wait until what is being compiled in the background is ready (`options(compile=...)`).
+
+        A TimeoutError after `timeout` seconds; an error of the compilation is raised here.
+        """
+        for variant in self.variants():
+            variant.wait(timeout)
         return self
 
     def ir(self, *args: Any, stage: str = "traced", **kwargs: Any) -> views.Listing:

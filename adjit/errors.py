@@ -81,3 +81,7 @@ class ManyVariants(UserWarning):
     Wrong:  for k in range(n): y += x[k] if x[k] > 0 else 0.0
     Right:  y = np.sum(np.where(x > 0, x, 0.0))
     """
+
+
+class CompilationFailed(UserWarning):
+    """A program could not be compiled in the background; the interpreter goes on answering."""

@@ -150,7 +150,9 @@ def _about(v: Variant) -> Iterable[str]:
 
 
 def _kernels(v: Variant) -> Iterable[str]:
-    if v._program is None:
+    if v._program is None and v._job is not None and not v._job.done():
+        yield "kernels     being compiled; the interpreter answers"
+    elif v._program is None:
         yield "kernels     not compiled yet"
     elif v.options.interpret:
         yield "kernels     none: run by the interpreter"

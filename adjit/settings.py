@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 RUNGS = ("direct", "lean", "plain")
+COMPILE = ("now", "background")
+UNROLL = ("auto", "exact", "always", "never")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +20,35 @@ class Options:
     interpret  run the reference interpreter instead of compiled kernels
     rung       how kernels are compiled: "direct" or "lean" (short ways), "plain" (Numba's public
                API alone); None: what the environment variable ADJIT_RUNG says, else the first
+    compile    "now": a call waits for its program; "background": the interpreter answers until a
+               worker thread has compiled it, so the last digits of the first results may differ
     check      interpret the program before and after every pass, and compare
+    unroll     what becomes of the rounds of Python's loops: "auto" (they are one loop of the
+               program where that pays), "never" or "always" a row of ops; "exact" is as "auto",
+               but the number of rounds is never left to a condition on traced values
     """
 
     interpret: bool = False
     rung: str | None = None
     check: bool = False
+    compile: str = "now"
+    unroll: str = "auto"
 
     def __post_init__(self) -> None:
         if self.rung not in (None, *RUNGS):
             raise ValueError(f"option rung={self.rung!r} is none of {RUNGS}")
+        if self.compile not in COMPILE:
+            raise ValueError(f"option compile={self.compile!r} is none of {COMPILE}")
+        if self.unroll not in UNROLL:
+            raise ValueError(f"option unroll={self.unroll!r} is none of {UNROLL}")
 
 
 def _from_environment() -> Options:
     return Options(
         interpret=os.environ.get("ADJIT_INTERPRET", "0") not in ("", "0"),
         check=os.environ.get("ADJIT_CHECK", "0") not in ("", "0"),
+        compile=os.environ.get("ADJIT_COMPILE") or "now",
+        unroll=os.environ.get("ADJIT_UNROLL") or "auto",
     )
 
 

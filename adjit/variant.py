@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from . import background
 from .decisions import Decisions
 from .front import front_of
 from .ir.core import Function
@@ -64,6 +66,9 @@ class Variant:
         self._wrapper: Wrapper | None = None
         self._exact: Wrapper | None = None
         self._front: Any = MISS
+        self._exact_lock = threading.Lock()
+        self._job: Future[None] | None = None
+        self._told = False
         self.decisions = Decisions(staged.function)
 
     def follows(self, args: Any, kwargs: Any) -> bool:
@@ -134,6 +139,35 @@ class Variant:
         return self._wrapper
 
     @property
+    def ready(self) -> bool:
+        """Whether a call need not wait: the program is made, or made in the background."""
+        if self._wrapper is not None:
+            return True
+        if self.options.compile != "background" or self.options.interpret:
+            return True
+        with self._exact_lock:
+            if self._job is None:
+                self._job = background.submit(self._finish)
+        return self._job.done() and self._job.exception() is None
+
+    def _finish(self) -> None:
+        _ = self.wrapper, self.front
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for the worker, if it is at work on this; a failed compilation raises."""
+        if self._job is not None:
+            self._job.result(timeout)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the worker could not compile the program, told once."""
+        job = self._job
+        if job is None or not job.done() or self._told:
+            return None
+        self._told = True
+        return job.exception()
+
+    @property
     def front(self) -> Any:
         """The compiled front of the program, or None where calls have to go through Python."""
         with self._lock:
@@ -153,7 +187,7 @@ class Variant:
         Compiled sums add up in another order: where a value lies on the very edge of a decision,
         a kernel may decide otherwise than NumPy does.
         """
-        with self._lock:
+        with self._exact_lock:  # not the lock that is held while a program is compiled
             if self._exact is None:
                 self._exact = self._wrap(Interpreted(self.staged.function))
             return self._exact
