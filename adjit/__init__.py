@@ -58,6 +58,7 @@ __all__ = [
     "optim",
     "options",
     "scan",
+    "sparse",
     "stop_gradient",
     "tensor",
     "tensors",

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 
 _EDGES = 150_000  # of a graph that is handed to networkx: about a second
-_ROUNDS = 6  # of greedy colourings, each in an order that cannot be worse than the one before
+_WORK = 1_000_000  # entries that repeated greedy colouring may visit: about a second
+_ROUNDS = 6  # of it at most, each in an order that cannot be worse than the one before
+_LARGE = 100_000  # entries of a pattern for which one colour more is as good
+_SAMPLE = 1000  # rows that a guess is tried on first
 _FORMS = 64  # linear forms of the position that are tried on arrays of several dims
 _FEW_NODES = 2_000  # nodes of a graph for which the better, slower order is affordable
 
@@ -45,7 +48,14 @@ def valid(pattern: Any, colours: np.ndarray) -> bool:
     used = colours[pattern.indices]
     if used.size and used.min() < 0:
         return False
-    rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
+    few = pattern.indptr[min(pattern.shape[0], _SAMPLE)]
+    return _distinct(pattern, colours, few) and _distinct(pattern, colours, used.size)
+
+
+def _distinct(pattern: Any, colours: np.ndarray, entries: int) -> bool:
+    """The same of the rows that the first `entries` lie in."""
+    used = colours[pattern.indices[:entries]]
+    rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))[:entries]
     keys = np.sort(rows * (count(colours) + 1) + used)
     return not np.any(keys[1:] == keys[:-1])
 
@@ -60,18 +70,20 @@ def _named(pattern: Any, colours: np.ndarray) -> np.ndarray:
 
 
 def _periodic(pattern: Any, least: int, shape: Sequence[int]) -> np.ndarray | None:
-    """Stencils: the position by a linear form, modulo the least number of colours."""
-    where = np.unravel_index(np.arange(pattern.shape[1]), tuple(shape))
-    dims = [d for d, n in enumerate(shape) if n > 1]
-    if not dims:
-        return None
-    forms = product(range(1, least), repeat=len(dims) - 1)
-    for factors in islice(forms, _FORMS):
-        total = where[dims[-1]].copy()
-        for d, f in zip(dims, factors, strict=False):
-            total += f * where[d]
-        if valid(pattern, total % least):
-            return total % least
+    """Stencils: the position by a linear form, modulo a small number of colours."""
+    n = pattern.shape[1]
+    shapes = [tuple(m for m in shape if m > 1) or (n,)]
+    if len(shapes[0]) == 1:  # perhaps several fields, one behind the other
+        shapes += [(k, n // k) for k in (2, 3, 4, 5) if n % k == 0 and n > 2 * k]
+    for period in (least, least + 1) if pattern.nnz > _LARGE else (least,):
+        for extents in shapes:
+            where = np.unravel_index(np.arange(n), extents)
+            for factors in islice(product(range(period), repeat=len(extents) - 1), _FORMS):
+                total = where[-1].copy()
+                for x, f in zip(where[:-1], factors, strict=True):
+                    total += f * x
+                if valid(pattern, total % period):
+                    return total % period
     return None
 
 
@@ -81,7 +93,7 @@ def _searched(pattern: Any) -> np.ndarray:
     least, found = lower_bound(pattern), greedy(pattern)
     if count(found) > least and np.sum(lengths * (lengths - 1)) // 2 <= _EDGES:
         found = min(found, _by_graph(pattern), key=count)
-    for _ in range(_ROUNDS):
+    for _ in range(min(_ROUNDS, _WORK // max(pattern.nnz, 1))):
         if count(found) == least:
             break
         # Column classes in reverse order: each class as a whole still finds a colour.

@@ -16,6 +16,7 @@ import numpy as np
 from . import colouring
 
 MOST_APART = 64  # long rows or columns that get a seed of their own
+_LARGE = 100_000  # entries of a pattern whose colours take some time
 _Shape = Sequence[int]
 
 
@@ -94,8 +95,8 @@ def compress(pattern: Any, mode: str | None, inner: _Shape = (), outer: _Shape =
     ways = [(*_apart(pattern), "forward"), (*_apart(flipped), "reverse")]
     best: Compression | None = None
     for least, apart, way in sorted(ways, key=lambda w: w[0]):
-        if best is not None and sum(best.sweeps) <= least:
-            break
+        if best is not None and sum(best.sweeps) <= (2 if pattern.nnz > _LARGE else 1) * least:
+            break  # the other way cannot win, or not by what searching its colours takes
         turned, shape = (pattern, inner) if way == "forward" else (flipped, outer)
         found = _one_way(pattern, turned, shape, way, apart)
         best = found if best is None or sum(found.sweeps) < sum(best.sweeps) else best

@@ -10,6 +10,7 @@ import functools
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -338,10 +339,16 @@ class _Program:
     # -------------------------------------------------------------- shapes
 
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The shape of the argument and of the result, where it is one of each."""
+        """The shape of the argument and of the result, where it is one of each.
+
+        A vector that goes with an array of as many elements is that array, flattened.
+        """
         inner = self.t.leaves[self.wrt[0]].aval.shape if len(self.wrt) == 1 else ()
         one = self.results[0] if len(self.results) == 1 else None
-        return inner, one.aval.shape if isinstance(one, Value) else ()
+        outer = one.aval.shape if isinstance(one, Value) else ()
+        if prod(inner) == prod(outer):
+            return (inner, inner) if len(inner) > len(outer) else (outer, outer)
+        return inner, outer
 
     def ranges(self) -> list[tuple[int, int]]:
         """The columns of each argument."""
