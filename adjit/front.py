@@ -164,7 +164,7 @@ class _Translator:
             if c.live:
                 p.array(r, c.value.dtype, c.value.shape)
             else:
-                held = np.ascontiguousarray(c.value)
+                held = np.asarray(c.value, order="C")  # of ascontiguousarray, 0-d becomes 1-d
                 p.alive.append(held)
                 p.add(code.FIXED, 0, p.pointer(), held.ctypes.data)
             return

@@ -293,7 +293,7 @@ class _Writer:
     def captured(self, k: int, c: Capture) -> list[str]:
         name = self.hidden[k - len(self.names)]
         if not c.live:
-            self.scope[name] = np.ascontiguousarray(c.value)
+            self.scope[name] = np.asarray(c.value, order="C")  # 0-d stays 0-d
             return []
         read = self.constant(c.read, "read")
         lines = ["try:", f"    {name} = {read}()", "except LookupError:", "    return MISS"]
