@@ -19,6 +19,7 @@ from .tracer.facts import Capture, StateGuard, Trace
 from .tracer.record import is_tracing
 from .tracer.trace import trace
 from .tracer.tree import Tree, flatten
+from .unrolling import worth
 
 # Where one output leaf comes from: ("value", index into the function's results, kind), or
 # ("static", object).
@@ -86,7 +87,8 @@ def traced(fn: Callable[..., Any], args: Any, kwargs: Any, made_up: Sequence[Any
     """
     open_traces.append(fn)
     try:
-        t = trace(fn, args, kwargs, sampled=not shapes_only.get(), made_up=made_up)
+        sampled = not shapes_only.get()
+        t = trace(fn, args, kwargs, sampled=sampled, made_up=made_up, worth=worth())
     finally:
         open_traces.pop()
     facts = {f.name: getattr(t, f.name) for f in fields(t)}

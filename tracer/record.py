@@ -100,6 +100,11 @@ class TraceBuilder(Builder):
 
     where: Any  # a Place: read like a Where, decoded late
 
+    def __init__(self) -> None:
+        super().__init__(number=False)
+        # For each op one object, the same for ops that are equal but for their operands (or None).
+        self.tokens: list[Any] = []
+
     def add(
         self,
         prim: Prim,
@@ -113,8 +118,10 @@ class TraceBuilder(Builder):
             # Every Const has an aval of its own: take the one all of its dtype share.
             avals = [_SCALARS[a.aval.dtype] if type(a) is Const else a.aval for a in args]
         except AttributeError:
+            self.tokens.append(None)
             return super().add(prim, args, attrs, blocks, hints)
         if blocks or hints:
+            self.tokens.append(None)
             return super().add(prim, args, attrs, blocks, hints)
         attrs = attrs or _EMPTY
         facts = tuple(attrs.items())
@@ -128,6 +135,7 @@ class TraceBuilder(Builder):
         outs = tuple([Value(a) for a in known[0]])
         op = Op(prim, tuple(args), attrs, outs, _EMPTY, self.where)
         self.ops.append(op)
+        self.tokens.append(known)
         for v in outs:
             self.defs[v] = op
         return outs
@@ -138,7 +146,7 @@ class Recorder:
 
     def __init__(self, name: str, find: Callable[[np.ndarray], Any] | None = None) -> None:
         self.name = name
-        self.builder = TraceBuilder(number=False)
+        self.builder = TraceBuilder()
         self.params: list[Value] = []
         self.traced: set[Value] = set()
         self.captures: list[Capture] = []

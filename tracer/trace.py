@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from ..ir.core import Block, Const, Function, Value
+from ..ir.core import Block, Function, Value
 from ..ir.types import Aval, default_dtype, name_of
 from . import mutation, surface_all
 from .errors import AdjitError, RandomInTrace, UnsupportedArgument, UnsupportedFunction
@@ -23,6 +24,7 @@ from .intercept import Interception, interpreted
 from .place import OURS, USER, Place, owner, sentence
 from .record import Recorder, array_aval, is_tracing, recorder, stack
 from .rolling.activations import Walk
+from .rolling.fold import name_values
 from .rolling.match import Table
 from .rolling.roll import Worth, roll
 from .rolling.segments import Note
@@ -132,6 +134,19 @@ def _check_function(fn: Callable[..., Any]) -> None:
             )
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection, which would look through all that is recorded, again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@_uncollected()
 def trace(
     fn: Callable[..., Any],
     args: tuple[Any, ...],
@@ -160,8 +175,6 @@ def trace(
     rec.guarded = reached.scalars
     if worth is not None:
         rec.walk = Walk(sys._getframe())
-    collecting = gc.isenabled()
-    gc.disable()  # it would look through all that is recorded, again and again
     states = [(path, g, _random_state(g)) for path, g in reached.generators]
     with Interception(reached.globals.values()):
         stack().append(rec)
@@ -179,8 +192,6 @@ def trace(
                 out_specs = tuple(_out_leaf(x, outs) for x in out_leaves)
         finally:
             stack().remove(rec)
-            if collecting:
-                gc.enable()
     _check_random(states)
     guards = [*reached.guards(), *rec.guards]
     if rec.derived:
@@ -268,11 +279,12 @@ def _function(
     rec: Recorder, name: str, outs: Sequence[Value], worth: Worth | None
 ) -> tuple[Function, tuple[Note, ...]]:
     """The recorded block: arguments, then captures in the order they were met."""
-    _name_values(rec)
     ops, notes = tuple(rec.builder.ops), ()
     if rec.walk is not None and worth is not None:
-        rolled = roll(ops, outs, rec.walk, rec.puts, functools.partial(_listed, rec), worth)
+        lift = functools.partial(_listed, rec)
+        rolled = roll(ops, rec.builder.tokens, outs, rec.walk, rec.puts, lift, worth)
         ops, outs, notes = rolled.ops, rolled.outs, rolled.notes
+    name_values(ops)
     block = Block((*rec.params, *rec.capture_values), ops, tuple(outs))
     return Function(name, block), notes
 
@@ -281,19 +293,6 @@ def _listed(rec: Recorder, table: Table) -> Value:
     """The hidden input of literals that differ from round to round of a loop."""
     x = table.data
     return rec.capture(Capture(lambda: x, "numbers of a loop", x, live=False), table.aval)
-
-
-def _name_values(rec: Recorder) -> None:
-    """Give the last result of every statement the name the user stored it under."""
-    named: dict[int, Value] = {}
-    for op in rec.builder.ops:
-        if op.where is not None and len(op.outs) == 1:
-            named[id(op.where)] = op.outs[0]
-    places = {id(op.where): op.where for op in rec.builder.ops if op.where is not None}
-    for key, v in named.items():
-        if not v.hint and type(v) is not Const:
-            hint = places[key].name
-            v.hint = hint if hint.isidentifier() else ""
 
 
 # ------------------------------------------------------------------ for the face

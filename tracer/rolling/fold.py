@@ -7,14 +7,14 @@ after all then sinks into the body.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...ir import ops as rows
 from ...ir.builder import Builder
-from ...ir.core import Const, Value
+from ...ir.core import Const, Op, Value
 from ...ir.ops import shape as shapes
 from ...ir.ops.control_rules import emit_loop
 from ...ir.types import NUMPY, Aval
@@ -325,13 +325,14 @@ class _Fold:
         body = self.body
         body.avals = [INDEX, *(v.aval for v in (*self.consts, *starts)),
                       *(Aval(v.dtype, v.shape[1:]) for v in self.inputs)]  # fmt: skip
+        name_values(o for s in self.template for o in s.ops)
         names = [self.rounds[-1][c.step].outs[c.out].hint for c in self.chains for _ in c.first]
         body.hints = ["i", *(v.hint for v in self.consts), *names, *(v.hint for v in self.inputs)]
         args = (integer(self.count), *self.consts, *starts, *self.inputs)
         layout = (len(self.consts), len(starts), len(self.inputs))
         token = self.reader.token(("loop", layout, body.facts()))
         weight = 4 + sum(s.weight for s, _ in body.steps)
-        return Step(token, args, outs, _looping(body, layout), self.last, (), weight)
+        return Step(token, args, tuple(outs), _looping(body, layout), self.last, (), weight)
 
     def _stacked(
         self, place: tuple[int, int], ks: list[int], outs: list[Value], known: set[Value]
@@ -376,6 +377,17 @@ class _Fold:
 
             self.behind.append(Step(token, (whole,), (flat,), emit, self.last))
         return flat
+
+
+def name_values(ops: Iterable[Op]) -> None:
+    """Give the last result of every statement the name the user stored it under."""
+    named: dict[int, tuple[Any, Value]] = {}
+    for op in ops:
+        if op.where is not None and len(op.outs) == 1:
+            named[id(op.where)] = op.where, op.outs[0]
+    for where, v in named.values():
+        if not v.hint and type(v) is not Const and where.name.isidentifier():
+            v.hint = where.name
 
 
 # ------------------------------------------------------------------ steps that are put in

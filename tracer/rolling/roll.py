@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ...ir.builder import Builder
 from ...ir.core import Op, Value
@@ -27,6 +28,7 @@ class Rolled:
 
 def roll(
     ops: Sequence[Op],
+    tokens: Sequence[Any],
     outs: Sequence[Value],
     walk: Walk,
     puts: Mapping[int, Put],
@@ -39,7 +41,7 @@ def roll(
         for a in op.args:
             read_last[a] = k + 1
     read_last.update(dict.fromkeys(outs, float("inf")))
-    reader = Reader(ops, puts, read_last)
+    reader = Reader(ops, tokens, puts, read_last)
     segments = Segments(walk.starts, len(ops), reader, worth)
     first = walk.starts[0] if walk.starts else len(ops)
     steps = [*reader.steps(0, first), *segments.parse(walk.done())]

@@ -38,27 +38,33 @@ class Step:
     row_of  of a row of a stacked result: that result, and which row
     """
 
-    __slots__ = ("args", "emit", "last", "moves", "ops", "outs", "row_of", "token", "weight")
+    __slots__ = ("_how", "args", "last", "moves", "ops", "outs", "row_of", "token", "weight")
 
     def __init__(
         self,
         token: Any,
-        args: Sequence[Value],
-        outs: Sequence[Value],
-        emit: Emit,
+        args: tuple[Value, ...],
+        outs: tuple[Value, ...],
+        how: Emit | Op,
         last: int,
         ops: Sequence[Op] = (),
         weight: int = 1,
     ) -> None:
         self.token = token
-        self.args = tuple(args)
-        self.outs = tuple(outs)
-        self.emit = emit
+        self.args = args
+        self.outs = outs
+        self._how = how
         self.last = last
         self.ops = ops
         self.weight = weight
         self.moves: tuple[Shape, Shape] | None = None
         self.row_of: tuple[Value, int] | None = None
+
+    def emit(self, b: Builder, args: Sequence[Value]) -> Sequence[Value]:
+        """Say it in ops, with these operands; returns the results."""
+        if type(self._how) is Op:
+            return _again(self._how, b, args)
+        return self._how(b, args)  # type: ignore[operator]
 
 
 class Put:
@@ -82,22 +88,28 @@ class Reader:
     """
 
     def __init__(
-        self, ops: Sequence[Op], puts: Mapping[int, Put], read_last: dict[Value, float]
+        self,
+        ops: Sequence[Op],
+        tokens: Sequence[Any],
+        puts: Mapping[int, Put],
+        read_last: dict[Value, float],
     ) -> None:
         self.ops = ops
+        self.tokens = tokens
         self.puts = puts
         self.read_last = read_last
         self.parts: dict[Value, tuple[Value, int]] = {}
         self._lifted: dict[Value, tuple[Value, int]] = {}  # the same with an axis in front
         self._tokens: dict[Any, int] = {}
+        self._slices: dict[int, tuple[int, tuple[Const, ...]]] = {}  # by recorded tokens
 
     def reads(self, v: Value, last: int) -> None:
         """A step that is done after `last` ops reads this value."""
         self.read_last[v] = max(self.read_last.get(v, 0), last)
 
     def token(self, facts: Any) -> int:
-        """The number of these facts."""
-        return self._tokens.setdefault(facts, len(self._tokens))
+        """The number of these facts (below zero: no identity of a recorded token)."""
+        return self._tokens.setdefault(facts, -1 - len(self._tokens))
 
     def forget(self, v: Value) -> None:
         """The value is now made within a loop: where it stood is not seen from outside."""
@@ -107,23 +119,34 @@ class Reader:
     def steps(self, first: int, last: int) -> list[Step]:
         """The steps of a range of recorded ops."""
         found = []
+        ops, tokens, puts, special = self.ops, self.tokens, self.puts, _SPECIAL
         k = first
         while k < last:
-            put = self.puts.get(k)
-            if put is not None and put.last <= last:
-                found.append(self._put(put))
-                k = put.last
+            op = ops[k]
+            token = tokens[k]
+            if k in puts and puts[k].last <= last:
+                found.append(self._put(puts[k]))
+                k = puts[k].last
+                continue
+            k += 1
+            if token is None or op.prim in special:
+                found.append(self._op(op, token, k))
             else:
-                found.append(self._op(self.ops[k], k + 1))
-                k += 1
+                found.append(Step(id(token), op.args, op.outs, op, k, (op,)))
         return found
 
-    def _op(self, op: Op, last: int) -> Step:
-        avals = tuple([a.aval for a in op.args])
+    def _op(self, op: Op, token: Any, last: int) -> Step:
         if op.prim is rows.slice_:
             attrs = op.attrs
-            return self.slice(op.args[0], attrs["start"], attrs["size"], attrs["step"],
-                              op.outs[0], last, (op,))  # fmt: skip
+            known = self._slices.get(id(token)) if token is not None else None
+            if known is None:
+                avals = (op.args[0].aval, attrs["size"], attrs["step"])
+                known = (self.token(("slice", *avals)), tuple(map(integer, attrs["start"])))
+                if token is not None:
+                    self._slices[id(token)] = known
+            made = Step(known[0], (*op.args, *known[1]), op.outs, op, last, (op,))
+            made.moves = attrs["size"], attrs["step"]
+            return made
         if self._lifted and op.prim is rows.concatenate and op.attrs["axis"] == 0:
             joined = self._join(op, last)
             if joined is not None:
@@ -131,24 +154,25 @@ class Reader:
         lifts = op.prim is rows.reshape and op.outs[0].shape == (1, *op.args[0].shape)
         if lifts and op.args[0] in self.parts:
             self._lifted[op.outs[0]] = self.parts[op.args[0]]
-        regions = tuple((k, canonical(Function("", r))) for k, r in op.blocks.items())
-        token = self.token((op.prim, avals, tuple(op.attrs.items()), regions))
-        return Step(token, op.args, op.outs, _again(op), last, (op,))
+        number = id(token)
+        if token is None:
+            avals = tuple([a.aval for a in op.args])
+            regions = tuple((k, canonical(Function("", r))) for k, r in op.blocks.items())
+            number = self.token((op.prim, avals, tuple(op.attrs.items()), regions))
+        return Step(number, op.args, op.outs, op, last, (op,))
 
     def slice(
         self, x: Value, start: Sequence[int | Value], size: Shape, step: Shape, out: Value,
-        last: int, ops: Sequence[Op] = (),
+        last: int,
     ) -> Step:  # fmt: skip
         """A strided region of an array; where it begins is an operand."""
         token = self.token(("slice", x.aval, size, step))
         args = (x, *(integer(s) if isinstance(s, int) else s for s in start))
-        where = ops[0].where if ops else None
 
         def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:
-            b.where = where or b.where
             return (region(args[0], args[1:], size, step),)
 
-        made = Step(token, args, (out,), emit, last, ops)
+        made = Step(token, args, (out,), emit, last)
         made.moves = size, step
         return made
 
@@ -175,7 +199,7 @@ class Reader:
             found = [piece(x, *p[1:]) for x, p in zip(args, pieces, strict=True)]
             return (found[0] if len(found) == 1 else rows.concatenate(*found, axis=0),)
 
-        return Step(self.token(("join", shapes_)), [p[0] for p in pieces], op.outs, emit, last)
+        return Step(self.token(("join", shapes_)), tuple(p[0] for p in pieces), op.outs, emit, last)
 
     def _put(self, put: Put) -> Step:
         step = put.step
@@ -191,12 +215,15 @@ class Reader:
         return Step(token, args, (put.out,), emit, put.last, ops, len(ops))
 
 
-def _again(op: Op) -> Emit:
-    def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:
-        b.where = op.where
-        return b.add(op.prim, args, op.attrs, op.blocks, [v.hint for v in op.outs])
+_SPECIAL = frozenset((rows.slice_, rows.reshape, rows.concatenate))
 
-    return emit
+
+def _again(op: Op, b: Builder, args: Sequence[Value]) -> Sequence[Value]:
+    """A recorded op with other operands."""
+    b.where = op.where
+    if op.prim is rows.slice_:
+        return (region(args[0], args[1:], op.attrs["size"], op.attrs["step"]),)
+    return b.add(op.prim, args, op.attrs, op.blocks, [v.hint for v in op.outs])
 
 
 # ------------------------------------------------------------------ regions that move
