@@ -18,6 +18,7 @@ from ..ir.core import Block, Const, Op, Value
 from ..ir.ops import control as rows
 from ..ir.types import KIND, Aval
 from . import mutation
+from .closing import finish
 from .errors import ControlFlow, UnsupportedArgument
 from .facts import Capture
 from .promote import WEAK, common_dtype
@@ -181,6 +182,7 @@ def trace_body(name: str, fn: Callable[..., Any], specs: Sequence[Spec], give: A
             result = fn(*give([_stand_in(rec, s) for s in specs]))
             leaves, tree = leaves_of(result)
             outs = tuple(value(x) for x in leaves)
+            finish(rec, outs)
     finally:
         stack().remove(rec)
     return Body(

@@ -140,6 +140,21 @@ class TraceBuilder(Builder):
             self.defs[v] = op
         return outs
 
+    def append(self, op: Op) -> None:
+        """Append an op that was made elsewhere."""
+        self.ops.append(op)
+        self.tokens.append(None)
+        self.defs.update((v, op) for v in op.outs)
+
+    def cut(self, start: int) -> list[Op]:
+        """Take the ops from this one on away again; returns them."""
+        gone = self.ops[start:]
+        del self.ops[start:], self.tokens[start:]
+        for op in gone:
+            for v in op.outs:
+                del self.defs[v]
+        return gone
+
 
 class Recorder:
     """Everything that lives while one function is traced."""
@@ -165,6 +180,11 @@ class Recorder:
         self._decisions = 0
         self._real: set[Value] = set()  # what does not follow from integer arguments alone
         self._swept = 0  # the ops that were looked at for that
+        self.loops: list[Any] = []  # the adjit.range loops whose rounds are being recorded
+        self.cut: Place | None = None  # one that ended early
+        self.dead: dict[Value, Any] = {}  # what their rounds made, and the place of the loop
+        self.unknown: dict[Value, Any] = {}  # of these, what has no value without rounds
+        self.rolled: set[Op] = set()  # the ops that they became
         self.walk: Walk | None = None  # from where each op came, if loops are to be found
         self.puts: dict[int, Put] = {}  # writes into regions, by the number of their first op
 
@@ -353,6 +373,8 @@ class Recorder:
 
     def decide(self, v: Value, wanted: str) -> bool | int:
         """What `bool(t)` or `int(t)` is in this call; from here on the program relies on it."""
+        for loop in self.loops:
+            loop.refuse(v, wanted)
         known = self._decided.get((v, wanted))
         if known is None:
             known = self._decided[v, wanted] = self._decide(v, wanted)
@@ -385,6 +407,8 @@ class Recorder:
 
     def decide_array(self, v: Value) -> np.ndarray:
         """A whole array in this call, such as a mask; from here on the program relies on it."""
+        for loop in self.loops:
+            loop.refuse(v, "the content")
         x = np.array(self.sample(v), NUMPY[v.aval.dtype])
         x.flags.writeable = False
         self.enter(sys._getframe(1))

@@ -16,6 +16,7 @@ import numpy as np
 from ..ir.core import Block, Function, Value
 from ..ir.types import Aval, default_dtype, name_of
 from . import mutation, surface_all
+from .closing import finish
 from .errors import AdjitError, RandomInTrace, UnsupportedArgument, UnsupportedFunction
 from .facts import Capture, LeafSpec, StateGuard, Trace
 from .find import Finder
@@ -190,6 +191,7 @@ def trace(
                 out_leaves, outs_tree = flatten(result)
                 outs: list[Value] = []
                 out_specs = tuple(_out_leaf(x, outs) for x in out_leaves)
+                finish(rec, outs)
         finally:
             stack().remove(rec)
     _check_random(states)

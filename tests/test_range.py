@@ -1,0 +1,420 @@
+"""`for i in adjit.range(n)`: against plain Python, differences, and each refusal."""
+
+import builtins
+
+import numpy as np
+import pytest
+
+import adjit
+from adjit import grad, jit
+from adjit.errors import ControlFlow
+
+TIMES = [1, 2, 3, 4, 9, 25]
+
+
+@pytest.fixture(autouse=True)
+def interpreted():
+    with adjit.options(interpret=True):
+        yield
+
+
+def same(a, b):
+    la, ta = adjit.tracer.tree.flatten(a)
+    lb, tb = adjit.tracer.tree.flatten(b)
+    assert ta == tb
+    assert all(np.allclose(x, y, 1e-13, 1e-14) for x, y in zip(la, lb, strict=True))
+
+
+def check(f, *args, times=(), grads=True):
+    """f(range, *args) with both ranges; with `times`, a traced count is the last argument."""
+    g = jit(lambda *a: f(adjit.range, *a))
+    for n in times or [None]:
+        given = args if n is None else (*args, n)
+        same(g(*given), f(builtins.range, *given))
+        if grads:
+            adjit.check_grads(lambda x, g=given: f(adjit.range, x, *g[1:]), (given[0],), order=2)
+    return g
+
+
+# ------------------------------------------------------------------ what is wired
+
+
+def test_carries_and_index():
+    def f(range, x, n):
+        y = 1.0
+        for i in range(n):
+            y = y * np.cos(x) + i
+        return y, i
+
+    g = check(f, 0.5, times=TIMES, grads=False)
+    assert g.cache_info().traces == 1
+    text = str(g.ir(0.5, 7))
+    assert "loop[carries=2, consts=1]" in text and "%y: f64[], %i: i64[] = loop" in text
+
+
+def test_zero_rounds_are_a_variant_of_their_own():
+    def f(range, x, n):
+        y, k = x, -1
+        for i in range(n):
+            y, k = y * x + i, i
+        return y, k
+
+    g = check(f, 0.5, times=[0, 3, 0, -2, 5], grads=False)
+    assert len(g.variants()) == 2
+
+
+def test_older_rounds_in_variables():
+    def f(range, x, n):
+        y, before, long_before = x, x * 0, x - 1
+        for _ in range(n):
+            long_before, before, y = before, y, np.sin(y) + before * 0.1
+        return y, before, long_before
+
+    check(f, 0.5, times=TIMES, grads=False)
+
+
+def test_older_indices():
+    def f(range, x):
+        last, prev, y = 0, 0, x
+        for i in range(12):
+            prev, last = last, i
+            y = y + prev * x
+        return y, last, prev
+
+    check(f, 0.5, grads=False)
+
+
+def test_containers_swaps_and_histories():
+    def f(range, x):
+        a, b, s = x, np.ones(3), {"w": x * 0, "h": [0.0, x]}
+        for i in range(20):
+            a, b = b * x, a * np.ones(3) + i * 0.1
+            s["w"] = s["w"] + b.sum()
+            s["h"] = [s["h"][1], np.tanh(s["w"] + s["h"][0])]
+        return a, b, s
+
+    check(f, 0.3, grads=False)
+    adjit.check_grads(lambda x: f(adjit.range, x)[2]["h"][0], (0.3,), order=2)
+
+
+def test_lists_that_grow():
+    def f(range, x):
+        z = np.zeros(20)
+        z[0] = x
+        ys, pairs = [x], []
+        for i in range(1, 20):
+            z[i] = np.sin(z[i - 1]) + ys[-1] * 0.1
+            ys.append(z[i] * x)
+            pairs.append((i, {"y": ys[-2], "one": 1.0}))
+        return z, np.array(ys), [p["y"] * i for i, p in pairs], len(ys), pairs[3][1]["y"]
+
+    g = jit(lambda x: f(adjit.range, x))
+    same(g(0.7), f(builtins.range, 0.7))
+    adjit.check_grads(lambda x: f(adjit.range, x)[1].sum(), (0.7,), order=2)
+
+
+def test_rows_become_inputs_of_the_rounds():
+    def f(range, x):
+        s = 0.0
+        for i in range(len(x)):
+            s = np.tanh(s + x[i] * x[-1])
+        return s
+
+    x = np.linspace(0.1, 1, 12)
+    g = check(f, x)
+    assert "gather[axes=(0,)]" not in str(g.ir(x)).split("body")[1]
+
+
+def test_steps_and_bounds():
+    for bounds in ((2, 40, 3), (40, 1, -2), (5, 30)):
+
+        def f(range, x, bounds=bounds):
+            y = x
+            for i in range(*bounds):
+                y = y * 0.5 + i * x
+            return y, i
+
+        check(f, 0.5, grads=False)
+
+    def g(range, x, a, b):
+        y = x
+        for i in range(a, b, 2):
+            y = y * 0.5 + i
+        return y
+
+    h = jit(lambda *a: g(adjit.range, *a))
+    for a, b in ((0, 9), (3, 30), (-4, 5), (5, 5), (6, 1)):
+        assert h(0.5, a, b) == g(builtins.range, 0.5, a, b)
+
+
+def test_nests():
+    def f(range, x, n):
+        a = x
+        for i in range(n):
+            t = a * 0.1
+            for j in range(i):
+                t = t * x + j
+            for j in range(10):
+                t = t + j * x * i
+            for _ in builtins.range(2):
+                a = a + t * 0.01
+        return a
+
+    g = check(f, 0.3, times=[1, 2, 5, 12], grads=False)
+    assert g.cache_info().traces == 1
+    adjit.check_grads(lambda x: f(adjit.range, x, 6), (0.3,), order=2)
+
+
+def test_first_rounds_of_their_own():
+    def f(range, x, n):
+        first, y, s = True, 0, None
+        for i in range(n):
+            y = np.sin(y) + x
+            if first:
+                s, first = x * 2, False
+            else:
+                s = s * x + i
+        return y, s
+
+    check(f, 0.3, times=[1, 2, 3, 30], grads=False)
+    adjit.check_grads(lambda x: f(adjit.range, x, 9)[1], (0.3,), order=2)
+
+
+def test_python_may_decide_by_what_stays():
+    def f(range, x, n):
+        y = x
+        for _ in range(n):
+            y = y * 0.5 + x if x > 0 else y - 1
+            if x + 1 > 3:
+                y = y * 2
+        return y
+
+    g = jit(lambda x, n: f(adjit.range, x, n))
+    for x in (1.0, -1.0, 2.5, 0.5):
+        for n in (3, 20):
+            assert g(x, n) == f(builtins.range, x, n)
+    assert len(g.variants()) == 3
+
+
+def test_inside_of_other_transformations():
+    def f(range, x):
+        y = x
+        for i in range(20):
+            y = np.tanh(y * 1.1 + i * 0.01)
+        return y
+
+    xs = np.linspace(-1, 1, 5)
+    assert np.allclose(adjit.vmap(lambda x: f(adjit.range, x))(xs), f(builtins.range, xs))
+
+    def counted(x, n):
+        y = x
+        for i in adjit.range(n):
+            y = y * x + i
+        return y
+
+    rows = adjit.vmap(counted)(xs, np.arange(5))
+    assert np.allclose(rows, [counted(x, int(n)) for x, n in zip(xs, range(5), strict=True)])
+
+    def inner(x):
+        return adjit.fori_loop(0, 3, lambda k, c: counted(c, k + 1) + grad(counted)(c, 10), x)
+
+    assert jit(inner)(0.2) == pytest.approx(inner(0.2), 1e-12)
+
+
+def test_outside_of_a_trace():
+    assert list(adjit.range(2, 9, 3)) == [2, 5, 8]
+    assert "range" not in adjit.__all__ and "range" in dir(adjit)
+
+
+def test_few_plain_rounds_are_run():
+    labels = ["a", "b", "c"]
+    assert jit(lambda x: [labels[i] for i in adjit.range(3)] and x)(1.0) == 1.0
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def refused(f, *args):
+    with pytest.raises(ControlFlow) as caught:
+        jit(f)(*args)
+    text = str(caught.value)
+    assert "test_range.py" in text
+    return text
+
+
+def test_e1_decisions():
+    def f(x):
+        for i in adjit.range(20):
+            if x > i:
+                x = x * 2
+        return x
+
+    def g(x):
+        for _ in adjit.range(20):
+            if x > 1:
+                x = x * 0.5
+        return x
+
+    for h in (f, g):
+        text = refused(h, 3.0)
+        assert text.startswith("Python would decide by a value that differs from round to round")
+        assert "adjit.cond" in text
+
+
+def test_e2_lists_and_shapes():
+    weights = [0.1] * 20
+
+    def f(x):
+        for i in adjit.range(20):
+            x = x * weights[i]
+        return x
+
+    def g(x):
+        for i in adjit.range(20):
+            x = x + np.zeros(i).sum()
+        return x
+
+    for h in (f, g):
+        assert "np.array(a_list)[i], not a_list[i]" in refused(h, 3.0)
+
+
+def test_e3_python_counters():
+    def f(x):
+        k = 0
+        for _ in adjit.range(20):
+            k += 1
+            x = x * 2
+        return x * k
+
+    assert "`k`, which is counted by Python, changes from round to round (1, 2, 3, 4)" in refused(
+        f, 1.0
+    )
+
+    class Model:
+        def __init__(self):
+            self.calls = 0
+            self.seen = {}
+
+        def __call__(self, x):
+            return x * 2
+
+    def g(x):
+        m = Model()
+        for _ in adjit.range(20):
+            m.calls += 1
+            x = m(x)
+        return x
+
+    assert "`m.calls`" in refused(g, 1.0)
+
+    def h(x):
+        m = Model()
+        for _ in adjit.range(20):
+            m.seen[len(m.seen)] = x
+            x = m(x)
+        return x
+
+    assert "`len(m.seen)`" in refused(h, 1.0)
+
+    def uneven(x, n):
+        ys = []
+        for _ in adjit.range(n):
+            ys.append(x * 2)
+            x = x + 1
+        return x
+
+    assert "z[i] = ..." in refused(uneven, 1.0, 20)
+
+
+def test_e4_older_rounds_after_the_loop():
+    class Box:
+        __slots__ = ("items",)
+
+    def f(x):
+        box = Box()
+        box.items = []
+        for i in adjit.range(20):
+            box.items.append(x * i)
+        return box.items[1] + x
+
+    def g(x):
+        box = Box()
+        box.items = []
+        for i in adjit.range(20):
+            box.items.append(x * i)
+        return box.items[1]
+
+    for h in (f, g):
+        text = refused(h, 1.0)
+        assert text.startswith("adjit.range: a value of a round that is not the last one")
+
+
+def test_e5_leaving_early():
+    def f(x):
+        for i in adjit.range(20):
+            x = x * 2 + i
+            break
+        return x
+
+    def g(x):
+        for i in adjit.range(20):
+            return x * i
+
+    for h in (f, g):
+        assert refused(h, 1.0).startswith("adjit.range: the loop ended before its last round")
+
+
+def test_e6_rounds_that_differ():
+    flips = [True, False]
+
+    def f(x):
+        for i in adjit.range(20):
+            x = x * i if flips[0] else x + i
+            flips.reverse()
+        return x
+
+    assert "the rounds are not alike: one does something else than the next" in refused(f, 1.0)
+
+
+def test_e7_types_that_settle_late():
+    def f(x, n):
+        y = z = 0.0
+        for _ in adjit.range(n):
+            z, y = y, np.sin(y) + x
+        return z * y
+
+    text = refused(lambda x, n: f(x, n), np.ones(3), 20)
+    assert text.startswith("adjit.range: `z` is used after a loop that may have no rounds")
+    assert "np.zeros(3)" in text
+
+    def late(x):
+        y = 0.0
+        for i in adjit.range(20):
+            y = np.append(y, i)
+        return y
+
+    assert "the rounds are not alike" in refused(late, 1.0)
+
+
+def test_e8_no_rule():
+    def f(x):
+        held = [x, x + 1, x + 2]
+        for i in adjit.range(40):
+            x = x + held[len(held) // 2] * i
+            held.append(x)
+        return x
+
+    text = refused(f, 1.0)
+    assert "follows no rule" in text or "counted by Python" in text or "not alike" in text
+
+
+def test_only_for_statements_ask():
+    for f in (
+        lambda x: [x * i for i in adjit.range(20)],
+        lambda x: sum(x * i for i in adjit.range(20)),
+        lambda x: x * len(list(adjit.range(20))),
+        lambda x: x * next(iter(adjit.range(20))),
+    ):
+        assert "something else than a `for` statement" in refused(f, 1.0)
+    with pytest.raises(ValueError, match="the step is zero"):
+        jit(lambda x: [x for _ in adjit.range(0, 9, 0)])(1.0)
