@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .compiled import CompiledFunction
     from .control import cond, fori_loop, scan, while_loop
     from .custom import custom_jvp, custom_vjp
+    from .host import pure_callback
+    from .implicit import custom_root, fixed_point, least_squares, minimize, root
     from .modes import enable_grad, no_grad
     from .ranges import range as range
     from .settings import options
@@ -40,10 +42,12 @@ __all__ = [
     "checkpoint",
     "cond",
     "custom_jvp",
+    "custom_root",
     "custom_vjp",
     "elementwise_grad",
     "enable_grad",
     "errors",
+    "fixed_point",
     "fori_loop",
     "grad",
     "hessian",
@@ -53,10 +57,14 @@ __all__ = [
     "jacrev",
     "jit",
     "jvp",
+    "least_squares",
     "linearize",
+    "minimize",
     "no_grad",
     "optim",
     "options",
+    "pure_callback",
+    "root",
     "scan",
     "sparse",
     "stop_gradient",
@@ -74,11 +82,17 @@ _HOMES = {
     "check_grads": "testing",
     "cond": "control",
     "custom_jvp": "custom",
+    "custom_root": "implicit",
     "custom_vjp": "custom",
     "enable_grad": "modes",
+    "fixed_point": "implicit",
     "fori_loop": "control",
+    "least_squares": "implicit",
+    "minimize": "implicit",
     "no_grad": "modes",
     "options": "settings",
+    "pure_callback": "host",
+    "root": "implicit",
     "range": "ranges",
     "scan": "control",
     "tensor": "tensors",

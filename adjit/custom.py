@@ -392,6 +392,11 @@ class _OpenRules(threading.local):
 _open = _OpenRules()
 
 
+def open_rules() -> Sequence[Any]:
+    """The calls of this thread whose rules are being traced; the key of an op is their number."""
+    return _open.stack
+
+
 def _record(f: CustomFunction, args: tuple[Any, ...]) -> Any:
     """The call as one op of the open trace."""
     args = _concrete(args)
@@ -494,6 +499,7 @@ def _emitted(
         "roles": call.roles + "c" * len(captures),
         "key": key,
         "place": call.f.rule_place().rsplit("/", 1)[-1],
+        "trusted": False,
     }
     with Builder(params, number=False) as b:
         b.where = here()  # type: ignore[assignment]  # a Place reads like a Where

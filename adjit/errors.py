@@ -24,6 +24,7 @@ __all__ = [
     "FrozenWrite",
     "ManyVariants",
     "NonScalarOutput",
+    "NotConverged",
     "NotDifferentiable",
     "NotSparse",
     "RandomInTrace",
@@ -68,6 +69,14 @@ class NotSparse(AdjitError, ValueError):
 
     Wrong:  sparse.jacobian(lambda x: x / np.sum(x))(np.ones(100_000))
     Right:  vjp(lambda x: x / np.sum(x), np.ones(100_000)), or jvp: products with the matrix
+    """
+
+
+class NotConverged(AdjitError, RuntimeError):
+    """A solver found no solution: a derivative of what it returned would be meaningless.
+
+    Wrong:  root(lambda x: x**2 + 1, 0.5)
+    Right:  root(lambda x: x**2 - 1, 0.5)
     """
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .builder import infer
 from .core import Block, Const, Function, Op, Value
+from .ops.host import HostFunction
 from .prim import PRIMS, Prim
 from .printer import show, show_around
 from .types import Aval
@@ -128,7 +129,7 @@ def _attrs_of(prim: Prim) -> frozenset[str] | None:
 def _plain(x: Any) -> bool:
     if type(x) is tuple:
         return all(type(e) in _PLAIN or _plain(e) for e in x)
-    return isinstance(x, Aval)
+    return isinstance(x, Aval | HostFunction)
 
 
 def _name(v: Value) -> str:

@@ -6,7 +6,7 @@ loop(n, *operands)   operands are consts, carries, inputs; region body: i, const
 while(*operands)     operands are consts, carries; regions test -> bool[] and body -> carries;
                      results: last carries, number of rounds
 call(*args)          region body: *args -> results; with `recompute` its adjoint keeps nothing
-custom(*operands)    see `custom.py`
+custom(*operands)    see `custom.py`, and `host.py` for the row `host`
 
 `length` of a loop is its number of rounds where that is a literal, -1 where it is not: then the
 leading axis of stacked outs has no known extent either.
@@ -41,6 +41,7 @@ from .control_rules import (
     zeros_like,
 )
 from .custom import custom
+from .host import host
 
 __all__ = [
     "DerivativeContext",
@@ -51,6 +52,7 @@ __all__ = [
     "emit_cond",
     "emit_loop",
     "emit_while",
+    "host",
     "loop",
     "while_",
     "zeros_like",

@@ -8,7 +8,8 @@ custom(*operands)   region body: operands -> results, which is what it computes.
 
 `roles` has a letter per operand: "a" for one that the rule answers for, "-" for an argument that
 carries no derivative, "h" for one that is held constant, "c" for a value that the functions close
-over.  The body alone remains once nothing is differentiated any more.
+over.  A rule of our own is `trusted` to be linear.  The body alone remains once nothing is
+differentiated any more.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def _infer(
     roles: str,
     key: int,
     place: str,
+    trusted: bool = False,
     **blocks: Block,
 ) -> tuple[Aval, ...]:
     if len(roles) != len(args):
@@ -79,8 +81,17 @@ def _agree(label: str, block: Block, given: Sequence[Aval], outs: Sequence[Aval]
             )
 
 
-def _ref(*args: Any, body: Any, name: str, rule: str, roles: str, key: int, place: str,
-         **regions: Any) -> tuple[Any, ...]:  # fmt: skip
+def _ref(
+    *args: Any,
+    body: Any,
+    name: str,
+    rule: str,
+    roles: str,
+    key: int,
+    place: str,
+    trusted: bool = False,
+    **regions: Any,
+) -> tuple[Any, ...]:
     return tuple(body(*args))
 
 
@@ -204,7 +215,7 @@ def _push_by_vjp(
 
 
 def _check_linear(op: Op, block: Block, moving: Sequence[bool], mode: str, noun: str) -> None:
-    bad = nonlinear(block, moving)
+    bad = None if op.attrs["trusted"] else nonlinear(block, moving)
     if bad is not None:
         at = f" ({bad.prim.name} at {bad.where})" if bad.where else f" ({bad.prim.name})"
         remedy = "custom_vjp" if noun == "tangent" else "custom_jvp"
@@ -288,4 +299,5 @@ custom = Prim(
     forward=_forward,
     push=_push,
     batch_op=_batch,
+    defaults={"trusted": False},
 )
