@@ -22,6 +22,7 @@ from . import (  # noqa: F401
     surface_scipy,
     surface_scipy_linalg,
     surface_shape,
+    surface_scipy_matrices,
     surface_ufunc,
     surface_windows,
 )

@@ -23,6 +23,7 @@ from .surface import (
     values,
     wrap,
 )
+from .surface_linalg import squared
 
 _shape = ops.shape
 
@@ -31,7 +32,12 @@ _shape = ops.shape
 def _results() -> dict[str, Any]:
     """NumPy's own namedtuples of results, by the function that returns them."""
     one = np.eye(1)
-    named: dict[str, Any] = {"eigh": np.linalg.eigh, "qr": np.linalg.qr, "svd": np.linalg.svd}
+    named: dict[str, Any] = {
+        "eigh": np.linalg.eigh,
+        "eig": np.linalg.eig,
+        "qr": np.linalg.qr,
+        "svd": np.linalg.svd,
+    }
     return {k: type(f(one)) for k, f in named.items()} | {"slogdet": type(np.linalg.slogdet(one))}
 
 
@@ -39,12 +45,9 @@ def _named(name: str, *vs: Value) -> Any:
     return _results()[name](*map(wrap, vs))
 
 
-def matrix(x: Any, name: str = "") -> Value:
-    """The value as matrices of floats; `name` says which function has no complex meaning yet."""
-    v = as_float(value(x))
-    if name and v.aval.kind == "c":
-        raise refuse(f"{name} of a complex matrix")
-    return v
+def matrix(x: Any) -> Value:
+    """The value as matrices of floating-point numbers."""
+    return as_float(value(x))
 
 
 # ------------------------------------------------------------------ systems
@@ -99,20 +102,20 @@ def det(a: Any) -> Any:
 @surface(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
     """np.linalg.slogdet."""
-    return _named("slogdet", *ops.slogdet(matrix(a, "np.linalg.slogdet")))
+    return _named("slogdet", *ops.slogdet(matrix(a)))
 
 
 @surface(np.linalg.cholesky)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """np.linalg.cholesky, which reads one triangle of its argument."""
-    return wrap(cholesky_factor(matrix(a, "np.linalg.cholesky"), upper))
+    return wrap(cholesky_factor(matrix(a), upper))
 
 
 def cholesky_factor(a: Value, upper: bool) -> Value:
     """The lower factor from the lower triangle, or the upper one from the upper triangle."""
-    matrices.check_square("cholesky", a.aval)
+    matrices.check_square("cholesky", a.aval, real=False)
     if upper:
-        return matrices.transposed(ops.cholesky(matrices.transposed(a)))
+        return matrices.hermitian(ops.cholesky(matrices.hermitian(a)))
     return ops.cholesky(a)
 
 
@@ -126,14 +129,14 @@ def qr(a: Any, mode: str = "reduced") -> Any:
         if mode == "raw":
             raise refuse("np.linalg.qr with mode='raw'", "Use mode='reduced'.")
         raise ValueError(f"Unrecognized mode '{mode}'")
-    x = matrix(a, "np.linalg.qr")
-    matrices.check_matrices("qr", x.aval)
+    x = matrix(a)
+    matrices.check_matrices("qr", x.aval, real=False)
     m, n = x.shape[-2:]
     last = x.ndim - 1
     q, r = ops.qr(_shape.narrow(x, last, 0, min(m, n)), complete=mode == "complete")
     if n > m:  # the columns beyond the square are only turned
         rest = _shape.narrow(x, last, m, n - m)
-        r = ops.concatenate(r, matrices.matmul(matrices.transposed(q), rest), axis=last)
+        r = ops.concatenate(r, matrices.matmul(matrices.hermitian(q), rest), axis=last)
     return wrap(r) if mode == "r" else _named("qr", q, r)
 
 
@@ -152,15 +155,29 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
 def _eigh(a: Any, uplo: str) -> tuple[Value, Value]:
     if uplo.upper() not in ("L", "U"):
         raise ValueError("UPLO argument must be 'L' or 'U'")
-    return ops.eigh(matrix(a, "np.linalg.eigh"), lower=uplo.upper() == "L")
+    return ops.eigh(matrix(a), lower=uplo.upper() == "L")
 
 
-@surface(np.linalg.eig, np.linalg.eigvals)
+@surface(np.linalg.eig)
 def eig(a: Any) -> Any:
-    """np.linalg.eig has no derivative rule yet."""
-    raise refuse(
-        "np.linalg.eig", "Use np.linalg.eigh where the matrix is symmetric, np.linalg.svd if not."
-    )
+    """np.linalg.eig: of a real matrix real where all eigenvalues are, which is guarded."""
+    x = matrix(a)
+    w, v = ops.eig(x)
+    parts = (ops.real(w), ops.real(v)) if all_real(x, w) else (w, v)
+    return _named("eig", *parts)
+
+
+@surface(np.linalg.eigvals)
+def eigvals(a: Any) -> Any:
+    """np.linalg.eigvals: real as in eig."""
+    x = matrix(a)
+    w, _ = ops.eig(x, vectors=False)
+    return wrap(ops.real(w) if all_real(x, w) else w)
+
+
+def all_real(x: Value, w: Value) -> bool:
+    """Whether a real matrix has real eigenvalues alone, in this call: that is guarded."""
+    return x.aval.kind != "c" and bool(np.all(wrap(ops.imag(w), "array") == 0))
 
 
 @surface(np.linalg.svd)
@@ -170,7 +187,7 @@ def svd(
     """np.linalg.svd."""
     if hermitian:
         return _symmetric_svd(a, compute_uv)
-    u, s, vt = ops.svd(matrix(a, "np.linalg.svd"), full=bool(full_matrices and compute_uv))
+    u, s, vt = ops.svd(matrix(a), full=bool(full_matrices and compute_uv))
     return _named("svd", u, s, vt) if compute_uv else wrap(s)
 
 
@@ -182,7 +199,7 @@ def _symmetric_svd(a: Any, compute_uv: bool) -> Any:
     if not compute_uv:
         return np.abs(w)
     u = np.take_along_axis(v, order[..., None, :], axis=-1)
-    vt = np.swapaxes(u * np.sign(w)[..., None, :], -1, -2)
+    vt = np.conj(np.swapaxes(u * np.sign(w)[..., None, :], -1, -2))
     return _results()["svd"](u, np.abs(w), vt)
 
 
@@ -198,14 +215,14 @@ def svdvals(x: Any, /) -> Any:
 @surface(np.linalg.pinv)
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = 1e-15) -> Any:
     """np.linalg.pinv, with a cut-off that is one number known while tracing."""
-    x = matrix(a, "np.linalg.pinv")
+    x = matrix(a)
     if rcond is None:
         rcond = max(x.shape[-2:]) * _eps(x) if rtol is None else rtol
     cut = plain(rcond, "the cut-off of np.linalg.pinv")
     if cut.size != 1:
         raise refuse("np.linalg.pinv with a cut-off for each matrix")
     if hermitian:
-        matrices.check_square("pinv", x.aval)
+        matrices.check_square("pinv", x.aval, real=False)
         x = matrices.mirrored(x, True)
     return wrap(ops.pinv(x, rcond=float(cut.reshape(()))))
 
@@ -217,7 +234,7 @@ def _eps(x: Value) -> float:
 @surface(np.linalg.lstsq)
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """np.linalg.lstsq; reading the residuals of a deficient matrix raises: NumPy gives none."""
-    x, y = values(*(wrap(matrix(v, "np.linalg.lstsq"), "array") for v in (a, b)))
+    x, y = values(*(wrap(matrix(v), "array") for v in (a, b)))
     vector = y.ndim == 1
     y = _shape.expand_dims(y, (1,)) if vector else y
     for v in (x, y):
@@ -231,7 +248,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     cut = float(plain(rcond, "the cut-off of np.linalg.lstsq"))
     solution, rank = ops.lstsq(x, y, rcond=cut)
     rest = ops.sub(y, matrices.matmul(x, solution))
-    residuals = ops.sum_(ops.mul(rest, rest), axes=(0,))
+    residuals = ops.sum_(squared(rest), axes=(0,))
     if m > n:
         residuals = ops.of_full_rank(residuals, rank, full=n)
     else:

@@ -234,11 +234,32 @@ def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 @surface(np.linalg.multi_dot)
 def multi_dot(arrays: Any, *, out: Any = None) -> Any:
-    """np.linalg.multi_dot, from left to right."""
-    total = wrap(value(arrays[0]))
-    for m in arrays[1:]:
-        total = dot(total, m)
+    """np.linalg.multi_dot, in the order that multiplies least."""
+    if len(arrays) < 2:
+        raise ValueError("Expecting at least two arrays.")
+    total = _cheapest([wrap(value(a)) for a in arrays])
     return total if out is None else store(out, value(total))
+
+
+def _cheapest(arrays: list[Any]) -> Any:
+    """The product of a chain, split where that costs least (Cormen et al., matrix chains)."""
+    sizes = [1 if arrays[0].ndim == 1 else arrays[0].shape[0]]
+    sizes += [1 if a.ndim == 1 and k else a.shape[-1] for k, a in enumerate(arrays)]
+    n = len(arrays)
+    best: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(n)}
+    for length in range(1, n):
+        for i in range(n - length):
+            j = i + length
+            best[i, j] = min(
+                (best[i, k][0] + best[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
+                for k in range(i, j)
+            )
+
+    def product(i: int, j: int) -> Any:
+        k = best[i, j][1]
+        return arrays[i] if i == j else dot(product(i, k), product(k + 1, j))
+
+    return product(0, n - 1)
 
 
 @surface(np.linalg.matrix_power)
@@ -279,12 +300,26 @@ def _power_norm(x: Value, order: Any, axes: tuple[int, ...]) -> Value:
     if order == 1:
         return _sum(size, axes=axes)
     if order in (None, 2):
-        return ops.sqrt(_sum(_squared(x), axes=axes))
+        return _root(_sum(squared(x), axes=axes))
     p = number(order, size)
-    return ops.pow_(_sum(ops.pow_(size, p), axes=axes), number(1 / order, size))
+    total = _sum(ops.pow_(size, p), axes=axes)
+    return _at_zero(total, lambda v: ops.pow_(v, number(1 / order, v)), order > 0)
 
 
-def _squared(x: Value) -> Value:
+def _at_zero(total: Value, root: Any, there: bool = True) -> Value:
+    """A root of a sum; where that is zero, it is zero and has slope zero."""
+    if not there:
+        return root(total)  # type: ignore[no-any-return]
+    zero = ops.equal(total, number(0, total))
+    return ops.select(zero, number(0, total), root(ops.select(zero, number(1, total), total)))
+
+
+def _root(total: Value) -> Value:
+    return _at_zero(total, ops.sqrt)
+
+
+def squared(x: Value) -> Value:
+    """|x|² of each element."""
     if x.aval.kind == "c":
         re, im = ops.real(x), ops.imag(x)
         return ops.add(ops.mul(re, re), ops.mul(im, im))
@@ -295,7 +330,7 @@ def _matrix_norm(x: Value, order: Any, axes: tuple[int, int]) -> Value:
     rows, columns = axes
     size = value(abs(wrap(x)))
     if order in ("fro", None):
-        return ops.sqrt(_sum(_squared(x), axes=tuple(sorted(axes))))
+        return _root(_sum(squared(x), axes=tuple(sorted(axes))))
     if order in (1, -1, np.inf, -np.inf):
         first, second = (rows, columns) if abs(order) == 1 else (columns, rows)
         sums = _sum(size, axes=(first,))
@@ -316,7 +351,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     shape = v.shape
     if axis is None and (ord is None or (ord in ("f", "fro") and v.ndim == 2) or
                          (ord == 2 and v.ndim == 1)):  # fmt: skip
-        out = ops.sqrt(_sum(_squared(v), axes=tuple(range(v.ndim))))
+        out = _root(_sum(squared(v), axes=tuple(range(v.ndim))))
         return wrap(_shape.reshaped(out, (1,) * len(shape)) if keepdims else out)
     if axis is None:
         axes: tuple[int, ...] = tuple(range(v.ndim))

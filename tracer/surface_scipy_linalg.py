@@ -10,10 +10,10 @@ from ..ir import ops
 from ..ir.core import Value
 from ..ir.ops import matrices
 from ..ir.ops.factors import permutation, unit_lower
-from ..ir.types import Aval
+from ..ir.types import Aval, broadcast_shapes
 from . import intercept
 from . import surface_decompositions as numpy
-from .surface import FUNCTIONS, as_float, cast, refuse, value, values, wrap
+from .surface import FUNCTIONS, as_float, cast, plain, refuse, value, values, wrap
 from .surface_decompositions import as_asked, cholesky_factor, matrix, stretched
 from .surface_scipy import filler
 
@@ -57,7 +57,7 @@ def solve_triangular(
 
 _STRUCTURES = {
     None: "gen", "gen": "gen", "general": "gen",
-    "sym": "sym", "symmetric": "sym", "her": "sym", "hermitian": "sym",
+    "sym": "sym", "symmetric": "sym", "her": "her", "hermitian": "her",
     "pos": "pos", "positive definite": "pos",
     "lower triangular": "lower", "upper triangular": "upper",
     "diagonal": "diagonal", "tridiagonal": "gen",
@@ -80,18 +80,28 @@ def solve(
         if kind == "diagonal":
             x = matrices.triangle(x, True)
         out = ops.triangular_solve(x, y, lower=kind != "upper", trans=bool(transposed))
-    elif kind == "pos" and x.aval.kind == "f":
+    elif kind == "pos":
         out = _cholesky_solve(cholesky_factor(x, not lower), y, bool(lower))
     else:
-        if kind != "gen" and x.aval.kind == "f":
-            x = matrices.mirrored(x, bool(lower))
+        if kind in ("sym", "her"):
+            x = _mirrored(x, bool(lower), kind)
         out = ops.solve(matrices.transposed(x) if transposed else x, y)
     return as_asked(out, vector)
 
 
+def _mirrored(x: Value, lower: bool, kind: str) -> Value:
+    """The whole matrix of one triangle; one that is symmetric may be complex all the same."""
+    if kind != "sym" or x.aval.kind != "c":
+        return matrices.mirrored(x, lower)
+    part = matrices.triangle(x, lower)
+    strict = matrices.lower_part(x, -1) if lower else matrices.upper_part(x, 1)
+    return ops.add(part, matrices.transposed(strict))
+
+
 def _cholesky_solve(c: Value, b: Value, lower: bool) -> Value:
-    first = ops.triangular_solve(c, b, lower=lower, trans=not lower)
-    return ops.triangular_solve(c, first, lower=lower, trans=lower)
+    turned = matrices.conjugated(c)
+    first = ops.triangular_solve(c if lower else turned, b, lower=lower, trans=not lower)
+    return ops.triangular_solve(turned if lower else c, first, lower=lower, trans=lower)
 
 
 def cho_solve(
@@ -100,8 +110,6 @@ def cho_solve(
     """scipy.linalg.cho_solve."""
     c, lower = c_and_lower
     x, y, vector = _system(c, b)
-    if x.aval.kind == "c":
-        raise refuse("scipy.linalg.cho_solve of a complex matrix")
     return as_asked(_cholesky_solve(x, y, bool(lower)), vector)
 
 
@@ -109,14 +117,14 @@ def cholesky(
     a: Any, lower: bool = False, overwrite_a: _Ignored = False, check_finite: _Ignored = True
 ) -> Any:
     """scipy.linalg.cholesky, which reads one triangle of its argument."""
-    return wrap(cholesky_factor(_square(matrix(a, "scipy.linalg.cholesky")), not lower))
+    return wrap(cholesky_factor(_square(matrix(a)), not lower))
 
 
 def cho_factor(
     a: Any, lower: bool = False, overwrite_a: _Ignored = False, check_finite: _Ignored = True
 ) -> Any:
     """scipy.linalg.cho_factor: the factor in one triangle, the argument's in the other."""
-    x = _square(matrix(a, "scipy.linalg.cho_factor"))
+    x = _square(matrix(a))
     rest = matrices.upper_part(x, 1) if lower else matrices.lower_part(x, -1)
     return wrap(ops.add(cholesky_factor(x, not lower), rest)), lower
 
@@ -128,8 +136,8 @@ def inv(
     """scipy.linalg.inv."""
     x = _square(matrix(a))
     kind = _STRUCTURES.get(assume_a, "gen")
-    if kind in ("sym", "pos") and x.aval.kind == "f":
-        x = matrices.mirrored(x, bool(lower))
+    if kind in ("sym", "her", "pos"):
+        x = _mirrored(x, bool(lower), kind)
     elif kind != "gen":
         raise refuse(f"scipy.linalg.inv with assume_a={assume_a!r}", "Leave assume_a out.")
     return wrap(ops.inv(x))
@@ -189,16 +197,41 @@ def lu_solve(
     return as_asked(ops.triangular_solve(x, first, lower=False), vector)
 
 
+def _rectangular(x: Value) -> tuple[Value, Value, Value]:
+    """The order of rows, L and U of any matrix: a square decomposition, and what it leaves over."""
+    m, n = x.shape[-2:]
+    if m == n:
+        packed, _, order = ops.lu(x)
+        return order, unit_lower(packed), matrices.upper_part(packed)
+    last, above = x.ndim - 1, x.ndim - 2
+    if m < n:
+        packed, _, order = ops.lu(ops.shape.narrow(x, last, 0, m))
+        rest = matrices.matmul(permutation(order, x.dtype), ops.shape.narrow(x, last, m, n - m))
+        beside = ops.triangular_solve(packed, rest, lower=True, unit=True)
+        high = ops.concatenate(matrices.upper_part(packed), beside, axis=last)
+        return order, unit_lower(packed), high
+    order = ops.lu_order(x)
+    moved = matrices.matmul(permutation(order, x.dtype), x)
+    packed, _, _ = ops.lu(ops.shape.narrow(moved, above, 0, n))
+    rest = matrices.transposed(ops.shape.narrow(moved, above, n, m - n))
+    below = matrices.transposed(ops.triangular_solve(packed, rest, lower=False, trans=True))
+    low = ops.concatenate(unit_lower(packed), below, axis=above)
+    return order, low, matrices.upper_part(packed)
+
+
 def lu(
     a: Any, permute_l: bool = False, overwrite_a: _Ignored = False,
     check_finite: _Ignored = True, p_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """scipy.linalg.lu of square matrices."""
-    packed, _, order = ops.lu(_square(matrix(a)))
-    low, high = unit_lower(packed), matrices.upper_part(packed)
-    back = matrices.transposed(permutation(order, packed.aval.dtype))
+    """scipy.linalg.lu."""
+    x = matrix(a)
+    if x.ndim < 2:
+        raise ValueError("The input array must be at least two-dimensional.")
+    order, low, high = _rectangular(x)
+    real = {"c64": "f32", "c128": "f64"}.get(x.dtype, x.dtype)
+    back = matrices.transposed(permutation(order, real))
     if permute_l:
-        return wrap(matrices.matmul(back, low)), wrap(high)
+        return wrap(matrices.matmul(matrices.as_of(back, low), low)), wrap(high)
     if p_indices:
         back = cast(ops.argsort(order, axis=order.ndim - 1), "i32")
         return wrap(back, "array"), wrap(low), wrap(high)
@@ -215,22 +248,36 @@ def eigh(
     driver: Any = None,
 ) -> Any:  # fmt: skip
     """scipy.linalg.eigh: all eigenvalues, of a x = w x or a x = w b x."""
-    if type != 1 or subset_by_index is not None or subset_by_value is not None:
-        raise refuse("scipy.linalg.eigh of another type or of a subset of the eigenvalues")
-    x = _square(matrix(a, "scipy.linalg.eigh"))
+    if type not in (1, 2, 3):
+        raise ValueError('"type" keyword only accepts 1, 2, and 3.')
+    if subset_by_value is not None:
+        raise refuse("scipy.linalg.eigh with subset_by_value", "Use subset_by_index.")
+    if subset_by_index is not None:
+        low, high = (int(plain(i, "the subset of scipy.linalg.eigh")) for i in subset_by_index)
+        whole = eigh(a, b, lower=lower, type=type)
+        w, v = (part[..., low : high + 1] for part in whole)
+        return w if eigvals_only else (w, v)
+    x = _square(matrix(a))
     if b is None:
         w, v = ops.eigh(x, lower=bool(lower), driver="evr")
         return wrap(w) if eigvals_only else (wrap(w), wrap(v))
-    x, y = values(wrap(x), wrap(_square(matrix(b, "scipy.linalg.eigh"))))
+    x, y = values(wrap(x), wrap(_square(matrix(b))))
     factor = cholesky_factor(y, not lower)
-    factor = factor if lower else matrices.transposed(factor)
-    # b = L Lᵀ: the eigenvalues are those of L⁻¹ a L⁻ᵀ, the vectors L⁻ᵀ times its own.
-    half = ops.triangular_solve(factor, matrices.mirrored(x, bool(lower)), lower=True)
-    whole = ops.triangular_solve(factor, matrices.transposed(half), lower=True)
+    factor = factor if lower else matrices.hermitian(factor)
+    # b = L Lᴴ: the eigenvalues are those of L⁻¹ a L⁻ᴴ, the vectors L⁻ᴴ times its own.
+    x = matrices.mirrored(x, bool(lower))
+    if type == 1:
+        half = ops.triangular_solve(factor, x, lower=True)
+        whole = ops.triangular_solve(factor, matrices.hermitian(half), lower=True)
+    else:  # a b x = w x, b a x = w x: those of Lᴴ a L
+        whole = matrices.matmul(matrices.hermitian(factor), x, factor)
     w, v = ops.eigh(whole, lower=True)
     if eigvals_only:
         return wrap(w)
-    return wrap(w), wrap(ops.triangular_solve(factor, v, lower=True, trans=True))
+    if type == 3:
+        return wrap(w), wrap(matrices.matmul(factor, v))
+    turned = matrices.conjugated(factor)
+    return wrap(w), wrap(ops.triangular_solve(turned, v, lower=True, trans=True))
 
 
 def eigvalsh(a: Any, b: Any = None, *, lower: bool = True, **options: Any) -> Any:
@@ -282,15 +329,16 @@ def lstsq(
 
 
 def block_diag(*arrs: Any) -> Any:
-    """scipy.linalg.block_diag of matrices."""
+    """scipy.linalg.block_diag of matrices, or of stacks of them."""
     parts = values(*(np.atleast_2d(wrap(value(a), "array")) for a in arrs))
-    if any(p.ndim > 2 for p in parts):
-        raise refuse("scipy.linalg.block_diag of stacks")
-    shape = tuple(sum(p.shape[i] for p in parts) for i in (0, 1))
+    lead = broadcast_shapes(*(p.shape[:-2] for p in parts))
+    shape = lead + tuple(sum(p.shape[i] for p in parts) for i in (-2, -1))
     out, at = ops.shape.zeros(Aval(parts[0].aval.dtype, shape)), (0, 0)
     for p in parts:
-        out = ops.add(out, ops.pad(p, shape=shape, start=at, step=(1, 1)))
-        at = (at[0] + p.shape[0], at[1] + p.shape[1])
+        wide = ops.shape.broadcast_to(p, lead + p.shape[-2:])
+        start = (0,) * len(lead) + at
+        out = ops.add(out, ops.pad(wide, shape=shape, start=start, step=(1,) * len(shape)))
+        at = (at[0] + p.shape[-2], at[1] + p.shape[-1])
     return wrap(out)
 
 

@@ -9,10 +9,12 @@ import numpy as np
 from ..prim import PRIMS, Prim
 from . import (
     arithmetic,
+    banded,
     contract,
     control,
     convolutions,
     decompositions,
+    eigen,
     factors,
     fft,
     guards,
@@ -31,6 +33,7 @@ __all__ = ["SPECIAL_ORDERS", "SPECIAL_UFUNCS", "UFUNCS", "angle", "modulus", "po
 _ROOMS = (
     arithmetic,
     logic,
+    banded,
     special,
     shape,
     reduce,
@@ -40,6 +43,7 @@ _ROOMS = (
     linalg,
     decompositions,
     factors,
+    eigen,
     fft,
     control,
     guards,

@@ -1,6 +1,8 @@
 """Rows of matrix decompositions: qr, eigh, svd, and what is least squares of them.
 
-All act on stacks of real matrices, the last two axes.  Where a decomposition is not unique its
+All act on stacks of matrices, the last two axes.  The formulas are those of the inner product
+Re tr(Aᴴ B), whose gradients are the conjugates of cotangents; the vectors of complex matrices are
+moved as if their phases did not turn more than they must.  Where a decomposition is not unique its
 derivative does not exist, and the rules divide by zero rather than guess: with equal eigenvalues
 (or singular values) whatever depends on their vectors has infinite or NaN derivatives, whatever
 depends on the values alone has right first derivatives as long as it treats equals alike.
@@ -15,20 +17,26 @@ import numpy as np
 
 from ..prim import ZERO, Prim
 from ..types import Aval
+from .arithmetic import _PARTS as PARTS
+from .arithmetic import complex_, imag
 from .linalg import inv, triangular_solve
 from .matrices import (
     Term,
+    as_of,
     check_matrices,
     check_square,
     columns_of,
+    conjugated,
     diagonal,
     diagonal_matrix,
     folded,
+    hermitian,
     lower_part,
     matmul,
     mirrored,
     off_diagonal,
     plus_identity,
+    real_part,
     rows_of,
     total,
     transposed,
@@ -59,7 +67,7 @@ def _minus(x: Any) -> Any:
 
 
 def _qr_infer(a: Aval, *, complete: bool) -> tuple[Aval, Aval]:
-    check_matrices("qr", a)
+    check_matrices("qr", a, real=False)
     (*batch, m, n) = a.shape
     if m < n:
         raise ValueError(f"qr: {a} is wide; decompose its first {m} columns")
@@ -68,9 +76,15 @@ def _qr_infer(a: Aval, *, complete: bool) -> tuple[Aval, Aval]:
 
 
 def _antisymmetric(x: Term) -> Term:
-    """The antisymmetric matrix with the strict lower triangle of x."""
+    """The anti-Hermitian matrix with the strict lower triangle of x, and its imaginary diagonal."""
     low = lower_part(x, -1)
-    return low - transposed(low)
+    out = low - hermitian(low)
+    return out if x.aval.kind != "c" else out + _turning(x)
+
+
+def _turning(x: Term) -> Term:
+    """The imaginary part of the diagonal, alone."""
+    return diagonal_matrix(complex_(0, imag(diagonal(x))))
 
 
 def _complement(q: Term) -> tuple[Term, Term, Term]:
@@ -78,18 +92,18 @@ def _complement(q: Term) -> tuple[Term, Term, Term]:
 
     Q is a product of reflectors, I - Y T Yᵀ with Y unit lower trapezoidal, and its first columns
     determine them (Ballard et al. 2014, "Reconstructing Householder vectors from tall-skinny QR"):
-    Q₂ = E₂ + C M Q₂₁ᵀ, with C = Q₁ - E₁, M = (Q₁₁ - I)⁻ᵀ.  Returns C M, M Q₂₁ᵀ and Q₂₁.
+    Q₂ = E₂ + C M Q₂₁ᴴ, with C = Q₁ - E₁, M = (Q₁₁ - I)⁻ᴴ.  Returns C M, M Q₂₁ᴴ and Q₂₁.
     """
     m, n = q.shape[-2:]
     top, low = _rows(q, 0, n), _rows(q, n, m - n)
     shifted = -plus_identity(-top)
-    middle = transposed(inv(shifted))
+    middle = hermitian(inv(shifted))
     left = concatenate(shifted, low, axis=q.ndim - 2)
-    return matmul(left, middle), matmul(middle, transposed(low)), low
+    return matmul(left, middle), matmul(middle, hermitian(low)), low
 
 
 def _qr_jvp(ts: Any, outs: Any, a: Term, *, complete: bool) -> Any:
-    """With W = Qᵀ dA R⁻¹ and Ω antisymmetric with W's lower triangle:
+    """With W = Qᴴ dA R⁻¹ and Ω anti-Hermitian with W's lower triangle (R has a real diagonal):
     dQ = Q (Ω - W) + dA R⁻¹, dR = (W - Ω) R.
     """
     (t,) = ts
@@ -98,14 +112,14 @@ def _qr_jvp(ts: Any, outs: Any, a: Term, *, complete: bool) -> Any:
     m, n = a.shape[-2:]
     q, r = _columns(outs[0], 0, n), _rows(outs[1], 0, n)
     moved = transposed(triangular_solve(r, transposed(t), lower=False, trans=True))
-    inner = matmul(transposed(q), moved)
+    inner = matmul(hermitian(q), moved)
     rest = inner - _antisymmetric(inner)
     dq, dr = moved - matmul(q, rest), upper_part(matmul(rest, r))
     if not complete or m == n:
         return dq, dr
     left, right, _ = _complement(q)
     top, low = _rows(dq, 0, n), _rows(dq, n, m - n)
-    last = matmul(dq, right) + matmul(left, transposed(low) - matmul(transposed(top), right))
+    last = matmul(dq, right) + matmul(left, hermitian(low) - matmul(hermitian(top), right))
     return _beside(dq, last), _filled_rows(dr, outs[1].shape)
 
 
@@ -115,7 +129,7 @@ def _filled_rows(x: Term, shape: tuple[int, ...]) -> Term:
 
 
 def _qr_vjp(cts: Any, outs: Any, a: Term, *, complete: bool) -> Any:
-    """Ā = (Q̄ + Q sym(R R̄ᵀ - Q̄ᵀ Q)) R⁻ᵀ, where sym mirrors the lower triangle (Seeger et al. 2017,
+    """Ā = (Q̄ + Q sym(R R̄ᴴ - Q̄ᴴ Q)) R⁻ᴴ, where sym mirrors the lower triangle (Seeger et al. 2017,
     "Auto-differentiating linear algebra").
     """
     cq, cr = cts
@@ -123,16 +137,17 @@ def _qr_vjp(cts: Any, outs: Any, a: Term, *, complete: bool) -> Any:
         return (ZERO,)
     m, n = a.shape[-2:]
     q, r = _columns(outs[0], 0, n), _rows(outs[1], 0, n)
+    cq, cr = (c if c is ZERO else conjugated(c) for c in (cq, cr))
     if cq is not ZERO and complete and m > n:
         cq = _pull_complement(cq, q)
     if cr is not ZERO:
         cr = upper_part(_rows(cr, 0, n))
     inner = total(
-        ZERO if cr is ZERO else matmul(r, transposed(cr)),
-        ZERO if cq is ZERO else -matmul(transposed(cq), q),
+        ZERO if cr is ZERO else matmul(r, hermitian(cr)),
+        ZERO if cq is ZERO else -matmul(hermitian(cq), q),
     )
     x = total(cq, matmul(q, mirrored(inner, True)))
-    return (transposed(triangular_solve(r, transposed(x), lower=False)),)
+    return (transposed(triangular_solve(r, hermitian(x), lower=False)),)
 
 
 def _pull_complement(ct: Term, q: Term) -> Term:
@@ -140,9 +155,9 @@ def _pull_complement(ct: Term, q: Term) -> Term:
     m, n = q.shape[-2:]
     left, right, _ = _complement(q)
     first, last = _columns(ct, 0, n), _columns(ct, n, m - n)
-    low = matmul(transposed(last), left)
+    low = matmul(hermitian(last), left)
     top = -matmul(right, low)
-    return first + matmul(last, transposed(right)) + concatenate(top, low, axis=q.ndim - 2)
+    return first + matmul(last, hermitian(right)) + concatenate(top, low, axis=q.ndim - 2)
 
 
 qr: Prim = Prim(
@@ -159,10 +174,10 @@ qr: Prim = Prim(
 
 
 def _eigh_infer(a: Aval, *, lower: bool, driver: str = "evd") -> tuple[Aval, Aval]:
-    check_square("eigh", a)
+    check_square("eigh", a, real=False)
     if driver not in ("evd", "evr"):
         raise ValueError(f"eigh: unknown driver {driver!r}")
-    return Aval(a.dtype, a.shape[:-1]), a
+    return Aval(PARTS.get(a.dtype, a.dtype), a.shape[:-1]), a
 
 
 def _reciprocal_gaps(w: Term) -> Term:
@@ -176,33 +191,35 @@ def _eigh_ref(a: Any, *, lower: bool, driver: str = "evd") -> tuple[np.ndarray, 
         return w, v
     import scipy.linalg
 
-    w, v = np.empty(a.shape[:-1], a.dtype), np.empty_like(a)
+    w, v = np.empty(a.shape[:-1], a.real.dtype), np.empty_like(a)
     for at in np.ndindex(a.shape[:-2]):
         w[at], v[at] = scipy.linalg.eigh(a[at], lower=lower, check_finite=False)
     return w, v
 
 
 def _eigh_jvp(ts: Any, outs: Any, a: Term, *, lower: bool, driver: str = "evd") -> Any:
-    """With B = Vᵀ dA V: dw = diag B, dV = V (F ∘ B), Fᵢⱼ = 1 / (wⱼ - wᵢ)."""
+    """With B = Vᴴ dA V: dw = diag B, dV = V (F ∘ B), Fᵢⱼ = 1 / (wⱼ - wᵢ)."""
     (t,) = ts
     w, v = outs
     if t is ZERO:
         return ZERO, ZERO
-    inner = matmul(transposed(v), mirrored(t, lower), v)
-    return diagonal(inner), matmul(v, _reciprocal_gaps(w) * inner)
+    inner = matmul(hermitian(v), mirrored(t, lower), v)
+    return real_part(diagonal(inner)), matmul(v, as_of(_reciprocal_gaps(w), v) * inner)
 
 
 def _eigh_vjp(cts: Any, outs: Any, a: Term, *, lower: bool, driver: str = "evd") -> Any:
-    """Ā = V (diag(w̄) + F ∘ (Vᵀ V̄)) Vᵀ, folded into the triangle that is read."""
+    """Ā = V (diag(w̄) + F ∘ (Vᴴ V̄)) Vᴴ, folded into the triangle that is read."""
     cw, cv = cts
     w, v = outs
     inner = total(
-        ZERO if cw is ZERO else diagonal_matrix(cw),
-        ZERO if cv is ZERO else _reciprocal_gaps(w) * matmul(transposed(v), cv),
+        ZERO if cw is ZERO else diagonal_matrix(as_of(cw, v)),
+        ZERO
+        if cv is ZERO
+        else as_of(_reciprocal_gaps(w), v) * matmul(hermitian(v), conjugated(cv)),
     )
     if inner is ZERO:
         return (ZERO,)
-    return (folded(matmul(v, inner, transposed(v)), lower),)
+    return (conjugated(folded(matmul(v, inner, hermitian(v)), lower)),)
 
 
 # Reads one triangle alone, as NumPy does, and so its derivative is in that triangle alone.  The
@@ -222,13 +239,13 @@ eigh: Prim = Prim(
 
 
 def _svd_infer(a: Aval, *, full: bool) -> tuple[Aval, Aval, Aval]:
-    check_matrices("svd", a)
+    check_matrices("svd", a, real=False)
     (*batch, m, n) = a.shape
     k = min(m, n)
     left, right = (m, n) if full else (k, k)
     return (
         Aval(a.dtype, (*batch, m, left)),
-        Aval(a.dtype, (*batch, k)),
+        Aval(PARTS.get(a.dtype, a.dtype), (*batch, k)),
         Aval(a.dtype, (*batch, right, n)),
     )
 
@@ -246,76 +263,85 @@ def _moved_vectors(u: Term, k: int, turn: Term, along: Term, s: Term) -> Term:
     """
     first = _columns(u, 0, k)
     if u.shape[-2] > k:
-        outside = along - matmul(first, transposed(first), along)
-        first_dot = matmul(first, turn) + outside / rows_of(s)
+        outside = along - matmul(first, hermitian(first), along)
+        first_dot = matmul(first, turn) + outside / as_of(rows_of(s), u)
     else:
         first_dot = matmul(first, turn)
     if u.shape[-1] == k:
         return first_dot
     last = _columns(u, k, u.shape[-1] - k)
-    return _beside(first_dot, -matmul(first, transposed(first_dot), last))
+    return _beside(first_dot, -matmul(first, hermitian(first_dot), last))
 
 
 def _svd_jvp(ts: Any, outs: Any, a: Term, *, full: bool) -> Any:
-    """With D = Uᵀ dA V: ds = diag D, dU = U (F ∘ (D S + S Dᵀ)) + (I - U Uᵀ) dA V S⁻¹ and
-    dV = V (F ∘ (S D + Dᵀ S)) + (I - V Vᵀ) dAᵀ U S⁻¹, Fᵢⱼ = 1 / (sⱼ² - sᵢ²).
+    """With D = Uᴴ dA V: ds = Re diag D, dU = U (F ∘ (D S + S Dᴴ)) + (I - U Uᴴ) dA V S⁻¹ and
+    dV = V (F ∘ (S D + Dᴴ S)) + (I - V Vᴴ) dAᴴ U S⁻¹, Fᵢⱼ = 1 / (sⱼ² - sᵢ²); of the phases, which
+    only move together, U takes all: i Im(D) S⁻¹ on the diagonal.
     """
     (t,) = ts
     if t is ZERO:
         return ZERO, ZERO, ZERO
     u, s, vt = outs
     k = s.shape[-1]
-    v, gaps = transposed(vt), _reciprocal_square_gaps(s)
-    right, left = matmul(t, _columns(v, 0, k)), matmul(transposed(t), _columns(u, 0, k))
-    inner = matmul(transposed(_columns(u, 0, k)), right)
-    by_columns, by_rows = inner * rows_of(s), inner * columns_of(s)
-    du = _moved_vectors(u, k, gaps * (by_columns + transposed(by_columns)), right, s)
-    dv = _moved_vectors(v, k, gaps * (by_rows + transposed(by_rows)), left, s)
-    return du, diagonal(inner), transposed(dv)
+    v, gaps = hermitian(vt), as_of(_reciprocal_square_gaps(s), u)
+    right, left = matmul(t, _columns(v, 0, k)), matmul(hermitian(t), _columns(u, 0, k))
+    inner = matmul(hermitian(_columns(u, 0, k)), right)
+    across, down = as_of(rows_of(s), u), as_of(columns_of(s), u)
+    by_columns, by_rows = inner * across, inner * down
+    turn = gaps * (by_columns + hermitian(by_columns))
+    if a.aval.kind == "c":
+        turn = turn + _turning(inner) / across
+    du = _moved_vectors(u, k, turn, right, s)
+    dv = _moved_vectors(v, k, gaps * (by_rows + hermitian(by_rows)), left, s)
+    return du, real_part(diagonal(inner)), hermitian(dv)
 
 
-def _pull_vectors(ct: Any, u: Term, k: int, gaps: Any, s: Term) -> tuple[Any, Any]:
-    """Of a cotangent of singular vectors: F ∘ (Uᵀ Ū - Ūᵀ U), and (I - U Uᵀ) Ū S⁻¹."""
+def _pull_vectors(ct: Any, u: Term, k: int, gaps: Any, s: Term) -> tuple[Any, ...]:
+    """Of a gradient of singular vectors: F ∘ (Uᴴ Ū - Ūᴴ U), (I - U Uᴴ) Ū S⁻¹, and Uᴴ Ū."""
     if ct is ZERO:
-        return ZERO, ZERO
+        return ZERO, ZERO, ZERO
     first = _columns(u, 0, k)
     if u.shape[-1] > k:
         rest = u.shape[-1] - k
         last, ct_last = _columns(u, k, rest), _columns(ct, k, rest)
-        ct = _columns(ct, 0, k) - matmul(last, transposed(ct_last), first)
-    inner = matmul(transposed(first), ct)
-    turn = gaps() * (inner - transposed(inner))
+        ct = _columns(ct, 0, k) - matmul(last, hermitian(ct_last), first)
+    inner = matmul(hermitian(first), ct)
+    turn = gaps() * (inner - hermitian(inner))
     if u.shape[-2] == k:
-        return turn, ZERO
-    return turn, (ct - matmul(first, inner)) / rows_of(s)
+        return turn, ZERO, inner
+    return turn, (ct - matmul(first, inner)) / as_of(rows_of(s), u), inner
 
 
 def _svd_vjp(cts: Any, outs: Any, a: Term, *, full: bool) -> Any:
-    """Ā = U (T_U S + S T_V + diag(s̄)) Vᵀ + (I - U Uᵀ) Ū S⁻¹ Vᵀ + U S⁻¹ V̄ᵀ (I - V Vᵀ),
-    with T_X = F ∘ (Xᵀ X̄ - X̄ᵀ X) (Townsend 2016, "Differentiating the singular value
-    decomposition").
+    """Ā = U (T_U S + S T_V + diag(s̄)) Vᴴ + (I - U Uᴴ) Ū S⁻¹ Vᴴ + U S⁻¹ V̄ᴴ (I - V Vᴴ),
+    with T_X = F ∘ (Xᴴ X̄ - X̄ᴴ X) (Townsend 2016, "Differentiating the singular value
+    decomposition"), and i Im diag(Uᴴ Ū) S⁻¹ beside diag(s̄) for the phases.
     """
     cu, cs, cvt = cts
     u, s, vt = outs
     k = s.shape[-1]
-    v = transposed(vt)
+    v = hermitian(vt)
 
     def gaps() -> Term:
-        return _reciprocal_square_gaps(s)
+        return as_of(_reciprocal_square_gaps(s), u)
 
-    turn_u, out_u = _pull_vectors(cu, u, k, gaps, s)
-    turn_v, out_v = _pull_vectors(ZERO if cvt is ZERO else transposed(cvt), v, k, gaps, s)
+    cu = cu if cu is ZERO else conjugated(cu)
+    across, down = as_of(rows_of(s), u), as_of(columns_of(s), u)
+    turn_u, out_u, phases = _pull_vectors(cu, u, k, gaps, s)
+    turn_v, out_v, _ = _pull_vectors(ZERO if cvt is ZERO else transposed(cvt), v, k, gaps, s)
     inner = total(
-        ZERO if turn_u is ZERO else turn_u * rows_of(s),
-        ZERO if turn_v is ZERO else turn_v * columns_of(s),
-        ZERO if cs is ZERO else diagonal_matrix(cs),
+        ZERO if turn_u is ZERO else turn_u * across,
+        ZERO if turn_v is ZERO else turn_v * down,
+        ZERO if cs is ZERO else diagonal_matrix(as_of(cs, u)),
+        ZERO if phases is ZERO or a.aval.kind != "c" else _turning(phases) / across,
     )
     if inner is ZERO:
         return (ZERO,)
     first_u, first_vt = _columns(u, 0, k), _rows(vt, 0, k)
     left = total(matmul(first_u, inner), out_u)
     out = matmul(left, first_vt)
-    return (total(out, ZERO if out_v is ZERO else matmul(first_u, transposed(out_v))),)
+    out = total(out, ZERO if out_v is ZERO else matmul(first_u, hermitian(out_v)))
+    return (conjugated(out),)
 
 
 # With `full`, the vectors of the null spaces: any basis will do, so only what does not depend on
@@ -334,18 +360,18 @@ svd: Prim = Prim(
 
 
 def _pinv_infer(a: Aval, *, rcond: float) -> Aval:
-    check_matrices("pinv", a)
+    check_matrices("pinv", a, real=False)
     (*batch, m, n) = a.shape
     return Aval(a.dtype, (*batch, n, m))
 
 
 def _pinv_jvp(ts: Any, outs: Any, a: Term, *, rcond: float) -> Any:
-    """dX = -X dA X + X Xᵀ dAᵀ (I - A X) + (I - X A) dAᵀ Xᵀ X (Golub and Pereyra 1973)."""
+    """dX = -X dA X + X Xᴴ dAᴴ (I - A X) + (I - X A) dAᴴ Xᴴ X (Golub and Pereyra 1973)."""
     (t,) = ts
     (x,) = outs
     if t is ZERO:
         return (ZERO,)
-    tt, xt = transposed(t), transposed(x)
+    tt, xt = hermitian(t), hermitian(x)
     right, left = matmul(x, xt, tt), matmul(tt, xt, x)
     right = right - matmul(right, a, x)
     left = left - matmul(x, a, left)
@@ -353,20 +379,21 @@ def _pinv_jvp(ts: Any, outs: Any, a: Term, *, rcond: float) -> Any:
 
 
 def _pinv_vjp(cts: Any, outs: Any, a: Term, *, rcond: float) -> Any:
-    """Ā = -Xᵀ X̄ Xᵀ + (I - A X) X̄ᵀ X Xᵀ + Xᵀ X X̄ᵀ (I - X A)."""
+    """Ā = -Xᴴ X̄ Xᴴ + (I - A X) X̄ᴴ X Xᴴ + Xᴴ X X̄ᴴ (I - X A)."""
     (ct,) = cts
     (x,) = outs
     if ct is ZERO:
         return (ZERO,)
-    xt, ctt = transposed(x), transposed(ct)
+    ct = conjugated(ct)
+    xt, ctt = hermitian(x), hermitian(ct)
     right, left = matmul(ctt, x, xt), matmul(xt, x, ctt)
     right = right - matmul(a, x, right)
     left = left - matmul(left, x, a)
-    return (right + left - matmul(xt, ct, xt),)
+    return (conjugated(right + left - matmul(xt, ct, xt)),)
 
 
 def _lstsq_infer(a: Aval, b: Aval, *, rcond: float) -> tuple[Aval, Aval]:
-    check_matrices("lstsq", a, b)
+    check_matrices("lstsq", a, b, real=False)
     for x in (a, b):
         if x.ndim != 2:
             raise np.linalg.LinAlgError(
@@ -383,14 +410,14 @@ def _lstsq_ref(a: Any, b: Any, *, rcond: float) -> tuple[np.ndarray, np.int64]:
 
 
 def _lstsq_jvp(ts: Any, outs: Any, a: Term, b: Term, *, rcond: float) -> Any:
-    """dx = A⁺ (db - dA x) + A⁺ A⁺ᵀ dAᵀ (b - A x) + (I - A⁺ A) dAᵀ A⁺ᵀ x, at constant rank."""
+    """dx = A⁺ (db - dA x) + A⁺ A⁺ᴴ dAᴴ (b - A x) + (I - A⁺ A) dAᴴ A⁺ᴴ x, at constant rank."""
     ta, tb = ts
     if ta is ZERO and tb is ZERO:
         return ZERO, ZERO
     x, p = outs[0], pinv(a, rcond=rcond)
     t = matmul(p, total(tb, ZERO if ta is ZERO else -matmul(ta, x)))
     if ta is not ZERO:
-        tat, pt = transposed(ta), transposed(p)
+        tat, pt = hermitian(ta), hermitian(p)
         inside = matmul(p, pt, tat, b - matmul(a, x))
         outside = matmul(tat, matmul(pt, x))
         t = t + inside + outside - matmul(p, a, outside)
@@ -398,17 +425,18 @@ def _lstsq_jvp(ts: Any, outs: Any, a: Term, b: Term, *, rcond: float) -> Any:
 
 
 def _lstsq_vjp(cts: Any, outs: Any, a: Term, b: Term, *, rcond: float) -> Any:
-    """b̄ = A⁺ᵀ x̄, Ā = -b̄ xᵀ + (b - A x) x̄ᵀ A⁺ A⁺ᵀ + A⁺ᵀ x x̄ᵀ (I - A⁺ A)."""
+    """b̄ = A⁺ᴴ x̄, Ā = -b̄ xᴴ + (b - A x) x̄ᴴ A⁺ A⁺ᴴ + A⁺ᴴ x x̄ᴴ (I - A⁺ A)."""
     ct = cts[0]
     if ct is ZERO:
         return ZERO, ZERO
     x, p = outs[0], pinv(a, rcond=rcond)
-    pt, ctt = transposed(p), transposed(ct)
+    ct = conjugated(ct)
+    pt, ctt = hermitian(p), hermitian(ct)
     to_b = matmul(pt, ct)
     inside = matmul(b - matmul(a, x), matmul(matmul(ctt, p), pt))
     outside = matmul(matmul(pt, x), ctt)
-    to_a = inside + outside - matmul(outside, p, a) - matmul(to_b, transposed(x))
-    return to_a, to_b
+    to_a = inside + outside - matmul(outside, p, a) - matmul(to_b, hermitian(x))
+    return conjugated(to_a), conjugated(to_b)
 
 
 pinv: Prim = Prim(

@@ -22,7 +22,7 @@ from .matrices import (
 )
 from .shape import along_rows, iota
 
-__all__ = ["lu", "pivot_order"]
+__all__ = ["lu", "lu_order", "pivot_order"]
 
 
 def permutation(order: Term, dtype: str) -> Term:
@@ -107,4 +107,29 @@ pivot_order: Prim = Prim(
     nondiff="its result is an index",
     domain="index",
     batch=along_rows(lambda: pivot_order),
+)
+
+
+def _lu_order_ref(a: Any) -> np.ndarray:
+    order = np.empty(a.shape[:-1], np.int64)
+    if not a.size:
+        return np.broadcast_to(np.arange(a.shape[-2]), order.shape)
+    from scipy.linalg.lapack import get_lapack_funcs
+
+    (getrf,) = get_lapack_funcs(("getrf",), (a,))
+    for at in np.ndindex(a.shape[:-2]):
+        rows = list(range(a.shape[-2]))
+        for i, p in enumerate(getrf(a[at])[1]):
+            rows[i], rows[p] = rows[p], rows[i]
+        order[at] = rows
+    return order
+
+
+# The order of rows that pivoting gives a tall matrix.
+lu_order: Prim = Prim(
+    name="lu_order",
+    infer=lambda a: Aval("i64", a.shape[:-1]),
+    ref=_lu_order_ref,
+    nondiff="its result is an index",
+    batch=along_rows(lambda: lu_order),
 )

@@ -4,7 +4,8 @@ All act on stacks of matrices, the last two axes.  A matrix that NumPy calls sin
 positive definite, raises `LinAlgError` when the program runs, from the derivative too where that
 needs the inverse.  Formulas after Giles, "An extended collection of matrix derivative results for
 forward and reverse mode algorithmic differentiation" (2008), unless another source is named.
-Transposes never conjugate: complex rows are differentiated as holomorphic functions.
+Transposes never conjugate where a row is a holomorphic function; where it is not (cholesky), the
+formulas are those of the inner product Re tr(Aᴴ B), whose gradients are conjugates of cotangents.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ import numpy as np
 
 from ..prim import ZERO, Prim
 from ..types import Aval
+from .arithmetic import _PARTS as PARTS
+from .arithmetic import complex_, imag, real
 from .matrices import (
     Term,
     check_matrices,
     check_square,
+    conjugated,
     folded,
+    hermitian,
     lead,
     lower_part,
     matmul,
@@ -53,9 +58,9 @@ def _stacked(f: Callable[..., np.ndarray], shape: tuple[int, ...], *xs: Any) -> 
     return out
 
 
-def _square(row: str, real: bool = False) -> Callable[..., Aval]:
+def _square(row: str) -> Callable[..., Aval]:
     def infer(a: Aval) -> Aval:
-        check_square(row, a, real=real)
+        check_square(row, a, real=False)
         return a
 
     return infer
@@ -288,20 +293,29 @@ def _det_vjp(cts: Any, outs: Any, a: Term) -> Any:
 
 
 def _slogdet_infer(a: Aval) -> tuple[Aval, Aval]:
-    check_square("slogdet", a)
-    out = Aval(a.dtype, lead(a))
-    return out, out
+    check_square("slogdet", a, real=False)
+    return Aval(a.dtype, lead(a)), Aval(PARTS.get(a.dtype, a.dtype), lead(a))
 
 
 def _slogdet_jvp(ts: Any, outs: Any, a: Term) -> Any:
-    """d log|det A| = tr(A⁻¹ dA); the sign is locally constant."""
+    """d log|det A| = Re τ, τ = tr(A⁻¹ dA); the sign turns by Im τ, and is constant if real."""
     (t,) = ts
-    return ZERO, ZERO if t is ZERO else trace(solve(a, t))
+    if t is ZERO:
+        return ZERO, ZERO
+    moved = trace(solve(a, t))
+    if a.aval.kind != "c":
+        return ZERO, moved
+    return outs[0] * complex_(0, imag(moved)), real(moved)
 
 
 def _slogdet_vjp(cts: Any, outs: Any, a: Term) -> Any:
-    """Ā = ȳ A⁻ᵀ."""
-    ct = cts[1]
+    """Ā = c A⁻ᵀ, where Re(c τ) is what the result moves by."""
+    turn, size = cts
+    if a.aval.kind != "c":
+        return (ZERO if size is ZERO else scaled(size, transposed(inv(a))),)
+    terms = [] if turn is ZERO else [complex_(0, imag(turn * outs[0]))]
+    terms += [] if size is ZERO else [complex_(size, 0)]
+    ct = total(*terms)
     return (ZERO if ct is ZERO else scaled(ct, transposed(inv(a))),)
 
 
@@ -342,34 +356,35 @@ def _halved(x: Term) -> Term:
 
 
 def _cholesky_jvp(ts: Any, outs: Any, a: Term) -> Any:
-    """dL = L Φ(L⁻¹ dA L⁻ᵀ), dA symmetric by its lower triangle."""
+    """dL = L Φ(L⁻¹ dA L⁻ᴴ), dA Hermitian by its lower triangle."""
     (t,) = ts
     (factor,) = outs
     if t is ZERO:
         return (ZERO,)
     left = triangular_solve(factor, mirrored(t, True), lower=True)
-    both = transposed(triangular_solve(factor, transposed(left), lower=True))
+    both = hermitian(triangular_solve(factor, hermitian(left), lower=True))
     return (matmul(factor, _halved(both)),)
 
 
 def _cholesky_vjp(cts: Any, outs: Any, a: Term) -> Any:
-    """Ā = L⁻ᵀ Φ(Lᵀ L̄) L⁻¹, folded into the lower triangle (Murray 2016, "Differentiation of the
+    """Ā = L⁻ᴴ Φ(Lᴴ L̄) L⁻¹, folded into the lower triangle (Murray 2016, "Differentiation of the
     Cholesky decomposition").
     """
     (ct,) = cts
     (factor,) = outs
     if ct is ZERO:
         return (ZERO,)
-    inner = _halved(matmul(transposed(factor), ct))
-    left = triangular_solve(factor, inner, lower=True, trans=True)
-    both = transposed(triangular_solve(factor, transposed(left), lower=True, trans=True))
-    return (folded((both + transposed(both)) * 0.5, True),)
+    inner = _halved(matmul(hermitian(factor), conjugated(ct)))
+    turned = conjugated(factor)
+    left = triangular_solve(turned, inner, lower=True, trans=True)
+    both = hermitian(triangular_solve(turned, hermitian(left), lower=True, trans=True))
+    return (conjugated(folded((both + hermitian(both)) * 0.5, True)),)
 
 
 # Reads the lower triangle alone, as NumPy does, and so its derivative is in that triangle alone.
 cholesky: Prim = Prim(
     name="cholesky",
-    infer=_square("cholesky", real=True),
+    infer=_square("cholesky"),
     ref=np.linalg.cholesky,
     jvp=_cholesky_jvp,
     vjp=_cholesky_vjp,
@@ -388,27 +403,27 @@ def _expm_ref(a: Any) -> np.ndarray:
     return scipy.linalg.expm(a).astype(a.dtype, copy=False)
 
 
-def _frechet(a: Term, e: Term) -> Term:
-    """The derivative of exp at A along E: the upper right block of exp [[A, E], [0, A]]
+def frechet(function: Callable[..., Any], a: Term, e: Term) -> Term:
+    """The derivative of a matrix function at A along E: the upper right block of f [[A, E], [0, A]]
     (Mathias 1996, "A chain rule for matrix functions").
     """
     n, rows, columns = a.shape[-1], a.ndim - 2, a.ndim - 1
     top = concatenate(a, e, axis=columns)
     low = concatenate(zeros(a.aval), a, axis=columns)
-    y = expm(concatenate(top, low, axis=rows))
+    y = function(concatenate(top, low, axis=rows))
     return narrow(narrow(y, rows, 0, n), columns, n, n)
 
 
 def _expm_jvp(ts: Any, outs: Any, a: Term) -> Any:
     """dY = L(A, dA)."""
     (t,) = ts
-    return (ZERO if t is ZERO else _frechet(a, t),)
+    return (ZERO if t is ZERO else frechet(expm, a, t),)
 
 
 def _expm_vjp(cts: Any, outs: Any, a: Term) -> Any:
     """Ā = L(Aᵀ, Ȳ)."""
     (ct,) = cts
-    return (ZERO if ct is ZERO else _frechet(transposed(a), ct),)
+    return (ZERO if ct is ZERO else frechet(expm, transposed(a), ct),)
 
 
 expm: Prim = Prim(

@@ -9,7 +9,7 @@ import numpy as np
 from ..prim import ZERO
 from ..types import Aval, is_float
 from .contract import dot
-from .elementwise import equal, greater_equal, less_equal, select
+from .elementwise import cast, complex_, conj, equal, greater_equal, less_equal, real, select
 from .shape import Shape, broadcast, expand_dims, iota, permuted, sum_
 
 Term = Any  # a Value; type checkers do not see its operators
@@ -54,6 +54,26 @@ def transposed(x: Term) -> Term:
     """Each matrix transposed (not conjugated)."""
     n = x.ndim
     return permuted(x, (*range(n - 2), n - 1, n - 2))
+
+
+def conjugated(x: Term) -> Term:
+    """Each element conjugated; itself where it is real."""
+    return conj(x) if x.aval.kind == "c" else x
+
+
+def hermitian(x: Term) -> Term:
+    """Each matrix transposed and conjugated."""
+    return conjugated(transposed(x))
+
+
+def as_of(v: Term, x: Term) -> Term:
+    """A real value in the dtype of `x`."""
+    return v if v.dtype == x.dtype else cast(v, dtype=x.dtype)
+
+
+def real_part(x: Term) -> Term:
+    """The real part; itself where it is real."""
+    return real(x) if x.aval.kind == "c" else x
 
 
 def total(*terms: Any) -> Any:
@@ -121,15 +141,28 @@ def trace(x: Term) -> Term:
 # ------------------------------------------------------------------ one triangle for all
 
 
+def _real_diagonal(x: Term) -> Term:
+    return select(equal(_ahead(x), 0), complex_(real(x), 0), 0)
+
+
 def mirrored(x: Term, lower: bool) -> Term:
-    """The symmetric matrix whose one triangle is that of `x`."""
+    """The symmetric (or Hermitian) matrix whose one triangle is that of `x`."""
+    if x.aval.kind == "c":
+        part = lower_part(x, -1) if lower else upper_part(x, 1)
+        return part + hermitian(part) + _real_diagonal(x)
     if lower:
         return lower_part(x) + transposed(lower_part(x, -1))
     return upper_part(x) + transposed(upper_part(x, 1))
 
 
 def folded(g: Term, lower: bool) -> Term:
-    """The transpose of `mirrored`: both triangles of a cotangent summed into one."""
+    """The transpose of `mirrored`: both triangles of a cotangent summed into one.
+
+    Of complex matrices it is the adjoint, by the inner product Re tr(Aᴴ B).
+    """
+    if g.aval.kind == "c":
+        both = g + hermitian(g)
+        return (lower_part(both, -1) if lower else upper_part(both, 1)) + _real_diagonal(g)
     if lower:
         return lower_part(g) + lower_part(transposed(g), -1)
     return upper_part(g) + upper_part(transposed(g), 1)
