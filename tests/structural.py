@@ -12,7 +12,8 @@ from rows import draw
 
 from adjit.ir.ops import contract, convolutions, index, reduce, shape
 from adjit.ir.ops.contract import dot
-from adjit.ir.ops.index import gather, scatter, scatter_add, take_along
+from adjit.ir.ops.index import gather, scatter, scatter_add, searchsorted, take_along
+from adjit.ir.ops.reduce import sort
 from adjit.ir.ops.shape import (
     broadcast,
     broadcast_to,
@@ -350,6 +351,13 @@ def indexing() -> Iterator[Case]:
         ((2, 4),),
         (np.array([[0, -1, 0], [3, 3, -4]]),),
     )
+    for right in (False, True):
+        yield Case(
+            f"searchsorted {right}",
+            lambda x, keys, right=right: searchsorted(sort(keys, axis=0), x, right=right),
+            lambda x, keys, right=right: np.searchsorted(np.sort(keys), x, ("left", "right")[right]),
+            ((2, 4), (5,)),
+        )
 
 
 def products() -> Iterator[Case]:

@@ -366,10 +366,16 @@ def _through(name: str, function: Any) -> None:
 
 
 for _name in (
-    "clip", "dot", "take", "repeat", "diagonal", "trace", "round", "nonzero", "compress",
-    "searchsorted", "choose",
+    "clip", "dot", "take", "repeat", "diagonal", "trace", "round", "nonzero", "searchsorted",
+    "choose",
 ):  # fmt: skip
     _through(_name, getattr(np, _name))
+
+
+@method
+def compress(self: Tracer, condition: Any, axis: Any = None, out: Any = None) -> Any:
+    """ndarray.compress."""
+    return FUNCTIONS[np.compress](condition, self, axis, out)
 
 
 @method

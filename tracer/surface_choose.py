@@ -20,18 +20,15 @@ from .surface import (
     holds_tracer,
     number,
     one_axis,
-    plain,
     refuse,
     surface,
     value,
     values,
     wrap,
 )
-from .surface_join import concatenate, split
-from .surface_shape import handle, ravel
+from .surface_shape import handle
 from .surface_ufunc import call, store
 
-_NONE = np._NoValue
 _NONE = np._NoValue
 _shape = ops.shape
 
@@ -41,24 +38,12 @@ _shape = ops.shape
 
 @surface(np.where)
 def where(condition: Any, x: Any = _NONE, y: Any = _NONE, /) -> Any:
-    """np.where with three arguments; with one, of a mask known while tracing."""
+    """np.where with three arguments; with one, np.nonzero."""
     if x is _NONE:
-        return np.where(plain(condition, "the condition of np.where(c)"))
+        return FUNCTIONS[np.nonzero](condition)
     c = as_bool(value(condition))
     a, b = values(x, y, weak=True)
     return wrap(ops.select(*broadcast_all([c, a, b])), "array")
-
-
-@surface(np.nonzero)
-def nonzero(a: Any) -> Any:
-    """np.nonzero of a mask known while tracing."""
-    return np.nonzero(plain(a, "the argument of np.nonzero"))
-
-
-@surface(np.flatnonzero)
-def flatnonzero(a: Any) -> Any:
-    """np.flatnonzero of a mask known while tracing."""
-    return np.flatnonzero(plain(a, "the argument of np.flatnonzero"))
 
 
 @surface(np.select)
@@ -238,92 +223,7 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     return array(ops.index.take_along(_shape.broadcast_to(x, wide), at, i))
 
 
-@surface(np.compress)
-def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
-    """np.compress by a mask known while tracing."""
-    return take(a, np.flatnonzero(plain(condition, "the condition of np.compress")), axis)
-
-
-@surface(np.delete)
-def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
-    """np.delete at positions known while tracing."""
-    x = handle(arr) if axis is not None else ravel(arr)
-    i = 0 if axis is None else one_axis(axis, x.ndim)
-    return take(x, np.delete(np.arange(x.shape[i]), obj), i)
-
-
-@surface(np.insert)
-def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
-    """np.insert at one position known while tracing."""
-    x = handle(arr) if axis is not None else ravel(arr)
-    i = 0 if axis is None else one_axis(axis, x.ndim)
-    at = operator.index(obj) % (x.shape[i] + 1) if not np.ndim(obj) else None
-    if at is None:
-        raise refuse("np.insert at several positions")
-    v = value(values, x._value.aval.dtype)
-    part = list(x.shape)
-    part[i] = 1 if v.ndim < x.ndim or (x.ndim == 1 and v.ndim == 0) else v.shape[i]
-    if x.ndim == 1 and v.ndim == 1:
-        part[0] = v.shape[0]
-    new = _shape.broadcast_to(v, tuple(part))
-    head, tail = split(x, [at], i)
-    return concatenate([head, wrap(new), tail], i)
-
-
-@surface(np.trim_zeros)
-def trim_zeros(filt: Any, *_: Any, **__: Any) -> Any:
-    """np.trim_zeros."""
-    raise refuse("np.trim_zeros", "Its shape depends on values.")
-
-
-# ------------------------------------------------------------------ searching, comparing
-
-
-@surface(np.searchsorted)
-def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
-    """np.searchsorted: how many elements are below (or not above) each value."""
-    if sorter is not None:
-        a = take(a, sorter)
-    keys, xs = values(a, v)
-    wide = _shape.reshaped(xs, (*xs.shape, 1))
-    below = (ops.less if side == "left" else ops.less_equal)(keys, wide)
-    counts = _shape.sum_(cast(below, "i64"), axes=(xs.ndim,))
-    return wrap(counts)
-
-
-@surface(np.interp)
-def interp(
-    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
-) -> Any:
-    """np.interp, linear between increasing abscissae."""
-    if period is not None:
-        raise refuse("np.interp with a period")
-    if value(fp).aval.kind == "c":
-        re, im = (
-            interp(x, xp, *(s if s is None else part(s) for s in (fp, left, right)))
-            for part in (np.real, np.imag)
-        )
-        return re + 1j * im
-    v, xs, fs = (cast(value(a), "f64") for a in (x, xp, fp))
-    n = xs.shape[0]
-    at = value(searchsorted(wrap(xs, "array"), wrap(v), "right"))
-    low = ops.minimum(ops.maximum(ops.sub(at, number(1, at)), number(0, at)), number(n - 2, at))
-    high = ops.add(low, number(1, low))
-    x0, x1, f0, f1 = (
-        ops.gather(s, i, axes=(0,), mode="raise") for s in (xs, fs) for i in (low, high)
-    )
-    t = ops.div(ops.sub(v, x0), ops.sub(x1, x0))
-    y = ops.add(f0, ops.mul(ops.sub(f1, f0), t))
-    first = value(fp if left is None else left, "f64")
-    last = value(fp if right is None else right, "f64")
-    if left is None:
-        first = _shape.squeeze(_shape.narrow(first, 0, 0, 1), (0,))
-    if right is None:
-        last = _shape.squeeze(_shape.narrow(last, 0, n - 1, 1), (0,))
-    end = _shape.squeeze(_shape.narrow(xs, 0, n - 1, 1), (0,))
-    begin = _shape.squeeze(_shape.narrow(xs, 0, 0, 1), (0,))
-    y = ops.select(ops.greater(v, end), last, y)
-    return wrap(ops.select(ops.less(v, begin), first, y))
+# ------------------------------------------------------------------ comparing
 
 
 @surface(np.isclose)

@@ -13,7 +13,6 @@ from .surface import (
     array,
     as_float,
     cast,
-    many_axes,
     method,
     number,
     one_axis,
@@ -23,13 +22,10 @@ from .surface import (
     value,
     wrap,
 )
-from .surface_reduce import as_method, finish, kept
+from .surface_reduce import as_method
 from .surface_ufunc import store
 from .tracer import Tracer
 
-_NONE = np._NoValue
-_NONE = np._NoValue
-_sum = ops.shape.sum_
 _shape = ops.shape
 
 
@@ -131,154 +127,79 @@ def argsort(
 ) -> Any:
     """np.argsort."""
     _ascending(descending)
+    x = value(a)
+    if not x.ndim and axis in (0, -1):  # NumPy lets these pass
+        x = _shape.reshaped(x, (1,))
+        return array(ops.argsort(x, axis=0))
     x, axis = _along(a, axis)
     return array(ops.argsort(x, axis=axis))
+
+
+def _check_rank(kth: Any, x: Value, axis: int) -> None:
+    """NumPy's error for an element to partition by that is not there."""
+    n = x.shape[axis] if x.ndim else 1
+    if not x.aval.size:
+        return
+    for k in np.atleast_1d(plain(kth, "kth")).tolist():
+        if not -n <= k < n:
+            raise ValueError(f"kth(={k}) out of bounds ({n})")
 
 
 @surface(np.partition)
 def partition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
     """np.partition: a full sort is one of the orders that NumPy allows."""
+    _check_rank(kth, *_along(a, axis))
     return sort(a, axis)
 
 
 @surface(np.argpartition)
 def argpartition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
     """np.argpartition: a full sort is one of the orders that NumPy allows."""
+    x = value(a)
+    _check_rank(kth, *(_along(a, axis) if x.ndim or axis is None else (x, 0)))
     return argsort(a, axis)
 
 
-@surface(np.quantile)
-def quantile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-    method: str = "linear", keepdims: bool = False, *, weights: Any = None,
-) -> Any:  # fmt: skip
-    """np.quantile, for fractions that are known while tracing and the linear kin of methods."""
-    if weights is not None:
-        raise refuse("np.quantile with weights")
-    fractions = plain(q, "q of np.quantile").astype(float)
-    if np.any((fractions < 0) | (fractions > 1)):
-        raise ValueError("Quantiles must be in the range [0, 1]")
-    x = as_float(value(a))
-    lines, shape, axes = _lines(x, axis)
-    n = lines.shape[-1]
-    nan = ops.any_(ops.isnan(lines), axes=(lines.ndim - 1,))
-    parts = [_at_rank(lines, f * (n - 1), nan, method) for f in fractions.ravel()]
-    parts = [kept(p, shape, axes, keepdims) for p in parts]
-    if fractions.ndim == 0:
-        return finish(parts[0], out)
-    whole = ops.shape.stack(parts)
-    return finish(ops.shape.reshaped(whole, fractions.shape + parts[0].shape), out)
+def lexsorted(rows: Value) -> Value:
+    """The order of the rows of a matrix: by their first elements, then their second ones."""
+    order = ops.iota(shape=rows.shape[:1], axis=0, dtype="i64")
+    for k in reversed(range(rows.shape[1])):
+        column = _shape.squeeze(_shape.narrow(rows, 1, k, 1), (1,))
+        key = ops.gather(column, order, axes=(0,), mode="raise")
+        order = ops.gather(order, ops.argsort(key, axis=0), axes=(0,), mode="raise")
+    return order
 
 
-def _at_rank(lines: Value, rank: float, nan: Value, method: str) -> Value:
-    """The interpolated element of sorted lines at a fractional rank; NaN where there is one."""
-    low, high = int(np.floor(rank)), int(np.ceil(rank))
-    nearest = int(np.around(rank))
-    choices = {"lower": low, "higher": high, "nearest": nearest}
-    last = lines.ndim - 1
-
-    def element(i: int) -> Value:
-        return ops.shape.squeeze(ops.shape.narrow(lines, last, i, 1), (last,))
-
-    if method in choices:
-        got = element(choices[method])
-    elif method in ("linear", "midpoint"):
-        t = rank - low if method == "linear" else 0.5 * (high != low)
-        a, b = element(low), element(high)
-        got = a if t == 0 else ops.add(a, ops.mul(ops.sub(b, a), number(t, a)))
-    else:
-        raise refuse(f"method={method!r} of np.quantile")
-    return ops.select(nan, number(np.nan, got), got)
+@surface(np.lexsort)
+def lexsort(keys: Any, axis: Any = -1) -> Any:
+    """np.lexsort: by the last key, then by the one before it."""
+    parts = [value(k) for k in keys]
+    if not parts:
+        raise TypeError("need sequence of keys with len > 0 in lexsort")
+    if any(p.shape != parts[0].shape for p in parts):
+        raise ValueError("all keys need to be the same shape")
+    if not parts[0].ndim:
+        return np.zeros((), int)
+    i = one_axis(axis, parts[0].ndim)
+    order = ops.argsort(parts[0], axis=i)
+    for p in parts[1:]:
+        key = ops.index.take_along(p, order, i)
+        order = ops.index.take_along(order, ops.argsort(key, axis=i), i)
+    return array(order)
 
 
-@surface(np.nanquantile)
-def nanquantile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-    method: str = "linear", keepdims: Any = False, *, weights: Any = None,
-) -> Any:  # fmt: skip
-    """np.nanquantile by linear interpolation: the rank depends on how many elements count."""
-    if weights is not None or method != "linear":
-        raise refuse("np.nanquantile with weights or another method than linear")
-    fractions = plain(q, "q of np.nanquantile").astype(float)
-    lines, shape, axes = _lines(as_float(value(a)), axis)
-    last = lines.ndim - 1
-    counted = cast(ops.not_(ops.isnan(lines)), lines.aval.dtype)
-    count = ops.shape.sum_(counted, axes=(last,))
-    keep = keepdims is not np._NoValue and keepdims
-    parts = [
-        kept(_at_traced_rank(lines, count, f), shape, axes, keep)
-        for f in fractions.ravel().tolist()
-    ]
-    if fractions.ndim == 0:
-        return finish(parts[0], out)
-    return finish(ops.shape.reshaped(ops.shape.stack(parts), fractions.shape + parts[0].shape), out)
-
-
-def _at_traced_rank(lines: Value, count: Value, fraction: float) -> Value:
-    """The element of sorted lines, NaN last, at a fraction of the elements that count."""
-    last = ops.maximum(ops.sub(count, number(1, count)), number(0, count))
-    rank = ops.mul(last, number(fraction, last))
-    low = ops.floor(rank)
-
-    def element(position: Value) -> Value:
-        at = ops.shape.expand_dims(cast(position, "i64"), (position.ndim,))
-        got = ops.index.take_along(lines, at, lines.ndim - 1)
-        return ops.shape.squeeze(got, (lines.ndim - 1,))
-
-    a, b = element(low), element(ops.ceil(rank))
-    got = ops.add(a, ops.mul(ops.sub(b, a), ops.sub(rank, low)))
-    return ops.select(ops.equal(count, number(0, count)), number(np.nan, got), got)
-
-
-def _lines(x: Value, axis: Any) -> tuple[Value, tuple[int, ...], tuple[int, ...]]:
-    """The elements along the axes as sorted lines; the shape and axes they came from."""
-    axes = many_axes(axis, x.ndim)
-    rest = tuple(i for i in range(x.ndim) if i not in axes)
-    shape = (*(x.shape[i] for i in rest), x.aval.size // max(_extent(x, rest), 1))
-    flat = ops.shape.reshaped(ops.shape.permuted(x, rest + axes), shape)
-    return ops.sort(flat, axis=len(rest)), x.shape, axes
-
-
-def _extent(x: Value, axes: tuple[int, ...]) -> int:
-    n = 1
-    for i in axes:
-        n *= x.shape[i]
-    return n
-
-
-@surface(np.nanpercentile)
-def nanpercentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
-    """np.nanpercentile."""
-    return nanquantile(a, plain(q, "q of np.nanpercentile") / 100, *args, **kwargs)
-
-
-@surface(np.nanmedian)
-def nanmedian(
-    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
-) -> Any:
-    """np.nanmedian."""
-    return nanquantile(a, 0.5, axis, out, keepdims=keepdims)
-
-
-@surface(np.percentile)
-def percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
-    """np.percentile."""
-    return quantile(a, plain(q, "q of np.percentile") / 100, *args, **kwargs)
-
-
-@surface(np.median)
-def median(
-    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-    keepdims: bool = False,
-) -> Any:  # fmt: skip
-    """np.median."""
-    return quantile(a, 0.5, axis, out, keepdims=keepdims)
+@surface(np.sort_complex)
+def sort_complex(a: Any) -> Any:
+    """np.sort_complex: by real, then by imaginary part."""
+    v = value(sort(a))
+    return array(v if v.aval.kind == "c" else cast(v, "c128"))
 
 
 # ------------------------------------------------------------------ methods
 
 
 as_method("argsort", argsort)
+as_method("argpartition", argpartition)
 
 
 @method
@@ -290,4 +211,5 @@ def sort_(self: Tracer, axis: int = -1, kind: Any = None, order: Any = None, **_
 @method
 def partition_(self: Tracer, kth: Any, axis: int = -1, **_: Any) -> None:
     """ndarray.partition, in place."""
+    _check_rank(kth, self._read(), one_axis(axis, self.ndim))
     store(self, ops.sort(self._read(), axis=one_axis(axis, self.ndim)))

@@ -254,7 +254,7 @@ def _nan_free(f: Any) -> Any:
 
 surface(np.nansum)(_nan_free(sum_))
 surface(np.nanprod)(_nan_free(prod))
-surface(np.nanmean)(_nan_free(mean))
+nanmean = surface(np.nanmean)(_nan_free(mean))
 surface(np.nanvar)(_nan_free(var))
 surface(np.nanstd)(_nan_free(std))
 nanmax = surface(np.nanmax)(_extremum(np.fmax))

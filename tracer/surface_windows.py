@@ -1,8 +1,7 @@
-"""Windows that slide over an array, counts by bins, and the bins that values fall into."""
+"""Windows that slide over an array."""
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,7 @@ from ..ir import ops
 from ..ir.core import Value
 from ..ir.types import Aval
 from . import mutation
-from .surface import cast, filled, many_axes, plain, refuse, shape_tuple, surface, value, wrap
-from .surface_choose import searchsorted
+from .surface import many_axes, refuse, shape_tuple, surface
 from .surface_shape import handle
 
 _shape = ops.shape
@@ -67,32 +65,3 @@ def _windows(x: Value, axis: int, width: int) -> Value:
     found = ops.gather(x, ops.add(first, step), axes=(axis,), mode="clip")
     perm = (*range(2, axis + 2), 0, *range(axis + 2, x.ndim + 1), 1)
     return ops.transpose(found, perm=perm)
-
-
-@surface(np.bincount)
-def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
-    """np.bincount of integers that are known while tracing; the weights may be traced."""
-    bins = plain(x, "the first argument of np.bincount")
-    counts = np.bincount(bins, None, minlength)
-    if weights is None:
-        return counts
-    w = cast(value(weights), "f64")
-    if w.shape != bins.shape:
-        raise ValueError("The weights and list don't have the same length.")
-    total = filled(0, Aval("f64", counts.shape))
-    at = value(bins.astype(np.int64))
-    return wrap(ops.scatter_add(total, w, at, axes=(0,)), "array")
-
-
-@surface(np.digitize)
-def digitize(x: Any, bins: Any, right: bool = False) -> Any:
-    """np.digitize into bins that are known while tracing."""
-    edges = plain(bins, "the bins of np.digitize")
-    steps = np.diff(edges)
-    side = "left" if operator.truth(right) else "right"
-    if np.all(steps >= 0):
-        return searchsorted(bins, x, side)
-    if not np.all(steps <= 0):
-        raise ValueError("bins must be monotonically increasing or decreasing")
-    above = searchsorted(edges[::-1], x, side)
-    return len(edges) - above

@@ -1,4 +1,4 @@
-"""Rows that read and write at computed positions: gather, scatter, scatter_add."""
+"""Rows that read and write at computed positions: gather, scatter, scatter_add, searchsorted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from ..builder import current
 from ..core import Const, Value
 from ..prim import ZERO, Call, Prim
 from ..types import Aval
-from .elementwise import add, equal, maximum, minimum, remainder, select
+from .elementwise import (
+    add,
+    cast,
+    equal,
+    less,
+    less_equal,
+    maximum,
+    minimum,
+    remainder,
+    select,
+)
 from .shape import (
     Mask,
     Shape,
@@ -24,6 +34,7 @@ from .shape import (
     moveaxis,
     reshaped,
     stacked,
+    sum_,
     zeros,
 )
 
@@ -238,3 +249,42 @@ def _are_zeros(v: Value) -> bool:
     op = current().defs.get(v)
     scalar = op.args[0] if op is not None and op.prim is broadcast else v
     return isinstance(scalar, Const) and bool(scalar.data == 0)
+
+
+# ------------------------------------------------------------------ search
+
+
+def _search_infer(keys: Aval, x: Aval, *, right: bool = False) -> Aval:
+    if keys.ndim != 1:
+        raise ValueError(f"searchsorted: the keys {keys} are not a vector")
+    if keys.dtype != x.dtype:
+        raise TypeError(f"searchsorted: keys {keys} and values {x} are of different dtypes")
+    return Aval("i64", x.shape)
+
+
+def _search_ref(keys: Any, x: Any, *, right: bool = False) -> np.ndarray:
+    found = np.searchsorted(keys, x, "right" if right else "left")
+    return np.asarray(found, np.int64)
+
+
+def _search_batch(args: Sequence[Value], moved: Mask, *, right: bool = False) -> Value:
+    """Keys that differ from row to row are compared, all of them, with the row's values."""
+    keys, x = args
+    if not moved[0]:
+        return searchsorted(keys, x, right=right)
+    x = x if moved[1] else stacked(x, keys.shape[0])
+    size, n = keys.shape
+    wide = reshaped(keys, (size, *(1 for _ in x.shape[1:]), n))
+    below = (less_equal if right else less)(wide, reshaped(x, (*x.shape, 1)))
+    return sum_(cast(below, dtype="i64"), axes=(x.ndim,))
+
+
+searchsorted: Prim = Prim(
+    name="searchsorted",
+    infer=_search_infer,
+    ref=_search_ref,
+    nondiff="how many keys lie below a value is a whole number",
+    batch=_search_batch,
+    defaults={"right": False},
+    domain="sorted",
+)
