@@ -17,7 +17,7 @@ from time import perf_counter
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from . import engine, machine, symbols
+from . import engine, machine, symbols, tapes
 from .elementary import BODIES as ELEMENTARY
 from .irmath import Num, emit
 from .power import BODIES as POWER
@@ -30,6 +30,7 @@ I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 F32, F64 = ir.FloatType(), ir.DoubleType()
 TYPES = {"f64": F64, "f32": F32, "i64": I64, "bool": I1}
 ELEMENTS = {"f64": F64, "f32": F32, "i64": I64, "bool": I8}
+BYTES = {"f64": 8, "f32": 4, "i64": 8, "bool": 1}
 MATHS = {**ELEMENTARY, **TRIGONOMETRY, **POWER}
 COMPARE = {
     ast.Lt: "<",
@@ -351,7 +352,20 @@ class Compiler:
             return self.b.select(self.b.icmp_signed("<" if name == "min" else ">", a, b), a, b)
         raise Unsupported(name)
 
+    def tape(self, dtype: str, args: list[ir.Value]) -> ir.Value:
+        """`ll.tape_f64(cells, place, count)`: room for that many elements."""
+        if dtype not in ELEMENTS:
+            raise Unsupported(f"a tape of {dtype}")
+        words, place, count = args
+        kind = ELEMENTS[dtype]
+        size = self.b.mul(count, I64(BYTES[dtype]))
+        return self.b.bitcast(tapes.room(self.b, words, place, size), kind.as_pointer())
+
     def machine(self, name: str, args: list[ir.Value]) -> ir.Value:
+        if name.startswith("tape_"):
+            return self.tape(name.removeprefix("tape_"), args)
+        if name == "missing":
+            return self.b.icmp_unsigned("==", self.b.ptrtoint(args[0], I64), I64(0))
         if name in TYPES:
             return self.cast(args[0], TYPES[name])
         if name == "select":

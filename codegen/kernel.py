@@ -24,6 +24,7 @@ class Kernel:
     consts: tuple[float, ...]
     flops: int  # multiplications of its largest matrix product
     guards: tuple[Op, ...] = ()
+    tapes: int = 0  # arrays of as many rows as there are rounds; the last workspace keeps them
 
     def missed(self, status: object) -> Op | None:
         """The guard that a status other than success stands for, if it stands for one."""
@@ -41,7 +42,8 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
     works = [v for v in w.pointer_names if v in plan.roots and plan.slots.get(v) is v]
     order: list[Value] = [*(plan.params[k] for k in inputs), *plan.outs, *works]
     pointers = [w.pointer(v) for v in order]
-    args = [*pointers, *w.names.sizes.values(), *w.names.consts.values()]
+    cells = [w.cells] if w.cells else []
+    args = [*pointers, *cells, *w.names.sizes.values(), *w.names.consts.values()]
     head = [*w.names.head, *(["status = 0"] if w.uses_status else [])]
     tail = "return status" if w.uses_status else "return 0"
     body = "\n".join("    " + text for text in (*head, *lines, tail))
@@ -49,20 +51,23 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
     source = Source(
         name,
         text,
-        tuple(v.dtype for v in order),
+        (*(v.dtype for v in order), *(["i64"] if cells else [])),
         len(w.names.sizes),
         len(w.names.consts),
     )
-    works_avals = tuple(Aval(v.dtype, plan.kept_shape(v)) for v in works)
+    works_avals = [Aval(v.dtype, plan.kept_shape(v)) for v in works]
+    if cells:
+        works_avals.append(Aval("i64", (2 * len(w.tapes),)))
     return Kernel(
         source,
         tuple(inputs),
         tuple(v.aval for v in plan.outs),
-        works_avals,
+        tuple(works_avals),
         tuple(n for n, _ in w.names.sizes),
         tuple(w.names.consts),
         max((prod(r.dims) for r in plan.roots.values() if r.kind == "gemm"), default=0),
         tuple(w.guards),
+        len(w.tapes),
     )
 
 

@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from . import irmath as m
+from . import tapes
 from .irmath import Num
 from .machine import ONE, TEST, TWO
 
@@ -110,7 +111,39 @@ def select(typingctx: Any, cond: Any, x: Any, y: Any) -> Any:
     return kind(types.boolean, kind, kind), generate
 
 
+def _tape(dtype: str) -> Callable[..., Any]:
+    kind = types.uint8 if dtype == "bool" else _CASTS[dtype]
+
+    def typer(typingctx: Any, cells: Any, place: Any, count: Any) -> Any:
+        """Room for `count` elements in the tape whose words begin at `place`."""
+
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+            words, at, number = args
+            size = builder.mul(number, tapes.I64(kind.bitwidth // 8))
+            pointer = context.get_value_type(sig.return_type)
+            return builder.bitcast(tapes.room(builder, words, at, size), pointer)
+
+        return types.CPointer(kind)(cells, types.int64, types.int64), generate
+
+    return typer
+
+
+@intrinsic
+def missing(typingctx: Any, tape: Any) -> Any:
+    """Whether there was no room for a tape."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        address = builder.ptrtoint(args[0], tapes.I64)
+        return builder.icmp_unsigned("==", address, tapes.I64(0))
+
+    return types.boolean(tape), generate
+
+
 def _install() -> None:
+    for dtype in ("bool", *(name for name in _CASTS if name[0] in "fiu")):
+        typer = _tape(dtype)
+        typer.__name__ = typer.__qualname__ = f"tape_{dtype}"
+        globals()[f"tape_{dtype}"] = intrinsic(typer)
     makers = ((ONE, _one), (TWO, _two), (TEST, _test), (_CASTS, _cast))
     for table, maker in makers:
         for name, entry in table.items():

@@ -16,9 +16,10 @@ from ..ir.core import Const, Op, Value
 from ..ir.interp import GuardMiss, apply
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.types import NUMPY, Aval
-from . import entry, memory, threads
+from . import entry, memory, tapes, threads
 from .compile import Executable, compile_source
 from .kernel import Kernel, item_bytes, write_kernel
+from .regions import NO_MEMORY
 
 ALIGN = 64
 STAGGER = 192  # large buffers at equal offsets of a page evict each other
@@ -36,6 +37,7 @@ class Workspace:
     """Aligned scratch arrays of a kernel; sets of them are reused between calls."""
 
     avals: tuple[Aval, ...]
+    tapes: bool = False  # whether the last array holds addresses and sizes of tapes
     free: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
     def take(self) -> tuple[np.ndarray, ...]:
@@ -58,10 +60,11 @@ class Workspace:
             total += size
         block = np.empty(total + ALIGN, np.uint8)
         start = -block.ctypes.data % ALIGN
-        return tuple(
+        arrays = tuple(
             block[start + o : start + o + item_bytes(a)].view(NUMPY[a.dtype]).reshape(a.shape)
             for o, a in zip(offsets, self.avals, strict=True)
         )
+        return (*arrays[:-1], tapes.cells(self.avals[-1].size)) if self.tapes else arrays
 
 
 @dataclass(eq=False)
@@ -102,6 +105,8 @@ class KernelRun:
 
     def failure(self, status: object) -> Exception:
         """The error that a status stands for, with the lines that may be to blame."""
+        if status == NO_MEMORY:
+            return MemoryError("a loop keeps a row for each of its rounds, which are too many")
         ops = {op: None for op in self.step.plan.defs.values() if op.prim.domain == "index"}
         places = dict.fromkeys(str(op.where) for op in ops if op.where is not None)
         at = f": the indexing at {', '.join(places)}" if places else ""
@@ -225,7 +230,7 @@ def build(schedule: Schedule, rung: str | None = None) -> Program:
 def _run(kernel: Kernel, step: KernelStep, executable: Executable) -> KernelRun:
     count = len(kernel.inputs) + len(kernel.outputs) + len(kernel.workspaces)
     call = make_call(kernel, executable, [entry.unchecked()] * count)
-    return KernelRun(kernel, step, executable, Workspace(kernel.workspaces), call)
+    return KernelRun(kernel, step, executable, Workspace(kernel.workspaces, kernel.tapes > 0), call)
 
 
 def make_call(

@@ -49,6 +49,8 @@ class Reader:
         self.uses_status = False
         self.param_names = {v: self.names.fresh(v.hint or "x") for v in plan.params}
         self.pointer_names: dict[Value, str] = {}
+        self.tapes: dict[Value, str] = {}  # arrays that grow with the number of rounds
+        self.cells = ""  # the argument that keeps their memory, if there are any
 
     # ---------------------------------------------------------------- lines and scopes
 
@@ -405,7 +407,9 @@ class Reader:
         return self.compute((op, at), text, self.depth((at,)))
 
     def pointer(self, v: Value) -> str:
-        """The array argument that holds a stored value."""
+        """The array argument that holds a stored value, or the name of a tape."""
+        if v in self.tapes:
+            return self.tapes[v]
         v = self.plan.slots.get(v, v)
         if v in self.param_names:
             name = self.param_names[v]

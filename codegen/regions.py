@@ -11,6 +11,8 @@ from ..ir.plan import Body, Root
 from .emit import At
 from .reader import Bound
 
+NO_MEMORY = 2  # the status of a kernel that could not have room for its tapes
+
 if TYPE_CHECKING:
     from .loops import Writer
 
@@ -46,6 +48,7 @@ def _loop(w: Writer, r: Root, op: Op) -> None:
     n = w.pull(op.args[0], ())
     if n.isdigit():
         n = w.names.size(int(n))
+    _tapes(w, n, op.outs[k:])
     carries = _start(w, op.outs[:k], moving)
     _outside(w, body.params[1 : 1 + a], consts)
     length, floor = op.attrs.get("length", -1), w.floor
@@ -67,6 +70,21 @@ def _loop(w: Writer, r: Root, op: Op) -> None:
             w.bound[v] = Bound(y, (at,))
         w.items(body.items)
         _move(w, body.outs[:k], op.outs[:k], carries)
+
+
+def _tapes(w: Writer, n: str, outs: Sequence[Value]) -> None:
+    """Room for rows whose number is known now: memory that stays with the workspace."""
+    for y in outs:
+        if -1 not in y.shape:
+            continue
+        w.cells = w.cells or w.names.fresh("cells")
+        name, place = w.names.fresh((y.hint or "t") + "_tape"), 2 * len(w.tapes)
+        w.tapes[y] = name
+        size = w.product(y.shape[1:])
+        count = n if size == "1" else f"{n}*{size}"
+        w.line(f"{name} = ll.tape_{y.dtype}({w.cells}, {place}, {count})")
+        w.line(f"if ll.missing({name}):")
+        w.line(f"    return {NO_MEMORY}")
 
 
 def _start(w: Writer, outs: Sequence[Value], args: Sequence[Value]) -> list[str]:

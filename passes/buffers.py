@@ -61,7 +61,7 @@ def _lives(plan: Plan, items: Sequence[Item]) -> dict[Value, tuple[int, int]]:
     for k, item in enumerate(items):
         for r in members(item):
             for v in r.op.outs if r.kind == "region" and r.op is not None else (r.value,):
-                if plan.storage[v].place in ("full", "scratch"):
+                if plan.storage[v].place in ("full", "scratch") and -1 not in v.shape:
                     lives.setdefault(v, (k, k))
             for a in (*r.accesses, *r.matrices):
                 base = a.base

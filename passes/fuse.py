@@ -89,7 +89,7 @@ def _deep_values(block: Block) -> set[Value]:
             continue
         level = 1 + max((depth.get(a, 0) for a in op.args), default=0) if is_inline(op) else 0
         most = MAX_DEPTH if op.outs[0].ndim else MAX_SCALAR_DEPTH
-        if level >= most and isinstance(op.prim.emit, Expr):
+        if level >= most and isinstance(op.prim.emit, Expr) and -1 not in op.outs[0].shape:
             deep.update(op.outs)
             level = 0
         for v in op.outs:

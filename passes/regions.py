@@ -37,7 +37,7 @@ def stored_operands(op: Op, defs: Mapping[Value, Op]) -> list[Value]:
     out = []
     for k, (a, params) in enumerate(zip(op.args, params_of(op), strict=True)):
         made = defs.get(a)
-        if made is None or k in moving or type(a) is Const:
+        if made is None or k in moving or type(a) is Const or -1 in a.shape:
             continue
         if not a.ndim or not _light(made) or any(_by_pointer(p, op) for p in params):
             out.append(a)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ..ir.access import has_emission
 from ..ir.core import Block, Const, Function, Op, Value
 from ..ir.ops.guards import guard
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.prim import Call
-from ..ir.types import Aval
 from .calls import expand
 from .extents import label
 from .fuse import fuse
 from .lower import lower
-
-KERNEL_DTYPES = frozenset(
-    ("f64", "f32", "i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8", "bool")
-)
-
+from .recompute import crossing
+from .residence import KERNEL_DTYPES, on_kernel, ragged
 
 def schedule(function: Function, varying: Collection[tuple[int, int]] = ()) -> Schedule:
     """The steps of a program, each kernel with its fusion plan.
@@ -27,16 +22,10 @@ def schedule(function: Function, varying: Collection[tuple[int, int]] = ()) -> S
     """
     block = label(lower(expand(function)).block, varying)
     stages = _stages(block)
-    made = {v: stages[op] for op in block.ops for v in op.outs}
-    wanted = set(block.outs)
-    for op in block.ops:
-        for a in op.args:
-            d = made.get(a)
-            if d is not None and d != stages[op]:
-                wanted.add(a)
-    by_stage: dict[int, list[Op]] = {}
-    for op in block.ops:
-        by_stage.setdefault(stages[op], []).append(op)
+    if len(set(stages.values())) > 1:
+        by_stage, wanted = crossing(block, stages)
+    else:
+        by_stage, wanted = {s: list(block.ops) for s in stages.values()}, set(block.outs)
     steps: list[KernelStep | HostStep] = []
     for stage in sorted(by_stage):
         ops = by_stage[stage]
@@ -45,31 +34,39 @@ def schedule(function: Function, varying: Collection[tuple[int, int]] = ()) -> S
         elif len(by_stage) == 1 and all(_storable(v) for v in block.outs):
             steps.append(_kernel(function.name, ops, block.outs))
         else:
-            steps.append(_kernel(function.name, ops, [v for v in _made(ops) if v in wanted]))
+            writes = [v for op in ops if stages[op] == stage for v in op.outs if v in wanted]
+            if writes or any(op.prim is guard for op in ops):
+                steps.append(_kernel(function.name, ops, writes))
     return Schedule(function.name, block.params, tuple(steps), block.outs)
 
 
-def on_kernel(op: Op) -> bool:
-    """Whether kernels can do the op: it has an emission, sized operands and a plain dtype."""
-    avals = [v.aval for v in (*op.args, *op.outs)]
-    if not has_emission(op) or not all(map(_sized, avals)):
-        return False
-    return all(_in_kernel(b) for b in op.blocks.values())
-
-
-def _in_kernel(block: Block) -> bool:
-    """Whether a region can run inside a kernel: all of it can, and no guard leaves from there."""
-    return all(map(_sized, block.out_avals)) and all(
-        op.prim is not guard and on_kernel(op) for op in block.ops
-    )
-
-
-def _sized(a: Aval) -> bool:
-    return a.dtype in KERNEL_DTYPES and all(n > 0 for n in a.shape)
-
-
 def _stages(block: Block) -> dict[Op, int]:
-    """Kernel ops at even stages, host ops at odd ones, each after what it reads.
+    """Kernel ops at even stages, host ops at odd ones, each after what it reads."""
+    host = {op for op in block.ops if not on_kernel(op)}
+    while True:
+        stages = _staged(block, host)
+        if not any(ragged(v) for op in block.ops if op not in host for v in op.outs):
+            return stages
+        # Values of as many rows as there are rounds are known to one kernel only.
+        apart = _apart(block, stages) - host
+        if not apart:
+            return stages
+        host |= apart
+
+
+def _apart(block: Block, stages: dict[Op, int]) -> set[Op]:
+    """The ops that make or read a value of unknown extent together with another step."""
+    made = {v: op for op in block.ops for v in op.outs if ragged(v)}
+    apart = {made[v] for v in block.outs if v in made}
+    for op in block.ops:
+        for a in op.args:
+            if ragged(a) and (a not in made or stages[made[a]] != stages[op]):
+                apart |= {op, made.get(a, op)}
+    return apart
+
+
+def _staged(block: Block, host: Collection[Op]) -> dict[Op, int]:
+    """The stages when these ops run on the host.
 
     What may fail on the wrong path comes after the guards before it.
     """
@@ -77,7 +74,7 @@ def _stages(block: Block) -> dict[Op, int]:
     stage: dict[Value, int] = {}
     decided = 0
     for op in block.ops:
-        parity = 0 if on_kernel(op) else 1
+        parity = 1 if op in host else 0
         before = [stage[a] for a in op.args if a in stage]
         if parity or isinstance(op.prim.emit, Call):
             before.append(decided)
