@@ -6,6 +6,7 @@ from typing import Any
 
 from . import (  # noqa: F401
     surface_array,
+    surface_bits,
     surface_choose,
     surface_decompositions,
     surface_einsum,
@@ -17,6 +18,7 @@ from . import (  # noqa: F401
     surface_make,
     surface_operators,
     surface_order,
+    surface_pad,
     surface_poly,
     surface_quantile,
     surface_reduce,

@@ -216,7 +216,7 @@ def unstack(x: Any, /, *, axis: Any = 0) -> Any:
     return tuple(FUNCTIONS[np.moveaxis](x, axis, 0))
 
 
-# ------------------------------------------------------------------ repeating and padding
+# ------------------------------------------------------------------ repeating
 
 
 @surface(np.tile)
@@ -247,37 +247,6 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     wide = (*v.shape[: i + 1], n, *v.shape[i + 1 :])
     v2 = ops.broadcast(v, shape=wide, axes=(i + 1,))
     return array(_shape.reshaped(v2, (*v.shape[:i], v.shape[i] * n, *v.shape[i + 1 :])))
-
-
-@surface(np.pad)
-def pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    """np.pad, modes constant, edge, wrap, reflect, symmetric, zeros by index tables."""
-    v = value(array)
-    if isinstance(pad_width, dict):
-        pad_width = [pad_width.get(i, pad_width.get(i - v.ndim, (0, 0))) for i in range(v.ndim)]
-    widths = np.broadcast_to(plain(pad_width, "pad_width"), (v.ndim, 2)).astype(int).tolist()
-    fill = options.pop("constant_values", 0)
-    if mode != "constant" or options:
-        return _pad_by_index(v, widths, mode, options)
-    shape = tuple(a + n + b for n, (a, b) in zip(v.shape, widths, strict=True))
-    start = tuple(a for a, _ in widths)
-    if not is_tracer(fill) and np.ndim(fill) == 0 and fill == 0:
-        return wrap(ops.pad(v, shape=shape, start=start, step=(1,) * v.ndim), "array")
-    if np.ndim(fill) != 0 and not is_tracer(fill):
-        raise refuse("np.pad with several constant values")
-    base = filled(0, Aval(v.aval.dtype, shape))
-    base = ops.add(base, value(fill, v.aval.dtype))
-    return wrap(mutation.put_slice(base, v, start, (1,) * v.ndim), "array")
-
-
-def _pad_by_index(v: Value, widths: Any, mode: Any, options: Any) -> Any:
-    if not isinstance(mode, str) or mode not in ("edge", "wrap", "reflect", "symmetric"):
-        raise refuse(f"np.pad with mode={mode!r}")
-    for i, (a, b) in enumerate(widths):
-        if a or b:
-            table = np.pad(np.arange(v.shape[i]), (a, b), mode, **options)  # type: ignore[call-overload]
-            v = value(FUNCTIONS[np.take](wrap(v, "array"), table, axis=i))
-    return wrap(v, "array")
 
 
 # ------------------------------------------------------------------ triangles and diagonals
