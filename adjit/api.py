@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from .arguments import a, parameter_names
 from .batching import Vmap
 from .checkpoints import Checkpoint
 from .compiled import CompiledFunction
@@ -34,28 +35,31 @@ def _apply(fn: Fn | None, transform: Transform) -> Any:
         return functools.partial(_apply, transform=transform)
     if not callable(fn):
         raise TypeError(
-            f"{transform.verb} takes a function, not a {type(fn).__name__}; "
+            f"{transform.verb} takes a function, not {a(type(fn).__name__)}; "
             f"write {transform.verb}(f)(x), not {transform.verb}(f(x))"
         )
     return CompiledFunction(fn, transform)
 
 
-def _numbers(argnums: Argnums) -> int | tuple[int, ...]:
-    """Argument numbers, checked."""
-    numbers = _grad(argnums, None).argnums
-    assert numbers is not None
-    return numbers
+def _asked(argnums: Argnums, argnames: Argnames) -> tuple[Any, Any]:
+    """Argument numbers and names, checked."""
+    listed = argnums if isinstance(argnums, tuple | list) else (argnums,)
+    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) for n in listed):
+        raise TypeError(f"argnums is an int or a sequence of ints, not {argnums!r}")
+    numbers = tuple(map(int, listed))
+    names: Any = argnames
+    if argnames is not None and not isinstance(argnames, str):
+        names = tuple(argnames) if isinstance(argnames, tuple | list) else (None,)
+        if not all(isinstance(n, str) for n in names):
+            raise TypeError(f"argnames is a name or a sequence of names, not {argnames!r}")
+    if numbers == () or names == ():
+        raise ValueError("argnums and argnames name at least one argument")
+    return (numbers if listed is argnums else numbers[0]), names
 
 
 def _grad(argnums: Argnums, argnames: Argnames, **facts: bool) -> Grad:
-    listed = argnums if isinstance(argnums, tuple | list) else (argnums,)
-    if any(type(n) is not int for n in listed):
-        raise TypeError(f"argnums is an int or a sequence of ints, not {argnums!r}")
-    nums = argnums if isinstance(argnums, int) else tuple(argnums)
-    names = argnames if argnames is None or isinstance(argnames, str) else tuple(argnames)
-    if nums == () or names == ():
-        raise ValueError("argnums and argnames name at least one argument")
-    return Grad(nums, names, **facts)
+    numbers, names = _asked(argnums, argnames)
+    return Grad(numbers, names, **facts)
 
 
 @overload
@@ -141,11 +145,22 @@ def elementwise_grad(
     return _apply(fn, _grad(argnums, argnames, summed=True, holomorphic=holomorphic))
 
 
-def hvp(fn: Fn | None = None, argnums: int = 0) -> Any:
-    """`hvp(f)(x, v, *args)`: the Hessian of f by x, times v; the vector stands right behind x."""
+def hvp(fn: Fn | None = None, argnums: int = 0, argnames: str | None = None) -> Any:
+    """`hvp(f)(x, v, *args)`: the Hessian of f by x, times v; the vector stands right behind x.
+
+    `argnames` is the name of a positional parameter, instead of its number.
+    """
     if type(argnums) is not int or argnums < 0:
         raise TypeError(f"hvp takes one argument number, not {argnums!r}")
-    return _apply(fn, Hvp(argnums))
+    if argnames is None:
+        return _apply(fn, Hvp(argnums))
+    if fn is None:
+        return functools.partial(hvp, argnames=argnames)
+    names = parameter_names(fn)
+    if argnames not in names:
+        known = ", ".join(names) or "none"
+        raise TypeError(f"hvp: {argnames!r} is no positional parameter; there are {known}")
+    return _apply(fn, Hvp(names.index(argnames)))
 
 
 # ------------------------------------------------------------------ at a point
@@ -162,7 +177,7 @@ class _Companions(dict[Transform, CompiledFunction]):
 def companion(fn: Fn, transform: Transform) -> CompiledFunction:
     """The same compiled function every time it is asked for, as long as `fn` lives."""
     if not callable(fn):
-        raise TypeError(f"{transform.verb} takes a function, not a {type(fn).__name__}")
+        raise TypeError(f"{transform.verb} takes a function, not {a(type(fn).__name__)}")
     kept = getattr(fn, "__adjit__", None)
     # functools.wraps copies attributes: what is found may be another function's.
     if not isinstance(kept, _Companions) or kept.owner() is not fn:
@@ -251,33 +266,62 @@ def _snapshot(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def jacobian(
-    fn: Fn | None = None, argnums: Argnums = 0, mode: str | None = None, holomorphic: bool = False
+    fn: Fn | None = None,
+    argnums: Argnums = 0,
+    mode: str | None = None,
+    holomorphic: bool = False,
+    argnames: Argnames = None,
+    has_aux: bool = False,
 ) -> Any:
     """`jacobian(f)(*args)`: all derivatives of the result by an argument, compiled.
 
     The shape is the result's, then the argument's; containers of results hold containers like the
     argument.  `mode` is "rev" (a batch of one pullback per element of the result), "fwd" (of one
     pushforward per element of the argument), or None for the smaller batch.  Of complex numbers
-    see `grad`: complex results by complex arguments need `holomorphic`.
+    see `grad`: complex results by complex arguments need `holomorphic`.  With `has_aux` the
+    function returns (out, aux), and the result is (Jacobian of out, aux).
     """
     if mode not in MODES:
         raise ValueError(f"jacobian: mode {mode!r} is neither 'rev' nor 'fwd'")
-    return _apply(fn, Jacobian(_numbers(argnums), mode, holomorphic))
+    numbers, names = _asked(argnums, argnames)
+    return _apply(fn, Jacobian(numbers, mode, holomorphic, names, has_aux))
 
 
-def jacfwd(fn: Fn | None = None, argnums: Argnums = 0, holomorphic: bool = False) -> Any:
+def jacfwd(
+    fn: Fn | None = None,
+    argnums: Argnums = 0,
+    holomorphic: bool = False,
+    argnames: Argnames = None,
+    has_aux: bool = False,
+) -> Any:
     """`jacobian` by forward mode."""
-    return jacobian(fn, argnums, "fwd", holomorphic)
+    return jacobian(fn, argnums, "fwd", holomorphic, argnames, has_aux)
 
 
-def jacrev(fn: Fn | None = None, argnums: Argnums = 0, holomorphic: bool = False) -> Any:
+def jacrev(
+    fn: Fn | None = None,
+    argnums: Argnums = 0,
+    holomorphic: bool = False,
+    argnames: Argnames = None,
+    has_aux: bool = False,
+) -> Any:
     """`jacobian` by reverse mode."""
-    return jacobian(fn, argnums, "rev", holomorphic)
+    return jacobian(fn, argnums, "rev", holomorphic, argnames, has_aux)
 
 
-def hessian(fn: Fn | None = None, argnums: Argnums = 0, holomorphic: bool = False) -> Any:
-    """`hessian(f)(*args)`: second derivatives of a scalar, of the argument's shape twice."""
-    return _apply(fn, Hessian(_numbers(argnums), holomorphic))
+def hessian(
+    fn: Fn | None = None,
+    argnums: Argnums = 0,
+    holomorphic: bool = False,
+    argnames: Argnames = None,
+    has_aux: bool = False,
+) -> Any:
+    """`hessian(f)(*args)`: second derivatives of a scalar, of the argument's shape twice.
+
+    With `has_aux` the function returns (loss, aux), and the result is (Hessian, aux).
+    """
+    numbers, names = _asked(argnums, argnames)
+    return _apply(fn, Hessian(numbers, holomorphic, names, has_aux))
 
 
 # ------------------------------------------------------------------ many rows at once

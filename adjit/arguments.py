@@ -14,6 +14,7 @@ from .ir.types import NUMPY, Aval
 from .signature import Fixed
 from .staging import NOTHING, Traced
 from .tracer.facts import LeafSpec
+from .tracer.record import fail
 from .tracer.trace import leaf_spec
 from .tracer.tree import Tree, flatten
 
@@ -79,7 +80,12 @@ def _key(wanted: int | str, names: Sequence[str], given: int, kwargs: dict[str, 
             return wanted
         if wanted in names and names.index(wanted) < given:
             return names.index(wanted)
-        raise TypeError(f"argnames names {wanted!r}, which is no argument of this call")
+        known = ", ".join([*names[:given], *kwargs]) or "none"
+        default = ", whose default is no input" if wanted in names else ""
+        raise TypeError(
+            f"argnames names {wanted!r}, which is no argument of this call{default}; there are "
+            f"{known}"
+        )
     place = wanted + given if wanted < 0 else wanted
     if 0 <= place < given:
         return place
@@ -96,27 +102,47 @@ def _label(key: int | str, names: Sequence[str]) -> str:
     return f"argument {key} ({names[key]})" if key < len(names) else f"argument {key}"
 
 
+def wanted(
+    name: str, chosen: Sequence[Argument], t: Traced, holomorphic: bool = False
+) -> list[int]:
+    """The leaves of the chosen arguments; an error if there is nothing to differentiate by."""
+    if all(a.tree == NOTHING for a in chosen):
+        raise fail(
+            NotDifferentiable,
+            f"{name}: {chosen[0].label} has nothing to differentiate: it is None",
+            _CHOOSE,
+        )
+    return [i for a in chosen for i in differentiable(name, a, t, holomorphic)]
+
+
+_CHOOSE = "Pass it as a float, or choose other arguments by argnums."
+
+
 def differentiable(
     name: str, argument: Argument, t: Traced, holomorphic: bool = False
 ) -> list[int]:
     """The leaves of an argument; an error if one of them carries no derivative."""
     if argument.tree.kind == "static" and argument.tree != NOTHING:
         kind = type(argument.tree.data.value).__name__
-        hint = f"has nothing to differentiate: it is a {kind}"
+        hint = f"has nothing to differentiate: it is {a(kind)}"
         if argument.start == 0 and argument.label.endswith("(self)"):
             hint += "; argnums counts self, so say argnums=1"
-        raise NotDifferentiable(f"{name}: {argument.label} {hint}")
+        raise fail(NotDifferentiable, f"{name}: {argument.label} {hint}")
     if has_fixed(argument.tree):
-        raise NotDifferentiable(
+        raise fail(
+            NotDifferentiable,
             f"{name}: {argument.label} is or holds an int; only floating-point arguments carry "
-            "derivatives\n  Pass it as a float, or choose other arguments by argnums."
+            "derivatives",
+            _CHOOSE,
         )
     for i in argument.leaves:
         check_leaf(name, t.leaves[i], argument.label)
         if holomorphic and t.leaves[i].aval.kind != "c":
-            raise NotDifferentiable(
+            raise fail(
+                NotDifferentiable,
                 f"{name}: {argument.label} is real; holomorphic=True differentiates by complex "
-                "arguments\n  Pass it as complex, or leave holomorphic out."
+                "arguments",
+                "Pass it as complex, or leave holomorphic out.",
             )
     return list(argument.leaves)
 
@@ -134,9 +160,10 @@ def check_leaf(name: str, leaf: LeafSpec, label: str) -> None:
     where = f"{label}, leaf {at}," if at else label
     dtype = NUMPY[leaf.aval.dtype].name
     kind = "a Python int" if leaf.kind == "python" else f"of dtype {dtype}"
-    raise NotDifferentiable(
-        f"{name}: {where} is {kind}; only floating-point arguments carry derivatives\n"
-        "  Pass it as a float, or choose other arguments by argnums."
+    raise fail(
+        NotDifferentiable,
+        f"{name}: {where} is {kind}; only floating-point arguments carry derivatives",
+        _CHOOSE,
     )
 
 
@@ -157,7 +184,12 @@ def word(aval: Aval, kind: str = "array") -> str:
     dtype = NUMPY[aval.dtype].name
     if kind == "array":
         return f"an array of shape {aval.shape} and dtype {dtype}"
-    return f"a {dtype} scalar" if kind == "scalar" else f"a Python number ({dtype})"
+    return f"{a(dtype)} scalar" if kind == "scalar" else f"a Python number ({dtype})"
+
+
+def a(noun: str) -> str:
+    """The noun with its article: "an int64", "a uint8"."""
+    return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
 
 
 def leaf_aval(x: Any) -> tuple[Aval, str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import adapted, word
+from .arguments import a, adapted, word
 from .errors import CotangentMismatch
 from .ir.builder import Builder, literal
 from .ir.core import Block, Function, Value
@@ -45,7 +45,7 @@ class CustomFunction:
 
     def __init__(self, fn: Fn, nondiff_argnums: Sequence[int] = ()) -> None:
         if not callable(fn):
-            raise TypeError(f"{self.verb} takes a function, not a {type(fn).__name__}")
+            raise TypeError(f"{self.verb} takes a function, not {a(type(fn).__name__)}")
         functools.update_wrapper(self, fn)
         self._fn = fn
         self._held = _held(self.verb, nondiff_argnums)
@@ -254,7 +254,7 @@ def _held(verb: str, nondiff_argnums: Any) -> tuple[int, ...]:
 def _check_rules(f: CustomFunction, **rules: Any) -> None:
     for name, rule in rules.items():
         if not callable(rule):
-            raise TypeError(f"{f.name}: {name} is a {type(rule).__name__}, not a function")
+            raise TypeError(f"{f.name}: {name} is {a(type(rule).__name__)}, not a function")
 
 
 def _called(f: CustomFunction) -> str:
@@ -680,7 +680,7 @@ def _matched(
         alike = t.kind is w.kind and t.data == w.data and len(t.children) == len(w.children)
         if not alike:
             raise refuse(path, repr(t), repr(w))
-        for a, b, step in zip(t.children, w.children, w.steps(), strict=True):
-            yield from walk(a, b, path + step)
+        for x, y, step in zip(t.children, w.children, w.steps(), strict=True):
+            yield from walk(x, y, path + step)
 
     return walk(tree, wanted_tree, "")

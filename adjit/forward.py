@@ -13,10 +13,10 @@ from .arguments import (
     adapted,
     check_leaf,
     choose,
-    differentiable,
     leaf_aval,
     match,
     positional,
+    wanted,
 )
 from .ir.builder import Builder
 from .ir.core import Function, Value
@@ -123,7 +123,7 @@ class Hvp(Transform):
         name = t.function.name
         check_loss(name, t.outs_tree, t.out_leaves, t, False)
         (chosen,) = choose(fn, primals, kwargs, self.argnum, None)
-        wrt = differentiable(name, chosen, t)
+        wrt = wanted(name, [chosen], t)
         given, tree = flatten(args[at])
         spec = [leaf_aval(x) for x in given]
         avals = [(t.leaves[i].aval, t.leaves[i].kind) for i in wrt]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .api import companion
+from .arguments import a
 from .ir.builder import Builder
 from .ir.core import Function, Value
 from .ir.ops.host import HostFunction, host
@@ -29,7 +30,7 @@ def pure_callback(fn: Fn, like: Any, *args: Any) -> Any:
     derivative of its own; a `custom_vjp` or `custom_jvp` around the call gives it one.
     """
     if not callable(fn):
-        raise TypeError(f"pure_callback takes a function, not a {type(fn).__name__}")
+        raise TypeError(f"pure_callback takes a function, not {a(type(fn).__name__)}")
     if not is_tracing():
         return fn(*args)
     leaves, tree = flatten(_described(like))

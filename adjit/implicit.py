@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .api import companion
+from .arguments import a
 from .custom import open_rules, place_of, results
 from .errors import NotDifferentiable
 from .host import as_kind
@@ -125,7 +126,7 @@ def custom_root(f: Fn, solver: Fn) -> Fn:
 
 def _solved(f: Fn, solver: Any, x0: Any, args: tuple[Any, ...]) -> Any:
     if not callable(f):
-        raise TypeError(f"{solver.kind} takes a function first, not a {type(f).__name__}")
+        raise TypeError(f"{solver.kind} takes a function first, not {a(type(f).__name__)}")
     return companion(f, Implicit(solver))(_guess(x0), *args)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from math import prod
 from typing import Any
 
-from .arguments import Argument, choose, differentiable, word
+from .arguments import Argument, choose, wanted, word
 from .errors import NotDifferentiable
 from .forward import NUMBERS
 from .ir.builder import Builder
@@ -20,7 +21,7 @@ from .passes.dce import dce
 from .passes.jvp import jvp
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
-from .reverse import check_holomorphic_result, check_loss, describe
+from .reverse import check_holomorphic_result, check_loss, describe, split_aux
 from .staging import Out, Staged, Traced, Transform, staged, traced
 from .tracer.tree import Tree
 
@@ -35,9 +36,11 @@ class Jacobian(Transform):
     arguments), or None for the one with fewer elements.
     """
 
-    argnums: int | tuple[int, ...] = 0
+    argnums: int | tuple[int, ...] | None = 0
     mode: str | None = None
     holomorphic: bool = False
+    argnames: str | tuple[str, ...] | None = None
+    has_aux: bool = False
 
     @property
     def verb(self) -> str:
@@ -45,13 +48,14 @@ class Jacobian(Transform):
 
     def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
         t = traced(fn, args, kwargs)
-        chosen = choose(fn, args, kwargs, self.argnums, None)
+        chosen = choose(fn, args, kwargs, self.argnums, self.argnames)
         name = t.function.name
-        wrt = [i for a in chosen for i in differentiable(name, a, t, self.holomorphic)]
-        if not t.out_leaves:
-            found = describe(t.outs_tree, t.out_leaves, t)
+        wrt = wanted(name, chosen, t, self.holomorphic)
+        out_tree, leaves, aux_tree, aux = split_aux(t, self.has_aux)
+        if not leaves:
+            found = describe(out_tree, leaves, t)
             raise NotDifferentiable(f"{t.function.name} returned {found}: nothing to differentiate")
-        outs = [_out(t, o, wrt, self.holomorphic) for o in t.out_leaves]
+        outs = [_out(t, o, wrt, self.holomorphic) for o in leaves]
         given = [t.function.outs[i].aval for i in outs if i is not None]
         rows = sum(a.size for a in given)
         columns = sum(t.leaves[i].aval.size for i in wrt)
@@ -59,18 +63,21 @@ class Jacobian(Transform):
         params = fresh(t.function.params)
         with Builder(params) as b:
             blocks = (_by_columns if mode == "fwd" else _by_rows)(t.function, params, outs, wrt)
-            function = dce(Function(f"{t.function.name}_jacobian", b.done(blocks)))
-        inner = _tree(chosen, isinstance(self.argnums, tuple))
-        tree = grafted(t.outs_tree, inner)
-        return staged(t, function, tree, _leaves(t, function, wrt))
+            extra = _aux_values(t, params, aux)
+            function = dce(Function(f"{t.function.name}_jacobian", b.done([*blocks, *extra])))
+        tree = grafted(out_tree, _tree(chosen, several(self)))
+        tree, more = _beside_aux(tree, aux_tree, aux, len(blocks), self.has_aux)
+        return staged(t, function, tree, [*_leaves(t, blocks, wrt), *more])
 
 
 @dataclass(frozen=True)
 class Hessian(Transform):
     """All second derivatives of a scalar by the leaves of the arguments: forward over reverse."""
 
-    argnums: int | tuple[int, ...] = 0
+    argnums: int | tuple[int, ...] | None = 0
     holomorphic: bool = False
+    argnames: str | tuple[str, ...] | None = None
+    has_aux: bool = False
 
     @property
     def verb(self) -> str:
@@ -79,9 +86,10 @@ class Hessian(Transform):
     def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
         t = traced(fn, args, kwargs)
         name = t.function.name
-        check_loss(name, t.outs_tree, t.out_leaves, t, False, self.holomorphic)
-        chosen = choose(fn, args, kwargs, self.argnums, None)
-        wrt = [i for a in chosen for i in differentiable(name, a, t, self.holomorphic)]
+        loss_tree, loss, aux_tree, aux = split_aux(t, self.has_aux)
+        check_loss(name, loss_tree, loss, t, False, self.holomorphic)
+        chosen = choose(fn, args, kwargs, self.argnums, self.argnames)
+        wrt = wanted(name, chosen, t, self.holomorphic)
         if not self.holomorphic and any(t.leaves[i].aval.kind == "c" for i in wrt):
             raise NotDifferentiable(
                 f"{name}: the gradient by a complex argument is no complex-linear function, so "
@@ -91,9 +99,34 @@ class Hessian(Transform):
         params = fresh(t.function.params)
         with Builder(params) as b:
             blocks = _second(t, params, wrt)
-            function = dce(Function(f"{t.function.name}_hessian", b.done(blocks)))
-        tree = _tree(chosen, isinstance(self.argnums, tuple))
-        return staged(t, function, grafted(tree, tree), _leaves(t, function, wrt))
+            extra = _aux_values(t, params, aux)
+            function = dce(Function(f"{t.function.name}_hessian", b.done([*blocks, *extra])))
+        tree = _tree(chosen, several(self))
+        tree, more = _beside_aux(grafted(tree, tree), aux_tree, aux, len(blocks), self.has_aux)
+        return staged(t, function, tree, [*_leaves(t, blocks, wrt), *more])
+
+
+def several(transform: Jacobian | Hessian) -> bool:
+    """Whether a tuple of arguments was asked for."""
+    return isinstance(transform.argnames or transform.argnums, tuple)
+
+
+def _aux_values(t: Traced, params: Sequence[Value], aux: Sequence[Out]) -> list[Value]:
+    """The auxiliary results that are computed."""
+    places = [o[1] for o in aux if o[0] == "value"]
+    found = inline(t.function.block, params) if places else []
+    return [found[i] for i in places]
+
+
+def _beside_aux(
+    tree: Tree, aux_tree: Tree, aux: Sequence[Out], first: int, has_aux: bool
+) -> tuple[Tree, list[Out]]:
+    """The tree of (derivatives, aux), and where the leaves of aux stand."""
+    if not has_aux:
+        return tree, []
+    place = count(first)
+    leaves = [("value", next(place), o[2]) if o[0] == "value" else o for o in aux]
+    return Tree(tuple, None, (tree, aux_tree)), leaves
 
 
 def _second(t: Traced, params: Sequence[Value], wrt: Sequence[int]) -> list[Value]:
@@ -142,12 +175,11 @@ def _out(t: Traced, out: Out, wrt: Sequence[int], holomorphic: bool) -> int | No
     return int(out[1])
 
 
-def _leaves(t: Traced, function: Function, wrt: Sequence[int]) -> list[Out]:
+def _leaves(t: Traced, blocks: Sequence[Value], wrt: Sequence[int]) -> list[Out]:
     """Where each block stands; one without axes is a number of the argument's kind."""
     kinds = [t.leaves[i].kind for i in wrt]
     return [
-        ("value", k, "array" if v.aval.shape else kinds[k % len(wrt)])
-        for k, v in enumerate(function.outs)
+        ("value", k, "array" if v.aval.shape else kinds[k % len(wrt)]) for k, v in enumerate(blocks)
     ]
 
 

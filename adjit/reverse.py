@@ -12,10 +12,10 @@ from .arguments import (
     Argument,
     adapted,
     choose,
-    differentiable,
     leaf_aval,
     match,
     positional,
+    wanted,
     word,
 )
 from .errors import NonScalarOutput, NotDifferentiable
@@ -54,7 +54,7 @@ class Grad(Transform):
         loss_tree, loss, aux_tree, aux = split_aux(t, self.has_aux)
         aval = check_loss(name, loss_tree, loss, t, self.summed, self.holomorphic)
         chosen = choose(fn, args, kwargs, self.argnums, self.argnames)
-        wrt = [i for a in chosen for i in differentiable(name, a, t, self.holomorphic)]
+        wrt = wanted(name, chosen, t, self.holomorphic)
         kept = [*loss, *aux]
         values = [o[1] for o in kept if o[0] == "value"]
         function, unreached = gradient(t.function, aval is not None, values, wrt)

@@ -400,7 +400,7 @@ def test_no_rule():
         grad(custom_vjp(np.sin))(1.0)
     with pytest.raises(TypeError, match=r"call sin.defjvp\(rule\)"):
         grad(custom_jvp(np.sin))(1.0)
-    with pytest.raises(TypeError, match="bwd is a int, not a function"):
+    with pytest.raises(TypeError, match="bwd is an int, not a function"):
         custom_vjp(np.sin, np.sin, 3)
     with pytest.raises(TypeError, match="give both"):
         custom_vjp(np.sin, np.sin)

@@ -253,7 +253,7 @@ def test_a_singular_jacobian_at_the_solution():
         (lambda: minimize(lambda x: x, np.ones(2)), errors.NonScalarOutput, "scalar outputs"),
         (lambda: fixed_point(lambda x: x[:1], np.ones(2)), ValueError, "like x0"),
         (lambda: fixed_point(np.cos, 1.0, method="secant"), ValueError, "neither 'iterate' nor"),
-        (lambda: root(3, 1.0), TypeError, "takes a function first, not a int"),
+        (lambda: root(3, 1.0), TypeError, "takes a function first, not an int"),
         (lambda: root(np.cos, 1j), errors.NotDifferentiable, "unknowns are real"),
         (lambda: root(np.cos, None), TypeError, "holds no number"),
         (lambda: root(np.cos, 1.0, options=3), TypeError, "options is a dict"),
