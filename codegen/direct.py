@@ -255,9 +255,27 @@ class Compiler:
             return getattr(self.b, ("f" if real else "") + ARITHMETIC[type(op)])(a, b)
         if isinstance(op, ast.Div) and real:
             return self.b.fdiv(a, b)
+        if isinstance(op, ast.Mod | ast.FloorDiv) and a.type == I64:
+            quotient, rest = self.divided(a, b)
+            return rest if isinstance(op, ast.Mod) else quotient
         if type(op) in BITS and not real:
             return getattr(self.b, BITS[type(op)])(a, b)
         raise Unsupported(f"{type(op).__name__} of {a.type}")
+
+    def divided(self, a: ir.Value, b: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Quotient and rest as Python has them; both 0 for a division by 0, as NumPy has it."""
+        by_zero = self.b.icmp_signed("==", b, I64(0))
+        by_minus = self.b.icmp_signed("==", b, I64(-1))  # the least integer by it would trap
+        safe = self.b.select(self.b.or_(by_zero, by_minus), I64(1), b)
+        q, r = self.b.sdiv(a, safe), self.b.srem(a, safe)
+        odd = self.b.and_(
+            self.b.icmp_signed("!=", r, I64(0)),
+            self.b.icmp_signed("<", self.b.xor(r, safe), I64(0)),
+        )
+        q = self.b.select(odd, self.b.sub(q, I64(1)), q)
+        r = self.b.select(odd, self.b.add(r, safe), r)
+        q = self.b.select(by_minus, self.b.neg(a), q)
+        return self.b.select(by_zero, I64(0), q), r
 
     def unary(self, e: ast.UnaryOp) -> ir.Value:
         if isinstance(e.op, ast.USub):

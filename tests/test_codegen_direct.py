@@ -154,8 +154,21 @@ def test_branches_and_endless_loops(rung):
     assert b.tolist() == [10.5**2, 4.0]
 
 
+def test_integers_divide_as_in_numpy():
+    lines = ("for i in range(n0):", "    c[i] = a[i] // b[i]", "    d[i] = a[i] % b[i]", "return 0")
+    source = kernel("\n".join(lines), ("i64",) * 4)
+    least = np.iinfo(np.int64).min
+    a = np.array([7, -7, 7, -7, 6, 0, 5, -5, least, least, 3])
+    b = np.array([3, 3, -3, -3, 3, 4, 0, 0, -1, 1, -1])
+    c, d = np.zeros_like(a), np.zeros_like(a)
+    assert run(source, "direct", a, b, c, d, sizes=[len(a)]) is True
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(c, a // b)
+        np.testing.assert_array_equal(d, a % b)
+
+
 UNKNOWN = {
-    "integer division": ("b[0] = a[0] // n0\nreturn 0", ("i64", "i64")),
+    "powers": ("b[0] = a[0] ** n0\nreturn 0", ("i64", "i64")),
     "narrow integers": ("b[0] = a[0]\nreturn 0", ("i32", "i32")),
     "two types in one name": ("t = 1\nt = 2.0\nb[0] = t\nreturn 0", ("f64", "f64")),
     "other functions": ("b[0] = vm.nothing64(a[0])\nreturn 0", ("f64", "f64")),
@@ -172,13 +185,13 @@ def test_what_it_does_not_know_it_says(name):
 
 
 def test_unknown_text_goes_to_numba():
-    source = kernel("b[0] = a[0] // n0\nreturn 0", ("i64", "i64"))
+    source = kernel("b[0] = a[0] << n0\nreturn 0", ("i64", "i64"))
     executable = compile_source(source)
     assert executable.rung == "lean"
     b = np.zeros(1, np.int64)
     call = entry.make_call(executable.address, [entry.unchecked()] * 2, [3], [], nogil=False)
     assert call(np.array([-7]), b) is True
-    assert b[0] == -3
+    assert b[0] == -56
 
 
 def test_a_gradient_needs_no_numba(tmp_path):
