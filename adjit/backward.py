@@ -112,8 +112,6 @@ def follow(graph: Graph, plan: Plan, keep: bool) -> None:
     for k in plan.alive:
         node = graph.order[k]
         node.values = tuple([next(found) for _ in node.avals])
-        if not node.tracked:
-            node.inputs = ()
     for node in graph.joined:
         waiting.pop(node, None)
     for k in plan.leaves:
@@ -125,6 +123,9 @@ def follow(graph: Graph, plan: Plan, keep: bool) -> None:
     if not keep:
         release([n for n in graph.order if n.tracked])
         _forget(graph.order)
+    for node in graph.order:
+        if not node.tracked and node.values is not None:
+            node.inputs = ()
 
 
 def _forget(order: Sequence[Node]) -> None:

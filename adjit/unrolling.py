@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .settings import current
+from .tracer.rolling.segments import Load, Worth
 
-_ROUNDS = 8  # fewer than that compile well as they are, unless they are long
-_OPS = 100  # of all rounds together
+# Compiling grows with the ops: a hundred take some tenths of a second, a thousand several.
+_SHORT = 100
+_LONG = 1000
+# Arrays from so many elements on are read and written once by a row of elementwise ops, but in
+# every round by a loop.
+_LARGE = 2048
+_COPIED = 1 << 16  # elements; to stack more than that costs more than a round gains
 
 
-def worth() -> Callable[[int, int], bool] | None:
-    """Whether so many rounds of so many ops become one loop, by the options in force."""
+def worth() -> Worth | None:
+    """Whether rounds become one loop, by the options in force."""
     return _POLICIES[current().unroll]
 
 
-def _if_long(rounds: int, ops: int) -> bool:
-    return rounds >= _ROUNDS and rounds * ops >= _OPS
+def _pays(load: Load) -> bool:
+    ops = load.rounds * load.ops
+    if ops >= _LONG:
+        return True
+    if load.copied > _COPIED or (load.fusible and load.largest >= _LARGE):
+        return False
+    return ops >= _SHORT
 
 
-_POLICIES: dict[str, Callable[[int, int], bool] | None] = {
-    "auto": None,
-    "exact": None,
+_POLICIES: dict[str, Worth | None] = {
+    "auto": _pays,
+    "exact": _pays,
     "always": None,
-    "never": lambda rounds, ops: True,
+    "never": lambda load: True,
 }

@@ -9,6 +9,7 @@ from ..ir.core import Value
 from ..ir.plan import Root
 from ..ir.types import KIND
 from .emit import At, fold_start
+from .windows import window_argmax
 
 if TYPE_CHECKING:
     from .loops import Writer
@@ -178,4 +179,5 @@ CALLS: dict[str, Callable[[Writer, Root], None]] = {
     "scan": scan,
     "scatter": scatter,
     "scatter_add": scatter,
+    "window_argmax": window_argmax,
 }

@@ -17,6 +17,7 @@ from ..ir.verify import verify
 from .calls import expand
 from .constant_shifts import constant_shifts
 from .dce import dce
+from .layouts import layouts
 from .licm import licm
 from .replay import rebuild
 from .scalars import scalars
@@ -57,6 +58,7 @@ def joint(strict: int | None = None) -> list[Pass]:
         Pass("release", release),
         Pass("calls", expand),
         Pass("scalars", scalars),
+        Pass("layouts", layouts),
         Pass("simplify", partial(simplify, strict=strict, rounds=2), "rounding"),
         Pass("licm", licm),
     ]

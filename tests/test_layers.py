@@ -20,6 +20,7 @@ MAY_IMPORT = {
 AT_LOAD = {"numpy"}
 # What may be imported late, because it is heavy or an extra.
 LATE = {"numba", "llvmlite", "scipy", "networkx", "matplotlib", "IPython", "tqdm"}
+LATE |= {"safetensors", "torch"}
 # Modules that are themselves imported late, so their imports at the top cost nothing before.
 HEAVY_ROOMS = {"codegen"}
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..storage import Storage
+from ..storage import Handle, Storage
 from ..tensor_object import Tensor, held, plain
 from ..tracer.surface import is_tracer
 from ..tracer.tree import _Same, register_container
@@ -141,8 +141,6 @@ class Module:
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> Any:
         """Call `hook(module, args, result)` after `forward`; what it returns is the result."""
-        from ..storage import Handle
-
         self._hooks.append(hook)
         return Handle(self._hooks, hook)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ir.ops import convolutions as rows
 from ..ir.ops.convolutions import extents
+from ..ir.ops.windows import window_argmax
 from .lift import lifted, row, same_dtype, shape_of
 
 Sizes = int | tuple[int, ...]
@@ -252,17 +253,27 @@ def _window_slices(
 
 
 @lifted("MaxPool2DWithIndicesBackward0")
-def _max_pool(x: Any, **settings: Any) -> Any:
+def _max_pool(x: Any, *, dilation: Any, **settings: Any) -> Any:
+    if set(dilation) != {1}:
+        return _dilated_max(x, dilation=dilation, **settings)
+    images = np.moveaxis(x, 1, -1)
+    where = row(window_argmax, images, **settings)
+    flat = images.reshape((x.shape[0], -1, x.shape[1]))
+    best = np.take_along_axis(flat, where.reshape((x.shape[0], -1, x.shape[1])), 1)
+    return np.moveaxis(best.reshape(where.shape), -1, 1)
+
+
+def _dilated_max(x: Any, **settings: Any) -> Any:
     low = -np.inf if np.dtype(x.dtype).kind == "f" else np.iinfo(x.dtype).min
     best = None
     for part in _window_slices(x, low, **settings):
         if best is None:
             best = part
-        else:
-            better = part > best
-            if np.dtype(x.dtype).kind == "f":
-                better = better | (part != part)
-            best = np.where(better, part, best)
+            continue
+        better = part > best
+        if np.dtype(x.dtype).kind == "f":
+            better = better | (part != part)
+        best = np.where(better, part, best)
     return best
 
 

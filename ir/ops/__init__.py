@@ -24,6 +24,7 @@ from . import (
     reduce,
     shape,
     special,
+    windows,
 )
 from .arithmetic import angle, modulus
 from .special import SPECIAL_ORDERS, SPECIAL_UFUNCS, polygamma
@@ -47,6 +48,7 @@ _ROOMS = (
     fft,
     control,
     guards,
+    windows,
 )
 
 
