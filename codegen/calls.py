@@ -56,20 +56,20 @@ def operand(w: Writer, r: Root, v: Value, dims: list[int]) -> tuple[str, str]:
 
 
 def scatter(w: Writer, r: Root) -> None:
-    """A copy of x with updates set or added at indices taken from data."""
+    """A copy of x (x itself, where it lies in the same place) with updates set or added."""
     assert r.op is not None
     x, upd, *idx = r.op.args
     axes = r.op.attrs["axes"]
-    with w.nest(x.shape) as index:
-        w.line(f"{w.target(r, index)} = {w.pull(x, tuple(index))}")
+    if not w.same_place(x, r.value):
+        with w.nest(x.shape) as index:
+            w.line(f"{w.target(r, index)} = {w.pull(x, tuple(index))}")
     n = idx[0].ndim
     with w.nest(upd.shape) as index:
         found = {}
         for axis, i in zip(axes, idx, strict=True):
-            raw = w.pull(i, tuple(index[:n]))
-            found[axis] = w.checked(raw, x.shape[axis], r.op, tuple(index[:n]), ())
+            found[axis] = w.taken(i, x.shape[axis], r.op, tuple(index[:n]), ())
         rest = iter(index[n:])
-        at = tuple((found[d], 0, 1) if d in found else next(rest) for d in range(x.ndim))
+        at = tuple(found[d] if d in found else next(rest) for d in range(x.ndim))
         value = w.pull(upd, tuple(index))
         cell = w.target(r, at)
         if r.op.prim.name == "scatter_add":

@@ -40,6 +40,7 @@ class Writer(Reader):
         self.at: dict[tuple[Root, int], At] = {}  # where each root's domain dims stand now
         self.idle: set[Root] = set()  # members that do not cover the interval at hand
         self.accumulating: dict[Root, str] = {}
+        self.late: list[str] | None = None  # stores for the end of a statement list
         self.guards: list[Op] = []  # the k-th of them answers FIRST_MISS - k
         for r in plan.roots.values():
             for d, n in enumerate(r.dims):
@@ -61,7 +62,11 @@ class Writer(Reader):
         if self.plan.storage[r.value].place == "local":
             self.local[r.value] = text
             return
-        self.line(f"{self.target(r, index)} = {text}")
+        store = f"{self.target(r, index)} = {text}"
+        if self.late is not None and r.value in self.bound:  # others of this round may read what lies there now
+            self.late.append(store)
+        else:
+            self.line(store)
         self.scopes[self.depth(index)].memo[(r.value, index, ())] = text
         if r.value.ndim == 0:
             self.local[r.value] = text
@@ -76,9 +81,13 @@ class Writer(Reader):
         if isinstance(item, Loop):
             self.loop(item)
         elif isinstance(item, Stmts):
+            self.late = []
             for r in item.members:
                 if r not in self.idle:
                     self.leaf(r)
+            late, self.late = self.late, None
+            for text in late:
+                self.line(text)
         else:
             self.call(item.root)
 
@@ -95,6 +104,8 @@ class Writer(Reader):
             return
         if r.op is None:
             assert r.source is not None
+            if self.same_place(r.source, r.value):
+                return
             value = self.pull(r.source, domain)
         else:
             value = self.evaluate(r.op, domain, ())

@@ -32,6 +32,17 @@ class Bound:
     floor: int | None = None
 
 
+def _combined(name: str, a: At, b: At) -> At | None:
+    """The sum, difference or product of two indices that do not both follow a variable."""
+    if name == "mul":
+        (who, off, step), factor = (a, b[1]) if b[0] is None else (b, a[1])
+        return (who, off * factor, step * factor) if None in (a[0], b[0]) else None
+    sign = 1 if name == "add" else -1
+    if b[0] is None:
+        return a[0], a[1] + sign * b[1], a[2]
+    return (b[0], a[1] + sign * b[1], sign * b[2]) if a[0] is None else None
+
+
 class Reader:
     """Reads values at indices, and keeps the scopes that their text goes to."""
 
@@ -229,6 +240,18 @@ class Reader:
             else:
                 return v, prefix, extents
 
+    def same_place(self, a: Value, b: Value) -> bool:
+        """Whether two values of one shape lie in the same memory."""
+        if not (a.ndim and self.is_held(a) and self.is_held(b)):
+            return False
+        return self.held(a)[:2] == self.held(b)[:2]
+
+    def is_held(self, v: Value) -> bool:
+        """Whether a value lies in memory as a whole."""
+        while v in self.bound:
+            v = self.bound[v].value
+        return self.is_stored(v) and v not in self.local
+
     def base(self, v: Value) -> Value:
         """The stored value behind a reshape."""
         while v in self.plan.aliases:
@@ -305,17 +328,11 @@ class Reader:
             return self.pull(op.args[0], inner, mask)
         wide = tuple(dict.fromkeys((*mask, *conds)))
         value = self.pull(op.args[0], inner, wide)
-        if self.is_masked(op.args[0]):
+        if self.is_held(op.args[0]):
             return value  # the load gave zero outside the window
         test = " & ".join(conds)
         text = f"ll.select({test}, {value}, {self.zero(op.outs[0].dtype)})"
         return self.compute((op, index, wide), text, self.depth(index, wide))
-
-    def is_masked(self, v: Value) -> bool:
-        """Whether reading a value under a mask gives zero where the mask is false."""
-        while v in self.bound:
-            v = self.bound[v].value
-        return self.is_stored(v) and v not in self.local
 
     def window(self, at: At, low: int, high: int, step: int) -> bool | str:
         """Whether an index lies in a window: known for sure, or the name of a condition."""
@@ -364,11 +381,41 @@ class Reader:
         n = op.args[1].ndim
         found = {}
         for axis, i in zip(axes, op.args[1:], strict=True):
-            raw = self.pull(i, tuple(index[:n]), mask)
-            found[axis] = self.checked(raw, x.shape[axis], op, tuple(index[:n]), mask)
+            found[axis] = self.taken(i, x.shape[axis], op, tuple(index[:n]), mask)
         rest = iter(index[n:])
-        inner = tuple((found[d], 0, 1) if d in found else next(rest) for d in range(x.ndim))
+        inner = tuple(found[d] if d in found else next(rest) for d in range(x.ndim))
         return self.pull(x, inner, mask)
+
+    def taken(self, i: Value, extent: int, op: Op, index: tuple[At, ...], mask: Mask) -> At:
+        """Where along an axis an index taken from data points."""
+        known = None if i.ndim else self.affine(i)
+        if known is not None:
+            who, off, step = known
+            low, high = self.ranges[who] if who is not None else (0, 0)
+            first, last = sorted((step * low + off, step * high + off))
+            if first >= 0 and last < extent:
+                return known
+            if last < 0 and first >= -extent:
+                return who, off + extent, step
+        raw = self.pull(i, index, mask)
+        return self.checked(raw, extent, op, index, mask), 0, 1
+
+    def affine(self, v: Value) -> At | None:
+        """An integer that follows one loop variable of known range, or none, as an index."""
+        if isinstance(v, Const):
+            return None, int(v.data), 0
+        if v in self.local:
+            name = self.local[v]
+            return (name, 0, 1) if name in self.ranges else None
+        if v in self.bound:
+            return self.affine(self.bound[v].value)
+        op = self.plan.defs.get(v)
+        if op is None or v.dtype != "i64" or op.prim.name not in ("add", "sub", "mul"):
+            return None
+        sides = self.affine(op.args[0]), self.affine(op.args[1])
+        if sides[0] is None or sides[1] is None:
+            return None
+        return _combined(op.prim.name, *sides)
 
     def checked(self, raw: str, extent: int, op: Op, index: tuple[At, ...], mask: Mask) -> str:
         """An index taken from data: negative ones count from the end, bad ones are reported."""

@@ -66,8 +66,8 @@ def _loop(w: Writer, r: Root, op: Op) -> None:
         _bind(w, body.params[1 + a : 1 + a + k], op.outs[:k], carries)
         for p, x in zip(body.params[1 + a + k :], inputs, strict=True):
             w.bound[p] = Bound(x, (at,), floor)
-        for v, y in zip(body.outs[k:], op.outs[k:], strict=True):
-            w.bound[v] = Bound(y, (at,))
+        for v, j in body.homes.items():
+            w.bound[v] = Bound(op.outs[j], () if j < k else (at,))
         w.items(body.items)
         _move(w, body.outs[:k], op.outs[:k], carries)
 
@@ -97,6 +97,8 @@ def _start(w: Writer, outs: Sequence[Value], args: Sequence[Value]) -> list[str]
             names.append(name)
             continue
         names.append("")
+        if w.same_place(x, y):
+            continue
         with w.nest(y.shape) as index:
             w.line(f"{w.cell(y, index)} = {w.pull(x, tuple(index))}")
     for y, name in zip(outs, names, strict=True):
@@ -152,6 +154,8 @@ def _while(w: Writer, r: Root, op: Op) -> None:
     with w.body("while True:"), _inside(w):
         for block in (test, body):
             _bind(w, block.params[a:], outs, carries)
+        for v, j in body.homes.items():
+            w.bound[v] = Bound(outs[j])
         w.items(test.items)
         w.line(f"if not {w.pull(test.outs[0], ())}:")
         w.line("    break")
@@ -180,9 +184,8 @@ def _branch(w: Writer, body: Body, op: Op, names: Sequence[str]) -> list[str]:
     """The lines of one branch, which end by assigning its results."""
     _outside(w, body.params, op.args[1:])
     with w.aside() as scope, _inside(w):
-        for v, y, name in zip(body.outs, op.outs, names, strict=True):
-            if not name:
-                w.bound[v] = Bound(y)
+        for v, j in body.homes.items():
+            w.bound[v] = Bound(op.outs[j])
         w.items(body.items)
         for v, name in zip(body.outs, names, strict=True):
             if name:

@@ -75,11 +75,15 @@ Item = Stmts | CallItem | Loop
 
 @dataclass(eq=False)
 class Body:
-    """A block that a region owns, planned: what runs in one round, or in one branch."""
+    """A block that a region owns, planned: what runs in one round, or in one branch.
+
+    `homes` are values that lie in the memory of one of the region's results, by its number.
+    """
 
     params: tuple[Value, ...]
     outs: tuple[Value, ...]
     items: list[Item]
+    homes: dict[Value, int] = field(default_factory=dict)
 
 
 @dataclass(eq=False)

@@ -11,7 +11,7 @@ from ..ir.ops.guards import guard
 from ..ir.plan import Access, Root
 from ..ir.prim import Call, Fold
 from ..ir.types import Aval
-from .regions import stored_operands
+from .operands import stored_operands
 
 
 class Roots:
