@@ -22,6 +22,8 @@ class Options:
                API alone); None: what the environment variable ADJIT_RUNG says, else the first
     compile    "now": a call waits for its program; "background": the interpreter answers until a
                worker thread has compiled it, so the last digits of the first results may differ
+    threads    how many threads share the rows of a large program, each with one for BLAS; the
+               default is ADJIT_THREADS or OMP_NUM_THREADS, else 1
     check      interpret the program before and after every pass, and compare
     unroll     what becomes of the rounds of Python's loops: "auto" (they are one loop of the
                program where that pays), "never" or "always" a row of ops; "exact" is as "auto",
@@ -32,6 +34,7 @@ class Options:
     rung: str | None = None
     check: bool = False
     compile: str = "now"
+    threads: int = 1
     unroll: str = "auto"
 
     def __post_init__(self) -> None:
@@ -39,6 +42,8 @@ class Options:
             raise ValueError(f"option rung={self.rung!r} is none of {RUNGS}")
         if self.compile not in COMPILE:
             raise ValueError(f"option compile={self.compile!r} is none of {COMPILE}")
+        if type(self.threads) is not int or self.threads < 1:
+            raise ValueError(f"option threads={self.threads!r} is no number of threads (1, 2, ...)")
         if self.unroll not in UNROLL:
             raise ValueError(f"option unroll={self.unroll!r} is none of {UNROLL}")
 
@@ -48,8 +53,18 @@ def _from_environment() -> Options:
         interpret=os.environ.get("ADJIT_INTERPRET", "0") not in ("", "0"),
         check=os.environ.get("ADJIT_CHECK", "0") not in ("", "0"),
         compile=os.environ.get("ADJIT_COMPILE") or "now",
+        threads=_threads(),
         unroll=os.environ.get("ADJIT_UNROLL") or "auto",
     )
+
+
+def _threads() -> int:
+    """What ADJIT_THREADS says, or OMP_NUM_THREADS, as other libraries read it; else one."""
+    for name in ("ADJIT_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(name, "")
+        if text.isdigit() and int(text) > 0:
+            return int(text)
+    return 1
 
 
 _default = _from_environment()

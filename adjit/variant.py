@@ -17,6 +17,10 @@ from .ir.core import Function
 from .ir.interp import evaluate
 from .ir.types import NUMPY
 from .passes import pipeline
+from .passes.calls import expand
+from .passes.extents import label
+from .passes.lower import lower
+from .passes.partition import part_of, partition
 from .passes.schedule import schedule
 from .settings import Options
 from .signature import Signature
@@ -93,9 +97,12 @@ class Variant:
         with self._lock:
             if self._simplified is None:
                 start = perf_counter()
+                passes = pipeline.joint(self.staged.strict)
+                if self.options.interpret:  # which knows complex numbers, and NumPy's own rounding
+                    passes = [p for p in passes if p.name != "planes"]
                 self._simplified = pipeline.run(
                     self.staged.function,
-                    pipeline.joint(self.staged.strict),
+                    passes,
                     check=self.options.check,
                     samples=self.samples,
                 )
@@ -118,11 +125,25 @@ class Variant:
         from .codegen.program import build
 
         start = perf_counter()
+        if self.options.threads > 1 and (shared := self._shared(function)) is not None:
+            self.seconds |= shared.seconds
+            return shared
         plan = schedule(function, self.varying)
         self.seconds["plan"] = perf_counter() - start
         program = build(plan, self.options.rung)
         self.seconds |= program.seconds
         return program
+
+    def _shared(self, function: Function) -> Any:
+        """The program for several threads, if it can be cut along rows and is worth it."""
+        from .codegen.parallel import build_parallel
+
+        block = label(lower(expand(function)).block, self.varying)
+        cut = partition(function.name, block)
+        if cut is None:
+            return None
+        options = self.options
+        return build_parallel(cut, options.threads, part_of, schedule, options.rung)
 
     @property
     def kernels(self) -> list[Any]:
@@ -245,7 +266,7 @@ def sampled(args: Any, kwargs: Any, staged: Staged) -> list[np.ndarray]:
 def jump_of(program: Any) -> Jump | None:
     """How to call a program that is one kernel without its `call`; None for any other."""
     runs: list[Any] = list(getattr(program, "runs", ()))
-    if len(runs) != 1 or not hasattr(runs[0], "kernel"):
+    if len(runs) != 1 or not hasattr(runs[0], "kernel") or not hasattr(program, "schedule"):
         return None
     run, schedule = runs[0], program.schedule
     step, kernel, work = run.step, run.kernel, run.workspace

@@ -14,6 +14,8 @@ import numpy as np
 
 from ..ir.core import Const, Op, Value
 from ..ir.interp import GuardMiss, apply
+from ..ir.ops.control import hold
+from ..ir.ops.planes import joined, parts
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.types import NUMPY, Aval
 from . import entry, memory, tapes, threads
@@ -21,7 +23,9 @@ from .compile import Executable, compile_source
 from .kernel import Kernel, item_bytes, write_kernel
 from .regions import NO_MEMORY
 
+VIEWS = (joined, parts)  # complex numbers as pairs of real ones, and back: no work
 ALIGN = 64
+BYTE = np.dtype(np.uint8)
 STAGGER = 192  # large buffers at equal offsets of a page evict each other
 LARGE = 1 << 16
 LARGE_PRODUCT = 1 << 18  # multiplications up to which OpenBLAS uses one thread by itself
@@ -34,10 +38,15 @@ class KernelError(IndexError):
 
 @dataclass(eq=False)
 class Workspace:
-    """Aligned scratch arrays of a kernel; sets of them are reused between calls."""
+    """Aligned scratch arrays of a kernel; sets of them are reused between calls.
+
+    With `room`, the bytes that the largest of several kernels needs, they borrow memory instead,
+    which the next kernel borrows after them.
+    """
 
     avals: tuple[Aval, ...]
     tapes: bool = False  # whether the last array holds addresses and sizes of tapes
+    room: int = 0
     free: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
     def take(self) -> tuple[np.ndarray, ...]:
@@ -47,10 +56,11 @@ class Workspace:
             return self._make()
 
     def give(self, arrays: tuple[np.ndarray, ...]) -> None:
-        if len(self.free) < 2:
+        if len(self.free) < 2 and not self.room:
             self.free.append(arrays)
 
-    def _make(self) -> tuple[np.ndarray, ...]:
+    def _places(self) -> tuple[list[int], int]:
+        """Where each array begins, and the bytes of all."""
         offsets, total = [], 0
         for k, a in enumerate(self.avals):
             size = item_bytes(a)
@@ -58,7 +68,16 @@ class Workspace:
             total = -(-total // ALIGN) * ALIGN
             offsets.append(total)
             total += size
-        block = np.empty(total + ALIGN, np.uint8)
+        return offsets, total + ALIGN
+
+    @property
+    def bytes(self) -> int:
+        """How much memory the arrays take."""
+        return self._places()[1]
+
+    def _make(self) -> tuple[np.ndarray, ...]:
+        offsets, total = self._places()
+        block = memory.empty((self.room,), BYTE) if self.room else np.empty(total, BYTE)
         start = -block.ctypes.data % ALIGN
         arrays = tuple(
             block[start + o : start + o + item_bytes(a)].view(NUMPY[a.dtype]).reshape(a.shape)
@@ -123,7 +142,9 @@ def _host(op: Op, args: list[Any]) -> Sequence[Any]:
     host = op.prim.host
     if host is None:
         return apply(op, args)
-    return (host(*(a.data if type(a) is Const else a for a in args), **op.attrs, empty=memory.empty),)
+    return (
+        host(*(a.data if type(a) is Const else a for a in args), **op.attrs, empty=memory.empty),
+    )
 
 
 @dataclass(eq=False)
@@ -136,7 +157,18 @@ class HostRun:
     def reads(self) -> tuple[Value, ...]:
         return self.op.args
 
+    @property
+    def passes_on(self) -> bool:
+        """Whether the results are the very arrays of its arguments."""
+        return self.op.prim is hold
+
     def run(self, env: dict[Value, np.ndarray]) -> None:
+        if self.passes_on:
+            env.update((v, env[a]) for v, a in zip(self.op.outs, self.op.args, strict=True))
+            return
+        if self.op.prim in VIEWS:
+            env[self.op.outs[0]] = self.op.prim.ref(env[self.op.args[0]])
+            return
         args = [a if type(a) is Const else env[a] for a in self.op.args]
         with np.errstate(all="ignore"):
             outs = _on_host()(self.op, args)
@@ -177,7 +209,7 @@ class Program:
 
     def _results(self, env: dict[Value, np.ndarray]) -> list[np.ndarray]:
         outs: list[np.ndarray] = []
-        given = set(self.schedule.params)
+        given = {*self.schedule.params, *self._passed_on}
         for k, v in enumerate(self.schedule.outs):
             if type(v) is Const:
                 outs.append(np.array(v.data))
@@ -186,6 +218,12 @@ class Program:
             else:
                 outs.append(env[v])
         return outs
+
+    @functools.cached_property
+    def _passed_on(self) -> set[Value]:
+        """Values that share their array with another one."""
+        hosts = (r for r in self.runs if isinstance(r, HostRun) and r.passes_on)
+        return {v for r in hosts for v in (*r.op.args, *r.op.outs)}
 
     @property
     def kernels(self) -> list[KernelRun]:
@@ -224,7 +262,17 @@ def build(schedule: Schedule, rung: str | None = None) -> Program:
         for part, s in executable.seconds.items():
             seconds[part] = seconds.get(part, 0.0) + s
         runs.append(_run(kernel, step, executable))
+    _share([r.workspace for r in runs if isinstance(r, KernelRun)])
     return Program(schedule, runs, seconds)
+
+
+def _share(workspaces: Sequence[Workspace]) -> None:
+    """Let the kernels of a program work in the same memory, one after the other, if it is large."""
+    room = max((w.bytes for w in workspaces), default=0)
+    if len(workspaces) > 1 and room >= memory.LARGE:
+        for w in workspaces:
+            if not w.tapes:
+                w.room = room
 
 
 def _run(kernel: Kernel, step: KernelStep, executable: Executable) -> KernelRun:
@@ -234,12 +282,11 @@ def _run(kernel: Kernel, step: KernelStep, executable: Executable) -> KernelRun:
 
 
 def make_call(
-    kernel: Kernel, executable: Executable, spec: Sequence[entry.ArgSpec]
+    kernel: Kernel, executable: Executable, spec: Sequence[entry.ArgSpec], nogil: bool = False
 ) -> Callable[..., object]:
     """A builtin that checks its arguments against `spec` and jumps into the kernel."""
-    call = entry.make_call(
-        executable.address, spec, kernel.sizes, kernel.consts, nogil=_work(kernel) >= NOGIL_WORK
-    )
+    nogil = nogil or _work(kernel) >= NOGIL_WORK
+    call = entry.make_call(executable.address, spec, kernel.sizes, kernel.consts, nogil=nogil)
     return threads.limited(call) if kernel.flops >= LARGE_PRODUCT else call
 
 

@@ -1,0 +1,193 @@
+"""A partition becomes a program: stages that run once, and kernels that threads run on parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..ir.core import Const, Function, Value
+from ..ir.interp import GuardMiss
+from ..ir.plan import KernelStep, Schedule
+from ..ir.types import NUMPY
+from . import entry, memory, workers
+from .program import KernelRun, Program, build, make_call
+
+LEAST_WORK = 60_000.0  # of one thread, in units of about 1 ns: waking another one costs 10 us
+_ROWS = 32  # parts are multiples of a block of rows
+
+
+@dataclass(eq=False)
+class _Part:
+    """The rows [low, high) of a stage, and the kernel that does them, without Python's lock.
+
+    `inputs` are the values, by their place among what the stage reads, that the kernel wants.
+    """
+
+    run: KernelRun
+    call: Callable[..., object]
+    inputs: tuple[int, ...]
+    low: int
+    high: int
+
+
+@dataclass(eq=False)
+class _Step:
+    """A stage that can be run."""
+
+    stage: Any  # passes.partition.Stage, which this room does not know
+    once: Program | None
+    parts: tuple[_Part, ...] = ()
+
+
+@dataclass(eq=False)
+class ParallelProgram:
+    """A program in stages; `call(inputs)` gives fresh outputs, as that of a `Program` does."""
+
+    name: str
+    params: tuple[Value, ...]
+    outs: tuple[Value, ...]
+    steps: tuple[_Step, ...]
+    seconds: dict[str, float]
+    plan: Any
+
+    def call(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The results, as arrays owned by the caller; inputs are C-contiguous arrays."""
+        env: dict[Value, np.ndarray] = dict(zip(self.params, inputs, strict=True))
+        for step in self.steps:
+            reads = [env[v] for v in step.stage.reads]
+            if step.once is not None:
+                env.update(zip(step.stage.writes, step.once.call(reads), strict=True))
+            else:
+                _run_parts(step, reads, env)
+        outs: list[np.ndarray] = []
+        for k, v in enumerate(self.outs):
+            if type(v) is Const:
+                outs.append(np.array(v.data))
+            elif v in self.params or v in self.outs[:k]:
+                outs.append(np.array(env[v], order="C"))
+            else:
+                outs.append(env[v])
+        return outs
+
+    @property
+    def runs(self) -> list[Any]:
+        """What runs, in order: the parts of a stage are one."""
+        return [r for s in self.steps for r in (s.once.runs if s.once else [s.parts[0].run])]
+
+    @property
+    def kernels(self) -> list[KernelRun]:
+        """The distinct kernels."""
+        return [r for r in self.runs if isinstance(r, KernelRun)]
+
+    @property
+    def sources(self) -> list[tuple[str, str]]:
+        """Path and text of each kernel."""
+        return [(str(r.executable.path), r.kernel.source.text) for r in self.kernels]
+
+    @property
+    def single(self) -> None:
+        """Never one kernel alone."""
+        return None
+
+
+def _run_parts(step: _Step, reads: Sequence[np.ndarray], env: dict[Value, np.ndarray]) -> None:
+    stage = step.stage
+    totals: list[np.ndarray | None] = [
+        None if how else memory.empty(v.shape, NUMPY[v.dtype])
+        for v, how in zip(stage.writes, stage.combine, strict=True)
+    ]
+
+    def job(part: _Part) -> Callable[[], list[np.ndarray]]:
+        given = [
+            x[part.low : part.high] if cut else x for x, cut in zip(reads, stage.cut, strict=True)
+        ]
+
+        def work() -> list[np.ndarray]:
+            run = part.run
+            outs = [
+                np.empty(a.shape, NUMPY[a.dtype]) if total is None else total[part.low : part.high]
+                for total, a in zip(totals, run.kernel.outputs, strict=True)
+            ]
+            space = run.workspace.take()
+            status = part.call(*(given[k] for k in part.inputs), *outs, *space)
+            run.workspace.give(space)
+            if status is not True:
+                op = run.kernel.missed(status)
+                raise run.failure(status) if op is None else GuardMiss.of(op)
+            return outs
+
+        return work
+
+    done: list[Any] = workers.run([job(part) for part in step.parts])
+    for k, (v, how) in enumerate(zip(stage.writes, stage.combine, strict=True)):
+        total = totals[k]
+        if total is None:
+            total = done[0][k]
+            for other in done[1:]:
+                getattr(np, how)(total, other[k], out=total)
+        env[v] = total
+
+
+def build_parallel(
+    partition: Any,
+    threads: int,
+    part_of: Callable[[Any, Any, int], Function],
+    schedule: Callable[[Function], Schedule],
+    rung: str | None,
+) -> ParallelProgram | None:
+    """The program for some threads; None where a stage is not one kernel, or it is not worth it."""
+    if partition.work / threads < LEAST_WORK:
+        return None
+    seconds: dict[str, float] = {}
+    steps: list[_Step] = []
+    bounds = _bounds(partition.extent, threads)
+    for stage in partition.stages:
+        if not stage.rows:
+            once = build(schedule(part_of(partition, stage, 0)), rung)
+            _add(seconds, once.seconds)
+            steps.append(_Step(stage, once))
+            continue
+        parts: list[_Part] = []
+        made: dict[int, _Part] = {}
+        for low, high in bounds:
+            like = made.get(high - low)
+            if like is None:
+                plan = schedule(part_of(partition, stage, high - low))
+                if len(plan.steps) != 1 or not isinstance(plan.steps[0], KernelStep):
+                    return None
+                program = build(plan, rung)
+                _add(seconds, program.seconds)
+                only = program.single
+                if only is None:
+                    return None
+                like = made[high - low] = _part(only, plan, low, high)
+            parts.append(replace(like, low=low, high=high))
+        steps.append(_Step(stage, None, tuple(parts)))
+    p = partition
+    return ParallelProgram(p.name, p.params, p.outs, tuple(steps), seconds, p)
+
+
+def _part(run: KernelRun, plan: Schedule, low: int, high: int) -> _Part:
+    k = run.kernel
+    count = len(k.inputs) + len(k.outputs) + len(k.workspaces)
+    call = make_call(k, run.executable, [entry.unchecked()] * count, nogil=True)
+    places = {v: i for i, v in enumerate(plan.params)}
+    inputs = tuple(places[run.step.reads[i]] for i in k.inputs)
+    return _Part(run, call, inputs, low, high)
+
+
+def _bounds(extent: int, threads: int) -> list[tuple[int, int]]:
+    """Equal parts of the rows, in whole blocks."""
+    blocks = -(-extent // _ROWS)
+    cuts = [min(extent, _ROWS * round(blocks * k / threads)) for k in range(threads + 1)]
+    cuts[-1] = extent
+    return [(a, b) for a, b in pairwise(cuts) if b > a]
+
+
+def _add(total: dict[str, float], more: dict[str, float]) -> None:
+    for k, s in more.items():
+        total[k] = total.get(k, 0.0) + s

@@ -1,0 +1,205 @@
+"""Programs cut along their rows: the stages give what the whole gives, in one thread or in two."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from adjit import grad, jit, options, value_and_grad
+from adjit.codegen import parallel, workers
+from adjit.ir.interp import evaluate
+from adjit.passes.calls import expand
+from adjit.passes.extents import label
+from adjit.passes.lower import lower
+from adjit.passes.partition import Partition, part_of, partition
+
+RNG = np.random.default_rng(0)
+N = 200
+
+
+def logistic(w, x, y):
+    return np.mean(np.logaddexp(0.0, -y * (x @ w))) + 0.1 * np.sum(w * w)
+
+
+def batch_norm(x, g):
+    m, v = np.mean(x, axis=0), np.var(x, axis=0)
+    return np.sum(np.tanh(g * (x - m) / np.sqrt(v + 1e-3)) ** 3)
+
+
+def softmax_over_rows(x, w):
+    z = x @ w
+    return np.sum(np.exp(z - np.max(z)) / np.sum(np.exp(z - np.max(z))) * np.arange(5.0))
+
+
+def table(x, i, w):
+    return np.sum(np.sin(w[i] * x[:, None]) ** 2)
+
+
+def branches(x):
+    return np.sum(np.where(x > 0.0, np.sqrt(np.abs(x)), x**3)) if np.sum(x) > 0 else np.sum(x)
+
+
+def network(x, y, a, b, c):
+    h = np.maximum(x @ a + b, 0.0)
+    z = h @ c
+    z = z - np.max(z, axis=1, keepdims=True)
+    return np.mean(np.log(np.sum(np.exp(z), axis=1)) - np.sum(z * y, axis=1))
+
+
+def long(n, *rest):
+    return RNG.normal(size=(n, *rest))
+
+
+CASES = {
+    "logistic": (logistic, (long(7), long(N, 7), np.sign(long(N))), (0, 1)),
+    "batch_norm": (batch_norm, (long(N, 6), long(6)), (0, 1)),
+    "softmax": (softmax_over_rows, (long(N, 4), long(4, 5)), (0, 1)),
+    "table": (table, (long(N), RNG.integers(0, 9, N), long(9, 3)), 0),
+    "branches": (branches, (np.abs(long(N)) + long(N) * 0.1,), 0),
+    "network": (network, (long(N, 8), long(N, 3), long(8, 16), long(16), long(16, 3)), (2, 3, 4)),
+}
+NOT_CUT = {
+    "stencil": (lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2), (long(N),)),
+    "scan": (lambda x: np.sum(np.cumsum(np.sin(x)) ** 2), (long(N),)),
+    "gram": (lambda x: np.sum(np.exp(x @ x.T)), (long(N, 3),)),
+    "columns": (lambda x: np.sum(np.exp(x).T[:, ::-1] * np.arange(1.0 * N)), (long(N, 3),)),
+    "sorted": (lambda x: np.sum(np.sort(x)[:5]), (long(N),)),
+}
+
+
+def cut_of(f, args):
+    """The partition of a compiled function's program for a call, and that program."""
+    f(*args)
+    function = f.variants()[-1].simplified
+    block = label(lower(expand(function)).block)
+    return partition("f", block), function, f.variants()[-1]
+
+
+def staged(p: Partition, inputs, bounds):
+    """A partition, evaluated by the interpreter."""
+    env = dict(zip(p.params, inputs, strict=True))
+    for stage in p.stages:
+        if not stage.rows:
+            outs = evaluate(part_of(p, stage, 0), *(env[v] for v in stage.reads))
+            env.update(zip(stage.writes, outs, strict=True))
+            continue
+        found = []
+        for low, high in bounds:
+            given = [
+                env[v][low:high] if cut else env[v]
+                for v, cut in zip(stage.reads, stage.cut, strict=True)
+            ]
+            found.append(evaluate(part_of(p, stage, high - low), *given))
+        for k, (v, how) in enumerate(zip(stage.writes, stage.combine, strict=True)):
+            rows = [outs[k] for outs in found]
+            env[v] = np.concatenate(rows) if not how else getattr(np, how).reduce(rows)
+    return [env[v] for v in p.outs]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_stages_give_what_the_whole_gives(name):
+    fn, args, argnums = CASES[name]
+    p, function, variant = cut_of(value_and_grad(fn, argnums=argnums), args)
+    assert p is not None and p.extent == N
+    inputs = [np.asarray(x) for x in args] + [c.read() for c in variant.staged.captures]
+    want = evaluate(function, *inputs)
+    for bounds in ([(0, N)], [(0, 96), (96, N)], [(0, 64), (64, 65), (65, N)]):
+        for a, b in zip(staged(p, inputs, bounds), want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_two_reductions_in_a_row_make_three_stages_on_rows():
+    p, _, _ = cut_of(jit(lambda x: np.sum((x - np.mean(x)) ** 2)), (long(N),))
+    assert [s.rows for s in p.stages] == [True, False, True]
+    assert p.stages[0].combine == ("add",)
+
+
+@pytest.mark.parametrize("name", NOT_CUT)
+def test_programs_whose_rows_depend_on_each_other_stay_whole(name):
+    fn, args = NOT_CUT[name]
+    assert cut_of(value_and_grad(fn), args)[0] is None
+
+
+@pytest.fixture
+def always(monkeypatch):
+    monkeypatch.setattr(parallel, "LEAST_WORK", 0.0)
+    options.set(threads=2)
+    yield
+    options.set(threads=1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_threads_give_the_gradients_of_one_thread(name, always):
+    fn, args, argnums = CASES[name]
+    with options(threads=1):
+        want = value_and_grad(fn, argnums=argnums)(*args)
+    f = value_and_grad(fn, argnums=argnums)
+    for _ in range(3):
+        value, gradients = f(*args)
+        np.testing.assert_allclose(value, want[0], rtol=1e-12)
+        several = type(argnums) is tuple
+        for a, b in zip(gradients, want[1], strict=True) if several else [(gradients, want[1])]:
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+            assert a.dtype == b.dtype and a.flags.c_contiguous and a.flags.writeable
+    assert type(f.variants()[0].program).__name__ == "ParallelProgram"
+    assert "def " in str(f.source(*args)) and "variant 0" in str(f.explain())
+
+
+def test_errors_and_other_paths_come_out_of_the_threads(always):
+    f = jit(lambda x, i, w: np.sum(w[i] * x))
+    x, i, w = long(N), RNG.integers(0, 9, N), long(9)
+    np.testing.assert_allclose(f(x, i, w), np.sum(w[i] * x))
+    bad = i.copy()
+    bad[-1] = 99
+    with pytest.raises(IndexError):
+        f(x, bad, w)
+    np.testing.assert_allclose(f(x, i, w), np.sum(w[i] * x))
+    g = grad(branches)
+    for x in (np.abs(long(N)), -np.abs(long(N)), np.abs(long(N))):
+        np.testing.assert_allclose(g(x), grad(branches)(x))
+
+
+def test_other_batch_sizes(always):
+    f = grad(lambda w, x: np.mean(np.logaddexp(0.0, x @ w)))
+    w = long(5)
+    for n in (200, 129, 1000, 64):
+        x = long(n, 5)
+        np.testing.assert_allclose(f(w, x), (1 / (1 + np.exp(-(x @ w)))) @ x / n, rtol=1e-10)
+
+
+def test_calls_from_several_threads_share_the_workers(always):
+    fn, args, argnums = CASES["network"]
+    f = value_and_grad(fn, argnums=argnums)
+    want, wrong = f(*args), []
+
+    def work():
+        for _ in range(20):
+            value, g = f(*args)
+            if value != want[0] or not np.array_equal(g[0], want[1][0]):
+                wrong.append(value)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_workers_run_all_jobs_and_raise_the_first_error():
+    done = []
+
+    def job(k):
+        def run():
+            done.append(k)
+            if k == 1:
+                raise ValueError("job 1")
+            return k
+
+        return run
+
+    assert workers.run([job(0), job(2), job(3)]) == [0, 2, 3]
+    with pytest.raises(ValueError, match="job 1"):
+        workers.run([job(0), job(1), job(2)])
+    assert sorted(done) == [0, 0, 1, 2, 2, 3]
+    assert workers.run([job(5), job(6)]) == [5, 6]
