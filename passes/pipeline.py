@@ -19,6 +19,7 @@ from .constant_shifts import constant_shifts
 from .dce import dce
 from .layouts import layouts
 from .licm import licm
+from .planes import planes
 from .replay import rebuild
 from .scalars import scalars
 from .simplify import cleanup, simplify
@@ -57,6 +58,7 @@ def joint(strict: int | None = None) -> list[Pass]:
     return [
         Pass("release", release),
         Pass("calls", expand),
+        Pass("planes", planes, "rounding"),
         Pass("scalars", scalars),
         Pass("layouts", layouts),
         Pass("simplify", partial(simplify, strict=strict, rounds=2), "rounding"),

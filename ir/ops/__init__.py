@@ -24,6 +24,7 @@ from . import (
     reduce,
     shape,
     special,
+    planes,
     windows,
 )
 from .arithmetic import angle, modulus
@@ -39,6 +40,7 @@ _ROOMS = (
     shape,
     reduce,
     index,
+    planes,
     contract,
     convolutions,
     linalg,
