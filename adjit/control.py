@@ -48,14 +48,19 @@ def while_loop(test: Fn, body: Fn, init: Any) -> Any:
     return carry
 
 
-def fori_loop(low: Any, high: Any, body: Fn, init: Any) -> Any:
+def fori_loop(
+    low: Any, high: Any, body: Fn, init: Any, *, checkpoint: bool | int = False
+) -> Any:
     """The last `carry` of `for i in range(low, high): carry = body(i, carry)`.
 
-    The bounds may be traced.  The carry is as that of `while_loop`.
+    The bounds may be traced.  The carry is as that of `while_loop`.  With `checkpoint=k` the
+    reverse derivative keeps every k-th carry (True: about sqrt(n) of them) and computes the rounds
+    between them again; else it keeps what it needs of every round.
     """
+    every = _every(checkpoint)
     if is_tracing():
         _note_place()
-        return control.record_fori(low, high, body, init)
+        return control.record_fori(low, high, body, init, every)
     carry = _own(init)
     for i in range(low, high):
         carry = body(i, carry)
@@ -63,16 +68,24 @@ def fori_loop(low: Any, high: Any, body: Fn, init: Any) -> Any:
 
 
 def scan(
-    f: Fn, init: Any, xs: Any = None, length: Any = None, reverse: bool = False
+    f: Fn,
+    init: Any,
+    xs: Any = None,
+    length: Any = None,
+    reverse: bool = False,
+    *,
+    checkpoint: bool | int = False,
 ) -> tuple[Any, Any]:
     """`carry, y = f(carry, x)` for each row of the arrays `xs`: the last carry and all y, stacked.
 
     `xs` is an array or a container of arrays with equal first axes; without it, `length` is the
     number of rounds and x is None.  `reverse` begins at the last row; the y keep their places.
+    `checkpoint` is as that of `fori_loop`.
     """
+    every = _every(checkpoint)
     if is_tracing():
         _note_place()
-        return control.record_scan(f, init, xs, length, reverse)
+        return control.record_scan(f, init, xs, length, reverse, every)
     n = _count(xs, length)
     leaves, tree = flatten(xs)
     carry, rows = _own(init), []
@@ -85,6 +98,17 @@ def scan(
     if reverse:
         rows.reverse()
     return carry, shape.unflatten([np.stack(column) for column in zip(*rows, strict=True)])
+
+
+def _every(checkpoint: bool | int) -> int | None:
+    """How many rounds a segment has: None for no segments, 0 for the square root of all."""
+    if checkpoint is False or checkpoint is None:
+        return None
+    if checkpoint is True:
+        return 0
+    if checkpoint < 1:
+        raise ValueError(f"checkpoint={checkpoint}: a segment has one round or more")
+    return int(checkpoint)
 
 
 def _note_place() -> None:

@@ -16,7 +16,8 @@ from .ir.regions import divide
 from .ir.types import Aval
 from .passes.dce import dce
 from .passes.jvp import jvp
-from .passes.replay import inline
+from .passes.replay import fresh, inline
+from .passes.vjp import vjp
 from .staging import Out, Staged, Traced, Transform, staged, traced
 from .tracer.trace import leaf_spec
 from .tracer.tree import LEAF, Tree, flatten
@@ -35,14 +36,12 @@ class Linearize(Transform):
         asked = positional(args, None)
         wrt = [i for a in asked for i in a.leaves if t.leaves[i].aval.kind in "fc"]
         n = len(t.function.outs)
-        both = dce(jvp(t.function, wrt))
-        count = len(t.function.params)
-        parts = divide(both.block, count, n, (False,) * count, stacked=False)
+        primal, linear = _divided(t.function, wrt)
         where = {i: k for k, i in enumerate(_floats(t.function))}
         pushed = LinearMap(
             t.function.name,
-            parts.adjoint,
-            len(parts.primal.outs) - n,
+            linear,
+            len(primal.outs) - n,
             tuple(asked),
             tuple((t.leaves[i].aval, t.leaves[i].kind) for a in asked for i in a.leaves),
             t.outs_tree,
@@ -52,8 +51,31 @@ class Linearize(Transform):
         tree = Tree(tuple, None, (LEAF,) * len(kept))
         mapping = flatten(CompiledFunction(fn, pushed))[1]
         result = Tree(tuple, None, (t.outs_tree, tree, mapping))
-        function = Function(f"{t.function.name}_linearize", parts.primal)
+        function = Function(f"{t.function.name}_linearize", primal)
         return staged(t, function, result, [*t.out_leaves, *kept], strict=n)
+
+
+def _divided(function: Function, wrt: Sequence[int]) -> tuple[Block, Block]:
+    """The function with residuals behind its results, and the linear map that reads them."""
+    count, n = len(function.params), len(function.outs)
+    if not any(op.blocks for op in function.ops):
+        both = dce(jvp(function, wrt))
+        parts = divide(both.block, count, n, (False,) * count, stacked=False)
+        return parts.primal, parts.adjoint
+    # A loop of primals and tangents does not come apart, but primal and adjoint loops stand apart,
+    # and the transpose of the transposed map is the map.
+    joint = dce(vjp(function, wrt))
+    parts = divide(joint.block, count, n, (False,) * count, stacked=True)
+    kept = len(parts.primal.outs) - n
+    seeds = range(kept, len(parts.adjoint.params))
+    pull = Function("pull", parts.adjoint)
+    params = fresh((*parts.adjoint.params[:kept], *parts.adjoint.outs))
+    with Builder(params) as b:
+        zero = [zeros(parts.adjoint.params[k].aval) for k in seeds]
+        again = vjp(pull, tuple(seeds), primal_outs=False)
+        outs = inline(again.block, [*params[:kept], *zero, *params[kept:]])
+        linear = dce(Function("linear", b.done(outs)))
+    return parts.primal, linear.block
 
 
 def _floats(function: Function) -> list[int]:

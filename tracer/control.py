@@ -16,6 +16,7 @@ from ..ir import ops
 from ..ir.builder import literal
 from ..ir.core import Block, Const, Op, Value
 from ..ir.ops import control as rows
+from ..ir.ops.segments import emit_segments
 from ..ir.types import KIND, Aval
 from . import mutation
 from .closing import finish
@@ -376,7 +377,27 @@ def _is_zero(x: Any) -> bool:
     return not is_tracer(x) and x == 0
 
 
-def record_fori(low: Any, high: Any, body: Callable[..., Any], init: Any) -> Any:
+def emit(
+    n: Value,
+    traced: Body,
+    starts: Sequence[Value],
+    inputs: Sequence[Value],
+    reverse: bool,
+    every: int | None,
+) -> tuple[Value, ...]:
+    """The row of a loop; with `every`, in segments of so many rounds (0: about as many as there
+    are segments), of which the adjoint keeps the first states.
+    """
+    held = list(map(value, traced.held))
+    block = traced.block(traced.held, 1, traced.outs)
+    if every is None:
+        return rows.emit_loop(n, held, starts, inputs, block, reverse=reverse)
+    return emit_segments(n, held, starts, inputs, block, reverse=reverse, every=every)
+
+
+def record_fori(
+    low: Any, high: Any, body: Callable[..., Any], init: Any, every: int | None = None
+) -> Any:
     """The row of a loop over integers, and its last carry."""
     where = recorder().builder.where
     leaves, tree = leaves_of(init)
@@ -397,8 +418,7 @@ def record_fori(low: Any, high: Any, body: Callable[..., Any], init: Any) -> Any
     specs, traced = settle("fori_loop", given, paths, tree, run)
     recorder().builder.where = where
     starts = [value(x, s.aval.dtype) for x, s in zip(leaves, specs, strict=True)]
-    block = traced.block(traced.held, 1, traced.outs)
-    outs = rows.emit_loop(n, list(map(value, traced.held)), starts, (), block)
+    outs = emit(n, traced, starts, (), False, every)
     return results(outs, [s.kind for s in specs], tree)
 
 
@@ -446,7 +466,12 @@ def _truth(x: Any) -> Any:
 
 
 def record_scan(
-    f: Callable[..., Any], init: Any, xs: Any, length: Any, reverse: bool
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any,
+    length: Any,
+    reverse: bool,
+    every: int | None = None,
 ) -> tuple[Any, Any]:
     """The row of a loop over the rows of arrays: the last carry, and the stacked results."""
     where = recorder().builder.where
@@ -487,10 +512,7 @@ def record_scan(
         )
     recorder().builder.where = where
     starts = [value(x, s.aval.dtype) for x, s in zip(leaves, specs, strict=True)]
-    block = traced.block(traced.held, 1, traced.outs)
-    outs = rows.emit_loop(
-        n, list(map(value, traced.held)), starts, inputs, block, reverse=bool(reverse)
-    )
+    outs = emit(n, traced, starts, inputs, bool(reverse), every)
     rows_ = results(outs[k:], ["array"] * len(outs[k:]), stacked)
     return results(outs[:k], [s.kind for s in specs], tree), rows_
 

@@ -5,7 +5,9 @@ loop(n, *operands)   operands are consts, carries, inputs; region body: i, const
                      of each input -> carries, outs; results: last carries, stacked outs
 while(*operands)     operands are consts, carries; regions test -> bool[] and body -> carries;
                      results: last carries, number of rounds
-call(*args)          region body: *args -> results; with `recompute` its adjoint keeps nothing
+call(*args)          region body: *args -> results; with `recompute` its adjoint keeps nothing;
+                     `late`: it is such an adjoint, which must not begin before it is due
+hold(*args)          the same, once all of them are there
 custom(*operands)    see `custom.py`, and `host.py` for the row `host`
 
 `length` of a loop is its number of rounds where that is a literal, -1 where it is not: then the
@@ -133,7 +135,9 @@ def _steady(row: str, carries: Sequence[Aval], outs: Sequence[Aval]) -> None:
             )
 
 
-def _call_infer(*args: Aval, body: Block, recompute: bool = False) -> tuple[Aval, ...]:
+def _call_infer(
+    *args: Aval, body: Block, recompute: bool = False, late: bool = False
+) -> tuple[Aval, ...]:
     _agree("call", "body", body, args)
     return body.out_avals
 
@@ -219,10 +223,18 @@ while_ = Prim(
 call = Prim(
     name="call",
     infer=_call_infer,
-    ref=lambda *args, body, recompute=False: body(*args),
+    ref=lambda *args, body, recompute=False, late=False: body(*args),
     emit=Call("call"),
     forward=call_forward,
     push=call_push,
     batch_op=call_batch,
-    defaults={"recompute": False},
+    defaults={"recompute": False, "late": False},
+)
+# What is computed from the results of a hold is not the same as what was computed before it.
+hold = Prim(
+    name="hold",
+    infer=lambda *args: args,
+    ref=lambda *args: tuple(map(np.array, args)),
+    jvp=lambda ts, outs, *args: tuple(ts),
+    vjp=lambda cts, outs, *args: tuple(cts),
 )

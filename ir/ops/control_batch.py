@@ -112,7 +112,8 @@ def call_batch(ctx: BatchContext, op: Op, args: Sequence[Value], moved: Mask) ->
     wanted = reached(body, moved)
     recompute = bool(op.attrs.get("recompute", False))
     region = ctx.batch(body, moved, wanted)
-    return emit_call(args, region, _hints(op), recompute=recompute), wanted
+    late = bool(op.attrs.get("late", False))
+    return emit_call(args, region, _hints(op), recompute=recompute, late=late), wanted
 
 
 # ------------------------------------------------------------------ loop

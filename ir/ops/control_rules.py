@@ -103,10 +103,18 @@ def emit_while(
 
 
 def emit_call(
-    args: Sequence[Any], body: Block, hints: Sequence[str] = (), *, recompute: bool = False
+    args: Sequence[Any],
+    body: Block,
+    hints: Sequence[str] = (),
+    *,
+    recompute: bool = False,
+    late: bool = False,
 ) -> tuple[Value, ...]:
-    """The results of a block that stays a unit of its own (`recompute`: a checkpoint)."""
-    attrs = {"recompute": recompute}
+    """The results of a block that stays a unit of its own (`recompute`: a checkpoint).
+
+    `late`: it computes again what was computed before, and must not be merged with that.
+    """
+    attrs = {"recompute": recompute, "late": late}
     return current().add(PRIMS["call"], _values(args), attrs, {"body": body}, hints)
 
 
@@ -237,7 +245,8 @@ def call_push(
     wanted = depends(body, active)
     moved = (*args, *_where(active, tangents))
     pushed = ctx.jvp(body, active, wanted)
-    outs = emit_call(moved, pushed, _hints(op), recompute=_recomputes(op))
+    late = bool(op.attrs.get("late", False))
+    outs = emit_call(moved, pushed, _hints(op), recompute=_recomputes(op), late=late)
     n = len(op.outs)
     return outs[:n], _spread(wanted, outs[n:])
 
@@ -262,7 +271,8 @@ def call_forward(
     def pull(cts: Sequence[Any]) -> list[Any]:
         seeds = [_filled(c, v) for c, v in _where(seeded, zip(cts, outs[:n], strict=True))]
         given = (*(args[i] for i in reads), *outs[n:], *seeds)
-        return _spread(active, emit_call(given, adjoint, recompute=_recomputes(op)))
+        again = _recomputes(op)
+        return _spread(active, emit_call(given, adjoint, recompute=again, late=again))
 
     return outs[:n], pull
 
