@@ -33,6 +33,8 @@ def _apply(fn: Fn | None, transform: Transform) -> Any:
     """A compiled function, or a decorator where no function is given."""
     if fn is None:
         return functools.partial(_apply, transform=transform)
+    if isinstance(fn, staticmethod | classmethod):
+        return type(fn)(_apply(fn.__func__, transform))
     if not callable(fn):
         raise TypeError(
             f"{transform.verb} takes a function, not {a(type(fn).__name__)}; "

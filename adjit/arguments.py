@@ -125,6 +125,8 @@ def differentiable(
     if argument.tree.kind == "static" and argument.tree != NOTHING:
         kind = type(argument.tree.data.value).__name__
         hint = f"has nothing to differentiate: it is {a(kind)}"
+        if hasattr(type(argument.tree.data.value), "__array__"):
+            hint += "; pass np.asarray(...) of it"
         if argument.start == 0 and argument.label.endswith("(self)"):
             hint += "; argnums counts self, so say argnums=1"
         raise fail(NotDifferentiable, f"{name}: {argument.label} {hint}")

@@ -319,6 +319,18 @@ class CompiledFunction:
     def __repr__(self) -> str:
         return views.title(self)
 
+    def _repr_html_(self) -> str:
+        """The report, for a notebook."""
+        return self.explain()._repr_html_()
+
+    def __copy__(self) -> CompiledFunction:
+        """Itself, as Python's functions are their own copies."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> CompiledFunction:
+        """Itself."""
+        return self
+
     def __reduce__(self) -> Any:
         name = getattr(self, "__qualname__", "")
         found: Any = sys.modules.get(getattr(self, "__module__", "") or "")

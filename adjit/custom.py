@@ -74,6 +74,14 @@ class CustomFunction:
     def __repr__(self) -> str:
         return f"<{self.name}, rule at {self.rule_place()}>"
 
+    def __copy__(self) -> Any:
+        """Itself, as Python's functions are their own copies."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        """Itself."""
+        return self
+
     def __reduce__(self) -> Any:
         name = getattr(self, "__qualname__", "")
         found: Any = sys.modules.get(getattr(self, "__module__", "") or "")
@@ -216,6 +224,9 @@ def custom_vjp(
     argument.  Forward mode transposes `bwd`, which must be linear in `ct` for that.  Arguments in
     `nondiff_argnums` are held constant and come first in `bwd`.
     """
+    if isinstance(fn, staticmethod | classmethod):
+        inner = custom_vjp(fn.__func__, fwd, bwd, nondiff_argnums=nondiff_argnums)
+        return type(fn)(inner)
     if fn is None:
         return functools.partial(custom_vjp, fwd=fwd, bwd=bwd, nondiff_argnums=nondiff_argnums)
     made = CustomVjp(fn, nondiff_argnums)
@@ -234,6 +245,8 @@ def custom_jvp(
     `rule(primals, tangents)` gives `(out, tangent of out)` and must be linear in the tangents:
     reverse mode transposes it.  Arguments in `nondiff_argnums` are held constant and come first.
     """
+    if isinstance(fn, staticmethod | classmethod):
+        return type(fn)(custom_jvp(fn.__func__, rule, nondiff_argnums=nondiff_argnums))
     if fn is None:
         return functools.partial(custom_jvp, rule=rule, nondiff_argnums=nondiff_argnums)
     made = CustomJvp(fn, nondiff_argnums)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -65,12 +65,24 @@ class Finder:
 
     def arrays(self) -> list[Capture]:
         """The arrays within reach: what was made while tracing may be made from them."""
-        return [
-            Capture(path.reader(), path.describe(), obj)
-            for obj, path in walk(self._roots)
+        found = []
+        for obj, path in walk(self._roots):
             # A Tracer of an enclosing trace says that it is an array, but has no content.
-            if issubclass(type(obj), np.ndarray) and obj.dtype != object
-        ]
+            if issubclass(type(obj), np.ndarray) and obj.dtype != object:
+                found.append(Capture(path.reader(), path.describe(), obj))
+            elif _is_table(obj):
+                found.append(Capture(_content(path), path.describe(), np.array(obj)))
+        return found
+
+
+def _is_table(x: Any) -> bool:
+    """Whether an object keeps its arrays where no attribute shows them, as those of pandas do."""
+    return type(x).__module__.split(".")[0] == "pandas" and hasattr(type(x), "__array__")
+
+
+def _content(path: Path) -> Callable[[], np.ndarray]:
+    """What reads the content of such an object."""
+    return lambda: np.asarray(path.read())
 
 
 def _owner_of(x: np.ndarray) -> Any:

@@ -20,6 +20,8 @@ _ROOMS = tuple(
 _NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
 _STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 OURS, LIBRARY, USER = 0, 1, 2  # LIBRARY: NumPy, SciPy, the standard library
+# Packages that hold nothing of the user's in their globals; their code is large to search.
+_LIBRARIES = ("scipy", "pandas", "matplotlib", "sklearn", "networkx", "numba", "sympy", "torch")
 _owners: dict[str, int] = {}
 
 
@@ -39,11 +41,12 @@ def _find_owner(file: str) -> int:
     face = getattr(package, "__file__", None)
     if face and file.startswith(os.path.dirname(os.path.abspath(face)) + os.sep):
         return OURS
-    scipy = getattr(sys.modules.get("scipy"), "__file__", None)
     if file.startswith(_NUMPY) or file.startswith("<__array_function__"):
         return LIBRARY
-    if scipy and file.startswith(os.path.dirname(os.path.abspath(scipy)) + os.sep):
-        return LIBRARY
+    for name in _LIBRARIES:
+        known = getattr(sys.modules.get(name), "__file__", None)
+        if known and file.startswith(os.path.dirname(os.path.abspath(known)) + os.sep):
+            return LIBRARY
     if (file.startswith(_STANDARD) and "site-packages" not in file) or file.startswith("<frozen"):
         return LIBRARY
     return USER

@@ -220,8 +220,14 @@ def _statics(
     pairs = [*zip(names, args, strict=False), *kwargs.items()]
     if isinstance(fn, functools.partial):
         return _statics(fn.func, (*fn.args, *args), {**fn.keywords, **kwargs})
-    plain = (str, bytes, bool, type(None), type, np.dtype)
-    return [(n, a) for n, a in pairs if flatten(a)[1].kind == "static" and not isinstance(a, plain)]
+    return [(n, a) for n, a in pairs if flatten(a)[1].kind == "static" and not _is_plain(a)]
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether an object has no attributes that anyone sets."""
+    if isinstance(x, type):  # the first argument of a class method
+        return x.__module__ in ("builtins", "numpy")
+    return isinstance(x, str | bytes | bool | None | np.dtype)
 
 
 def _random_state(generator: Any) -> str:
@@ -273,7 +279,7 @@ def _note_place(error: BaseException) -> None:
         if last == USER:
             place = Place(tb.tb_frame.f_code, tb.tb_lasti)
         tb = tb.tb_next
-    if last == OURS and place is not None:
+    if place is not None and (last == OURS or "Tracer" in str(error)):
         error.add_note(sentence(place).strip("\n"))
 
 
