@@ -15,6 +15,7 @@ import numpy as np
 from ..ir.core import Const, Op, Value
 from ..ir.interp import GuardMiss, apply
 from ..ir.ops.control import hold
+from ..ir.ops.patches import Tools
 from ..ir.ops.planes import joined, parts
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.types import NUMPY, Aval
@@ -22,7 +23,9 @@ from . import entry, memory, tapes, threads
 from .compile import Executable, compile_source
 from .kernel import Kernel, item_bytes, write_kernel
 from .regions import NO_MEMORY
+from .skinny import skinny
 
+TOOLS = Tools(memory.empty, skinny)
 VIEWS = (joined, parts)  # complex numbers as pairs of real ones, and back: no work
 ALIGN = 64
 BYTE = np.dtype(np.uint8)
@@ -142,9 +145,7 @@ def _host(op: Op, args: list[Any]) -> Sequence[Any]:
     host = op.prim.host
     if host is None:
         return apply(op, args)
-    return (
-        host(*(a.data if type(a) is Const else a for a in args), **op.attrs, empty=memory.empty),
-    )
+    return (host(*(a.data if type(a) is Const else a for a in args), **op.attrs, tools=TOOLS),)
 
 
 @dataclass(eq=False)

@@ -92,7 +92,7 @@ class Prim:
     name        the op's name in the text form
     infer       (*avals, **attrs) -> result avals, one or a tuple; raises as NumPy would
     ref         (*arrays, **attrs) -> array or tuple: the NumPy meaning
-    host        the same as a host step runs it, into memory that `empty(shape, dtype)` gives
+    host        the same as a host step runs it, with `tools` (see ops/patches.py)
     emit        how kernels compute it; None: a host step through `ref`
     partials    (y, *args, **attrs) -> d y / d arg for each arg, None where there is none
     transpose   (ct, *args, **attrs) -> a cotangent for each arg, ZERO for those not linear
