@@ -18,6 +18,7 @@ from . import settings
 from .errors import CompilationFailed, ManyVariants, NotDifferentiable, TracedBranch, ZeroGradient
 from .fixing import Call, fix, to_fix
 from .ir.ops.custom import NoRule
+from .ir.prim import NoDerivative
 from .settings import Options, changed
 from .signature import Signature, signature
 from .staging import Jit, Staged, Transform, open_traces, shapes_only
@@ -183,7 +184,7 @@ class CompiledFunction:
     def _stage(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Staged:
         try:
             staged = self._transform.stage(self._fn, args, kwargs)
-        except NoRule as error:
+        except (NoRule, NoDerivative) as error:
             raise NotDifferentiable(str(error)) from None
         self._traces += 1
         _warn_of_zeros(staged)

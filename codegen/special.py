@@ -52,7 +52,10 @@ def _typer(name: str, kind: Any) -> Callable[..., Any]:
     def three(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
         return kind(kind, kind, kind), generate
 
-    return (one, two, three)[SPECIAL[name] - 1]
+    def four(typingctx: Any, x: Any, y: Any, z: Any, w: Any) -> Any:
+        return kind(kind, kind, kind, kind), generate
+
+    return (one, two, three, four)[SPECIAL[name] - 1]
 
 
 def _install() -> None:

@@ -47,6 +47,9 @@ _UNARY = [
     "ellipkm1",
     "exprel",
     "zetac",
+    *("bei", "beip", "ber", "berp", "kei", "keip", "ker", "kerp"),
+    *("sindg", "cosdg", "tandg", "cotdg", "ndtri_exp", "wrightomega"),
+    *("itstruve0", "itmodstruve0", "it2struve0"),
 ]
 _BINARY = [
     "beta",
@@ -77,14 +80,23 @@ _BINARY = [
     "pdtr",
     "pdtrc",
     "hyp0f1",
+    *("agm", "boxcox1p", "inv_boxcox", "inv_boxcox1p", "powm1", "elliprc", "pdtri"),
+    *("struve", "modstruve", "stdtrit", "tklmbda"),
 ]
-_TERNARY = ["bdtr", "bdtrc", "betainc", "betaincinv", "fdtr", "fdtrc", "hyp1f1", "voigt_profile"]
+_TERNARY = [
+    *("bdtr", "bdtrc", "bdtri", "nbdtr", "nbdtrc", "nbdtri", "fdtr", "fdtrc", "fdtri"),
+    *("betainc", "betaincc", "betaincinv", "betainccinv", "gdtr", "gdtrc", "gdtria", "gdtrix"),
+    *("hyp1f1", "hyperu", "voigt_profile", "wright_bessel", "log_wright_bessel", "radian"),
+    *("elliprd", "elliprf", "elliprg", "chndtr", "chndtrix", "lpmv"),
+]
+_QUATERNARY = ["elliprj", "hyp2f1"]
 
 # SciPy's name of each function that kernels may call, and the number of its (real) arguments.
 SPECIAL: dict[str, int] = {
     **dict.fromkeys(_UNARY, 1),
     **dict.fromkeys(_BINARY, 2),
     **dict.fromkeys(_TERNARY, 3),
+    **dict.fromkeys(_QUATERNARY, 4),
 }
 
 

@@ -17,6 +17,19 @@ class _Zero:
 
 
 ZERO: Final = _Zero()
+
+
+class NoDerivative(TypeError):
+    """A derivative was asked for that has no formula."""
+
+
+@dataclass(frozen=True)
+class NoPartial:
+    """Stands for a partial derivative that has no formula, and says why."""
+
+    reason: str
+
+
 PRIMS: dict[str, Prim] = {}
 
 
@@ -94,7 +107,8 @@ class Prim:
     ref         (*arrays, **attrs) -> array or tuple: the NumPy meaning
     host        the same as a host step runs it, with `tools` (see ops/patches.py)
     emit        how kernels compute it; None: a host step through `ref`
-    partials    (y, *args, **attrs) -> d y / d arg for each arg, None where there is none
+    partials    (y, *args, **attrs) -> d y / d arg for each arg, None where there is none (it is
+                zero), a `NoPartial` where it is refused
     transpose   (ct, *args, **attrs) -> a cotangent for each arg, ZERO for those not linear
     linear      which args `transpose` is linear in (None: all)
     jvp         (tangents, outs, *args, **attrs) -> tangents of the results

@@ -10,7 +10,7 @@ from ..ir.core import Block, Const, Function, Op, Value
 from ..ir.ops.control import zeros_like
 from ..ir.ops.elementwise import add, mul, neg
 from ..ir.ops.shape import broadcast_to
-from ..ir.prim import ZERO
+from ..ir.prim import ZERO, NoDerivative, NoPartial
 from ..ir.types import is_float
 from .replay import copy, fresh
 
@@ -130,6 +130,9 @@ def scaled(t: Any, d: Any, times: Callable[[Any, Any], Any] = mul) -> Any:
     c = d.data if isinstance(d, Const) else d
     if isinstance(c, Value):
         return times(t, d)
+    if isinstance(c, NoPartial):
+        where = current().where
+        raise NoDerivative(f"{c.reason}{f' (at {where})' if where else ''}")
     if c == 0:
         return ZERO
     return t if c == 1 else neg(t) if c == -1 else times(t, d)

@@ -52,6 +52,8 @@ DOMAINS: dict[str, Callable[[Rng, Shape], np.ndarray]] = {
     "positive": _between(0.2, 3.0),
     "unit": _between(-0.9, 0.9),
     "probability": _between(0.05, 0.95),
+    "negative": _between(-0.35, -0.05),
+    "degree": lambda r, s: r.integers(0, 5, s).astype(float),
     "above -1": _between(-0.9, 3.0),
     "above 1": _between(1.1, 4.0),
     "wide": _between(-12.0, 12.0),

@@ -133,6 +133,9 @@ SPECIAL: dict[np.ufunc, Callable[..., Any]] = {
 PRODUCTS: dict[np.ufunc, Callable[..., Any]] = {}  # matmul and kin, entered by surface_linalg
 PAIR: list[Callable[..., Any]] = []  # the short path of two operands, from surface_operators
 _lowerings: dict[Any, Any] = {}
+# Of scipy.special, by name: ufuncs that are no single row, and why others are refused.
+SCIPY: dict[str, Callable[..., Any]] = {}
+SCIPY_REASONS: dict[str, str] = {}
 _scipy_found = False
 
 
@@ -174,7 +177,7 @@ def _scipy_lowering(ufunc: np.ufunc) -> Any:
     name = ufunc.__name__
     if getattr(special, name, None) is not ufunc:  # erfc is called `erfc`, others `_log_ndtr`
         name = next((n for n, f in vars(special).items() if f is ufunc), name)
-    return table.get(name)
+    return SCIPY.get(name) or table.get(name)
 
 
 # ------------------------------------------------------------------ the call
@@ -184,7 +187,8 @@ def call(ufunc: np.ufunc, args: Sequence[Any], dtype: Any = None) -> Any:
     """The result, or tuple of results, of a ufunc on anything, as values."""
     lower = lowering(ufunc)
     if lower is None:
-        raise refuse(f"the ufunc {ufunc.__name__}", _ADVICE.get(ufunc.__name__, ""))
+        name = ufunc.__name__.lstrip("_")
+        raise refuse(f"the ufunc {name}", _ADVICE.get(name) or SCIPY_REASONS.get(name, ""))
     if len(args) != ufunc.nin:
         raise TypeError(
             f"{ufunc.__name__}() takes {ufunc.nin} positional arguments but {len(args)} were given"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..prim import Expr, Prim
+from ..prim import Expr, NoPartial, Prim
 from ..types import Aval
 from .arithmetic import (
     LN2,
@@ -45,7 +45,7 @@ SPECIAL_UFUNCS: dict[str, Prim] = {}
 SPECIAL_ORDERS: dict[str, Prim] = {}
 
 
-def _lazy(name: str) -> Callable[..., Any]:
+def scipy_function(name: str) -> Callable[..., Any]:
     def ref(*args: Any) -> Any:
         import scipy.special
 
@@ -54,7 +54,7 @@ def _lazy(name: str) -> Callable[..., Any]:
     return ref
 
 
-def _infer(name: str, arity: int) -> Callable[..., Aval]:
+def infer_floats(name: str, arity: int) -> Callable[..., Aval]:
     """float32 and float64 only: scipy.special has no loops for float16."""
     rule = type_rule(name, arity, "f")
 
@@ -67,6 +67,21 @@ def _infer(name: str, arity: int) -> Callable[..., Aval]:
     return infer
 
 
+def refusing(name: str, partials: Partials) -> Partials:
+    """The same partials, where those that are refused name the function and its argument."""
+    operands = partials.__code__.co_varnames[1:]
+
+    def one(i: int, d: Any) -> Any:
+        if not isinstance(d, NoPartial):
+            return d
+        return NoPartial(f"{name} has no derivative by `{operands[i]}`: {d.reason}")
+
+    def named(*args: Any) -> tuple[Any, ...]:
+        return tuple(one(i, d) for i, d in enumerate(partials(*args)))
+
+    return named
+
+
 def special(
     name: str,
     partials: Partials,
@@ -75,17 +90,21 @@ def special(
     domain: str = "real",
     cost: int = 60,
     scipy: str = "",
+    kernel: bool = True,
     **facts: Any,
 ) -> Prim:
-    """A row for the ufunc of this name; kernels call SciPy's own pointer if `text` is empty."""
+    """A row for the ufunc of this name; kernels call SciPy's own pointer if `text` is empty.
+
+    `kernel=False` is for a function that SciPy does not export to C: a host step.
+    """
     arity = partials.__code__.co_argcount - 1
     operands = ", ".join(f"{{{i}}}" for i in range(arity))
     row = Prim(
         name=name,
-        infer=_infer(name, arity),
-        ref=_lazy(scipy or name),
-        emit=Expr(text or f"sp.{scipy or name}{{t}}({operands})", cost=cost),
-        partials=partials,
+        infer=infer_floats(name, arity),
+        ref=scipy_function(scipy or name),
+        emit=Expr(text or f"sp.{scipy or name}{{t}}({operands})", cost=cost) if kernel else None,
+        partials=refusing(scipy or name, partials),
         domain=domain,
         **facts,
     )
@@ -272,7 +291,7 @@ def _sinc_slope(y: Term, x: Term) -> Term:
     return select(near, inside * _horner(_SINC, inside * inside), (cos(math.pi * far) - y) / far)
 
 
-def _exprel_slope(y: Term, x: Term) -> Term:
+def exprel_slope(y: Term, x: Term) -> Term:
     """(exp(x) - y) / x."""
     near, inside, far = _split(x, 0.5)
     return select(near, _horner(_EXPREL, inside), (exp(far) - y) / far)
@@ -284,7 +303,7 @@ def _spence_slope(y: Term, x: Term) -> Term:
     return -select(near, _horner(_LOG1P, inside), log1p(far) / far)
 
 
-def _ellipk_slope(y: Term, m: Term) -> Term:
+def ellipk_slope(y: Term, m: Term) -> Term:
     """(E / (1 - m) - K) / 2m."""
     near, inside, far = _split(m, 0.05)
     # 1 where it is not read: at m = 1 the quotient would be infinite.
@@ -309,9 +328,9 @@ sinc = Prim(
     ),
     partials=lambda y, x: (_sinc_slope(y, x),),
 )
-exprel = special("exprel", lambda y, x: (_exprel_slope(y, x),))
+exprel = special("exprel", lambda y, x: (exprel_slope(y, x),))
 spence = special("spence", lambda y, x: (_spence_slope(y, x),), domain="positive")
-ellipk: Prim = special("ellipk", lambda y, m: (_ellipk_slope(y, m),), domain="unit")
+ellipk: Prim = special("ellipk", lambda y, m: (ellipk_slope(y, m),), domain="unit")
 ellipe: Prim = special("ellipe", lambda y, m: (_ellipe_slope(y, m),), domain="unit")
 
 
@@ -319,7 +338,7 @@ def _boxcox_partials(y: Term, x: Term, p: Term) -> tuple[Any, ...]:
     """With y = L exprel(p L), L = log x: also at p = 0, where y is L."""
     size = log(x)
     u = p * size
-    return exp(u) / x, size * size * _exprel_slope(exprel(u), u)
+    return exp(u) / x, size * size * exprel_slope(exprel(u), u)
 
 
 boxcox = special(
@@ -335,10 +354,10 @@ boxcox = special(
 
 def ordered(name: str, partials: Partials, domain: str = "positive") -> Prim:
     """A row whose order, SciPy's first argument, is the static attr `n`."""
-    lazy = _lazy(name)
+    lazy = scipy_function(name)
     row = Prim(
         name=name,
-        infer=_infer(name, 1),
+        infer=infer_floats(name, 1),
         # A Python number as the order would make some of SciPy's loops answer in float64.
         ref=lambda x, *, n: lazy(x.dtype.type(n), x),
         emit=Expr(f"sp.{name}{{t}}(ll.f{{t}}({{n}}), {{0}})", cost=60),
@@ -349,10 +368,10 @@ def ordered(name: str, partials: Partials, domain: str = "positive") -> Prim:
     return row
 
 
-_scipy_zeta = _lazy("zeta")
+_scipy_zeta = scipy_function("zeta")
 zeta: Prim = Prim(  # Hurwitz's, the sum of (k + x)^-s
     name="zeta",
-    infer=_infer("zeta", 1),
+    infer=infer_floats("zeta", 1),
     ref=lambda x, *, s: _scipy_zeta(x.dtype.type(s), x),
     emit=Expr("sp.zeta{t}(ll.f{t}({s}), {0})", cost=60),
     partials=lambda y, x, *, s: (-s * zeta(x, s=s + 1),),
