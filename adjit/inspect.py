@@ -11,6 +11,7 @@ import numpy as np
 
 from .ir.core import Function
 from .ir.printer import show
+from .codegen.sizes import show_bytes
 from .passes.schedule import schedule
 from .tracer.tree import flatten
 
@@ -51,7 +52,7 @@ def listing(variant: Variant, stage: str) -> Listing:
     if stage not in STAGES:
         raise ValueError(f"stage {stage!r} is none of {', '.join(STAGES)}")
     if stage == "fused":
-        plan = schedule(variant.simplified)
+        plan = schedule(variant.simplified, (), variant.staged.strict)
         return Listing(str(plan), plan)
     function = {
         "traced": lambda: variant.staged.traced,
@@ -145,6 +146,11 @@ def _about(v: Variant) -> Iterable[str]:
     simple = f", {_size(v.simplified)} simplified" if v._simplified is not None else ""
     yield f"program     {_size(staged.traced)} traced{adjoint}{simple}"
     yield from _kernels(v)
+    if (m := v.memory) is not None:
+        yield (
+            f"memory      results {show_bytes(m.results)}, scratch {show_bytes(m.scratch)}, "
+            f"peak {show_bytes(m.peak)}"
+        )
     spent = ", ".join(f"{k} {1e3 * s:.1f}" for k, s in v.seconds.items() if s >= 5e-5)
     yield f"time (ms)   {spent}"
 

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from . import background
+from .codegen.sizes import show_bytes
 from .decisions import Decisions
+from .errors import MemoryBudgetExceeded
 from .front import front_of
 from .ir.core import Function
 from .ir.interp import evaluate
+from .ir.plan import KernelStep, Schedule
 from .ir.types import NUMPY
 from .passes import pipeline
 from .passes.calls import expand
@@ -122,20 +125,23 @@ class Variant:
         if self.options.interpret:
             return Interpreted(function)
         # Numba is imported in there, at the first compilation of the process.
+        from .codegen.footprint import footprint
         from .codegen.program import build
 
         start = perf_counter()
         if self.options.threads > 1 and (shared := self._shared(function)) is not None:
             self.seconds |= shared.seconds
             return shared
-        plan = schedule(function, self.varying)
+        plan = schedule(function, self.varying, self.staged.strict)
         self.seconds["plan"] = perf_counter() - start
         program = build(plan, self.options.rung)
         self.seconds |= program.seconds
-        return program
+        return self._within_budget(function, program)
 
-    def _shared(self, function: Function) -> Any:
-        """The program for several threads, if it can be cut along rows and is worth it."""
+    def _shared(self, function: Function, parts: int | None = None) -> Any:
+        """The program for several threads or parts, if it can be cut along rows and is worth it."""
+        if self.options.threads == 1 and parts is None:
+            return None
         from .codegen.parallel import build_parallel
 
         block = label(lower(expand(function)).block, self.varying)
@@ -143,7 +149,41 @@ class Variant:
         if cut is None:
             return None
         options = self.options
-        return build_parallel(cut, options.threads, part_of, schedule, options.rung)
+        return build_parallel(cut, options.threads, part_of, schedule, options.rung, parts)
+
+    def _within_budget(self, function: Function, program: Any) -> Any:
+        """The program, in as many parts as it takes to keep within the memory budget."""
+        budget = self.options.memory_budget
+        if budget is None:
+            return program
+        from .codegen.footprint import footprint
+
+        least = footprint(program)
+        parts = 2
+        while least.peak > int(budget) and parts <= _MOST_PARTS:
+            smaller = self._shared(function, parts)
+            if smaller is None:
+                break
+            found = footprint(smaller)
+            if found.peak < least.peak:
+                program, least = smaller, found
+            parts *= 2
+        if least.peak > int(budget):
+            raise MemoryBudgetExceeded(
+                f"{self.staged.traced.name} takes {show_bytes(least.peak)} besides its arguments "
+                f"({show_bytes(least.results)} of results), the budget is {show_bytes(int(budget))}"
+                "\n  Raise options(memory_budget=...), or pass fewer rows per call."
+            )
+        return program
+
+    @property
+    def memory(self) -> Any:
+        """The footprint of the compiled program; None before that and for the interpreter."""
+        if self._program is None or not hasattr(self._program, "kernels"):
+            return None
+        from .codegen.footprint import footprint
+
+        return footprint(self._program)
 
     @property
     def kernels(self) -> list[Any]:
@@ -238,6 +278,18 @@ def reason(here: Signature, made: Sequence[Variant], same: Sequence[Variant]) ->
     return ", ".join(f"{name} was {then}, is {now}" for name, then, now in pairs if then != now)
 
 
+_MOST_PARTS = 256
+_LARGE = 8 << 20  # scratch memory from which on parts that fit a cache are faster
+_FITS = 1 << 20
+
+
+def _parts(plan: Schedule, threads: int) -> int | None:
+    """In how many parts a program is run so that its scratch memory stays in the cache."""
+    scratch = sum(step.plan.scratch for step in plan.steps if isinstance(step, KernelStep))
+    if scratch < _LARGE:
+        return None
+    parts = 1 << (scratch // _FITS).bit_length()
+    return -(-parts // threads) * threads
 _SEEN = 3  # extents of one axis from which on it is taken to vary
 
 

@@ -16,6 +16,7 @@ from ..ir.plan import Loop, Plan, Storage
 from ..ir.prim import Call, Expr, ViewMap
 from ..ir.types import KIND
 from .emit import At, Names, Scope
+from .irmath import HAS_FMA
 
 Mask = tuple[str, ...]
 
@@ -299,6 +300,10 @@ class Reader:
             if known in ("True", "False"):
                 picked = op.args[1 if known == "True" else 2]
                 return self.pull(picked, aligned(picked.aval, index, shape), mask)
+        if HAS_FMA and not self.plan.products.isdisjoint(op.args):
+            fused = self.fused(op, index, mask)
+            if fused:
+                return fused
         args = [self.pull(a, aligned(a.aval, index, shape), mask) for a in op.args]
         first = op.args[op.prim.like]
         kind = KIND[first.dtype]
@@ -314,6 +319,24 @@ class Reader:
             text = f"ll.{out}({text})"
         hint = op.outs[0].hint or "t"
         return self.compute((op, index, mask), text, self.depth(index, mask), hint)
+
+    def fused(self, op: Op, index: tuple[At, ...], mask: Mask) -> str:
+        """A sum with a product in it, rounded once; "" where the product is stored anyway."""
+        x, y = op.args
+        k = 0 if x in self.plan.products else 1
+        product, other = (x, y) if k == 0 else (y, x)
+        if self.is_stored(product):
+            return ""
+        shape = op.outs[0].shape
+        a, b = (
+            self.pull(v, aligned(v.aval, index, shape), mask)
+            for v in self.plan.defs[product].args
+        )
+        c = self.pull(other, aligned(other.aval, index, shape), mask)
+        if op.prim.name == "sub":
+            a, c = (a, f"-{c}") if k == 0 else (f"-{a}", c)
+        text = f"ll.fma({a}, {b}, {c})"
+        return self.compute((op, index, mask), text, self.depth(index, mask), op.outs[0].hint or "t")
 
     def view(self, op: Op, view: ViewMap, index: tuple[At, ...], mask: Mask) -> str:
         inner = compose(view, index)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from .access import Index
 from .core import Const, Op, Value
+from .types import NUMPY
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ class Plan:
     defs: dict[Value, Op]
     aliases: dict[Value, Value] = field(default_factory=dict)
     slots: dict[Value, Value] = field(default_factory=dict)  # whose memory a workspace value uses
+    # Products that one sum alone reads, where the two may be rounded as one.
+    products: set[Value] = field(default_factory=set)
 
     def kept_shape(self, v: Value) -> tuple[int, ...]:
         """The extents that a root's storage keeps; a strip has the rows of its block."""
@@ -120,6 +124,15 @@ class Plan:
             n if how == "full" else rows
             for n, how in zip(v.shape, self.storage[v].kept, strict=True)
             if how != "drop"
+        )
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of the memory that its workspaces share."""
+        return sum(
+            NUMPY[v.dtype].itemsize * prod(self.kept_shape(v))
+            for v, home in self.slots.items()
+            if home is v
         )
 
     def strip_rows(self, v: Value) -> int:

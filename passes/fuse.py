@@ -8,11 +8,11 @@ root is placed at or after its producers, so cycles cannot arise.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ..ir.access import Index, is_inline, reads
-from ..ir.core import Block, Function, Op, Value
+from ..ir.core import Block, Function, Op, Value, definitions, use_counts
 from ..ir.plan import Access, Body, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Expr
 from .buffers import share
@@ -45,16 +45,20 @@ class Group:
     cands: list[Cand]
 
 
-def fuse(function: Function) -> Plan:
-    """The plan of a function: its roots in loops, and where each root's value lives."""
-    plan = _planned(function.block)
+def fuse(function: Function, lenient: Collection[Op] = ()) -> Plan:
+    """The plan of a function: its roots in loops, and where each root's value lives.
+
+    A product of a `lenient` op and its sum may be rounded as one.
+    """
+    plan = _planned(function.block, lenient)
     share(plan)
     return plan
 
 
-def _planned(block: Block, *, inner: bool = False) -> Plan:
+def _planned(block: Block, lenient: Collection[Op], *, inner: bool = False) -> Plan:
     """The plan of a block, in which those of its regions are nested."""
-    promoted = _deep_values(block)
+    products = _products(block, lenient) if lenient else set()
+    promoted = _deep_values(block, products)
     for _ in range(MAX_ROUNDS):
         roots = Roots(block, promoted)
         items = Scheduler(roots).run()
@@ -63,21 +67,41 @@ def _planned(block: Block, *, inner: bool = False) -> Plan:
             break
         promoted |= more
     plan = Plan(block.params, roots.outs, items, roots.values, {}, roots.defs, dict(roots.aliases))
+    plan.products |= products
     assign(plan, roots, inner=inner)
     for r in [r for r in plan.roots.values() if r.kind == "region"]:
         assert r.op is not None
         for label, region in r.op.blocks.items():
-            body = _planned(region, inner=True)
+            body = _planned(region, lenient, inner=True)
             r.bodies[label] = Body(body.params, body.outs, body.items)
             plan.roots.update(body.roots)
             plan.storage.update(body.storage)
             plan.defs.update(body.defs)
             plan.aliases.update(body.aliases)
+            plan.products |= body.products
         settle(plan, r)
     return plan
 
 
-def _deep_values(block: Block) -> set[Value]:
+def _products(block: Block, lenient: Collection[Op]) -> set[Value]:
+    """Products that are read by one sum alone, one for each sum."""
+    defs, uses = definitions(block), use_counts(block)
+    found: set[Value] = set()
+    for op in block.ops:
+        if op.prim.name not in ("add", "sub") or op not in lenient:
+            continue
+        (out,) = op.outs
+        for a in op.args:
+            made = defs.get(a)
+            if made is None or made.prim.name != "mul" or made not in lenient or uses[a] != 1:
+                continue
+            if out.dtype in ("f64", "f32") and a.aval == out.aval:
+                found.add(a)
+                break
+    return found
+
+
+def _deep_values(block: Block, products: set[Value]) -> set[Value]:
     """Values that end long chains of inlined ops, so that no expression is too deep to walk.
 
     Inside one loop such a root is a local variable and costs nothing.
@@ -89,7 +113,8 @@ def _deep_values(block: Block) -> set[Value]:
             continue
         level = 1 + max((depth.get(a, 0) for a in op.args), default=0) if is_inline(op) else 0
         most = MAX_DEPTH if op.outs[0].ndim else MAX_SCALAR_DEPTH
-        if level >= most and isinstance(op.prim.emit, Expr) and -1 not in op.outs[0].shape:
+        ends = level >= most and isinstance(op.prim.emit, Expr) and -1 not in op.outs[0].shape
+        if ends and op.outs[0] not in products:
             deep.update(op.outs)
             level = 0
         for v in op.outs:

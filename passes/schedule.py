@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ..ir.core import Block, Const, Function, Op, Value
+from ..ir.core import Block, Const, Function, Op, Value, all_ops
 from ..ir.ops.guards import guard
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.prim import Call
@@ -14,14 +14,20 @@ from .fuse import fuse
 from .lower import lower
 from .recompute import crossing
 from .residence import KERNEL_DTYPES, on_kernel, ragged
+from .simplify import guarded
 
-def schedule(function: Function, varying: Collection[tuple[int, int]] = ()) -> Schedule:
+def schedule(
+    function: Function,
+    varying: Collection[tuple[int, int]] = (),
+    strict: int | None = None,
+) -> Schedule:
     """The steps of a program, each kernel with its fusion plan.
 
-    `varying` are (param, axis) whose extents are known to change from call to call.
+    `varying` are (param, axis) whose extents are known to change from call to call.  What the first
+    `strict` results (all, if None) depend on rounds after every operation, as in NumPy.
     """
     block = label(lower(expand(function)).block, varying)
-    stages = _stages(block)
+    stages, lenient = _stages(block), _lenient(block, strict)
     if len(set(stages.values())) > 1:
         by_stage, wanted = crossing(block, stages)
     else:
@@ -32,11 +38,11 @@ def schedule(function: Function, varying: Collection[tuple[int, int]] = ()) -> S
         if stage % 2:
             steps.extend(HostStep(op) for op in ops)
         elif len(by_stage) == 1 and all(_storable(v) for v in block.outs):
-            steps.append(_kernel(function.name, ops, block.outs))
+            steps.append(_kernel(function.name, ops, block.outs, lenient))
         else:
             writes = [v for op in ops if stages[op] == stage for v in op.outs if v in wanted]
             if writes or any(op.prim is guard for op in ops):
-                steps.append(_kernel(function.name, ops, writes))
+                steps.append(_kernel(function.name, ops, writes, lenient))
     return Schedule(function.name, block.params, tuple(steps), block.outs)
 
 
@@ -94,10 +100,24 @@ def _made(ops: Sequence[Op]) -> list[Value]:
     return [v for op in ops for v in op.outs]
 
 
-def _kernel(name: str, ops: list[Op], writes: Sequence[Value]) -> KernelStep:
+def _lenient(block: Block, strict: int | None) -> set[Op]:
+    """The ops of loops and branches that serve derivatives alone.
+
+    A round waits for the one before it, so there a rounding less is time gained.
+    """
+    if not any(op.blocks for op in block.ops):
+        return set()
+    kept = guarded(block, strict)
+    free = [op for op in block.ops if op.blocks and op not in kept]
+    return {o for op in free for b in op.blocks.values() for o in all_ops(b)}
+
+
+def _kernel(
+    name: str, ops: list[Op], writes: Sequence[Value], lenient: Collection[Op]
+) -> KernelStep:
     """One kernel; what it writes may be a parameter, a constant, or there twice."""
     made = set(_made(ops))
     used = (*(a for op in ops for a in op.args), *writes)
     reads = tuple(dict.fromkeys(a for a in used if a not in made and type(a) is not Const))
-    plan = fuse(Function(name, Block(reads, tuple(ops), tuple(writes))))
+    plan = fuse(Function(name, Block(reads, tuple(ops), tuple(writes))), lenient)
     return KernelStep(plan, reads, tuple(writes))
