@@ -19,7 +19,7 @@ from .tracer.facts import Capture, StateGuard, Trace
 from .tracer.record import is_tracing
 from .tracer.trace import trace
 from .tracer.tree import Tree, flatten
-from .unrolling import worth
+from .unrolling import policy
 
 # Where one output leaf comes from: ("value", index into the function's results, kind), or
 # ("static", object).
@@ -88,7 +88,7 @@ def traced(fn: Callable[..., Any], args: Any, kwargs: Any, made_up: Sequence[Any
     open_traces.append(fn)
     try:
         sampled = not shapes_only.get()
-        t = trace(fn, args, kwargs, sampled=sampled, made_up=made_up, worth=worth())
+        t = trace(fn, args, kwargs, sampled=sampled, made_up=made_up, rolling=policy())
     finally:
         open_traces.pop()
     facts = {f.name: getattr(t, f.name) for f in fields(t)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .settings import current
-from .tracer.rolling.segments import Load, Worth
+from .tracer.rolling.segments import Load, Policy
 
 # Compiling grows with the ops: a hundred take some tenths of a second, a thousand several.
 _SHORT = 100
@@ -14,8 +14,8 @@ _LARGE = 2048
 _COPIED = 1 << 16  # elements; to stack more than that costs more than a round gains
 
 
-def worth() -> Worth | None:
-    """Whether rounds become one loop, by the options in force."""
+def policy() -> Policy | None:
+    """What becomes of the rounds of Python's loops, by the options in force."""
     return _POLICIES[current().unroll]
 
 
@@ -28,9 +28,9 @@ def _pays(load: Load) -> bool:
     return ops >= _SHORT
 
 
-_POLICIES: dict[str, Worth | None] = {
-    "auto": _pays,
-    "exact": _pays,
+_POLICIES: dict[str, Policy | None] = {
+    "auto": Policy(_pays, open=False),
+    "exact": Policy(_pays, open=False),
     "always": None,
-    "never": lambda load: True,
+    "never": Policy(lambda load: True),
 }

@@ -89,7 +89,8 @@ FEW_DECISIONS = 8  # by an integer argument: one that decides more often is fixe
 
 # Result avals by row, attributes and identity of the operands' avals (kept alive by the entry):
 # hashing avals is a third of the time of an op.
-_results: dict[Any, tuple[tuple[Aval, ...], Any]] = {}
+_results: dict[Any, tuple[tuple[Aval, ...], Any, Any]] = {}
+_tokens: dict[Any, Any] = {}  # one object for each row, attributes and avals
 _LIMIT = 50_000
 _EMPTY: dict[str, Any] = {}
 _SCALARS = {dtype: Aval(dtype) for dtype in NUMPY}
@@ -130,12 +131,14 @@ class TraceBuilder(Builder):
         if known is None:
             if len(_results) > _LIMIT:
                 _results.clear()
+                _tokens.clear()
             found = infer(prim, tuple(avals), tuple(sorted(facts)), attrs)
-            known = _results[memo] = (found, avals)
+            token = _tokens.setdefault((prim, facts, tuple(avals)), object())
+            known = _results[memo] = (found, avals, token)
         outs = tuple([Value(a) for a in known[0]])
         op = Op(prim, tuple(args), attrs, outs, _EMPTY, self.where)
         self.ops.append(op)
-        self.tokens.append(known)
+        self.tokens.append(known[2])
         for v in outs:
             self.defs[v] = op
         return outs
@@ -403,6 +406,8 @@ class Recorder:
         elif wanted != "bool" and dtype != "i64":
             (v,) = add(cast, (v,), {"dtype": "i64"})
         add(guard, (v,), {"expected": answer})
+        if self.walk is not None:
+            self.walk.decided(len(self.builder.ops) - 1)
         return answer
 
     def decide_array(self, v: Value) -> np.ndarray:

@@ -8,7 +8,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,10 @@ from .place import OURS, USER, Place, owner, sentence
 from .record import Recorder, array_aval, is_tracing, recorder, stack
 from .rolling.activations import Walk
 from .rolling.fold import name_values
+from .rolling.limits import limit
 from .rolling.match import Table
-from .rolling.roll import Worth, roll
-from .rolling.segments import Note
+from .rolling.roll import Inputs, roll
+from .rolling.segments import Note, Policy
 from .state import reach
 from .surface import is_tracer, value, wrap
 from .tracer import Tracer
@@ -156,13 +157,13 @@ def trace(
     name: str | None = None,
     sampled: bool = False,
     made_up: Sequence[Any] = (),
-    worth: Worth | None = None,
+    rolling: Policy | None = None,
 ) -> Trace:
     """Run `fn` once on stand-ins of its arguments and return what it did.
 
     If they are `sampled`, Python may decide by their values (but not by those of the `made_up`
-    leaves), and the trace has guards; else that is an error.  Loops that are `worth` it (so many
-    rounds of so many ops) are loops again in the function of the trace.
+    leaves), and the trace has guards; else that is an error.  By the policy of `rolling`, rounds
+    of Python's loops are loops in the function of the trace.
     """
     kwargs = kwargs or {}
     _check_function(fn)
@@ -174,7 +175,7 @@ def trace(
     finder = Finder(reached.roots.values())
     rec = Recorder(name, finder.find)
     rec.guarded = reached.scalars
-    if worth is not None:
+    if rolling is not None:
         rec.walk = Walk(sys._getframe())
     states = [(path, g, _random_state(g)) for path, g in reached.generators]
     with Interception(reached.globals.values()):
@@ -199,7 +200,7 @@ def trace(
     if rec.derived:
         arrays = finder.arrays()
         guards += [content_guard(arrays)] if arrays else []
-    function, loops = _function(rec, name, outs, worth)
+    function, loops = _function(rec, name, outs, rolling)
     return Trace(
         function,
         in_tree,
@@ -284,13 +285,14 @@ def _note_place(error: BaseException) -> None:
 
 
 def _function(
-    rec: Recorder, name: str, outs: Sequence[Value], worth: Worth | None
+    rec: Recorder, name: str, outs: Sequence[Value], rolling: Policy | None
 ) -> tuple[Function, tuple[Note, ...]]:
     """The recorded block: arguments, then captures in the order they were met."""
     ops, notes = tuple(rec.builder.ops), ()
-    if rec.walk is not None and worth is not None:
-        lift = functools.partial(_listed, rec)
-        rolled = roll(ops, rec.builder.tokens, outs, rec.walk, rec.puts, lift, worth)
+    touched = len(rec.builder.tokens) != len(ops)  # by adjit.range
+    if rec.walk is not None and rolling is not None and not touched:
+        inputs = Inputs(functools.partial(_listed, rec), functools.partial(_limit, rec, {}))
+        rolled = roll(ops, rec.builder.tokens, outs, rec.walk, rec.puts, inputs, rolling)
         ops, outs, notes = rolled.ops, rolled.outs, rolled.notes
     name_values(ops)
     block = Block((*rec.params, *rec.capture_values), ops, tuple(outs))
@@ -301,6 +303,20 @@ def _listed(rec: Recorder, table: Table) -> Value:
     """The hidden input of literals that differ from round to round of a loop."""
     x = table.data
     return rec.capture(Capture(lambda: x, "numbers of a loop", x, live=False), table.aval)
+
+
+def _limit(
+    rec: Recorder, known: dict[Any, Value], code: CodeType, place: int, rounds: int
+) -> Value:
+    """The hidden input that says how many rounds a loop has been seen to have."""
+    found = limit(code, place, rounds)
+    if found not in known:
+        line = Place(code, place).line
+        known[found] = rec.capture(
+            Capture(found.read, f"most rounds seen of the loop at line {line}", found.read()),
+            Aval("i64"),
+        )
+    return known[found]
 
 
 # ------------------------------------------------------------------ for the face

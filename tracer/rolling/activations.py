@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import CodeType, FrameType
 
 from ..place import USER, owner
+from .evidence import Snapshot, snapshot
 
 
 class Activation:
@@ -24,11 +25,13 @@ class Activation:
 class Walk:
     """Follows the user's frames while a function is traced.
 
-    starts  how many ops there were at each entry from user code
+    starts     how many ops there were at each entry from user code
+    decisions  for each guard, by the number of its op, what Python knew then
     """
 
     def __init__(self, frame: FrameType) -> None:
         self.starts: list[int] = []
+        self.decisions: dict[int, Snapshot] = {}
         self._frame: FrameType | None = frame
         self._frames = [frame]
         self._calls = [Activation(frame.f_code)]
@@ -41,6 +44,11 @@ class Walk:
             self._move(frame)
         self._items.append((frame.f_lasti, len(self.starts)))
         self.starts.append(ops)
+
+    def decided(self, op: int) -> None:
+        """The op of this number is a guard, asked for by the last entry."""
+        if self._frame is not None:
+            self.decisions[op] = snapshot(self._frame)
 
     def _move(self, frame: FrameType) -> None:
         new: list[FrameType] = []

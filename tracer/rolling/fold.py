@@ -22,7 +22,7 @@ from .match import Affine, Carried, Listed, Local, Matched, Operand, Same, Table
 from .steps import INDEX, Reader, Step, integer, region
 
 
-class _Chain:
+class Chain:
     """Registers that hold what a result was 1, 2, ... rounds ago, and their first values."""
 
     def __init__(self, step: int, out: int) -> None:
@@ -68,11 +68,11 @@ class Body:
 def fold(reader: Reader, rounds: Sequence[Sequence[Step]], found: Matched) -> list[Step]:
     """The steps of matched rounds: those before the loop as they are, the loop, its rows."""
     before = [s for r in rounds[: found.start] for s in r]
-    made = _Fold(reader, rounds[found.start : found.stop], found)
+    made = Fold(reader, rounds[found.start : found.stop], found)
     return [*before, *made.ahead, made.step, *made.behind]
 
 
-class _Fold:
+class Fold:
     """One folding, step by step."""
 
     def __init__(self, reader: Reader, rounds: Sequence[Sequence[Step]], found: Matched) -> None:
@@ -87,7 +87,7 @@ class _Fold:
         self.inputs: list[Value] = []
         self._const_at: dict[Value, int] = {}
         self._input_at: dict[Any, int] = {}
-        self.chains: list[_Chain] = []
+        self.chains: list[Chain] = []
         self.body = Body()
         self._whole: dict[Value, Value] = {}
         self._flattened: dict[Value, Value] = {}
@@ -137,7 +137,7 @@ class _Fold:
         for c, chain in enumerate(self.chains):
             if (chain.step, chain.out) == (o.step, o.out) and chain.takes(first):
                 return c, o.distance - 1
-        chain = _Chain(o.step, o.out)
+        chain = Chain(o.step, o.out)
         chain.takes(first)
         self.chains.append(chain)
         return len(self.chains) - 1, o.distance - 1
@@ -253,7 +253,7 @@ class _Fold:
             n += len(chain.first)
         for place, ks in extra.items():  # what only the last round tells
             if ks == [self.count - 1] and not self._chains_of(place):
-                chain = _Chain(*place)
+                chain = Chain(*place)
                 chain.first.append(self._zero(self.template[place[0]].outs[place[1]]))
                 self.chains.append(chain)
                 starts.append(n)
@@ -291,7 +291,7 @@ class _Fold:
             body.results += [*ends, *range(start, start + len(chain.first) - 1)]
         self._result_at = results
 
-    def _chains_of(self, place: tuple[int, int]) -> list[_Chain]:
+    def _chains_of(self, place: tuple[int, int]) -> list[Chain]:
         return [c for c in self.chains if (c.step, c.out) == place]
 
     def _zero(self, like: Value) -> Value:
@@ -307,6 +307,24 @@ class _Fold:
         return out
 
     def _step(self, extra: dict[tuple[int, int], list[int]]) -> Step:
+        outs = self._last()
+        known = set(outs)
+        for (j, w), ks in extra.items():
+            if any(self.rounds[k][j].outs[w] not in known for k in ks):
+                self._stacked((j, w), ks, outs, known)
+        starts = [v for chain in self.chains for v in chain.first]
+        starts = self._settle()
+        body = self.body
+        args = (integer(self.count), *self.consts, *starts, *self.inputs)
+        layout = (len(self.consts), len(starts), len(self.inputs))
+        token = self.reader.token(("loop", layout, body.facts()))
+        weight = 4 + sum(s.weight for s, _ in body.steps)
+        made = Step(token, args, tuple(outs), _looping(body, layout), self.last, (), weight)
+        made.guards = sum(s.guards for s in self.template)
+        return made
+
+    def _last(self) -> list[Value]:
+        """What the registers hold in the end."""
         outs: list[Value] = []
         known: set[Value] = set()
         for chain in self.chains:
@@ -318,21 +336,18 @@ class _Fold:
                     original = Value(chain.first[d].aval)
                 known.add(original)
                 outs.append(original)
-        for (j, w), ks in extra.items():
-            if any(self.rounds[k][j].outs[w] not in known for k in ks):
-                self._stacked((j, w), ks, outs, known)
+        return outs
+
+    def _settle(self) -> list[Value]:
+        """Types and names of the body's params; returns the first values of the carries."""
         starts = [v for chain in self.chains for v in chain.first]
+        name_values(o for s in self.template for o in s.ops)
+        names = [self.template[c.step].outs[c.out].hint for c in self.chains for _ in c.first]
         body = self.body
         body.avals = [INDEX, *(v.aval for v in (*self.consts, *starts)),
                       *(Aval(v.dtype, v.shape[1:]) for v in self.inputs)]  # fmt: skip
-        name_values(o for s in self.template for o in s.ops)
-        names = [self.rounds[-1][c.step].outs[c.out].hint for c in self.chains for _ in c.first]
         body.hints = ["i", *(v.hint for v in self.consts), *names, *(v.hint for v in self.inputs)]
-        args = (integer(self.count), *self.consts, *starts, *self.inputs)
-        layout = (len(self.consts), len(starts), len(self.inputs))
-        token = self.reader.token(("loop", layout, body.facts()))
-        weight = 4 + sum(s.weight for s, _ in body.steps)
-        return Step(token, args, tuple(outs), _looping(body, layout), self.last, (), weight)
+        return starts
 
     def _stacked(
         self, place: tuple[int, int], ks: list[int], outs: list[Value], known: set[Value]

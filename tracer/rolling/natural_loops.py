@@ -12,12 +12,22 @@ _ENDS = ("RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE")
 
 
 class Loop(NamedTuple):
-    """A natural loop: its canonical offsets, and those from which it can be left."""
+    """A natural loop of a code object.
+
+    members  its canonical offsets
+    exits    those from which it can be left
+    targets  what its `for` statements store the items of their iterators in
+    outlive  of these, what is read after the loop
+    stores   what it assigns that is no local variable
+    """
 
     number: int
     line: int
     members: frozenset[int]
     exits: frozenset[int]
+    targets: frozenset[str]
+    outlive: frozenset[str]
+    stores: tuple[str, ...]
 
 
 class Loops:
@@ -91,19 +101,76 @@ def _natural(instructions: list[dis.Instruction], canonical: list[int]) -> list[
         for head in targets:
             if head <= source:  # a back edge
                 members.setdefault(head, {head}).update(_reaching(source, head, before))
-    lines = {i.offset: i.positions.lineno if i.positions else 0 for i in instructions}
+    places = {i.offset: k for k, i in enumerate(instructions)}
     loops = []
-    for head, inside in members.items():
+    for inside in members.values():
         exits = {m for m in inside if any(t not in inside for t in after[m])}
+        exits |= {e for m in exits for e in _asked_at(instructions, places[m])}
+        lines = (p.lineno for m in inside if (p := instructions[places[m]].positions))
+        targets = _targets(instructions, inside)
+        beyond = {t for m in inside for t in after[m] if t not in inside}
         loops.append(
             Loop(
                 len(loops),
-                lines[head] or 0,
+                min((n for n in lines if n), default=0),
                 frozenset(canonical[m // 2] for m in inside),
                 frozenset(canonical[m // 2] for m in exits),
+                targets,
+                frozenset(t for t in targets if _read(t, beyond, after, instructions, places)),
+                tuple(str(i.argval) for i in instructions
+                      if i.offset in inside and i.opname.startswith(_ELSEWHERE)),
             )
-        )
+        )  # fmt: skip
     return loops
+
+
+_ELSEWHERE = ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF", "DELETE_ATTR", "DELETE_GLOBAL")
+_LOADS = ("LOAD_FAST", "LOAD_NAME", "LOAD_GLOBAL", "LOAD_DEREF", "LOAD_CLOSURE", "DELETE_FAST")
+
+
+def _asked_at(instructions: list[dis.Instruction], k: int) -> list[int]:
+    """Where a conditional jump asks for the truth: in later CPythons one instruction before."""
+    before = instructions[k - 1] if k else None
+    asks = before is not None and before.opname in ("TO_BOOL", "COMPARE_OP", "UNARY_NOT")
+    return [before.offset] if before is not None and asks else []
+
+
+def _targets(instructions: list[dis.Instruction], inside: set[int]) -> frozenset[str]:
+    """The names that follow a FOR_ITER: its targets."""
+    out: set[str] = set()
+    for k, i in enumerate(instructions):
+        if i.opname == "FOR_ITER" and i.offset in inside:
+            for j in instructions[k + 1 :]:
+                if j.opname.startswith("STORE_"):
+                    names = j.argval if isinstance(j.argval, tuple) else (j.argval,)
+                    out.update(map(str, names))
+                elif not j.opname.startswith(("UNPACK_", "EXTENDED_ARG", "SWAP", "NOP")):
+                    break
+    return frozenset(out)
+
+
+def _read(
+    name: str,
+    start: set[int],
+    after: dict[int, list[int]],
+    instructions: list[dis.Instruction],
+    places: dict[int, int],
+) -> bool:
+    """Whether a name may be read, from there on, before it is stored again."""
+    seen: set[int] = set()
+    todo = list(start)
+    while todo:
+        x = todo.pop()
+        if x in seen:
+            continue
+        seen.add(x)
+        i = instructions[places[x]]
+        names = i.argval if isinstance(i.argval, tuple) else (i.argval,)
+        if name in names and i.opname.startswith(_LOADS):
+            return True
+        if not (name in names and i.opname.startswith("STORE_")):
+            todo += after[x]
+    return False
 
 
 def _reaching(source: int, head: int, before: dict[int, list[int]]) -> set[int]:

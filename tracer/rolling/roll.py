@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import CodeType
 from typing import Any
 
 from ...ir.builder import Builder
 from ...ir.core import Op, Value
 from .activations import Walk
 from .match import Table
-from .segments import Note, Segments
+from .segments import Note, Policy, Segments
 from .steps import Put, Reader, Step
 
-Lift = Callable[[Table], Value]
-Worth = Callable[[int, int], bool]
+
+@dataclass(frozen=True)
+class Inputs:
+    """What rolling asks of the trace: hidden inputs.
+
+    table  the input of literals that differ from round to round
+    limit  the input that says how many rounds the while at a place may have, given how many it had
+    """
+
+    table: Callable[[Table], Value]
+    limit: Callable[[CodeType, int, int], Value]
 
 
 @dataclass(frozen=True)
@@ -32,23 +42,23 @@ def roll(
     outs: Sequence[Value],
     walk: Walk,
     puts: Mapping[int, Put],
-    lift: Lift,
-    worth: Worth,
+    inputs: Inputs,
+    policy: Policy,
 ) -> Rolled:
-    """Roll the loops of a trace; `lift` makes an input of the program of a table of literals."""
+    """Roll the loops of a trace."""
     read_last: dict[Value, float] = {}
     for k, op in enumerate(ops):
         for a in op.args:
             read_last[a] = k + 1
     read_last.update(dict.fromkeys(outs, float("inf")))
-    reader = Reader(ops, tokens, puts, read_last)
-    segments = Segments(walk.starts, len(ops), reader, worth)
+    reader = Reader(ops, tokens, puts, read_last, inputs.limit)
+    segments = Segments(walk.starts, len(ops), reader, policy, walk.decisions)
     first = walk.starts[0] if walk.starts else len(ops)
     steps = [*reader.steps(0, first), *segments.parse(walk.done())]
     notes = tuple(segments.notes.values())
     if all(s.ops for s in steps):
         return Rolled(tuple(ops), tuple(outs), notes)
-    return Rolled(*_emitted(_live(steps, outs), outs, lift), notes)
+    return Rolled(*_emitted(_live(steps, outs), outs, inputs.table), notes)
 
 
 def _live(steps: Sequence[Step], outs: Sequence[Value]) -> list[Step]:
@@ -69,7 +79,7 @@ def _droppable(s: Step) -> bool:
 
 
 def _emitted(
-    steps: Sequence[Step], outs: Sequence[Value], lift: Lift
+    steps: Sequence[Step], outs: Sequence[Value], table: Callable[[Table], Value]
 ) -> tuple[tuple[Op, ...], tuple[Value, ...]]:
     env: dict[Value, Value] = {}
     with Builder(number=False) as b:
@@ -78,7 +88,7 @@ def _emitted(
                 b.ops.extend(_renamed(op, env) for op in s.ops)
                 continue
             args = [env.get(a, a) for a in s.args]
-            args = [lift(a) if type(a) is Table else a for a in args]
+            args = [table(a) if type(a) is Table else a for a in args]
             env.update(zip(s.outs, s.emit(b, args), strict=True))
     return tuple(b.ops), tuple(env.get(v, v) for v in outs)
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
+from types import CodeType
 
 import numpy as np
 
 from ...ir.core import Const
+from ...ir.ops.shape import reshape
+from ...ir.prim import View
 from .activations import Activation
+from .evidence import Snapshot
 from .fold import fold
 from .match import LEAST, Listed, Matched, Mismatch, match
 from .natural_loops import Loop, loops_of
 from .steps import Reader, Step
+from .whiles import Refused, ends_by_guard, rolled
 
 PERIODS = (1, 2, 3, 4)
 _CUTS = 3  # times that rounds which do not agree are tried in two parts
@@ -22,12 +27,46 @@ _CUTS = 3  # times that rounds which do not agree are tried in two parts
 
 @dataclass
 class Note:
-    """What became of a loop: `rounds` rolled of those seen, or the reason why not."""
+    """What became of a loop: `rounds` rolled of those seen, or the reason why not.
+
+    open   whether a traced condition ends it, so that the number of rounds is not fixed
+    """
 
     file: str
     line: int
     rounds: int
     reason: str = ""
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Load:
+    """What decides whether rolling pays.
+
+    rounds   how many there are
+    ops      recorded ops of one round
+    largest  elements of the largest array that a round computes
+    fusible  whether the ops of all rounds would be one loop over the elements
+    copied   elements that are stacked before the loop, so that each round finds its own
+    """
+
+    rounds: int
+    ops: int
+    largest: int
+    fusible: bool
+    copied: int = 0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is to be rolled.
+
+    worth  whether such rounds are to be one loop
+    open   whether a traced condition may say how many rounds there are
+    """
+
+    worth: Callable[[Load], bool]
+    open: bool = True
 
 
 @dataclass
@@ -46,20 +85,19 @@ class _Round:
 
 
 class Segments:
-    """Parses the calls of a trace into steps, loops folded.
-
-    worth   whether so many rounds of these steps are to be one loop
-    """
+    """Parses the calls of a trace into steps, loops folded."""
 
     def __init__(
         self,
         starts: Sequence[int],
         count: int,
         reader: Reader,
-        worth: Callable[[int, int], bool],
+        policy: Policy,
+        decisions: Mapping[int, Snapshot],
     ) -> None:
         self.starts = [*starts, count]
-        self.reader, self.worth = reader, worth
+        self.decisions, self.open = decisions, policy.open
+        self.reader, self.worth = reader, policy.worth
         self.notes: dict[tuple[str, int], Note] = {}
         self._where = ("", 0)
 
@@ -77,6 +115,8 @@ class Segments:
             steps = self._entry(what)  # it may read what the loops that were closed have made
             if not steps:
                 continue
+            if steps[-1].guards and not isinstance(what, Activation):
+                steps[-1].place = call, p
             if levels and (p < previous or (p == previous and _repeats(levels[-1], p))):
                 levels[-1].rounds.append(_Round())
             levels += [_Level(loop, [_Round()]) for loop in around[len(levels) :]]
@@ -96,7 +136,10 @@ class Segments:
         level = levels.pop()
         rounds = [self._flat(r, call) for r in level.rounds]
         self._where = (call.code.co_filename, level.loop.line)
-        steps = self._fold(rounds)
+        steps = self._ended(rounds, call.code, level.loop) if self.open else None
+        if steps is None:
+            self._where = (call.code.co_filename, level.loop.line)
+            steps = self._fold(rounds)
         outer = levels[-1].rounds[-1] if levels else top
         outer.entries.append((-1, steps))
 
@@ -113,6 +156,23 @@ class Segments:
         return steps
 
     # -------------------------------------------------------------- rounds to loops
+
+    def _ended(self, rounds: list[list[Step]], code: CodeType, loop: Loop) -> list[Step] | None:
+        """The steps of a loop that a traced condition ends."""
+        count = ends_by_guard(rounds)
+        if not count:
+            return None
+        first = len(rounds) - 1 - count
+        places = dict(self.reader.parts)
+        try:
+            steps, trips = rolled(self.reader, rounds[first:], code, loop, self.decisions)
+        except Refused as why:
+            self.reader.parts.clear()
+            self.reader.parts.update(places)
+            self.notes[self._where] = Note(*self._where, count, str(why), open=True)
+            return None
+        self.notes[self._where] = Note(*self._where, trips, open=True)
+        return [*self._fold(rounds[:first]), *steps]
 
     def _fold(self, rounds: list[list[Step]]) -> list[Step]:
         """The steps of consecutive rounds, with runs of equal ones rolled up."""
@@ -137,11 +197,13 @@ class Segments:
     def _roll(self, rounds: list[list[Step]], cuts: int) -> list[Step]:
         """Equal rounds as a loop, if their wiring says that they are one."""
         plain = [s for r in rounds for s in r]
-        if not rounds[0] or not self.worth(len(rounds), sum(s.weight for s in rounds[-1])):
+        load = load_of(rounds)
+        if not rounds[0] or not self.worth(load):
             return plain
         found = match(rounds)
         if isinstance(found, Matched):
-            if not self.worth(found.stop - found.start, sum(s.weight for s in rounds[-1])):
+            count = found.stop - found.start
+            if not self.worth(replace(load, rounds=count, copied=copied(found, self.reader))):
                 return plain
             nest = self._nest(rounds, found)
             if nest is not None:
@@ -178,10 +240,37 @@ class Segments:
 
     def _note(self, rounds: int, reason: str) -> None:
         known = self.notes.get(self._where)
+        if known is not None and known.open:
+            return
         if known is None or (known.reason and not reason):
             self.notes[self._where] = Note(*self._where, rounds, reason)
         elif bool(known.reason) == bool(reason):
             known.rounds = max(known.rounds, rounds)
+
+
+def load_of(rounds: Sequence[Sequence[Step]]) -> Load:
+    """How much there is to do, by the last round."""
+    last = rounds[-1]
+    largest = max((v.aval.size for s in last for v in s.outs), default=0)
+    fusible = all(_fusible(s) for s in last)
+    return Load(len(rounds), sum(s.weight for s in last), largest, fusible)
+
+
+def _fusible(s: Step) -> bool:
+    return bool(s.ops) and all(
+        o.prim.elementwise or isinstance(o.prim.emit, View) or o.prim is reshape for o in s.ops
+    )
+
+
+def copied(found: Matched, reader: Reader) -> int:
+    """How many elements are stacked before the loop."""
+    lists = {
+        tuple(map(id, o.values)): o.values
+        for operands in found.operands
+        for o in operands
+        if isinstance(o, Listed) and not o.literal and o.values[0] not in reader.parts
+    }
+    return sum(v.aval.size for values in lists.values() for v in values)
 
 
 def breaks(found: Matched) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
 from typing import Any
 
 from ...ir import ops as rows
@@ -11,6 +12,7 @@ from ...ir.core import Const, Function, Op, Value
 from ...ir.ops import shape as shapes
 from ...ir.printer import canonical
 from ...ir.types import Aval
+from .activations import Activation
 
 Shape = tuple[int, ...]
 Emit = Callable[[Builder, Sequence[Value]], Sequence[Value]]
@@ -36,9 +38,14 @@ class Step:
     ops     the recorded ops that it stands for (none for what was put in between)
     moves   of a strided region: its size and step
     row_of  of a row of a stacked result: that result, and which row
+    guards  how many guards it holds
+    place   of a guard: the call and the instruction that asked
     """
 
-    __slots__ = ("_how", "args", "last", "moves", "ops", "outs", "row_of", "token", "weight")
+    __slots__ = (
+        "_how", "args", "guards", "last", "moves", "ops", "outs", "place", "row_of", "token",
+        "weight",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -59,6 +66,8 @@ class Step:
         self.weight = weight
         self.moves: tuple[Shape, Shape] | None = None
         self.row_of: tuple[Value, int] | None = None
+        self.guards = 0
+        self.place: tuple[Activation, int] | None = None
 
     def emit(self, b: Builder, args: Sequence[Value]) -> Sequence[Value]:
         """Say it in ops, with these operands; returns the results."""
@@ -84,6 +93,8 @@ class Reader:
     """Makes steps of recorded ops, in their order.
 
     read_last   for each value how many ops had been recorded when it was read for the last time
+    limit       the input that says how many rounds the while at this place may have, given how
+                many there were
     parts       what is known to be a row of a stacked array: value -> (array, row)
     """
 
@@ -93,8 +104,10 @@ class Reader:
         tokens: Sequence[Any],
         puts: Mapping[int, Put],
         read_last: dict[Value, float],
+        limit: Callable[[CodeType, int, int], Value],
     ) -> None:
         self.ops = ops
+        self.limit = limit
         self.tokens = tokens
         self.puts = puts
         self.read_last = read_last
@@ -133,6 +146,8 @@ class Reader:
                 found.append(self._op(op, token, k))
             else:
                 found.append(Step(id(token), op.args, op.outs, op, k, (op,)))
+                if op.prim is rows.guard:
+                    found[-1].guards = 1
         return found
 
     def _op(self, op: Op, token: Any, last: int) -> Step:
