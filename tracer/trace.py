@@ -178,7 +178,7 @@ def trace(
     if rolling is not None:
         rec.walk = Walk(sys._getframe())
     states = [(path, g, _random_state(g)) for path, g in reached.generators]
-    with Interception(reached.globals.values()):
+    with Interception(reached.globals.values(), reached.cells.values()):
         stack().append(rec)
         try:
             with rec.builder:
