@@ -16,6 +16,7 @@ from .compile import compile_source
 from .source import Source
 
 ROWS = 8  # beyond it BLAS is as fast
+SUMMED = 16  # the same where whole rows are summed
 LARGE = 1 << 16  # elements of the large matrix
 JAM = 4  # of its rows that are read together
 DTYPES = {"float32": "f32", "float64": "f64"}
@@ -27,11 +28,11 @@ def skinny(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
     if dtype is None or not out.flags.c_contiguous:
         return False
     (m, k), n = a.shape, b.shape[1]
-    if m <= ROWS and a.flags.c_contiguous and k * n >= LARGE:
+    if m <= SUMMED and a.flags.c_contiguous and k * n >= LARGE:
         if b.T.flags.c_contiguous and n % JAM == 0:
             _call("rows_by_rows", m, dtype, (n // JAM, k))(a, b.T, out)
             return True
-        if b.flags.c_contiguous and k % JAM == 0:
+        if m <= ROWS and b.flags.c_contiguous and k % JAM == 0:
             out[...] = 0
             _call("combined", m, dtype, (k // JAM, n))(a, b, out)
             return True

@@ -98,7 +98,11 @@ def _matrix(
     if as_weights:
         w = np.moveaxis(w, -1, 1 + rank)
     out = _scratch("patches", w.shape, x.dtype)
-    np.copyto(out, w)
+    if as_weights:  # channels are the longest of the dims: innermost, one place in the kernel each
+        for at in itertools.product(*map(range, kernel)):
+            out[(..., *at)] = w[(..., *at)]
+    else:
+        np.copyto(out, w)
     return out.reshape(rows, prod(kernel) * x.shape[-1])
 
 
@@ -126,6 +130,11 @@ def _product(a: np.ndarray, b: np.ndarray, out: np.ndarray, tools: Tools) -> Non
         np.matmul(a, b, out=out)
 
 
+def _few(places: int, results: int) -> bool:
+    """Whether it costs less to bring the patches into the order of the weights than back."""
+    return 4 * places <= results
+
+
 def _places(space: Shape, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape) -> Shape:
     return tuple(
         (n + lo + hi - d * (k - 1) - 1) // s + 1
@@ -149,7 +158,7 @@ def conv(
     if groups > 1:
         return _grouped_conv(x, w, stride, padding, dilation, groups, places, out)
     flat = out.reshape(-1, w.shape[0])
-    as_weights = len(flat) <= w.shape[0]
+    as_weights = _few(len(flat), w.shape[0])
     rows = _matrix(x, kernel, stride, padding, dilation, places, as_weights)
     _product(rows, _like_patches(w, as_weights).T, flat, tools)
     return out
@@ -166,7 +175,7 @@ def conv_weight(
     if groups > 1:
         return _grouped_weight(x, ct, stride, padding, dilation, groups, places, out)
     flat = ct.reshape(-1, ct.shape[-1])
-    as_weights = len(flat) <= ct.shape[-1] or prod(kernel) == 1
+    as_weights = _few(len(flat), ct.shape[-1]) or prod(kernel) == 1
     rows = _matrix(x, kernel, stride, padding, dilation, places, as_weights)
     if as_weights:
         matrix = out.reshape(len(out), -1)
@@ -190,7 +199,7 @@ def conv_input(
     flat = ct.reshape(-1, ct.shape[-1])
     if groups > 1:
         columns = _grouped_columns(flat, w, groups)
-    elif set(stride) == {1} and len(flat) > ct.shape[-1] and prod(kernel) > 1:
+    elif set(stride) == {1} and not _few(len(flat), ct.shape[-1]) and prod(kernel) > 1:
         return _mirrored(ct, w, space, padding, dilation, out)
     elif prod(kernel) == 1 and set(stride) == {1} and set(padding) == {(0, 0)}:
         _product(flat, w.reshape(len(w), -1), out.reshape(-1, channels), tools)
@@ -222,7 +231,7 @@ def _mirrored(
 
 def _columns(flat: np.ndarray, w: np.ndarray, tools: Tools) -> np.ndarray:
     """What each place adds to the pixels it sees, as (places, *kernel, channels)."""
-    as_weights = len(flat) <= w.shape[0]
+    as_weights = _few(len(flat), w.shape[0])
     matrix = _like_patches(w, as_weights)
     out = _scratch("patches", (len(flat), matrix.shape[1]), w.dtype)
     if not tools.skinny(flat, matrix, out):
