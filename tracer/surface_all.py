@@ -28,11 +28,15 @@ from . import (  # noqa: F401
     surface_search,
     surface_sets,
     surface_shape,
+    surface_signal,
+    surface_special,
+    surface_stats,
     surface_ufunc,
     surface_windows,
 )
 from .errors import AdjitError, TracedConversion, UnsupportedOp
-from .surface import FUNCTIONS, refuse
+from .refusals import refusal, refused
+from .surface import FUNCTIONS
 from .tracer import ENTRY
 
 
@@ -41,10 +45,12 @@ def on_function(func: Any, args: Any, kwargs: Any) -> Any:
     entry = FUNCTIONS.get(func)
     if entry is not None:
         return entry(*args, **kwargs)
-    name = f"{func.__module__}.{func.__name__}".replace("numpy", "np", 1)
+    name = dotted(func)
+    if refusal(name) is not None:
+        raise refused(name)
     inside = getattr(func, "_implementation", None)
     if inside is None or not hasattr(inside, "__code__"):
-        raise refuse(name)
+        raise refused(name)
     try:
         return inside(*args, **kwargs)
     except (UnsupportedOp, TracedConversion):
@@ -53,7 +59,13 @@ def on_function(func: Any, args: Any, kwargs: Any) -> Any:
         if isinstance(error, AdjitError):
             raise
         advice = f"NumPy's own code for it failed: {error}".split("\n")[0]
-    raise refuse(name, advice)
+    raise refused(name, "", advice)
+
+
+def dotted(function: Any) -> str:
+    """The name of a NumPy function with its module: numpy.linalg.norm."""
+    module = function.__module__.replace("numpy.lib.scimath", "numpy.emath")
+    return f"{module}.{function.__name__}"
 
 
 def enter() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..ir import ops
+from ..ir.core import Value
 from ..ir.types import NUMPY, Aval
 from . import mutation
-from .errors import UnsupportedOp
 from .promote import can_cast, common_dtype, dtype_name
-from .record import fail, recorder
+from .record import recorder
+from .refusals import refused
 from .surface import (
     FUNCTIONS,
     METHODS,
@@ -153,7 +154,7 @@ def min_scalar_type(a: Any, /) -> Any:
 @surface(np.may_share_memory, np.shares_memory)
 def shares_memory(a: Any, b: Any, *_: Any, **__: Any) -> Any:
     """np.shares_memory."""
-    raise refuse("a question about memory")
+    raise refused("numpy.shares_memory")
 
 
 # ------------------------------------------------------------------ complex parts
@@ -300,7 +301,7 @@ _install_attributes()
 def _missing(t: Tracer, name: str) -> Any:
     """Attributes that a Tracer has no answer for: a refusal, or Python's AttributeError."""
     if hasattr(np.ndarray, name) and not name.startswith("__"):
-        raise fail(UnsupportedOp, f"x.{name} of a traced array is not supported")
+        raise refused(f"numpy.ndarray.{name}")
     raise AttributeError(f"{t.__class__.__name__!r} object has no attribute {name!r}")
 
 
@@ -321,11 +322,29 @@ def item(self: Tracer, *args: Any) -> Any:
     if not args and v.aval.size != 1:
         raise ValueError("can only convert an array of size 1 to a Python scalar")
     if not args:
-        return wrap(ops.shape.reshaped(v, ()), "python")
+        return wrap(_pythons(ops.shape.reshaped(v, ())), "python")
+    if len(args) > 1 and len(args) != v.ndim:
+        raise ValueError("incorrect number of indices for array")
     index = args[0] if len(args) == 1 else args
     if not isinstance(index, tuple):
         v, index = ops.shape.reshaped(v, (v.aval.size,)), (index,)
-    return wrap(value(ENTRY["getitem"](array(v), index)), "python")
+    return wrap(_pythons(value(ENTRY["getitem"](array(v), index))), "python")
+
+
+def _pythons(v: Value) -> Value:
+    """A number in the dtype that a Python number of its kind has."""
+    wide = {"f": "f64", "i": "i64", "u": "i64", "c": "c128"}.get(v.aval.kind)
+    return v if wide is None or v.aval.dtype == "u64" else cast(v, wide)
+
+
+@method
+def to_device(self: Tracer, device: Any, /, *, stream: Any = None) -> Any:
+    """ndarray.to_device."""
+    if stream is not None:
+        raise ValueError("The stream argument in to_device() is not supported")
+    if device != "cpu":
+        raise ValueError(f'Unsupported device: {device}. Only "cpu" is accepted.')
+    return self
 
 
 @method
@@ -403,7 +422,7 @@ def view(self: Tracer, *args: Any) -> Any:
 @method
 def setflags(self: Tracer, **_: Any) -> None:
     """ndarray.setflags."""
-    raise refuse("x.setflags")
+    raise refused("numpy.ndarray.setflags")
 
 
 def _round(self: Tracer, digits: Any = None) -> Any:

@@ -20,7 +20,6 @@ from .surface import (
     holds_tracer,
     number,
     one_axis,
-    refuse,
     surface,
     value,
     values,
@@ -94,6 +93,8 @@ def apply_along_axis(func1d: Any, axis: Any, arr: Any, *args: Any, **kwargs: Any
     i = one_axis(axis, x.ndim)
     lines = FUNCTIONS[np.moveaxis](x, i, -1)
     rest = lines.shape[:-1]
+    if not np.prod(rest, dtype=int):
+        raise ValueError("Cannot apply_along_axis when any iteration dimensions are 0")
     got = [value(func1d(lines[k], *args, **kwargs)) for k in np.ndindex(*rest)]
     inner = got[0].shape
     v = _shape.reshaped(_shape.stack(got), rest + inner)
@@ -115,12 +116,22 @@ def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """np.choose."""
     i = value(a)
+    if i.aval.kind not in "biu":
+        raise TypeError("Cannot cast array data from a float to int64 by the rule 'safe'")
     vs = values(*choices)
+    last = len(vs) - 1
+    if mode == "clip":
+        i = ops.minimum(ops.maximum(i, number(0, i)), number(last, i))
+    elif mode == "wrap":
+        i = cast(i, "i64")
+        i = ops.remainder(i, number(len(vs), i))
+    elif not holds_tracer(a) and np.any((np.asarray(a) < 0) | (np.asarray(a) > last)):
+        raise ValueError("invalid entry in choice array")
     i, *vs = broadcast_all([i, *vs])
     picked = vs[-1]
     for k in range(len(vs) - 2, -1, -1):
         picked = ops.select(ops.equal(i, number(k, i)), vs[k], picked)
-    return wrap(picked)
+    return wrap(picked) if out is None else store(out, picked)
 
 
 @surface(np.clip)
@@ -153,7 +164,10 @@ def round_(a: Any, decimals: Any = 0, out: Any = None) -> Any:
         else:
             v = ops.rint(v)
     elif decimals < 0:
-        raise refuse("np.round of integers to tens")
+        scale = 10.0 ** abs(operator.index(decimals))
+        near = cast(v, "f64")
+        near = ops.mul(ops.rint(ops.div(near, number(scale, near))), number(scale, near))
+        v = cast(near, v.aval.dtype)
     return wrap(v) if out is None else store(out, v)
 
 
@@ -189,14 +203,22 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     x = value(a)
     if axis is None:
         x, axis = _shape.reshaped(x, (x.aval.size,)), 0
+    if not x.ndim and axis in (0, -1):  # NumPy lets these pass
+        x = _shape.reshaped(x, (1,))
     i = one_axis(axis, x.ndim)
     if holds_tracer(indices):
-        at = cast(value(indices), "i64")
+        at = value(indices)
+        if at.aval.kind not in "biu":
+            raise TypeError("Cannot cast array data from a float to int64 by the rule 'safe'")
+        at = cast(at, "i64")
     else:
         table = np.asarray(indices)
-        if table.size and table.dtype.kind not in "iub":
+        if table.ndim and table.size and table.dtype.kind not in "iub":
             raise TypeError("Cannot cast array data to int64 according to the rule 'safe'")
         at = value(table.astype(np.int64)) if table.ndim else value(int(table))
+        if table.size and not x.shape[i]:
+            raise IndexError("cannot do a non-empty take from an empty axes.")
+        table = table.astype(np.int64)
         if mode == "raise" and np.any((table < -x.shape[i]) | (table >= x.shape[i])):
             raise IndexError(
                 f"index {table.max()} is out of bounds for axis {i} with size {x.shape[i]}"
@@ -215,6 +237,8 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     if axis is None:
         x, axis = _shape.reshaped(x, (x.aval.size,)), 0
     i = one_axis(axis, x.ndim)
+    if at.ndim != x.ndim:
+        raise ValueError("`indices` and `arr` must have the same number of dimensions")
     full = tuple(
         n if d == i else max(n, m) for d, (n, m) in enumerate(zip(at.shape, x.shape, strict=True))
     )
@@ -245,4 +269,20 @@ def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
     """np.array_equal, a Python bool."""
     x, y = wrap(value(a1)), wrap(value(a2))
-    return x.shape == y.shape and bool(FUNCTIONS[np.all](x == y))
+    if x.shape != y.shape:
+        return False
+    same = x == y
+    if equal_nan and x.dtype.kind in "fc" and y.dtype.kind in "fc":
+        same = same | (np.isnan(x) & np.isnan(y))
+    return bool(FUNCTIONS[np.all](same))
+
+
+@surface(np.array_equiv)
+def array_equiv(a1: Any, a2: Any) -> bool:
+    """np.array_equiv, a Python bool."""
+    x, y = wrap(value(a1)), wrap(value(a2))
+    try:
+        np.broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        return False
+    return bool(FUNCTIONS[np.all](x == y))

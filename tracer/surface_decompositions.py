@@ -313,6 +313,10 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
 def cond(x: Any, p: Any = None) -> Any:
     """np.linalg.cond; but a singular matrix raises where the inverse is asked for."""
     v = matrix(x)
+    if v.ndim < 2:
+        raise np.linalg.LinAlgError(
+            f"{v.ndim}-dimensional array given. Array must be at least two-dimensional"
+        )
     if not v.aval.size:
         raise np.linalg.LinAlgError("cond is not defined on empty arrays")
     t = wrap(v)

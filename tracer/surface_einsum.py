@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Value
+from .promote import dtype_name
 from .surface import (
     FUNCTIONS,
     array,
@@ -63,6 +64,11 @@ def _take_diagonals(v: Value, term: str) -> tuple[Value, str]:
         while term.count(c) > 1:
             i = term.index(c)
             j = term.index(c, i + 1)
+            if v.shape[i] != v.shape[j]:
+                raise ValueError(
+                    f"dimensions in operand for collapsing index '{c}' don't match "
+                    f"({v.shape[i]} != {v.shape[j]})"
+                )
             v = value(FUNCTIONS[np.diagonal](array(v), 0, i, j))
             term = term[:i] + term[i + 1 : j] + term[j + 1 :] + c
     return v, term
@@ -118,15 +124,23 @@ def _interleaved(operands: Sequence[Any]) -> tuple[str, list[Any]]:
 
 @surface(np.einsum)
 def einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: Any) -> Any:
-    """np.einsum: pairs from left to right, or in the order of opt_einsum's greedy path."""
+    """np.einsum: pairs in the order of NumPy's greedy path, or of the path that is asked for."""
+    dtype = options.get("dtype", None if out is None else out.dtype)
     if isinstance(operands[0], str):
         subscripts, arrays = operands[0], list(operands[1:])
     else:
         subscripts, arrays = _interleaved(operands)
-    vs = values(*arrays)
+    vs = values(*arrays, dtype=None if dtype is None else dtype_name(dtype))
     terms, result = _expand_dots(subscripts, [v.ndim for v in vs])
     parts = [_take_diagonals(v, t) for v, t in zip(vs, terms, strict=True)]
-    order = _order(subscripts, vs) if len(vs) > 2 else None
+    unknown = set(result) - {c for t in terms for c in t}
+    if unknown:
+        raise ValueError(
+            f"einstein sum subscripts string included output subscript '{min(unknown)}' which "
+            "never appeared in an input"
+        )
+    given = optimize if isinstance(optimize, (str, list, tuple)) else "greedy"
+    order = _order(subscripts, vs, given) if len(vs) > 2 else None
     while len(parts) > 1:
         i, j = order.pop(0) if order else (0, 1)
         (a, ta), (b, tb) = parts[i], parts[j]
@@ -138,9 +152,23 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: An
     return wrap(v) if out is None else store(out, v)
 
 
-def _order(subscripts: str, vs: Sequence[Value]) -> list[tuple[int, int]] | None:
-    """The pairs of NumPy's greedy path; None where it is not made of pairs."""
-    stand_ins = [np.lib.stride_tricks.as_strided(np.empty(1), v.shape, (0,) * v.ndim) for v in vs]
-    path = np.einsum_path(subscripts, *stand_ins, optimize="greedy")[0][1:]
+def _stand_ins(vs: Sequence[Value]) -> list[np.ndarray]:
+    """Arrays of these shapes over one number."""
+    return [np.lib.stride_tricks.as_strided(np.empty(1), v.shape, (0,) * v.ndim) for v in vs]
+
+
+@surface(np.einsum_path)
+def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
+    """np.einsum_path, which looks at shapes alone."""
+    if isinstance(operands[0], str):
+        subscripts, arrays = operands[0], list(operands[1:])
+    else:
+        subscripts, arrays = _interleaved(operands)
+    return np.einsum_path(subscripts, *_stand_ins(values(*arrays)), optimize=optimize)
+
+
+def _order(subscripts: str, vs: Sequence[Value], how: Any) -> list[tuple[int, int]] | None:
+    """The pairs of a path; None where it is not made of pairs."""
+    path = np.einsum_path(subscripts, *_stand_ins(vs), optimize=how)[0][1:]
     pairs = [tuple(sorted(p)) for p in path]
     return pairs if all(len(p) == 2 for p in pairs) else None

@@ -12,7 +12,7 @@ from ..ir import ops
 from ..ir.core import Value
 from ..ir.types import Aval
 from . import mutation
-from .promote import dtype_name
+from .promote import can_cast, dtype_name
 from .record import recorder
 from .surface import (
     FUNCTIONS,
@@ -24,7 +24,6 @@ from .surface import (
     number,
     one_axis,
     plain,
-    refuse,
     shape_tuple,
     surface,
     value,
@@ -123,12 +122,23 @@ def append(arr: Any, values: Any, axis: Any = None) -> Any:
 def block(arrays: Any) -> Any:
     """np.block of nested lists."""
     depth = _depth(arrays)
+    _check_depths(arrays, depth, ())
     ndim = max(depth, *(value(a).ndim for a in _flat(arrays)))
     return array(_block(arrays, depth, ndim))
 
 
 def _depth(x: Any) -> int:
     return 1 + max(map(_depth, x)) if isinstance(x, list) else 0
+
+
+def _check_depths(x: Any, depth: int, place: tuple[int, ...]) -> None:
+    """NumPy's error where lists are nested unevenly."""
+    if isinstance(x, list) and depth:
+        for i, e in enumerate(x):
+            _check_depths(e, depth - 1, (*place, i))
+    elif isinstance(x, list) or depth:
+        at = "".join(f"[{i}]" for i in place)
+        raise ValueError(f"List depths are mismatched. There is another depth at arrays{at}")
 
 
 def _flat(x: Any) -> Any:
@@ -146,6 +156,8 @@ def _block(x: Any, depth: int, ndim: int) -> Value:
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     """np.meshgrid."""
     n = len(xi)
+    if indexing not in ("xy", "ij"):
+        raise ValueError("Valid values for `indexing` are 'xy' and 'ij'.")
     grids = [reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)) for i, x in enumerate(xi)]
     if indexing == "xy" and n > 1:
         grids = [g.swapaxes(0, 1) for g in grids]
@@ -195,18 +207,24 @@ def array_split(ary: Any, indices_or_sections: Any, axis: Any = 0) -> Any:
 @surface(np.vsplit)
 def vsplit(ary: Any, indices_or_sections: Any) -> Any:
     """np.vsplit."""
+    if handle(ary).ndim < 2:
+        raise ValueError("vsplit only works on arrays of 2 or more dimensions")
     return split(ary, indices_or_sections, 0)
 
 
 @surface(np.hsplit)
 def hsplit(ary: Any, indices_or_sections: Any) -> Any:
     """np.hsplit."""
+    if handle(ary).ndim == 0:
+        raise ValueError("hsplit only works on arrays of 1 or more dimensions")
     return split(ary, indices_or_sections, 1 if handle(ary).ndim > 1 else 0)
 
 
 @surface(np.dsplit)
 def dsplit(ary: Any, indices_or_sections: Any) -> Any:
     """np.dsplit."""
+    if handle(ary).ndim < 3:
+        raise ValueError("dsplit only works on arrays of 3 or more dimensions")
     return split(ary, indices_or_sections, 2)
 
 
@@ -241,7 +259,16 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
         v, axis = _shape.reshaped(v, (v.aval.size,)), 0
     i = one_axis(axis, v.ndim)
     counts = plain(repeats, "the counts of np.repeat")
+    if counts.dtype.kind not in "iub":
+        raise TypeError("Cannot cast the counts of np.repeat to int64 by the rule 'safe'")
+    if np.any(counts < 0):
+        raise ValueError("repeats may not contain negative values.")
     if counts.size != 1:
+        if counts.shape != (v.shape[i],):
+            raise ValueError(
+                f"operands could not be broadcast together with shape ({v.shape[i]},) "
+                f"{counts.shape}"
+            )
         return FUNCTIONS[np.take](wrap(v), np.repeat(np.arange(v.shape[i]), counts), axis=i)
     n = int(counts.ravel()[0])
     wide = (*v.shape[: i + 1], n, *v.shape[i + 1 :])
@@ -255,12 +282,13 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
 def _triangle(upper: bool) -> Any:
     def cut(m: Any, k: Any = 0) -> Any:
         v = value(m)
-        rows, columns = v.shape[-2:]
-        mask = np.tri(rows, columns, k=operator.index(k) - upper, dtype=bool)
+        shape: Any = v.shape[-2:]
+        mask = np.tri(*shape, k=operator.index(k) - upper, dtype=bool)  # NumPy's error if 0-d
         if upper:
             mask = ~mask
-        c = _shape.broadcast_to(recorder().lift(mask), v.shape)
-        return array(ops.select(c, v, number(0, v)))
+        wide = v.shape if v.ndim > 1 else mask.shape  # a vector becomes a triangle of its copies
+        c = _shape.broadcast_to(recorder().lift(mask), wide)
+        return array(ops.select(c, _shape.broadcast_to(v, wide), number(0, v)))
 
     return cut
 
@@ -326,12 +354,18 @@ def diagflat(v: Any, k: Any = 0) -> Any:
 
 @surface(np.fill_diagonal)
 def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    """np.fill_diagonal of a matrix."""
-    if wrap or handle(a).ndim != 2:
-        raise refuse("np.fill_diagonal of this kind")
-    n = min(a.shape)
-    at = np.arange(n)
-    ENTRY["setitem"](a, (at, at), val)
+    """np.fill_diagonal: the elements that np.fill_diagonal writes into an array of positions."""
+    if a.ndim < 2:
+        raise ValueError("array must be at least 2-d")
+    mask = np.zeros(a.shape, int)
+    np.fill_diagonal(mask, 1, wrap=wrap)  # NumPy's error where the lengths differ
+    at = np.nonzero(mask)
+    v = value(val, a._value.aval.dtype)
+    if v.ndim:
+        v = _shape.reshaped(v, (v.aval.size,))
+        turns = np.arange(at[0].size) % max(v.aval.size, 1)
+        v = ops.gather(v, value(turns), axes=(0,), mode="raise")
+    ENTRY["setitem"](a, at, v)
 
 
 @surface(np.trace)
@@ -380,7 +414,13 @@ def full_like(
 @surface(np.diff)
 def diff(a: Any, n: int = 1, axis: Any = -1, prepend: Any = _NONE, append: Any = _NONE) -> Any:
     """np.diff."""
+    if n < 0:
+        raise ValueError(f"order must be non-negative but got {n}")
     x = handle(a)
+    if n == 0:
+        return x
+    if not x.ndim:
+        raise ValueError("diff requires input that is at least one dimensional")
     i = one_axis(axis, x.ndim)
     edge = tuple(1 if d == i else m for d, m in enumerate(x.shape))
     parts = []
@@ -422,37 +462,62 @@ def ifftshift(x: Any, axes: Any = None) -> Any:
 @surface(np.ediff1d)
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """np.ediff1d."""
-    parts = [ravel(to_begin)] if to_begin is not None else []
-    parts.append(diff(ravel(ary)))
-    return concatenate(parts + ([ravel(to_end)] if to_end is not None else []))
+    line = ravel(ary)
+    dtype = line._value.aval.dtype
+    ends = []
+    for name, end in (("to_begin", to_begin), ("to_end", to_end)):
+        v = value(end if end is not None else np.empty(0, line.dtype))
+        if not can_cast(v.aval.dtype, dtype, "same_kind"):
+            raise TypeError(f"dtype of `{name}` must be compatible with input `ary` under the "
+                            "`same_kind` rule.")  # fmt: skip
+        ends.append(ravel(wrap(cast(v, dtype), "array")))
+    return concatenate([ends[0], diff(line), ends[1]])
 
 
 @surface(np.copyto)
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     """np.copyto."""
-    v = value(src, dst._value.aval.dtype) if is_tracer(dst) else value(src)
-    store(dst, v, where, casting)
+    store(dst, value(src), where, casting)
 
 
 @surface(np.put)
 def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
-    """np.put."""
-    handle(a).flat[ind] = v
+    """np.put at positions that are known, or guarded; values are repeated."""
+    places = np.atleast_1d(plain(ind, "the positions of np.put")).ravel().astype(int)
+    size = a.size
+    if mode == "wrap":
+        places = places % max(size, 1)
+    elif mode == "clip":
+        places = np.clip(places, 0, size - 1)
+    new = value(v, a._value.aval.dtype)
+    new = _shape.reshaped(new, (new.aval.size,))
+    if not places.size or not new.aval.size:
+        return
+    turns = np.arange(places.size) % new.aval.size
+    handle(a).flat[places] = wrap(ops.gather(new, value(turns), axes=(0,), mode="raise"), "array")
 
 
 @surface(np.putmask)
 def putmask(a: Any, mask: Any, values: Any) -> None:
-    """np.putmask of one value, or of an array of the same shape."""
+    """np.putmask; values are repeated over the array."""
     v = value(values, a._value.aval.dtype)
-    if v.aval.size != 1 and v.shape != a.shape:
-        raise refuse("np.putmask with repeated values")
-    v = _shape.broadcast_to(_shape.reshaped(v, ()) if v.aval.size == 1 else v, a.shape)
-    store(a, v, mask)
+    m = value(mask, "bool")
+    if m.aval.size != a.size:
+        raise ValueError("putmask: mask and data must be the same size")
+    if v.aval.size == 1:
+        v = _shape.broadcast_to(_shape.reshaped(v, ()), a.shape)
+    elif v.shape != a.shape:
+        v = _shape.reshaped(v, (v.aval.size,))
+        turns = np.arange(a.size) % max(v.aval.size, 1)
+        v = ops.gather(v, value(turns), axes=(0,), mode="raise")
+    store(a, _shape.reshaped(v, a.shape), wrap(_shape.reshaped(m, a.shape), "array"))
 
 
 @surface(np.place)
 def place(arr: Any, mask: Any, vals: Any) -> None:
-    """np.place of one value; of several where the mask is known while tracing."""
+    """np.place; of several values the mask is guarded."""
+    if value(mask).aval.size != arr.size:
+        raise ValueError("place: mask and data must be the same size")
     if value(vals).aval.size == 1:
         putmask(arr, mask, vals)
     else:
@@ -463,9 +528,18 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
         arr.flat[at] = wrap(ops.gather(flat, value(order), axes=(0,), mode="raise"), "array")
 
 
+def value_of_index(indices: Any) -> Any:
+    """An index array for one dim, as an array of the trace."""
+    v = cast(value(indices), "i64")
+    return wrap(_shape.reshaped(v, (v.aval.size,)), "array")
+
+
 @surface(np.put_along_axis)
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     """np.put_along_axis."""
+    if axis is None:
+        arr.flat[value_of_index(indices)] = values
+        return
     x = arr._read()
     at = cast(value(indices), "i64")
     i = one_axis(axis, x.ndim)

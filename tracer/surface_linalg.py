@@ -10,7 +10,7 @@ import numpy as np
 from ..ir import ops
 from ..ir.core import Value
 from ..ir.ops.matrices import check_square
-from ..ir.types import broadcast_shapes
+from ..ir.types import NUMPY, broadcast_shapes
 from .surface import (
     FUNCTIONS,
     array,
@@ -20,7 +20,6 @@ from .surface import (
     many_axes,
     number,
     one_axis,
-    refuse,
     surface,
     value,
     values,
@@ -54,17 +53,30 @@ def _mismatch(name: str, a: Value, b: Value) -> ValueError:
     )
 
 
-def matmul(a: Any, b: Any, **options: Any) -> Any:
+def matmul(a: Any, b: Any, *, axes: Any = None, **options: Any) -> Any:
     """np.matmul."""
     if options:
-        raise refuse(f"np.matmul with {', '.join(options)}")
+        raise TypeError(f"matmul() got an unexpected keyword argument {next(iter(options))!r}")
     x, y = values(a, b)
+    if axes is not None:
+        first, second, last = axes
+        x, y = _ending(x, first), _ending(y, second)
+        out = value(matmul(wrap(x, "array"), wrap(y, "array")))
+        return wrap(_ending(out, last, back=True))
     if not x.ndim or not y.ndim:
         raise ValueError(
             "matmul: Input operand does not have enough dimensions (has 0, gufunc core with "
             "signature (n?,k),(k,m?)->(n?,m?) requires 1)"
         )
     return wrap(_matmul(x, y))
+
+
+def _ending(v: Value, axes: Any, back: bool = False) -> Value:
+    """The value with these axes last (or with its last axes there, going `back`)."""
+    own = (axes,) if isinstance(axes, int) else tuple(axes)
+    where = [one_axis(i, v.ndim) for i in own]
+    order = [*(i for i in range(v.ndim) if i not in where), *where]
+    return _shape.permuted(v, _shape.inverse(tuple(order)) if back else tuple(order))
 
 
 def _matmul(x: Value, y: Value) -> Value:
@@ -92,6 +104,9 @@ def _vecdot(a: Any, b: Any, axis: Any = -1, **_: Any) -> Any:
 
 def _matvec(a: Any, b: Any) -> Any:
     x, y = values(a, b)
+    _enough("matvec", "(m,n),(n)->(m)", (x, 2), (y, 1))
+    if x.shape[-1] != y.shape[-1]:
+        raise ValueError(f"matvec: shapes {x.shape} and {y.shape} do not match")
     if y.ndim == 1:
         return matmul(a, b)
     return wrap(_last_dropped(_matmul(x, _shape.expand_dims(y, (y.ndim,))), -1))
@@ -99,8 +114,18 @@ def _matvec(a: Any, b: Any) -> Any:
 
 def _vecmat(a: Any, b: Any) -> Any:
     x, y = values(a, b)
+    _enough("vecmat", "(n),(n,m)->(m)", (x, 1), (y, 2))
     x = ops.conj(x) if x.aval.kind == "c" else x
     return wrap(_last_dropped(_matmul(_shape.expand_dims(x, (x.ndim - 1,)), y), -2))
+
+
+def _enough(name: str, signature: str, *pairs: tuple[Value, int]) -> None:
+    for i, (v, least) in enumerate(pairs):
+        if v.ndim < least:
+            raise ValueError(
+                f"{name}: Input operand {i} does not have enough dimensions (has {v.ndim}, gufunc "
+                f"core with signature {signature} requires {least})"
+            )
 
 
 def _last_dropped(v: Value, axis: int) -> Value:
@@ -130,7 +155,14 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
                 f"!= {y.shape[k]} (dim {k})"
             )
         v = contract(x, y, ((x.ndim - 1,), (k,)))
-    return wrap(v) if out is None else store(out, v)
+    if out is None:
+        return wrap(v)
+    if out.dtype != NUMPY[v.aval.dtype] or np.ndim(out) != v.ndim:
+        raise ValueError("output array is not acceptable (must have the right datatype, number of "
+                         "dimensions, and be a C-Array)")  # fmt: skip
+    if out.shape != v.shape:
+        raise ValueError("output array has wrong dimensions")
+    return store(out, v)
 
 
 @surface(np.vdot)
@@ -151,7 +183,18 @@ def inner(a: Any, b: Any, /) -> Any:
     return wrap(contract(x, y, ((x.ndim - 1,), (y.ndim - 1,))))
 
 
-@surface(np.outer, np.linalg.outer)
+@surface(np.linalg.outer)
+def linalg_outer(x1: Any, x2: Any, /) -> Any:
+    """np.linalg.outer of two vectors."""
+    n, m = value(x1).ndim, value(x2).ndim
+    if n != 1 or m != 1:
+        raise ValueError(
+            f"Input arrays must be one-dimensional, but they are x1.ndim={n} and x2.ndim={m}."
+        )
+    return outer(x1, x2)
+
+
+@surface(np.outer)
 def outer(a: Any, b: Any, out: Any = None) -> Any:
     """np.outer."""
     x, y = values(a, b)
@@ -237,6 +280,11 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     """np.linalg.multi_dot, in the order that multiplies least."""
     if len(arrays) < 2:
         raise ValueError("Expecting at least two arrays.")
+    for i, ndim in enumerate(value(a).ndim for a in arrays):
+        if ndim != 2 and (ndim != 1 or 0 < i < len(arrays) - 1):
+            raise np.linalg.LinAlgError(
+                f"{ndim}-dimensional array given. Array must be two-dimensional"
+            )
     total = _cheapest([wrap(value(a)) for a in arrays])
     return total if out is None else store(out, value(total))
 
@@ -292,7 +340,7 @@ def matrix_power(a: Any, n: Any) -> Any:
 def _power_norm(x: Value, order: Any, axes: tuple[int, ...]) -> Value:
     size = value(abs(wrap(x)))
     if order == np.inf:
-        return ops.max_(size, axes=axes)
+        return _largest(size, axes)
     if order == -np.inf:
         return ops.min_(size, axes=axes)
     if order == 0:
@@ -318,6 +366,17 @@ def _root(total: Value) -> Value:
     return _at_zero(total, ops.sqrt)
 
 
+def _largest(size: Value, axes: tuple[int, ...]) -> Value:
+    """The maximum of sizes, 0 where there are none."""
+    if size.aval.size:
+        return ops.max_(size, axes=axes)
+    return value(FUNCTIONS[np.max](wrap(size, "array"), axis=axes, initial=0))
+
+
+def _least(size: Value, axes: tuple[int, ...]) -> Value:
+    return ops.min_(size, axes=axes)
+
+
 def squared(x: Value) -> Value:
     """|x|² of each element."""
     if x.aval.kind == "c":
@@ -335,12 +394,14 @@ def _matrix_norm(x: Value, order: Any, axes: tuple[int, int]) -> Value:
         first, second = (rows, columns) if abs(order) == 1 else (columns, rows)
         sums = _sum(size, axes=(first,))
         second -= second > first
-        return (ops.max_ if order > 0 else ops.min_)(sums, axes=(second,))
+        return (_largest if order > 0 else _least)(sums, (second,))
     if order in (2, -2, "nuc"):
         lead = tuple(i for i in range(x.ndim) if i not in axes)
         sizes = ops.svd(_shape.permuted(x, (*lead, *axes)), full=False)[1]
-        fold = _sum if order == "nuc" else ops.max_ if order == 2 else ops.min_
-        return fold(sizes, axes=(sizes.ndim - 1,))
+        last = (sizes.ndim - 1,)
+        if order == "nuc":
+            return _sum(sizes, axes=last)
+        return (_largest if order == 2 else _least)(sizes, last)
     raise ValueError("Invalid norm order for matrices.")
 
 
@@ -398,6 +459,8 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
     f = as_float(value(y))
     i = one_axis(axis, f.ndim)
     n = f.shape[i]
+    if not n:
+        return FUNCTIONS[np.sum](wrap(f, "array"), axis=i)
     pairs = wrap(ops.add(_shape.narrow(f, i, 1, n - 1), _shape.narrow(f, i, 0, n - 1)), "array")
     if x is None:
         steps = dx
@@ -406,61 +469,3 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
         if steps.ndim == 1:
             steps = steps.reshape(tuple(-1 if d == i else 1 for d in range(f.ndim)))
     return FUNCTIONS[np.sum](steps * pairs / 2.0, axis=i)
-
-
-@surface(np.convolve)
-def convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    """np.convolve: a sum of shifted copies, one per element of the shorter operand."""
-    x, w = values(a, v)
-    x, w = (_shape.reshaped(p, (p.aval.size,)) for p in (x, w))
-    if w.shape[0] > x.shape[0]:
-        x, w = w, x
-    n, m = x.shape[0], w.shape[0]
-    if not n or not m:
-        raise ValueError("a cannot be empty" if not n else "v cannot be empty")
-    # Row k of the table is x moved k places: one gather, one product.
-    wide = ops.pad(x, shape=(n + 2 * (m - 1),), start=(m - 1,), step=(1,))
-    table = np.arange(n + m - 1)[:, None] + np.arange(m)[None, ::-1]
-    windows = ops.gather(wide, value(table), axes=(0,), mode="raise")
-    full = ops.dot(windows, w, contract=((1,), (0,)), batch=((), ()))
-    if mode == "same":
-        return wrap(_shape.narrow(full, 0, (m - 1) // 2, n))
-    if mode == "valid":
-        return wrap(_shape.narrow(full, 0, m - 1, n - m + 1))
-    if mode != "full":
-        raise ValueError(f"mode must be one of 'valid', 'same' or 'full', not {mode!r}")
-    return wrap(full)
-
-
-@surface(np.correlate)
-def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    """np.correlate."""
-    w = value(v)
-    w = ops.conj(w) if w.aval.kind == "c" else w
-    if value(a).shape[0] < w.shape[0] and mode != "full":
-        raise refuse("np.correlate with the longer operand second")
-    return convolve(a, wrap(_shape.flip(w, (0,))), mode)
-
-
-@surface(np.cov)
-def cov(
-    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None,
-    fweights: Any = None, aweights: Any = None, *, dtype: Any = None,
-) -> Any:  # fmt: skip
-    """np.cov without weights."""
-    if fweights is not None or aweights is not None:
-        raise refuse("np.cov with weights")
-
-    def rows(a: Any) -> Any:
-        x = wrap(as_float(value(a)), "array")
-        if x.ndim < 2:
-            return x.reshape((1, -1))
-        return x if rowvar else x.T
-
-    x = rows(m)
-    if y is not None:
-        x = FUNCTIONS[np.concatenate]((x, rows(y)))
-    centred = x - x.mean(axis=1, keepdims=True)
-    ddof = (0 if bias else 1) if ddof is None else ddof
-    out = centred @ centred.T.conj() / max(x.shape[1] - ddof, 0)
-    return FUNCTIONS[np.squeeze](out)

@@ -14,7 +14,7 @@ from ..ir.types import NUMPY, Aval
 from . import intercept
 from .errors import RandomInTrace
 from .intercept import DECLINE
-from .promote import dtype_name
+from .promote import common_dtype, dtype_name
 from .record import fail, recorder
 from .surface import (
     FUNCTIONS,
@@ -24,6 +24,7 @@ from .surface import (
     filled,
     holds_tracer,
     is_tracer,
+    key,
     refuse,
     shape_tuple,
     value,
@@ -175,7 +176,8 @@ def _fortran(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     x = args[0] if args else kwargs.get("a")
     if not holds_tracer(x):
         return DECLINE
-    return copy_handle(handle(_convert(original, user, args, kwargs)), "F")
+    out = FUNCTIONS[np.atleast_1d](_convert(original, user, args, kwargs))
+    return copy_handle(handle(out), "F")
 
 
 def _require(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
@@ -206,10 +208,14 @@ def _linspace(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     if not (holds_tracer(start) or holds_tracer(stop)):
         return DECLINE
     num, endpoint = operator.index(given.get("num", 50)), given.get("endpoint", True)
-    a, b = (as_float(v) for v in values(start, stop))
+    if num < 0:
+        raise ValueError(f"Number of samples, {num}, must be non-negative.")
+    start, stop = (value(x) if isinstance(x, (list, tuple)) else x for x in (start, stop))
+    found = common_dtype((key(start), key(stop), float))
+    a, b = (wrap(value(x, found), "array") for x in (start, stop))
     div = num - 1 if endpoint else num
-    a, b = wrap(a, "array"), wrap(b, "array")
-    steps = np.arange(num, dtype=float).reshape((-1,) + (1,) * max(a.ndim, b.ndim))
+    count = np.arange(num, dtype=NUMPY[found])
+    steps = count.reshape((-1,) + (1,) * max(a.ndim, b.ndim))
     step = (b - a) / div if div > 0 else b * np.nan
     out = a + steps * (step if div > 0 else 0.0)
     if endpoint and num > 1:  # the last point is exact
@@ -217,7 +223,8 @@ def _linspace(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
         last = _shape.broadcast_to(value(b), out.shape[1:])
         out = FUNCTIONS[np.concatenate]((head, wrap(_shape.reshaped(last, (1, *last.shape)))))
     if given.get("dtype") is not None:
-        out = out.astype(given["dtype"])
+        whole = np.dtype(given["dtype"]).kind in "iu"
+        out = (np.floor(out) if whole else out).astype(given["dtype"])
     if given.get("axis", 0):
         out = FUNCTIONS[np.moveaxis](out, 0, given["axis"])
     return (out, step) if given.get("retstep") else out
@@ -240,8 +247,11 @@ def _geomspace(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
         return DECLINE
     start, stop = (wrap(as_float(v)) for v in values(given.pop("start"), given.pop("stop")))
     dtype = given.pop("dtype", None)
-    steps = np.linspace(0.0, 1.0, given.pop("num", 50), **given)
-    out = start * (stop / start) ** steps.reshape((-1,) + (1,) * start.ndim)
+    steps = np.linspace(0.0, 1.0, given.pop("num", 50), endpoint=given.get("endpoint", True))
+    steps = steps.reshape((-1,) + (1,) * max(start.ndim, stop.ndim))
+    out = start * (stop / start) ** steps
+    if given.get("axis", 0):
+        out = FUNCTIONS[np.moveaxis](out, 0, given["axis"])
     return out if dtype is None else out.astype(dtype)
 
 
@@ -265,16 +275,37 @@ class _Joiner:
     def __getitem__(self, key: Any) -> Any:
         if not holds_tracer(key if isinstance(key, tuple) else (key,)):
             return self._original[key]
-        parts = [self._part(k) for k in (key if isinstance(key, tuple) else (key,))]
-        if self._columns:
-            parts = [_shape.reshaped(p, (*p.shape, 1)) if p.ndim < 2 else p for p in parts]
-        return FUNCTIONS[np.concatenate](parts, -1 if self._columns else 0)
+        items = list(key) if isinstance(key, tuple) else [key]
+        axis, least, first = (-1, 2, 0) if self._columns else (0, 1, -1)
+        if isinstance(items[0], str):
+            directive = items.pop(0)
+            try:
+                given = [int(n) for n in directive.split(",")]
+            except ValueError:
+                raise ValueError(f"unknown special directive {directive!r}") from None
+            axis, least, first = (*given, *(axis, least, first)[len(given) :])[:3]
+        parts = [self._part(k, least, first) for k in items]
+        return FUNCTIONS[np.concatenate](parts, axis)
 
-    def _part(self, key: Any) -> Value:
+    def _part(self, key: Any, least: int, first: int) -> Value:
+        """An item with at least so many dims, its own ones from `first` on."""
         if isinstance(key, str):
-            raise refuse(f"the directive {key!r} of np.r_ or np.c_", "Use np.concatenate.")
-        v = value(np.r_[key]) if isinstance(key, slice) else value(key)
-        return _shape.reshaped(v, (1,)) if v.ndim == 0 else v
+            raise ValueError("special directives must be the first entry.")
+        v = value(self._range(key)) if isinstance(key, slice) else value(key)
+        missing = least - v.ndim
+        if missing <= 0:
+            return v
+        v, own = _shape.reshaped(v, (1,) * missing + v.shape), v.ndim
+        if own and first != -1:  # move the dims that were there in front
+            order = list(range(least))
+            start = first + missing + 1 if first < 0 else first
+            order = [*range(missing)]
+            order[start:start] = range(missing, least)
+            v = _shape.permuted(v, order)
+        return v
+
+    def _range(self, key: slice) -> np.ndarray:
+        return self._original[key].ravel()
 
 
 # ------------------------------------------------------------------ math

@@ -71,6 +71,8 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * n
     x = as_float(value(p))
     i = one_axis(axis, x.ndim)
     n = x.shape[i]
+    if not n:
+        return array(x)
     d = ops.sub(_shape.narrow(x, i, 1, n - 1), _shape.narrow(x, i, 0, n - 1))
     half, whole = number(period / 2, d), number(period, d)
     near = ops.sub(ops.remainder(ops.add(d, half), whole), half)

@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 
 from ..ir import ops
-from .surface import FUNCTIONS, array, as_float, surface, value, values, wrap
-from .surface_linalg import convolve
+from ..ir.core import Value
+from ..ir.types import Aval
+from .errors import TracedBranch
+from .promote import common_dtype
+from .refusals import refused
+from .surface import FUNCTIONS, array, as_float, cast, filled, surface, value, values, wrap
+from .surface_signal import convolve
 
 _shape = ops.shape
 
@@ -18,7 +23,7 @@ _shape = ops.shape
 def polyval(p: Any, x: Any) -> Any:
     """np.polyval by Horner's rule."""
     coefficients, v = value(p), wrap(value(x))
-    y = v * 0
+    y = np.zeros_like(v)
     for i in range(coefficients.shape[0]):
         y = y * v + wrap(_shape.squeeze(_shape.narrow(coefficients, 0, i, 1), (0,)))
     return y
@@ -28,6 +33,9 @@ def polyval(p: Any, x: Any) -> Any:
 def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
     """np.vander: powers as running products."""
     v = value(x)
+    if v.ndim != 1:
+        raise ValueError("x must be a one-dimensional array or sequence.")
+    v = cast(v, common_dtype((v.aval.dtype, "i64")))
     n = v.shape[0] if N is None else operator.index(N)
     powers = [ops.shape.full(1, v.aval)]
     for _ in range(n - 1):
@@ -38,14 +46,77 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
 
 @surface(np.polymul)
 def polymul(a1: Any, a2: Any) -> Any:
-    """np.polymul, leading zeros kept."""
-    return convolve(*(FUNCTIONS[np.atleast_1d](wrap(v, "array")) for v in values(a1, a2)))
+    """np.polymul; whether a leading coefficient is zero is decided."""
+    first, second = values(a1, a2)
+    return convolve(leading(first), leading(second))
+
+
+def leading(v: Value) -> Any:
+    """Coefficients from the first that is not zero, as np.poly1d keeps them."""
+    p = FUNCTIONS[np.atleast_1d](wrap(v, "array"))
+    try:
+        while p.shape[0] > 1 and bool(p[0] == 0):
+            p = p[1:]
+    except TracedBranch:  # in rows of vmap all have one shape: zeros may lead
+        pass
+    return p
+
+
+@surface(np.polyadd)
+def polyadd(a1: Any, a2: Any) -> Any:
+    """np.polyadd."""
+    return _termwise(np.add, a1, a2)
+
+
+@surface(np.polysub)
+def polysub(a1: Any, a2: Any) -> Any:
+    """np.polysub."""
+    return _termwise(np.subtract, a1, a2)
+
+
+def _termwise(f: np.ufunc, a1: Any, a2: Any) -> Any:
+    a, b = (FUNCTIONS[np.atleast_1d](wrap(v, "array")) for v in values(a1, a2))
+    n = max(a.shape[0], b.shape[0])
+    a, b = (FUNCTIONS[np.pad](p, (n - p.shape[0], 0)) for p in (a, b))
+    return f(a, b)
+
+
+@surface(np.polydiv)
+def polydiv(u: Any, v: Any) -> Any:
+    """np.polydiv; whether a leading coefficient of the remainder is zero is decided."""
+    a, b = (FUNCTIONS[np.atleast_1d](wrap(as_float(x), "array")) for x in values(u, v))
+    m, n = a.shape[0] - 1, b.shape[0] - 1
+    rest, quotient = a, []
+    for k in range(m - n + 1):
+        d = rest[k] / b[0]
+        quotient.append(d)
+        moved = FUNCTIONS[np.pad](d * b, (k, m - n - k))
+        rest = rest - moved
+    q = FUNCTIONS[np.stack](quotient) if quotient else array(filled(0, Aval("f64", (1,))))
+    while rest.shape[0] > 1 and bool(FUNCTIONS[np.allclose](rest[0], 0, rtol=1e-14)):
+        rest = rest[1:]
+    return q, rest
+
+
+@surface(np.poly)
+def poly(seq_of_zeros: Any) -> Any:
+    """np.poly of the zeros of a polynomial."""
+    zeros = FUNCTIONS[np.atleast_1d](wrap(value(seq_of_zeros), "array"))
+    if zeros.ndim != 1:
+        raise refused("numpy.poly", "of a matrix")
+    out = FUNCTIONS[np.ones_like](zeros, shape=(1,))
+    for k in range(zeros.shape[0]):
+        factor = FUNCTIONS[np.stack]([FUNCTIONS[np.ones_like](zeros[k]), -zeros[k]])
+        out = convolve(out, factor)
+    return out if zeros.shape[0] else 1.0
 
 
 @surface(np.polyder)
 def polyder(p: Any, m: int = 1) -> Any:
     """np.polyder."""
     x = wrap(value(p), "array")
+    if operator.index(m) < 0:
+        raise ValueError("Order of derivative must be positive (see polyint)")
     for _ in range(operator.index(m)):
         n = x.shape[0] - 1
         x = x[:-1] * np.arange(n, 0, -1)
@@ -57,6 +128,8 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     """np.polyint with one constant for all steps, or one per step."""
     x = wrap(as_float(value(p)), "array")
     m = operator.index(m)
+    if m < 0:
+        raise ValueError("Order of integral must be positive (see polyder)")
     constants = wrap(_shape.broadcast_to(value(0.0 if k is None else k, "f64"), (m,)), "array")
     for i in range(m):
         head = x / np.arange(x.shape[0], 0, -1)

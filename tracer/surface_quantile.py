@@ -111,8 +111,8 @@ def _at_rank(lines: Value, n: Any, rank: Rank, method: str, dtype: str) -> Value
     inside = (rank >= 0) & (rank < n - 1)
     first = np.clip(low, 0, top)
     a, b = _element(lines, first), _element(lines, np.where(inside, first + 1, first))
+    step = cast(ops.sub(b, a), dtype)  # in the dtype of the data, as NumPy
     a, b = cast(a, dtype), cast(b, dtype)
-    step = ops.sub(b, a)
     t = value(weight, dtype)
     near = ops.add(a, ops.mul(step, t))
     far = ops.sub(b, ops.mul(step, ops.sub(number(1, t), t)))
@@ -249,6 +249,8 @@ def _weighted(lines: Value, parts: list[Any], w: Value, skip: bool) -> list[Valu
     """The first element up to which the weights reach the fraction of their sum."""
     last, n = lines.ndim - 1, lines.shape[-1]
     w = cast(w, "f64")
+    if not n:
+        raise IndexError("index -1 is out of bounds for axis 0 with size 0")
     if skip and lines.aval.kind == "f":
         w = ops.select(ops.isnan(lines), number(0, w), w)
     order = ops.argsort(lines, axis=last)

@@ -303,7 +303,7 @@ def histogram(
     n = edges.shape[0] - 1
     at, inside = _bin(value(edges), line)
     kind = w.aval.dtype
-    wide = cast(w, "f64") if w.aval.kind == "f" or (weights is not None and w.aval.kind != "c") else w
+    wide = w if weights is None or w.aval.kind == "c" else cast(w, "f64")
     wide = ops.select(inside, wide, number(0, wide))
     total = filled(0, Aval(wide.aval.dtype, (n,)))
     counts = array(cast(ops.scatter_add(total, wide, at, axes=(0,)), kind))

@@ -124,11 +124,10 @@ def flatten(self: Tracer, order: str = "C") -> Any:
 def squeeze(a: Any, axis: Any = None) -> Any:
     """np.squeeze."""
     h = handle(a)
-    axes = (
-        tuple(i for i, n in enumerate(h.shape) if n == 1)
-        if axis is None
-        else many_axes(axis, h.ndim)
-    )
+    if axis is None or (not h.ndim and axis in (0, -1)):  # NumPy lets these pass
+        axes = tuple(i for i, n in enumerate(h.shape) if n == 1)
+    else:
+        axes = many_axes(axis, h.ndim)
     if any(h.shape[i] != 1 for i in axes):
         raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
     return _restrided(h, [i for i in range(h.ndim) if i not in axes])

@@ -17,6 +17,7 @@ from . import mutation
 from .errors import UntracedWrite
 from .promote import can_cast, loop_dtypes
 from .record import fail, recorder
+from .refusals import refusal, refused
 from .surface import (
     as_bool,
     cast,
@@ -71,6 +72,14 @@ def _whole(row: Any) -> Callable[[Value], Value]:
     return lambda x: row(x) if x.aval.kind == "f" else x
 
 
+def _reciprocal(x: Value) -> Value:
+    """1 / x; of integers what is left when the fraction is dropped."""
+    if x.aval.kind in "fc":
+        return ops.div(number(1, x), x)
+    one = ops.equal(x if x.aval.kind == "u" else ops.abs_(x), number(1, x))
+    return ops.select(one, x, number(0, x))
+
+
 def _predicate(row: Any, otherwise: bool) -> Callable[[Value], Value]:
     def answer(x: Value) -> Value:
         if x.aval.kind in "fc":
@@ -106,7 +115,7 @@ SPECIAL: dict[np.ufunc, Callable[..., Any]] = {
     np.sign: _sign,
     np.fabs: lambda x: ops.abs_(x),
     np.square: lambda x: ops.mul(x, x),
-    np.reciprocal: lambda x: (ops.div if x.aval.kind in "fc" else ops.floordiv)(number(1, x), x),
+    np.reciprocal: _reciprocal,
     np.positive: lambda x: x,
     np.conjugate: lambda x: ops.conj(x) if x.aval.kind == "c" else x,
     np.power: _power,
@@ -187,8 +196,7 @@ def call(ufunc: np.ufunc, args: Sequence[Any], dtype: Any = None) -> Any:
     """The result, or tuple of results, of a ufunc on anything, as values."""
     lower = lowering(ufunc)
     if lower is None:
-        name = ufunc.__name__.lstrip("_")
-        raise refuse(f"the ufunc {name}", _ADVICE.get(name) or SCIPY_REASONS.get(name, ""))
+        raise _refused(ufunc.__name__.lstrip("_"))
     if len(args) != ufunc.nin:
         raise TypeError(
             f"{ufunc.__name__}() takes {ufunc.nin} positional arguments but {len(args)} were given"
@@ -204,11 +212,14 @@ def call(ufunc: np.ufunc, args: Sequence[Any], dtype: Any = None) -> Any:
     return out if out.aval.dtype == want[0] else cast(out, want[0])
 
 
-_ADVICE = {
-    "matmul": "",
-    "frexp": "Use np.log2 and np.exp2.",
-    "isnat": "Dates are not numbers.",
-}
+def _refused(name: str) -> Any:
+    """The error of a ufunc that cannot be said in rows."""
+    if name in SCIPY_REASONS:
+        return refuse(f"the ufunc {name}", SCIPY_REASONS[name])
+    module = "numpy.strings" if hasattr(np.strings, name) else "numpy"
+    if refusal(f"{module}.{name}"):
+        return refused(f"{module}.{name}")
+    return refuse(f"the ufunc {name}")
 
 
 def on_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: Any) -> Any:
@@ -287,6 +298,11 @@ def call_with_options(
     if out is None and where is True:
         return finish(results, inputs)
     outs = out if isinstance(out, tuple) else (out,)
+    if ufunc in PRODUCTS and outs[0] is not None and np.shape(outs[0]) != results.shape:
+        raise ValueError(
+            f"{ufunc.__name__}: the output operand has the shape {np.shape(outs[0])}, the result "
+            f"{results.shape}"
+        )
     several = results if type(results) is tuple else (results,)
     written = tuple(store(o, v, where, casting) for o, v in zip(outs, several, strict=True))
     return written if type(results) is tuple else written[0]

@@ -34,7 +34,7 @@ def sliding_window_view(
     left = list(h.shape)
     for a, w in zip(axes, widths, strict=True):
         left[a] -= w - 1
-    if any(n <= 0 for n in left):
+    if any(n < 0 for n in left):
         raise ValueError("window shape cannot be larger than input array shape")
 
     def get(base: Value) -> Value:

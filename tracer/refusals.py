@@ -1,0 +1,116 @@
+"""What cannot be traced: why, and what to write instead.
+
+The one table of refusals: errors while tracing and the page of what is supported are made of it.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from .errors import AdjitError, UnsupportedOp
+from .record import fail
+
+
+class Refusal(NamedTuple):
+    """Why something cannot be traced, and what to write instead."""
+
+    why: str
+    instead: str
+
+
+_TEXT = Refusal("strings are no numbers", "Handle text before the traced function.")
+_DATES = Refusal(
+    "dates are no numbers", "Turn them into numbers before: (d - d0) / np.timedelta64(1, 's')."
+)
+_PRINTED = Refusal(
+    "it would print a value that no call has yet",
+    "Return the value and print it outside; print(x) shows its type.",
+)
+_SAVED = Refusal(
+    "it would write to a file once, while tracing", "Return the value and save it outside."
+)
+_READ = Refusal(
+    "it reads a file once, while tracing, and never again", "Read it before; pass the array."
+)
+_RECORDS = Refusal("arrays of records have no numeric dtype", "Pass the fields as arrays.")
+_BYTES = Refusal("a traced array has no memory", "Return the array and look at it outside.")
+_ROOTS = Refusal(
+    "the roots of a polynomial are eigenvalues of a matrix that is not symmetric, of complex dtype",
+    "Write np.linalg.eigvals of the companion matrix.",
+)
+_MEMORY = Refusal(
+    "whether two traced arrays share memory is not known", "Copy before you write: x = x.copy()."
+)
+
+REFUSED: dict[str, Refusal] = {
+    "numpy.array2string": _PRINTED,
+    "numpy.array_repr": _PRINTED,
+    "numpy.array_str": _PRINTED,
+    "numpy.busday_*": _DATES,
+    "numpy.is_busday": _DATES,
+    "numpy.datetime_as_string": _DATES,
+    "numpy.datetime_data": _DATES,
+    "numpy.isnat": _DATES,
+    "numpy.char.*": _TEXT,
+    "numpy.strings.*": _TEXT,
+    "numpy.save*": _SAVED,
+    "numpy.loadtxt": _READ,
+    "numpy.genfromtxt": _READ,
+    "numpy.fromfile": _READ,
+    "numpy.fromstring": _TEXT,
+    "numpy.frombuffer": Refusal(
+        "a traced array has no memory to look into", "Write x.reshape(-1) or x.astype(...)."
+    ),
+    "numpy.fromiter": Refusal(
+        "it asks each element for its number", "Write np.array(list(iterable))."
+    ),
+    "numpy.lib.recfunctions.*": _RECORDS,
+    "numpy.may_share_memory": _MEMORY,
+    "numpy.shares_memory": _MEMORY,
+    "numpy.roots": _ROOTS,
+    "numpy.poly": Refusal("its zeros would be eigenvalues of it", "Pass the zeros themselves."),
+    "numpy.frompyfunc": Refusal(
+        "it makes ufuncs of Python objects", "Call the function, or use np.vectorize."
+    ),
+    "numpy.linalg.eig": Refusal(
+        "eigenvectors of a general matrix are complex, and fixed up to a factor only",
+        "Of a symmetric matrix take np.linalg.eigh.",
+    ),
+    "numpy.linalg.eigvals": Refusal(
+        "eigenvalues of a general matrix are complex", "Of a symmetric matrix take eigvalsh."
+    ),
+    "numpy.ndarray.byteswap": _BYTES,
+    "numpy.ndarray.ctypes": _BYTES,
+    "numpy.ndarray.data": _BYTES,
+    "numpy.ndarray.dump": _SAVED,
+    "numpy.ndarray.dumps": _SAVED,
+    "numpy.ndarray.getfield": _RECORDS,
+    "numpy.ndarray.setfield": _RECORDS,
+    "numpy.ndarray.resize": Refusal(
+        "it changes the shape of an array in place", "Write x = np.resize(x, shape)."
+    ),
+    "numpy.ndarray.setflags": Refusal(
+        "a traced array has no flags of its own", "Leave it out: arguments are never written."
+    ),
+    "numpy.ndarray.tobytes": _BYTES,
+    "numpy.ndarray.tofile": _SAVED,
+}
+
+
+def refusal(name: str) -> Refusal | None:
+    """Why a function, method or attribute (by its dotted name) is refused; None if it is not."""
+    known = REFUSED.get(name)
+    if known is None:
+        known = next((r for k, r in REFUSED.items() if "*" in k and fnmatchcase(name, k)), None)
+    return known
+
+
+def refused(name: str, kind: str = "", detail: str = "") -> AdjitError:
+    """The error of calling it (in a way that `kind` says)."""
+    known = refusal(name)
+    shown = name.replace("numpy.ndarray.", "x.").replace("numpy.", "np.")
+    what = f"{shown} {kind}".rstrip() + " cannot be traced"
+    if known is None:
+        return fail(UnsupportedOp, what, detail)
+    return fail(UnsupportedOp, f"{what}: {known.why}", known.instead)
