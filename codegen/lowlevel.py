@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from . import irmath as m
-from . import tapes
+from . import interrupts, tapes
 from .irmath import Num
 from .machine import ONE, TEST, TWO
 
@@ -126,6 +126,16 @@ def _tape(dtype: str) -> Callable[..., Any]:
         return types.CPointer(kind)(cells, types.int64, types.int64), generate
 
     return typer
+
+
+@intrinsic
+def stopped(typingctx: Any) -> Any:
+    """Whether Python's signals say that the kernel is to end."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return interrupts.stopped(builder)
+
+    return types.boolean(), generate
 
 
 @intrinsic

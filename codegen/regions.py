@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..ir.core import Op, Value
-from ..ir.plan import Body, Root
+from ..ir.plan import Body, CallItem, Loop, Root
 from .emit import At
+from .interrupts import INTERRUPTED
 from .reader import Bound
 
+POLL_LIGHT, POLL_HEAVY = 1 << 16, 1 << 8  # rounds between two looks at Python's signals
 NO_MEMORY = 2  # the status of a kernel that could not have room for its tapes
 
 if TYPE_CHECKING:
@@ -162,7 +164,17 @@ def _while(w: Writer, r: Root, op: Op) -> None:
         w.items(body.items)
         _move(w, body.outs, outs, carries)
         w.line(f"{rounds} = {rounds} + 1")
+        _poll(w, rounds, r)
     w.local[op.outs[-1]] = rounds
+
+
+def _poll(w: Writer, rounds: str, r: Root) -> None:
+    """Ctrl-C ends a loop that would not end by itself."""
+    w.endless = True
+    heavy = any(isinstance(i, Loop | CallItem) for b in r.bodies.values() for i in b.items)
+    w.line(f"if {rounds} & {(POLL_HEAVY if heavy else POLL_LIGHT) - 1} == 0:")
+    w.line("    if ll.stopped():")
+    w.line(f"        return {INTERRUPTED}")
 
 
 def _cond(w: Writer, r: Root, op: Op) -> None:

@@ -216,6 +216,13 @@ returned:
   br i1 %fine, label %finish, label %failed
 
 failed:
+  %stopped = icmp eq i64 %status, 3
+  br i1 %stopped, label %raised, label %told
+
+raised:
+  ret ptr null
+
+told:
   %number = call ptr @PyLong_FromLongLong(i64 %status)
   ret ptr %number
 
