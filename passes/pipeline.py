@@ -19,6 +19,7 @@ from .constant_shifts import constant_shifts
 from .dce import dce
 from .layouts import layouts
 from .licm import licm
+from .puts import puts
 from .planes import planes
 from .replay import rebuild
 from .scalars import scalars
@@ -40,6 +41,7 @@ class Pass:
 
 # Before differentiation: little, so that derivatives are those of what the user wrote.
 PRIMAL: list[Pass] = [
+    Pass("puts", puts),
     Pass("cleanup", cleanup),
     Pass("constant_shifts", constant_shifts),
     Pass("dce", dce),

@@ -80,6 +80,11 @@ class Place:
         return _targets(self._code).get(self._lasti // 2, "")
 
     @property
+    def instruction(self) -> str:
+        """The name of the instruction."""
+        return dis.opname[self._code.co_code[self._lasti]]
+
+    @property
     def source(self) -> str:
         """The text of the line."""
         return linecache.getline(self.file, self.line).strip()

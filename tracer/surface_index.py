@@ -439,12 +439,7 @@ def _masked(old: Value, mask: Value, new: Value) -> Value:
         )
     rest = old.shape[mask.ndim :]
     if new.ndim > len(rest):
-        raise fail(
-            TracedBranch,
-            "x[mask] = y with an array y takes as many elements as the mask has true ones, which "
-            "depends on a traced input",
-            "Write x = np.where(mask, y, x) with y of x's shape, or assign a scalar.",
-        )
+        return _each_masked(old, mask, new, rest)
     new = ops.shape.broadcast_to(new, rest)
     wide = ops.shape.reshaped(mask, mask.shape + (1,) * len(rest))
     return ops.select(
@@ -469,3 +464,32 @@ def scatter(h: Tracer, index: Any, update: Value, row: Any) -> None:
 ENTRY["getitem"] = getitem
 ENTRY["setitem"] = setitem
 ENTRY["scatter"] = scatter
+
+
+def _each_masked(old: Value, mask: Value, new: Value, rest: Shape) -> Value:
+    """One row of `new` for each true element of the mask: a program for this number of them."""
+    count = ops.sum_(cast(mask, "i64"), axes=tuple(range(mask.ndim)))
+    try:
+        n = recorder().decide(count, "int")
+    except NoSample:
+        raise fail(
+            TracedBranch,
+            "x[mask] = y with an array y takes as many elements as the mask has true ones, which "
+            "depends on a traced input",
+            "Write x = np.where(mask, y, x) with y of x's shape, or assign a scalar.",
+        ) from None
+    if new.shape[0] not in (1, n):
+        raise ValueError(
+            f"NumPy boolean array indexing assignment cannot assign {new.shape[0]} input values "
+            f"to the {n} output values where the mask is true"
+        )
+    if not n:
+        return old
+    each = ops.shape.broadcast_to(new, (n, *rest))
+    flat = ops.shape.reshaped(mask, (mask.aval.size,))
+    number = ops.sub(ops.cumsum(cast(flat, "i64"), axis=0), 1)
+    picked = ops.gather(each, ops.maximum(number, 0), axes=(0,), mode="raise")
+    wide = ops.shape.reshaped(mask, mask.shape + (1,) * len(rest))
+    return ops.select(
+        ops.shape.broadcast_to(wide, old.shape), ops.shape.reshaped(picked, old.shape), old
+    )

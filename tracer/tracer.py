@@ -14,7 +14,8 @@ import numpy as np
 from ..ir.core import Const, Value
 from ..ir.types import NUMPY
 from . import mutation
-from .errors import EscapedTracer, TracedBranch, TracedConversion, UnsupportedOp
+from .errors import EscapedTracer, TracedBranch, TracedConversion, UnsupportedOp, UntracedWrite
+from .place import here
 from .promote import WEAK
 from .record import NoSample, Recorder, fail, recorder, stack
 
@@ -91,6 +92,7 @@ class Tracer:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         known = self._concrete()
         if known is None:
+            _check_written(self)
             raise fail(
                 TracedConversion,
                 f"{self._noun()} depends on a traced input and cannot become a plain array here",
@@ -153,6 +155,7 @@ class Tracer:
     def _number(self, wanted: str, advice: str) -> Any:
         known = self._concrete()
         if known is None:
+            _check_written(self)
             raise fail(
                 TracedConversion,
                 f"{wanted}() of {self._noun()}, which depends on a traced input, would cut it off "
@@ -240,6 +243,19 @@ class Tracer:
 
 # What the surface modules answer to the protocols above, by name.
 ENTRY: dict[str, Any] = {}
+
+
+def _check_written(t: Tracer) -> None:
+    """An error that says so, if the user's line writes the value into a plain array."""
+    place = here()
+    if place is not None and place.instruction == "STORE_SUBSCR":
+        raise fail(
+            UntracedWrite,
+            f"{t._noun()} is written into an array from outside of the function (or made by other "
+            "code than NumPy's)",
+            "A traced function leaves such arrays alone: write into a copy, z = np.copy(a), and "
+            "return it.",
+        )
 
 
 def _innermost() -> Recorder | None:

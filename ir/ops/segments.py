@@ -13,8 +13,8 @@ from ..builder import Builder
 from ..core import Block, Const, Value
 from ..regions import fresh, inlined
 from ..types import Aval
-from .control_rules import INDEX, emit_call, emit_loop
 from .arithmetic import add, cast, mul, sqrt, sub
+from .control_rules import INDEX, emit_call, emit_loop
 from .logic import floordiv, maximum, minimum
 from .shape import concatenate, narrow, reshaped
 
