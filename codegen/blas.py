@@ -6,6 +6,7 @@ the library has; `ta` and `tb` are truth values.  Nothing is copied.  Matrix tim
 product with n = 1: gemv is no faster, and below 16x16 a plain loop beats both.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import symbols
+from . import routines, symbols
 
 INTEGER = ir.IntType(symbols.blas().bits)
 CHAR = ir.IntType(8)
@@ -105,3 +106,33 @@ def _named(typer: Callable[..., Any], name: str) -> Callable[..., Any]:
 dgemm, sgemm = _named(_gemm("d"), "dgemm"), _named(_gemm("s"), "sgemm")
 # the pointer moved by `offset` elements
 at = _named(_offset(), "at")
+
+
+# ------------------------------------------------------------------ LAPACK
+
+
+def _routine(kind: str, name: str) -> Any:
+    """The intrinsic of a routine of `routines`; each has as many operands as its table says."""
+    operands = routines.ROUTINES[name][1]
+    real = REALS[kind]
+    kinds = {"b": types.boolean, "i": types.int64, "p": types.CPointer(real)}
+    wanted = tuple(kinds[letter] for letter in operands)
+
+    def typed() -> Any:
+        def generate(context, builder, signature, args):
+            slots = functools.partial(cgutils.alloca_once, builder)
+            return routines.emit(builder, slots, kind + name, args)
+
+        return types.int64(*wanted), generate
+
+    typers = {
+        2: lambda typingctx, a, b: typed(),
+        6: lambda typingctx, a, b, c, d, e, f: typed(),
+        7: lambda typingctx, a, b, c, d, e, f, g: typed(),
+    }
+    return _named(typers[len(operands)], kind + name)
+
+
+dpotrf, spotrf = _routine("d", "potrf"), _routine("s", "potrf")
+dtrsm, strsm = _routine("d", "trsm"), _routine("s", "trsm")
+dtrsv, strsv = _routine("d", "trsv"), _routine("s", "trsv")

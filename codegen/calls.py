@@ -9,6 +9,7 @@ from ..ir.core import Value
 from ..ir.plan import Root
 from ..ir.types import KIND
 from .emit import At, fold_start
+from .lapack import cholesky, triangular_solve
 from .windows import window_argmax
 
 if TYPE_CHECKING:
@@ -176,6 +177,8 @@ def arg_extremum(w: Writer, r: Root) -> None:
 CALLS: dict[str, Callable[[Writer, Root], None]] = {
     "argmax": arg_extremum,
     "argmin": arg_extremum,
+    "cholesky": cholesky,
+    "triangular_solve": triangular_solve,
     "scan": scan,
     "scatter": scatter,
     "scatter_add": scatter,

@@ -17,7 +17,7 @@ from time import perf_counter
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from . import engine, machine, symbols, tapes
+from . import engine, interrupts, machine, routines, symbols, tapes
 from .elementary import BODIES as ELEMENTARY
 from .irmath import Num, emit
 from .power import BODIES as POWER
@@ -113,7 +113,8 @@ class Compiler:
         elif isinstance(s, ast.Break) and self.exits:
             self.b.branch(self.exits[-1])
         elif isinstance(s, ast.Expr) and isinstance(s.value, ast.Call):
-            self.product(s.value)
+            if not self.routine(s.value):
+                self.product(s.value)
         elif isinstance(s, ast.Return) and s.value is not None:
             self.b.ret(self.value(s.value))
         elif not isinstance(s, ast.Pass):
@@ -355,6 +356,10 @@ class Compiler:
         }
         if room == "blas" and name == "at":
             return self.b.gep(args[0], [args[1]])
+        if room == "blas":
+            found = routines.emit(self.b, self.entry.alloca, name, args)
+            if found is not None:
+                return found
         if room not in rooms:
             raise Unsupported(ast.unparse(e))
         return rooms[room](name, args)
@@ -428,6 +433,13 @@ class Compiler:
 
     def product(self, e: ast.Call) -> None:
         """`blas.dgemm(…)` or `blas.sgemm(…)` as a statement."""
+    def routine(self, e: ast.Call) -> bool:
+        """`blas.dtrsm(…)` and its like as a statement; whether it was one of them."""
+        named = isinstance(e.func, ast.Attribute) and e.func.attr[1:] in routines.ROUTINES
+        if named:
+            self.call(e)
+        return named
+
         if not (
             isinstance(e.func, ast.Attribute)
             and isinstance(e.func.value, ast.Name)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from math import prod
 
 from ..ir.core import Op, Value
-from ..ir.plan import Plan
+from ..ir.plan import Plan, Root
 from ..ir.types import NUMPY, Aval, Extent
+from .lapack import flops
 from .loops import FIRST_MISS, Writer
 from .source import Source
 
@@ -65,7 +66,7 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
         tuple(works_avals),
         tuple(n for n, _ in w.names.sizes),
         tuple(w.names.consts),
-        max((prod(r.dims) for r in plan.roots.values() if r.kind == "gemm"), default=0),
+        max(map(_multiplications, plan.roots.values()), default=0),
         tuple(w.guards),
         len(w.tapes),
     )
@@ -73,4 +74,11 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
 
 def item_bytes(aval: Aval) -> int:
     """Bytes of an array of this abstract value."""
+def _multiplications(r: Root) -> int:
+    """Those of one call of BLAS or LAPACK."""
+    if r.kind == "gemm":
+        return prod(r.dims)
+    return flops(r.op.prim.name, r.value.shape) if r.kind == "call" and r.op is not None else 0
+
+
     return NUMPY[aval.dtype].itemsize * aval.size

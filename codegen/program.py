@@ -22,6 +22,7 @@ from ..ir.types import NUMPY, Aval
 from . import entry, memory, tapes, threads
 from .compile import Executable, compile_source
 from .kernel import Kernel, item_bytes, write_kernel
+from .lapack import MESSAGES
 from .regions import NO_MEMORY
 from .skinny import skinny
 
@@ -130,6 +131,8 @@ class KernelRun:
         if status == NO_MEMORY:
             return MemoryError("a loop keeps a row for each of its rounds, which are too many")
         ops = {op: None for op in self.step.plan.defs.values() if op.prim.domain == "index"}
+        if status in MESSAGES:
+            return np.linalg.LinAlgError(MESSAGES[status])  # type: ignore[index]
         places = dict.fromkeys(str(op.where) for op in ops if op.where is not None)
         at = f": the indexing at {', '.join(places)}" if places else ""
         return KernelError(f"an index is out of bounds for the array it indexes{at}")

@@ -16,9 +16,11 @@ from rows import check_derivatives, check_jvp, check_vjp, function_of, pulled, p
 from adjit.ir.builder import Builder
 from adjit.ir.core import Value
 from adjit.ir.interp import evaluate
-from adjit.ir.ops import decompositions, factors, linalg
+from adjit.ir.ops import banded, decompositions, eigen, factors, linalg
+from adjit.ir.ops.banded import banded_solve
 from adjit.ir.ops.decompositions import eigh, lstsq, of_full_rank, pinv, qr, svd
-from adjit.ir.ops.factors import lu, permutation, pivot_order
+from adjit.ir.ops.eigen import eig, logm, sqrtm, sylvester
+from adjit.ir.ops.factors import lu, lu_order, permutation, pivot_order
 from adjit.ir.ops.linalg import (
     adjugate,
     cholesky,
@@ -41,7 +43,7 @@ Shape = tuple[int, ...]
 LinAlgError = np.linalg.LinAlgError
 ROWS = [
     p
-    for room in (linalg, decompositions, factors)
+    for room in (linalg, decompositions, factors, eigen, banded)
     for p in vars(room).values()
     if isinstance(p, Prim) and p.infer.__module__ == room.__name__
 ]
@@ -203,7 +205,45 @@ def lstsq_of_full_rank(a: Value, b: Value) -> Value:
     return of_full_rank(x, rank, full=a.shape[1])
 
 
-CASES = [*squares(), *systems(), *rectangles()]
+def equations() -> Iterator[Case]:
+    """Eigenvalues, matrix equations and functions, bands, orders of rows."""
+    yield Case("eig", lambda a: eig(a), numpy_eig, ((general, (3, 3)),))
+    yield Case("eigvals", lambda a: eig(a, vectors=False)[0], lambda a: numpy_eig(a)[0],
+               ((general, (2, 3, 3)),))  # fmt: skip
+    yield Case(
+        "sylvester",
+        sylvester,
+        scipy.linalg.solve_sylvester,
+        ((definite, (3, 3)), (definite, (2, 2)), (right, (3, 2))),
+    )
+    for row in (sqrtm, logm):
+        yield Case(row.name, row, getattr(scipy.linalg, row.name), ((definite, (3, 3)),))
+    yield Case(
+        "banded_solve",
+        lambda ab, b: banded_solve(ab, b, lower=1, upper=1),
+        lambda ab, b: scipy.linalg.solve_banded((1, 1), ab, b),
+        ((band, (3, 5)), (right, (5, 2))),
+    )
+    yield Case(
+        "lu_order",
+        lambda a: permutation(lu_order(a), a.dtype),
+        lambda a: scipy.linalg.lu(a)[0].T,
+        ((general, (4, 2)),),
+    )
+
+
+def numpy_eig(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """NumPy's eigenvalues and vectors, complex always."""
+    w, v = np.linalg.eig(a)
+    return w.astype(np.result_type(a, np.complex64)), v.astype(np.result_type(a, np.complex64))
+
+
+def band(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """Diagonals of which the middle one is the largest."""
+    return rng.uniform(-0.5, 0.5, shape) + np.array([[0.0], [2.0], [0.0]])
+
+
+CASES = [*squares(), *systems(), *rectangles(), *equations()]
 
 
 def arrays_of(x: Any) -> list[np.ndarray]:
@@ -258,7 +298,8 @@ def test_derivatives_keep_float32(case: Case) -> None:
     for derived in pushed(function), pulled(function):
         verify(derived)
         assert show(parse(show(derived))) == show(derived, where=False)
-        assert all(v.dtype == "f32" for op in derived.ops for v in op.outs if is_float(v.dtype))
+        single = ("f32", "c64")
+        assert all(v.dtype in single for op in derived.ops for v in op.outs if is_float(v.dtype))
     check_vjp(function, args, np.random.default_rng(1), rtol=5e-3)
 
 
@@ -301,7 +342,7 @@ def test_batching_is_a_loop(case: Case) -> None:
             batched = batch(function, 3, moved)
             verify(batched)
             assert {op.prim.name for op in batched.ops} >= {function.ops[0].prim.name} or (
-                "lstsq" in case.name  # the one row that is batched by a loop
+                case.name.startswith(("lstsq", "banded"))  # the rows that a loop batches
             )
             got = evaluate(batched, *stacks)
             rows = [

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..prim import ZERO, Prim
+from ..prim import ZERO, Call, Prim
 from ..types import Aval
 from .arithmetic import _PARTS as PARTS
 from .arithmetic import complex_, imag, real
@@ -156,6 +156,7 @@ triangular_solve: Prim = Prim(
     name="triangular_solve",
     infer=_triangular_infer,
     ref=_triangular_ref,
+    emit=Call("triangular_solve"),
     jvp=_triangular_jvp,
     vjp=_triangular_vjp,
     batch=_system_batch(lambda: triangular_solve),
@@ -386,6 +387,7 @@ cholesky: Prim = Prim(
     name="cholesky",
     infer=_square("cholesky"),
     ref=np.linalg.cholesky,
+    emit=Call("cholesky"),
     jvp=_cholesky_jvp,
     vjp=_cholesky_vjp,
     batch=along_rows(lambda: cholesky),

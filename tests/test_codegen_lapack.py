@@ -1,0 +1,100 @@
+"""LAPACK inside kernels: factors and triangular systems, alone, in stacks, in every rung."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from adjit import grad, jit, options, value_and_grad, vmap
+from adjit.testing import check_grads
+
+RNG = np.random.default_rng(0)
+A = RNG.normal(size=(3, 6, 6))
+STACK = A @ A.swapaxes(-1, -2) + np.eye(6)
+ONE, RIGHT = STACK[0], RNG.normal(size=(6, 2))
+VECTOR = RIGHT[:, 0].copy()
+
+
+def solves(a, b):
+    """Every way a triangular system is asked for."""
+    f = scipy.linalg.solve_triangular
+    return [
+        f(a, b, trans=trans, lower=lower, unit_diagonal=unit)
+        for trans in (0, 1)
+        for lower in (False, True)
+        for unit in (False, True)
+    ]
+
+
+def process(theta, x, y):
+    """The negative log likelihood of a Gaussian process."""
+    d = np.sum((x[:, None] - x[None]) ** 2, -1)
+    k = np.exp(theta[0] - 0.5 * d * np.exp(-2 * theta[1])) + np.exp(theta[2]) * np.eye(len(y))
+    factor = np.linalg.cholesky(k)
+    w = scipy.linalg.solve_triangular(factor, y, lower=True)
+    return 0.5 * w @ w + np.sum(np.log(np.diag(factor)))
+
+
+def hosts(f, *args):
+    plan = f.ir(*args, stage="fused")
+    return [line for line in plan.split("\n") if line.startswith("host")]
+
+
+@pytest.mark.parametrize("rung", ["direct", "lean", "plain"])
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_each_rung_calls_lapack(rung, dtype):
+    with options(rung=rung):
+        f = jit(lambda a, b: (np.linalg.cholesky(a), scipy.linalg.solve_triangular(a, b)))
+        args = ONE.astype(dtype), RIGHT.astype(dtype)
+        factor, x = f(*args)
+    assert (factor.dtype, x.dtype) == (dtype, dtype)
+    assert not hosts(f, *args)
+    rtol = 1e-12 if dtype == "f8" else 1e-4
+    np.testing.assert_allclose(factor, np.linalg.cholesky(ONE), rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(np.triu(ONE) @ x, RIGHT, rtol=rtol, atol=10 * rtol)
+
+
+@pytest.mark.parametrize("b", [RIGHT, VECTOR, VECTOR[:1]])
+def test_triangular_systems(b):
+    a = ONE[: len(b), : len(b)] / 3 + np.eye(len(b))
+    f = jit(solves)
+    assert not hosts(f, a, b)
+    for got, want in zip(f(a, b), solves(a, b), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-10)
+
+
+def test_stacks_and_rows():
+    f = jit(np.linalg.cholesky)
+    np.testing.assert_allclose(f(STACK), np.linalg.cholesky(STACK), atol=1e-14)
+    np.testing.assert_allclose(f(STACK[:, :1, :1]), STACK[:, :1, :1] ** 0.5)
+
+    def loss(a, b):
+        return np.sum(np.sin(scipy.linalg.cho_solve(scipy.linalg.cho_factor(a), b)))
+
+    rows = vmap(grad(loss), in_axes=(0, None))
+    assert not hosts(rows, STACK, VECTOR)
+    np.testing.assert_allclose(
+        rows(STACK, VECTOR), [grad(loss)(a, VECTOR) for a in STACK], atol=1e-13
+    )
+
+
+def test_a_gaussian_process_is_one_kernel():
+    x, y = RNG.normal(size=(12, 2)), RNG.normal(size=12)
+    theta = np.array([0.0, 0.2, -1.0])
+    both = value_and_grad(process)
+    assert not hosts(both, theta, x, y)
+    np.testing.assert_allclose(both(theta, x, y)[0], process(theta, x, y))
+    with options(interpret=True):
+        check_grads(process, (theta, x, y), order=1)
+        slope = grad(process)(theta, x, y)
+    np.testing.assert_allclose(both(theta, x, y)[1], slope, rtol=1e-9)
+
+
+def test_failures_raise_what_numpy_raises():
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        jit(np.linalg.cholesky)(-ONE)
+    f = jit(lambda a, b: scipy.linalg.solve_triangular(a, b))
+    singular = np.diag([1.0, 0.0, 2.0])
+    for _ in range(2):
+        with pytest.raises(np.linalg.LinAlgError, match="ingular"):
+            f(singular, np.ones(3))
+    np.testing.assert_allclose(f(np.diag([1.0, 4.0, 2.0]), np.ones(3)), [1.0, 0.25, 0.5])
