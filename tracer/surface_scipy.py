@@ -115,30 +115,6 @@ def _numpy(name: str) -> Any:
     return lambda *args, **kwargs: FUNCTIONS[getattr(np, name)](*args, **kwargs)
 
 
-# ------------------------------------------------------------------ scipy.stats.norm and kin
-
-
-def _normal_logpdf(x: Any, loc: Any = 0, scale: Any = 1) -> Any:
-    z = (x - loc) / scale
-    return -0.5 * z * z - 0.5 * np.log(2 * np.pi) - np.log(scale)
-
-
-def _normal_cdf(x: Any, loc: Any = 0, scale: Any = 1) -> Any:
-    return wrap(ops.ndtr(as_float(value((x - loc) / scale))))
-
-
-def _normal_logcdf(x: Any, loc: Any = 0, scale: Any = 1) -> Any:
-    return wrap(ops.log_ndtr(as_float(value((x - loc) / scale))))
-
-
-_NORMAL = {
-    "logpdf": _normal_logpdf,
-    "pdf": lambda *a, **k: np.exp(_normal_logpdf(*a, **k)),
-    "cdf": _normal_cdf,
-    "logcdf": _normal_logcdf,
-    "sf": lambda x, loc=0, scale=1: _normal_cdf(2 * loc - x, loc, scale),
-}
-
 _TABLE: dict[str, dict[str, Any]] = {
     "scipy.special": {
         "logsumexp": logsumexp,
@@ -165,16 +141,5 @@ def filler(module: str, entries: dict[str, Any]) -> Any:
     return fill
 
 
-def _fill_stats() -> bool:
-    stats = sys.modules.get("scipy.stats")
-    norm = getattr(stats, "norm", None)
-    if norm is None:
-        return False
-    for name, f in _NORMAL.items():
-        intercept.enter(norm, name, _act(f))
-    return True
-
-
 for _module, _entries in _TABLE.items():
     intercept.when_imported(filler(_module, _entries))
-intercept.when_imported(_fill_stats)
