@@ -346,6 +346,8 @@ class CompiledFunction:
 
 def _warn_of_zeros(staged: Staged) -> None:
     for zero in staged.zeros:
+        if zero.path.endswith("(a buffer)"):  # of a module: state that is no parameter
+            continue
         cut = f"; the path ends at {zero.where}" if zero.where else ""
         warnings.warn(
             f"{staged.traced.name}: the result does not depend on {zero.path}, so its gradient is "

@@ -112,7 +112,8 @@ def register_container(
 ) -> None:
     """Make `cls` a container: flatten(obj) -> (children, data); unflatten(data, children) -> obj.
 
-    `data` is hashable and compared by ==; children are containers or leaves themselves.
+    `data` is hashable and compared by ==; children are containers or leaves themselves, which its
+    `names`, if it has any, spell.
     """
     _registered[cls] = (flatten, unflatten)
 
@@ -200,6 +201,8 @@ def _join(cls: type, data: Any, parts: list[Any]) -> Any:
 
 
 def _names(cls: type, data: Any, n: int) -> list[str]:
+    if cls in _registered and hasattr(data, "names"):
+        return list(data.names)
     if issubclass(cls, dict) and cls not in _registered:
         keys = data[0] if issubclass(cls, defaultdict) else data
         return [f"[{k!r}]" for k in keys]

@@ -3,6 +3,7 @@
 # ruff: noqa: F401, F403
 from . import functional, init, models, utils
 from .containers import ModuleDict, ModuleList, ParameterList, Sequential
+from .dense import keyed
 from .files import FileError, load, save
 from .layers import *
 from .layers import _Function

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from ..ir.ops import arithmetic
 from ..tensor_object import Tensor, held
 from ..tracer.record import stack
 from .activations import softmax
-from .lift import lifted, row, same_dtype, shape_of, tracing
+from .lift import lifted, row, rows_of, same_dtype, shape_of, tracing
 
 
 @lifted("AddmmBackward0")
@@ -47,7 +50,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
 
 @lifted("EmbeddingBackward0")
 def _embedding(index: Any, w: Any, *, padding: int | None) -> Any:
-    found = np.take(w, index, axis=0)
+    found = rows_of(w, index)
     if padding is None:
         return found
     fixed = row(arithmetic.stop_gradient, found)
@@ -77,9 +80,31 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 # ------------------------------------------------------------------ dropout
 
 
-def _hashed(key: Any, count: int) -> Any:
+class _Keys(threading.local):
+    def __init__(self) -> None:
+        self.open: list[list[Any]] = []  # a key, and how many have drawn from it
+
+
+_keys = _Keys()
+
+
+@contextmanager
+def keyed(key: Any) -> Iterator[None]:
+    """A block in which dropout without a generator draws from this whole number.
+
+    Inside a traced function it is an argument; equal keys drop equal places.
+    """
+    _keys.open.append([key, 0])
+    try:
+        yield
+    finally:
+        _keys.open.pop()
+
+
+def _hashed(key: Any, count: int, draw: int = 0) -> Any:
     """Numbers in [0, 1) from a key: splitmix64 (Steele, Lea, Flood 2014) of a counter."""
-    z = np.arange(1, count + 1).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    first = 1 + (draw << 40)
+    z = np.arange(first, first + count).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     z = z + np.asarray(key).astype(np.uint64) if not tracing(key) else z + key.astype(np.uint64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -90,10 +115,15 @@ def _hashed(key: Any, count: int) -> Any:
 def _uniform(shape: tuple[int, ...], generator: Any) -> Any:
     if tracing(generator) or isinstance(generator, int | np.integer | np.ndarray):
         return _hashed(generator, math.prod(shape)).reshape(shape)
+    if generator is None and _keys.open:
+        known = _keys.open[-1]
+        known[1] += 1
+        return _hashed(known[0], math.prod(shape), known[1]).reshape(shape)
     if stack():
         raise TypeError(
             "dropout: a generator cannot draw inside a traced function, where every call would "
-            "see the same numbers; pass an integer argument of the function as generator="
+            "see the same numbers; pass a whole number, an argument of the function, as "
+            "generator=, or call the model inside `with nn.keyed(number)`"
         )
     if generator is None:
         generator = creation._default

@@ -32,7 +32,7 @@ def _arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
         array = x._value() if isinstance(x, Tensor) else np.asarray(x)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{k}: an array of dtype {array.dtype} cannot be stored")
-        found[k] = np.ascontiguousarray(array)
+        found[k] = np.asarray(array, order="C")
     return found
 
 

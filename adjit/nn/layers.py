@@ -297,20 +297,24 @@ class AdaptiveMaxPool2d(_Adaptive):
 # ------------------------------------------------------------------ normalisation
 
 
+def _affine(layer: Module, shape: tuple[int, ...], weight: bool, bias: bool) -> None:
+    """Weights of one and biases of zero, or none."""
+    ones = np.ones(shape, np.float32)
+    layer.register_parameter("weight", Parameter(ones) if weight else None)
+    layer.register_parameter("bias", Parameter(np.zeros_like(ones)) if bias else None)
+
+
 class _BatchNorm(Module):
     dims: tuple[int, ...] = (4,)
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
-        affine: bool = True, track_running_stats: bool = True,
+        affine: bool = True, track_running_stats: bool = True, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        for name, value in (("weight", 1.0), ("bias", 0.0)):
-            self.register_parameter(
-                name, Parameter(np.full(num_features, value, np.float32)) if affine else None
-            )
+        _affine(self, (num_features,), affine, affine and bias)
         track = track_running_stats
         self.register_buffer("running_mean", zeros(num_features) if track else None)
         self.register_buffer("running_var", ones_tensor(num_features) if track else None)
@@ -344,7 +348,8 @@ class _BatchNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
         )
 
 
@@ -375,17 +380,16 @@ class LayerNorm(Module):
         given = normalized_shape
         self.normalized_shape = (given,) if isinstance(given, int) else tuple(given)
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        ones = np.ones(self.normalized_shape, np.float32)
-        self.register_parameter("weight", Parameter(ones) if elementwise_affine else None)
         wanted = elementwise_affine and bias
-        self.register_parameter("bias", Parameter(np.zeros_like(ones)) if wanted else None)
+        _affine(self, self.normalized_shape, elementwise_affine, wanted)
 
     def forward(self, input: Any) -> Any:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
         )
 
 
@@ -393,22 +397,24 @@ class GroupNorm(Module):
     """`group_norm`."""
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True
-    ) -> None:
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
+        bias: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         if num_channels % num_groups:
             raise ValueError("num_channels must be divisible by num_groups")
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.affine = affine
-        ones = np.ones(num_channels, np.float32)
-        self.register_parameter("weight", Parameter(ones) if affine else None)
-        self.register_parameter("bias", Parameter(np.zeros_like(ones)) if affine else None)
+        _affine(self, (num_channels,), affine, affine and bias)
 
     def forward(self, input: Any) -> Any:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 # ------------------------------------------------------------------ shapes, dropout, embeddings
@@ -502,10 +508,10 @@ class _Function(Module):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        given = dict(zip([k for k, _ in self.settings], args, strict=False)) | kwargs
-        known = {k for k, _ in self.settings} | {"inplace"}
-        if len(args) > len(self.settings) or not set(given) <= known:
-            raise TypeError(f"{type(self).__name__}() takes {sorted(known)}, not {given}")
+        known = [*(k for k, _ in self.settings), "inplace"]
+        given = dict(zip(known, args, strict=False)) | kwargs
+        if len(args) > len(known) or not set(given) <= set(known):
+            raise TypeError(f"{type(self).__name__}() takes {known}, not {args} and {kwargs}")
         self.inplace = bool(given.pop("inplace", False))
         for k, default in self.settings:
             setattr(self, k, given.get(k, default))

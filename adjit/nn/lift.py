@@ -13,6 +13,7 @@ from ..tensor_object import Tensor, as_tensor, shown
 from ..tracer.place import here
 from ..tracer.record import recorder
 from ..tracer.surface import array, is_tracer, values
+from ..tracer.trace import lift
 
 
 class Lifted:
@@ -31,6 +32,11 @@ class Lifted:
     def __call__(self, *xs: Any, **statics: Any) -> Any:
         if not any(isinstance(x, Tensor) for x in xs):
             return self.fn(*xs, **statics)
+        if any(map(is_tracer, xs)):
+            raise TypeError(
+                f"{self.fn.__name__.strip('_')}: Tensors cannot be read inside a traced function; "
+                "pass the module (its parameters are arrays there), or arrays, as an argument"
+            )
         refs = tuple([as_tensor(x)._ref() for x in xs if x is not None])
         operation = self._operation(tuple([x is not None for x in xs]))
         node = record(operation, refs, (tuple(statics.items()),))
@@ -83,3 +89,10 @@ def same_dtype(name: str, *xs: Any) -> None:
 def tracing(*xs: Any) -> bool:
     """Whether a value of an open trace is among these."""
     return any(map(is_tracer, xs))
+
+
+def rows_of(table: Any, index: Any) -> Any:
+    """Rows of an array by number."""
+    if is_tracer(index) and not is_tracer(table):
+        table = lift(table)
+    return np.take(table, index, axis=0)

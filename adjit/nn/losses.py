@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.ops import special
-from .lift import lifted, row, shape_of
+from .lift import lifted, row, rows_of, shape_of
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -166,7 +166,7 @@ def _class_loss(
     axis = 1 if logp.ndim > 1 else 0
     picked, (valid, safe) = _picked(logp, target, ignore)
     counts = valid.astype(logp.dtype)
-    each = counts if weight is None else counts * np.take(weight, safe)
+    each = counts if weight is None else counts * rows_of(weight, safe)
     loss = -picked * each
     if smoothing:
         spread = logp if weight is None else logp * _over_classes(weight, logp.ndim)

@@ -422,6 +422,18 @@ class _Skeleton:
         self.module = module
         self.facts = _facts(module)
 
+    @property
+    def names(self) -> list[str]:
+        """How each leaf is spelled."""
+        buffers = {id(b) for b in self.module.buffers()}
+        found = [*self.module.named_parameters(), *self.module.named_buffers()]
+        leaves = {id(x) for x in _slots(self.module)}
+        return [
+            f".{name}" + (" (a buffer)" if id(x) in buffers else "")
+            for name, x in found
+            if id(x) in leaves
+        ]
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Skeleton) and self.facts == other.facts
 

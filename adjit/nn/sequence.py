@@ -154,6 +154,10 @@ class LSTM(_Recurrent):
 # ------------------------------------------------------------------ attention
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A linear layer under the name that its model gives it."""
+
+
 class MultiheadAttention(Module):
     """Attention of several heads between projected sequences."""
 
@@ -178,7 +182,7 @@ class MultiheadAttention(Module):
         for p in (self.in_proj_weight, *(self._parameters[n] for n in sizes)):
             if p is not None:
                 init.xavier_uniform_(p)
-        self.out_proj = Linear(embed_dim, embed_dim, bias)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias)
         if bias:
             init.zeros_(self.out_proj.bias)
 
