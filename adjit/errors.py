@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .tracer.errors import (
     AdjitError,
+    ClockInTrace,
     ControlFlow,
     EscapedTracer,
     FrozenWrite,
@@ -18,6 +19,7 @@ from .tracer.errors import (
 
 __all__ = [
     "AdjitError",
+    "ClockInTrace",
     "ControlFlow",
     "CotangentMismatch",
     "EscapedTracer",

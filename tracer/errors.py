@@ -67,6 +67,14 @@ class ControlFlow(AdjitError, TypeError):
     """
 
 
+class ClockInTrace(AdjitError, RuntimeError):
+    """A clock read while tracing would show the same time in every call.
+
+    Wrong:  def f(x): return x * time.time()
+    Right:  def f(x, now): return x * now
+    """
+
+
 class RandomInTrace(AdjitError, RuntimeError):
     """Random numbers drawn while tracing would be the same in every call.
 

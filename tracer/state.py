@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import random
 import types
 from collections import deque
 from collections.abc import Iterator
@@ -278,7 +279,7 @@ def _note(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int = 0) ->
         _queue(x, path, todo)
     elif isinstance(x, types.MethodType):
         _queue(x, path, todo)
-    elif isinstance(x, (np.random.Generator, np.random.RandomState)):
+    elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
         out.generators.append((path, x))
     elif type(x) in (dict, list, tuple):
         _note_entries(path, x, out, todo, depth)

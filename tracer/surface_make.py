@@ -11,8 +11,7 @@ import numpy as np
 from ..ir import ops
 from ..ir.core import Value
 from ..ir.types import NUMPY, Aval
-from . import intercept
-from .errors import RandomInTrace
+from . import impure, intercept
 from .intercept import DECLINE
 from .promote import common_dtype, dtype_name
 from .record import fail, recorder
@@ -389,55 +388,6 @@ _MATH: dict[str, Any] = {
 }  # fmt: skip
 
 
-# ------------------------------------------------------------------ random draws
-
-
-def _random(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    if not user or recorder().seeded:
-        return DECLINE
-    raise fail(
-        RandomInTrace,
-        f"np.random.{original.__name__} draws while tracing; every call would see the same numbers",
-        "Pass the noise as an argument: def f(x, noise): ...",
-    )
-
-
-def _seed(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    if args and args[0] is not None:
-        recorder().seeded = True  # what follows is the same at every call, traced or not
-    return DECLINE
-
-
-def _fresh_rng(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    if user and not args and not kwargs:
-        return _random(original, user, args, kwargs)
-    return DECLINE
-
-
-# ------------------------------------------------------------------ np.vectorize
-
-
-def _vectorized(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    """A call of an np.vectorize object: its function once per element."""
-    self, *given = args
-    if not any(map(holds_tracer, (*given, *kwargs.values()))):
-        return DECLINE
-    if self.signature is not None or kwargs or self.excluded:
-        raise refuse("np.vectorize with a signature, keywords or excluded arguments")
-    parts = [FUNCTIONS[np.ravel](a) for a in FUNCTIONS[np.broadcast_arrays](*given)]
-    shape = np.broadcast_shapes(*(value(a).shape for a in given))
-    results = [self.pyfunc(*(p[i] for p in parts)) for i in range(parts[0].shape[0])]
-    if not results:
-        raise ValueError("cannot call `vectorize` on size 0 inputs unless `otypes` is set")
-    several = isinstance(results[0], tuple)
-    columns = list(zip(*results, strict=True)) if several else [results]
-    outs = []
-    for k, column in enumerate(columns):
-        v = _shape.reshaped(_shape.stack(values(*column)), shape)
-        outs.append(wrap(cast(v, dtype_name(self.otypes[k])) if self.otypes else v, "array"))
-    return tuple(outs) if several else outs[0]
-
-
 # ------------------------------------------------------------------ array functions
 
 
@@ -468,12 +418,7 @@ def fill_table() -> None:
         intercept.enter(math, name, _math(f))
     intercept.enter(math, "fsum", _listed(_fsum))
     intercept.enter(math, "dist", _listed(_dist))
-    state = np.random.mtrand._rand
-    for name in dir(np.random):
-        f = getattr(np.random, name)
-        if getattr(f, "__self__", None) is state and name not in ("get_state", "set_state"):
-            intercept.enter(np.random, name, _seed if name == "seed" else _random)
-    intercept.enter(np.random, "default_rng", _fresh_rng)
+    impure.enter()
     for module in (np, np.linalg):
         for name, f in list(vars(module).items()):  # `dir` would load NumPy's lazy modules
             if name not in made and not isinstance(f, type) and _entered(f):

@@ -21,6 +21,7 @@ from .errors import AdjitError, RandomInTrace, UnsupportedArgument, UnsupportedF
 from .facts import Capture, LeafSpec, StateGuard, Trace
 from .find import Finder
 from .guards import content_guard, one_check
+from .impure import random_state
 from .intercept import Interception, interpreted
 from .place import OURS, USER, Place, owner, sentence
 from .record import Recorder, array_aval, is_tracing, recorder, stack
@@ -177,7 +178,7 @@ def trace(
     rec.guarded = reached.scalars
     if rolling is not None:
         rec.walk = Walk(sys._getframe())
-    states = [(path, g, _random_state(g)) for path, g in reached.generators]
+    states = [(path, g, random_state(g)) for path, g in reached.generators]
     with Interception(reached.globals.values(), reached.cells.values()):
         stack().append(rec)
         try:
@@ -231,15 +232,10 @@ def _is_plain(x: Any) -> bool:
     return isinstance(x, str | bytes | bool | None | np.dtype)
 
 
-def _random_state(generator: Any) -> str:
-    state = getattr(generator, "bit_generator", None)
-    return repr(state.state if state is not None else generator.get_state())
-
-
 def _check_random(states: Sequence[tuple[Any, Any, str]]) -> None:
     """Refuse a function that drew from a Generator it captured (S5)."""
     for path, generator, before in states:
-        if _random_state(generator) != before:
+        if random_state(generator) != before:
             raise RandomInTrace(
                 f"{path.describe()} drew random numbers while tracing; every call would see the "
                 "same ones\n  Pass the noise as an argument: def f(x, noise): ..."
