@@ -15,6 +15,7 @@ from ..ir.interp import evaluate
 from ..ir.ops.elementwise import stop_gradient
 from ..ir.verify import verify
 from .calls import expand
+from .carries import carries
 from .constant_shifts import constant_shifts
 from .dce import dce
 from .layouts import layouts
@@ -65,7 +66,14 @@ def joint(strict: int | None = None) -> list[Pass]:
         Pass("layouts", layouts),
         Pass("simplify", partial(simplify, strict=strict, rounds=2), "rounding"),
         Pass("licm", licm),
+        Pass("carries", partial(_carries, strict=strict), "rounding"),
     ]
+
+
+def _carries(function: Function, strict: int | None) -> Function:
+    """The function whose loops carry scalars for small arrays, in normal form again."""
+    apart = carries(function)
+    return function if apart is function else licm(simplify(apart, strict=strict, rounds=2))
 
 
 JOINT: list[Pass] = joint()

@@ -9,13 +9,13 @@ from typing import Any
 from ..ir.builder import Builder, current
 from ..ir.core import Block, Const, Function, Op, Value, all_ops
 from ..ir.ops.elementwise import add
-from ..ir.ops.shape import broadcast, concatenate, reshape, slice_, sum_, transpose
+from ..ir.ops.shape import broadcast, concatenate, pad, reshape, slice_, sum_, transpose
 from ..ir.types import broadcast_shapes
 from .dce import sweep
 from .replay import copy, fresh
 
 SMALL = 4  # elements
-_VIEWS = ("reshape", "slice", "broadcast", "transpose", "concatenate", "sum")
+_VIEWS = ("reshape", "slice", "broadcast", "transpose", "concatenate", "sum", "pad")
 Elements = Mapping[tuple[int, ...], Value]
 
 
@@ -24,11 +24,16 @@ def scalars(function: Function) -> Function:
     stacks = (op for op in all_ops(function.block) if op.prim is concatenate)
     if not any(1 <= op.outs[0].aval.size <= SMALL for op in stacks):
         return function
-    return Function(function.name, sweep(_apart(function.block)))
+    return Function(function.name, taken_apart(function.block))
 
 
-def _apart(block: Block) -> Block:
-    split = _splittable(block)
+def taken_apart(block: Block, limit: int = SMALL) -> Block:
+    """The block with arrays of at most `limit` elements taken apart, if only elements are read."""
+    return sweep(_apart(block, limit))
+
+
+def _apart(block: Block, limit: int) -> Block:
+    split = _splittable(block, limit)
     params = fresh(block.params)
     with Builder(params) as b:
         env: dict[Value, Value] = dict(zip(block.params, params, strict=True))
@@ -42,7 +47,7 @@ def _apart(block: Block) -> Block:
                     env[op.outs[0]] = parts[op.outs[0]][()]
                 continue
             if op.blocks:
-                blocks = {label: _apart(r) for label, r in op.blocks.items()}
+                blocks = {label: _apart(r, limit) for label, r in op.blocks.items()}
                 args = [env.get(a, a) for a in op.args]
                 outs = b.add(op.prim, args, op.attrs, blocks, [v.hint for v in op.outs])
             else:
@@ -51,12 +56,12 @@ def _apart(block: Block) -> Block:
         return b.done([env.get(v, v) for v in block.outs])
 
 
-def _splittable(block: Block) -> set[Value]:
+def _splittable(block: Block, limit: int) -> set[Value]:
     """Results of ops that can be had element by element, where nobody wants them whole."""
     whole: set[Value] = {v for v in block.outs if v.shape}
     split: set[Value] = set()
     for op in reversed(block.ops):
-        if _simple(op) and not (op.outs[0].shape and op.outs[0] in whole):
+        if _simple(op, limit) and not (op.outs[0].shape and op.outs[0] in whole):
             split.add(op.outs[0])
         else:
             whole.update(op.args)
@@ -67,12 +72,12 @@ def _splittable(block: Block) -> set[Value]:
     return _connected(block, split, gains)
 
 
-def _simple(op: Op) -> bool:
+def _simple(op: Op, limit: int) -> bool:
     if len(op.outs) != 1 or op.blocks or not op.prim.pure:
         return False
     if not (op.prim.elementwise or op.prim.name in _VIEWS):
         return False
-    return all(1 <= v.aval.size <= SMALL for v in (*op.args, *op.outs))
+    return all(1 <= v.aval.size <= limit for v in (*op.args, *op.outs))
 
 
 def _connected(block: Block, split: set[Value], seeds: set[Value]) -> set[Value]:
@@ -116,6 +121,8 @@ def _by_element(op: Op, operands: list[Elements]) -> Elements:
     if op.prim is concatenate:
         return _joined(op, operands)
     (x,) = operands
+    if op.prim is pad:
+        return {at: _padded(op, x, at) for at in _places(shape)}
     return {at: _source(op, x, at) for at in _places(shape)}
 
 
@@ -130,6 +137,19 @@ def _applied(op: Op, operands: list[Elements], shape: tuple[int, ...]) -> Elemen
             args.append(x[tuple(0 if n == 1 else i for i, n in zip(tail, own, strict=True))])
         out[at] = current().add(op.prim, args, op.attrs)[0]
     return out
+
+
+def _padded(op: Op, x: Elements, at: tuple[int, ...]) -> Value:
+    """The element of a pad at one place: one of the operand's, or zero."""
+    inner = []
+    for i, start, step, n in zip(
+        at, op.attrs["start"], op.attrs["step"], op.args[0].shape, strict=True
+    ):
+        k, rest = divmod(i - start, step)
+        if rest or not 0 <= k < n:
+            return Const(0, op.outs[0].dtype)
+        inner.append(k)
+    return x[tuple(inner)]
 
 
 def _joined(op: Op, operands: list[Elements]) -> Elements:
