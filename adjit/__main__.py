@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-_UNITS = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"))
+from .codegen.sizes import parse_bytes, show_bytes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,21 +44,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _bytes(text: str) -> int:
     """A size such as 512M."""
-    factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper(), 1)
     try:
-        size = int(float(text.rstrip("kKmMgG")) * factor)
+        return parse_bytes(text)
     except ValueError:
-        size = -1
-    if size < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 100M or 1G")
-    return size
-
-
-def _size(n: float) -> str:
-    for factor, unit in _UNITS:
-        if n >= factor:
-            return f"{n / factor:.1f} {unit}"
-    return f"{n:.0f} B"
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 100M or 1G") from None
 
 
 def _ago(then: float) -> str:
@@ -83,11 +72,13 @@ def _list(given: argparse.Namespace) -> int:
     entries = cache.list_entries()
     shown = entries[: given.number] if given.number else entries
     for e in shown:
-        print(f"{e.key[:12]}  {_size(e.size):>9}  {_ago(e.used):>12}  {e.name}")
+        print(f"{e.key[:12]}  {show_bytes(e.size):>9}  {_ago(e.used):>12}  {e.name}")
     if len(shown) < len(entries):
         print(f"... and {len(entries) - len(shown)} more")
     total = sum(e.size for e in entries)
-    print(f"{_count(len(entries))}, {_size(total)} of at most {_size(cache.limit())}, in {root}")
+    print(
+        f"{_count(len(entries))}, {show_bytes(total)} of at most {show_bytes(cache.limit())}, in {root}"
+    )
     return 0
 
 

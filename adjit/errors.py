@@ -82,6 +82,14 @@ class NotConverged(AdjitError, RuntimeError):
     """
 
 
+class MemoryBudgetExceeded(AdjitError, MemoryError):
+    """A program takes more memory than `options(memory_budget=...)` allows, also part by part.
+
+    Wrong:  with options(memory_budget="1M"): jit(np.exp)(np.ones(1_000_000))
+    Right:  with options(memory_budget="16M"): jit(np.exp)(np.ones(1_000_000))
+    """
+
+
 class ZeroGradient(UserWarning):
     """A gradient is zero because the result does not depend on the argument at all."""
 

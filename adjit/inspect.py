@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .codegen.sizes import show_bytes
 from .ir.core import Function
 from .ir.printer import show
-from .codegen.sizes import show_bytes
 from .passes.schedule import schedule
+from .tracer.rolling.segments import Note
 from .tracer.tree import flatten
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def _about(v: Variant) -> Iterable[str]:
         yield f"capture     {c.path}: {_aval(c.value)}, {how}"
     for g in staged.guards:
         yield f"guard       {g.describe()}"
+    yield from map(_loop, staged.trace.loops)
     for line in v.decisions.describe():
         yield f"decided by  {line}"
     if v.decisions:
@@ -153,6 +155,16 @@ def _about(v: Variant) -> Iterable[str]:
         )
     spent = ", ".join(f"{k} {1e3 * s:.1f}" for k, s in v.seconds.items() if s >= 5e-5)
     yield f"time (ms)   {spent}"
+
+
+def _loop(note: Note) -> str:
+    """What became of a loop of the user's."""
+    at = f"{note.file.rsplit('/', 1)[-1]}" + (f":{note.line}" if note.line else "")
+    rounds = count(note.rounds, "round")
+    if note.reason:
+        return f"unrolled    the loop at {at}, {rounds}: {note.reason}"
+    most = "as many rounds as it takes; it has had up to " if note.open else ""
+    return f"loop        at {at}, {most}{rounds}"
 
 
 def _kernels(v: Variant) -> Iterable[str]:

@@ -8,6 +8,8 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
+from .codegen.sizes import parse_bytes
+
 RUNGS = ("direct", "lean", "plain")
 COMPILE = ("now", "background")
 UNROLL = ("auto", "exact", "always", "never")
@@ -24,6 +26,8 @@ class Options:
                worker thread has compiled it, so the last digits of the first results may differ
     threads    how many threads share the rows of a large program, each with one for BLAS; the
                default is ADJIT_THREADS or OMP_NUM_THREADS, else 1
+    memory_budget  bytes (or "512M") that a program may take besides its arguments: large ones are
+               run part by part of their rows; None: no limit
     check      interpret the program before and after every pass, and compare
     unroll     what becomes of the rounds of Python's loops: "auto" (they are one loop of the
                program where that pays), "never" or "always" a row of ops; "exact" is as "auto",
@@ -35,6 +39,7 @@ class Options:
     check: bool = False
     compile: str = "now"
     threads: int = 1
+    memory_budget: int | str | None = None
     unroll: str = "auto"
 
     def __post_init__(self) -> None:
@@ -44,8 +49,20 @@ class Options:
             raise ValueError(f"option compile={self.compile!r} is none of {COMPILE}")
         if type(self.threads) is not int or self.threads < 1:
             raise ValueError(f"option threads={self.threads!r} is no number of threads (1, 2, ...)")
+        budget = self.memory_budget
+        if budget is not None and not isinstance(budget, int):
+            object.__setattr__(self, "memory_budget", _budget(budget))
         if self.unroll not in UNROLL:
             raise ValueError(f"option unroll={self.unroll!r} is none of {UNROLL}")
+
+
+def _budget(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except (ValueError, AttributeError):
+        raise ValueError(
+            f"option memory_budget={text!r} is no number of bytes (like 512M)"
+        ) from None
 
 
 def _from_environment() -> Options:
@@ -54,6 +71,7 @@ def _from_environment() -> Options:
         check=os.environ.get("ADJIT_CHECK", "0") not in ("", "0"),
         compile=os.environ.get("ADJIT_COMPILE") or "now",
         threads=_threads(),
+        memory_budget=os.environ.get("ADJIT_MEMORY_BUDGET") or None,
         unroll=os.environ.get("ADJIT_UNROLL") or "auto",
     )
 

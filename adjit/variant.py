@@ -23,12 +23,13 @@ from .passes import pipeline
 from .passes.calls import expand
 from .passes.extents import label
 from .passes.lower import lower
-from .passes.partition import part_of, partition
+from .passes.partition import Partition, gains, part_of, partition
 from .passes.schedule import schedule
 from .settings import Options
 from .signature import Signature
 from .staging import Staged, shapes_only
 from .tracer.tree import flatten
+from .trials import Trial
 from .wrapper import MISS, Fact, Jump, Wrapper, make
 
 
@@ -77,6 +78,7 @@ class Variant:
         self._job: Future[None] | None = None
         self._told = False
         self.decisions = Decisions(staged.function)
+        self.trial = Trial(staged.trace)
 
     def follows(self, args: Any, kwargs: Any) -> bool:
         """Whether the values of a call lead along the path that was traced."""
@@ -102,7 +104,7 @@ class Variant:
                 start = perf_counter()
                 passes = pipeline.joint(self.staged.strict)
                 if self.options.interpret:  # which knows complex numbers, and NumPy's own rounding
-                    passes = [p for p in passes if p.name != "planes"]
+                    passes = [p for p in passes if p.name not in ("planes", "factorings")]
                 self._simplified = pipeline.run(
                     self.staged.function,
                     passes,
@@ -129,16 +131,23 @@ class Variant:
         from .codegen.program import build
 
         start = perf_counter()
-        if self.options.threads > 1 and (shared := self._shared(function)) is not None:
-            self.seconds |= shared.seconds
-            return shared
         plan = schedule(function, self.varying, self.staged.strict)
+        parts = _parts(plan, self.options.threads)
+        shared = self._shared(function, parts, lambda cut: parts is None or gains(cut))
+        if shared is not None and (parts is None or footprint(shared).scratch < _LARGE):
+            self.seconds |= shared.seconds
+            return self._within_budget(function, shared)
         self.seconds["plan"] = perf_counter() - start
         program = build(plan, self.options.rung)
         self.seconds |= program.seconds
         return self._within_budget(function, program)
 
-    def _shared(self, function: Function, parts: int | None = None) -> Any:
+    def _shared(
+        self,
+        function: Function,
+        parts: int | None,
+        good: Callable[[Partition], bool] = lambda cut: True,
+    ) -> Any:
         """The program for several threads or parts, if it can be cut along rows and is worth it."""
         if self.options.threads == 1 and parts is None:
             return None
@@ -146,7 +155,7 @@ class Variant:
 
         block = label(lower(expand(function)).block, self.varying)
         cut = partition(function.name, block)
-        if cut is None:
+        if cut is None or not good(cut):
             return None
         options = self.options
         return build_parallel(cut, options.threads, part_of, schedule, options.rung, parts)
@@ -290,6 +299,8 @@ def _parts(plan: Schedule, threads: int) -> int | None:
         return None
     parts = 1 << (scratch // _FITS).bit_length()
     return -(-parts // threads) * threads
+
+
 _SEEN = 3  # extents of one axis from which on it is taken to vary
 
 

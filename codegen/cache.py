@@ -29,6 +29,7 @@ from typing import Any
 import llvmlite
 
 from . import engine
+from .sizes import parse_bytes
 
 VERSION = 1  # of the store's layout and of the calling convention of kernels
 DEFAULT_LIMIT = 512 << 20
@@ -206,10 +207,8 @@ def _replace(path: Path, content: bytes) -> None:
 
 def limit() -> int:
     """The size in bytes that the store is cut back to."""
-    text = os.environ.get("ADJIT_CACHE_LIMIT", "")
-    factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper(), 1)
     try:
-        return int(float(text.rstrip("kKmMgG")) * factor)
+        return parse_bytes(os.environ.get("ADJIT_CACHE_LIMIT", ""))
     except ValueError:
         return DEFAULT_LIMIT
 

@@ -45,9 +45,13 @@ class _Step:
 
 @dataclass(eq=False)
 class ParallelProgram:
-    """A program in stages; `call(inputs)` gives fresh outputs, as that of a `Program` does."""
+    """A program in stages; `call(inputs)` gives fresh outputs, as that of a `Program` does.
+
+    `threads` parts run at the same time.
+    """
 
     name: str
+    threads: int
     params: tuple[Value, ...]
     outs: tuple[Value, ...]
     steps: tuple[_Step, ...]
@@ -62,7 +66,7 @@ class ParallelProgram:
             if step.once is not None:
                 env.update(zip(step.stage.writes, step.once.call(reads), strict=True))
             else:
-                _run_parts(step, reads, env)
+                _run_parts(step, reads, env, self.threads)
         outs: list[np.ndarray] = []
         for k, v in enumerate(self.outs):
             if type(v) is Const:
@@ -94,7 +98,9 @@ class ParallelProgram:
         return None
 
 
-def _run_parts(step: _Step, reads: Sequence[np.ndarray], env: dict[Value, np.ndarray]) -> None:
+def _run_parts(
+    step: _Step, reads: Sequence[np.ndarray], env: dict[Value, np.ndarray], threads: int
+) -> None:
     stage = step.stage
     totals: list[np.ndarray | None] = [
         None if how else memory.empty(v.shape, NUMPY[v.dtype])
@@ -122,14 +128,17 @@ def _run_parts(step: _Step, reads: Sequence[np.ndarray], env: dict[Value, np.nda
 
         return work
 
-    done: list[Any] = workers.run([job(part) for part in step.parts])
-    for k, (v, how) in enumerate(zip(stage.writes, stage.combine, strict=True)):
-        total = totals[k]
-        if total is None:
-            total = done[0][k]
-            for other in done[1:]:
-                getattr(np, how)(total, other[k], out=total)
-        env[v] = total
+    partial: list[Any] = [None] * len(totals)
+    for k in range(0, len(step.parts), threads):
+        done: list[Any] = workers.run([job(part) for part in step.parts[k : k + threads]])
+        for i, how in enumerate(stage.combine):
+            for outs in done if how else ():
+                if partial[i] is None:
+                    partial[i] = outs[i]
+                else:
+                    getattr(np, how)(partial[i], outs[i], out=partial[i])
+    for v, total, joined in zip(stage.writes, totals, partial, strict=True):
+        env[v] = joined if total is None else total
 
 
 def build_parallel(
@@ -138,20 +147,24 @@ def build_parallel(
     part_of: Callable[[Any, Any, int], Function],
     schedule: Callable[[Function], Schedule],
     rung: str | None,
+    parts: int | None = None,
 ) -> ParallelProgram | None:
-    """The program for some threads; None where a stage is not one kernel, or it is not worth it."""
-    if partition.work / threads < LEAST_WORK:
+    """The program for some threads; None where a stage is not one kernel, or it is not worth it.
+
+    More `parts` than threads take less scratch memory: as many as threads run at a time.
+    """
+    if parts is None and partition.work / threads < LEAST_WORK:
         return None
     seconds: dict[str, float] = {}
     steps: list[_Step] = []
-    bounds = _bounds(partition.extent, threads)
+    bounds = _bounds(partition.extent, min(parts or threads, -(-partition.extent // _ROWS)))
     for stage in partition.stages:
         if not stage.rows:
             once = build(schedule(part_of(partition, stage, 0)), rung)
             _add(seconds, once.seconds)
             steps.append(_Step(stage, once))
             continue
-        parts: list[_Part] = []
+        pieces: list[_Part] = []
         made: dict[int, _Part] = {}
         for low, high in bounds:
             like = made.get(high - low)
@@ -165,10 +178,10 @@ def build_parallel(
                 if only is None:
                     return None
                 like = made[high - low] = _part(only, plan, low, high)
-            parts.append(replace(like, low=low, high=high))
-        steps.append(_Step(stage, None, tuple(parts)))
+            pieces.append(replace(like, low=low, high=high))
+        steps.append(_Step(stage, None, tuple(pieces)))
     p = partition
-    return ParallelProgram(p.name, p.params, p.outs, tuple(steps), seconds, p)
+    return ParallelProgram(p.name, threads, p.params, p.outs, tuple(steps), seconds, p)
 
 
 def _part(run: KernelRun, plan: Schedule, low: int, high: int) -> _Part:

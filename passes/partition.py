@@ -28,6 +28,7 @@ _ALONG = ("argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "sort", "
 Along = Callable[[Value], list[int]]  # the dims of a value in the class
 FEWEST_ROWS = 64
 _MOST_STAGES = 8
+_SMALL = 8192  # elements of a matrix that BLAS packs again for every part
 _SHARE = 0.8  # of the work that must be on rows
 
 
@@ -59,6 +60,23 @@ class Partition:
     label: Hashable
     extent: int
     work: float
+
+
+def gains(p: Partition) -> bool:
+    """Whether parts that fit a cache are likely to be faster than the whole.
+
+    One stage on rows, whose intermediate arrays never leave the cache then; and no product
+    with a large matrix, which BLAS does best on many rows at once.
+    """
+    on_rows = [s for s in p.stages if s.rows]
+    sizes = (
+        prod(int(n) for n in v.shape[-2:] if not _is(n, p.label))
+        for s in on_rows
+        for op in s.ops
+        if op.prim.name == "dot"
+        for v in op.args
+    )
+    return len(on_rows) == 1 and all(n <= _SMALL for n in sizes)
 
 
 class _Unfit(Exception):

@@ -1,0 +1,119 @@
+"""What a program takes besides its arguments: reported truly, and kept within a budget."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from adjit import jit, options, value_and_grad
+from adjit.codegen.sizes import parse_bytes, show_bytes
+from adjit.errors import MemoryBudgetExceeded
+
+RNG = np.random.default_rng(0)
+MEASURE = """
+import resource, numpy as np
+from adjit import value_and_grad, jit
+def rss():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * resource.getpagesize()
+def mixture(a, m, w, x):
+    y = (x[None] - m[:, None]) @ w
+    z = a[:, None] - 0.5 * np.sum(y * y, axis=2)
+    top = np.max(z, axis=0)
+    return np.sum(top + np.log(np.sum(np.exp(z - top), axis=0)))
+def columns(x, w):
+    z = x @ w
+    return np.sum(np.log(np.sum(np.exp(z - np.max(z, axis=0)), axis=0)))
+ones = np.ones
+f, args = {
+    "results": (jit(lambda x: (np.exp(x), np.sin(x) * x)), (ones(4_000_000),)),
+    "stages": (value_and_grad(columns), (ones((20_000, 64)), ones((64, 300)))),
+    "parts": (
+        value_and_grad(mixture),
+        (ones(25), ones((25, 4)), ones((25, 4, 8)), ones((60_000, 4))),
+    ),
+}["NAME"]
+f.compile(*args)
+before = rss()
+out = f(*args)
+print(rss() - before, f.variants()[0].memory.peak)
+"""
+
+
+def mixture(a, m, w, x):
+    y = (x[None] - m[:, None]) @ w
+    z = a[:, None] - 0.5 * np.sum(y * y, axis=2)
+    top = np.max(z, axis=0)
+    return np.sum(top + np.log(np.sum(np.exp(z - top), axis=0)))
+
+
+@pytest.fixture(scope="module")
+def args():
+    return tuple(RNG.normal(size=s) for s in ((25,), (25, 4), (25, 4, 8), (9000, 4)))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("name", ["results", "stages", "parts"])
+def test_the_peak_is_what_the_process_takes(name):
+    code = MEASURE.replace("NAME", name)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    taken, said = map(int, done.stdout.split())
+    assert abs(taken - said) <= 0.2 * said + (4 << 20)
+
+
+def test_explain_shows_it(args):
+    f = jit(lambda x: np.exp(x) * 2.0)
+    f(np.ones(1 << 17))
+    line = next(text for text in str(f.explain()).splitlines() if text.startswith("  memory"))
+    assert re.search(r"results 1.0 MB, scratch 0 B, peak 1.0 MB", line)
+
+
+def test_a_budget_is_kept_by_running_the_rows_in_parts(args):
+    want = value_and_grad(mixture, argnums=(0, 1, 2, 3))(*args)
+    with options(memory_budget="2M"):
+        f = value_and_grad(mixture, argnums=(0, 1, 2, 3))
+        got = f(*args)
+        memory = f.variants()[0].memory
+    assert memory.peak <= 2 << 20 and memory.results >= 9000 * 4 * 8
+    for a, b in zip([got[0], *got[1]], [want[0], *want[1]], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+
+
+def test_large_scratch_memory_is_cut_to_fit_the_cache(args):
+    a, m, w, _ = args
+    x = RNG.normal(size=(20_000, 4))
+    f = value_and_grad(mixture, argnums=(1, 3))
+    value, (gm, gx) = f(a, m, w, x)
+    assert f.variants()[0].memory.scratch < 2 << 20
+    with options(interpret=True):
+        want = value_and_grad(mixture, argnums=(1, 3))(a, m, w, x)
+    np.testing.assert_allclose(value, want[0], rtol=1e-12)
+    np.testing.assert_allclose(gm, want[1][0], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(gx, want[1][1], rtol=1e-9, atol=1e-12)
+
+
+def test_a_budget_that_cannot_be_kept_says_what_it_takes():
+    with options(memory_budget=1 << 20), pytest.raises(MemoryBudgetExceeded) as error:
+        jit(lambda x: np.exp(x))(np.ones(1 << 18))
+    assert "2.0 MB of results" in str(error.value) and isinstance(error.value, MemoryError)
+    with options(memory_budget="4M"):
+        jit(lambda x: np.exp(x))(np.ones(1 << 18))
+
+
+@pytest.mark.parametrize("text", ["much", "", "-3M", 2.5])
+def test_budgets_that_are_no_sizes(text):
+    with pytest.raises(ValueError, match="memory_budget"):
+        options(memory_budget=text).__enter__()
+
+
+def test_sizes_as_people_write_them():
+    assert [parse_bytes(t) for t in ("4096", "1.5k", "2M", "1GB")] == [4096, 1536, 2 << 20, 1 << 30]
+    assert [show_bytes(n) for n in (12, 2048, 3 << 20, 5 << 29)] == [
+        "12 B",
+        "2.0 kB",
+        "3.0 MB",
+        "2.5 GB",
+    ]
