@@ -76,9 +76,8 @@ def _list(given: argparse.Namespace) -> int:
     if len(shown) < len(entries):
         print(f"... and {len(entries) - len(shown)} more")
     total = sum(e.size for e in entries)
-    print(
-        f"{_count(len(entries))}, {show_bytes(total)} of at most {show_bytes(cache.limit())}, in {root}"
-    )
+    most = show_bytes(cache.limit())
+    print(f"{_count(len(entries))}, {show_bytes(total)} of at most {most}, in {root}")
     return 0
 
 
