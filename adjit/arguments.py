@@ -219,6 +219,8 @@ def match(
         if want is None or want.kind not in "fc":
             continue
         weak = kind == "python" and (got.kind in "if" or want.kind == "c")
+        # SciPy tries a Hessian product on a vector of small integers.
+        weak = weak or (noun == "vector" and got.kind in "biu")
         if got.shape != want.shape or not (weak or got.dtype == want.dtype):
             raise CotangentMismatch(
                 f"{name}: the {noun}{f' at {path}' if path else ''} is {word(got, kind)}, "

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.py"))
-EXTRAS = {"digits": ("sklearn", "tqdm", "matplotlib")}
+EXTRAS = {"digits": ("sklearn", "tqdm", "matplotlib"), "fits": ("sklearn",)}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
