@@ -114,16 +114,14 @@ def select(typingctx: Any, cond: Any, x: Any, y: Any) -> Any:
 def _tape(dtype: str) -> Callable[..., Any]:
     kind = types.uint8 if dtype == "bool" else _CASTS[dtype]
 
-    def typer(typingctx: Any, cells: Any, place: Any, count: Any) -> Any:
-        """Room for `count` elements in the tape whose words begin at `place`."""
+    def typer(typingctx: Any, cells: Any, place: Any, rows: Any, size: Any) -> Any:
+        """Room for rows of `size` elements in the tape whose words begin at `place`."""
 
         def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-            words, at, number = args
-            size = builder.mul(number, tapes.I64(kind.bitwidth // 8))
             pointer = context.get_value_type(sig.return_type)
-            return builder.bitcast(tapes.room(builder, words, at, size), pointer)
+            return builder.bitcast(tapes.room(builder, *args, kind.bitwidth // 8), pointer)
 
-        return types.CPointer(kind)(cells, types.int64, types.int64), generate
+        return types.CPointer(kind)(cells, *[types.int64] * 3), generate
 
     return typer
 

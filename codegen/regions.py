@@ -83,8 +83,7 @@ def _tapes(w: Writer, n: str, outs: Sequence[Value]) -> None:
         name, place = w.names.fresh((y.hint or "t") + "_tape"), 2 * len(w.tapes)
         w.tapes[y] = name
         size = w.product(y.shape[1:])
-        count = n if size == "1" else f"{n}*{size}"
-        w.line(f"{name} = ll.tape_{y.dtype}({w.cells}, {place}, {count})")
+        w.line(f"{name} = ll.tape_{y.dtype}({w.cells}, {place}, {n}, {size})")
         w.line(f"if ll.missing({name}):")
         w.line(f"    return {NO_MEMORY}")
 

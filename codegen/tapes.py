@@ -13,6 +13,7 @@ from llvmlite import ir
 
 I64, BYTE = ir.IntType(64), ir.IntType(8)
 _LEAST = 256  # bytes
+_MOST = 1 << 42  # rows for which no machine has room
 
 
 class Cells(np.ndarray):
@@ -35,8 +36,12 @@ _free = ctypes.pythonapi.PyMem_RawFree
 _free.restype, _free.argtypes = None, [ctypes.c_void_p]
 
 
-def room(b: ir.IRBuilder, words: ir.Value, place: ir.Value, size: ir.Value) -> ir.Value:
-    """The address of a tape of at least `size` bytes, null if there is no such room."""
+def room(
+    b: ir.IRBuilder, words: ir.Value, place: ir.Value, rows: ir.Value, row: ir.Value, item: int
+) -> ir.Value:
+    """The address of a tape of so many rows of `row` items, null if there is no such room."""
+    few = b.select(b.icmp_signed("<", rows, I64(_MOST)), rows, I64(_MOST))  # no overflow below
+    size = b.mul(b.mul(few, row), I64(item))
     return b.call(_function(b.module), [b.gep(words, [place]), size])
 
 

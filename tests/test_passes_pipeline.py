@@ -30,7 +30,7 @@ def test_the_whole_way_on_random_programs(seed: int) -> None:
     cts = [rng.standard_normal(v.shape) for v in both.params[len(args) :]]
     dumps: dict[str, Function] = {}
     done = run(both, joint(len(f.outs)), check=True, samples=[*args, *cts], dumps=dumps)
-    assert dumps["licm"] is done
+    assert dumps["carries"] is done
     assert len(done.ops) <= 1.5 * len(both.ops) + 5
 
 
