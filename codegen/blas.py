@@ -127,6 +127,7 @@ def _routine(kind: str, name: str) -> Any:
 
     typers = {
         2: lambda typingctx, a, b: typed(),
+        3: lambda typingctx, a, b, c: typed(),
         6: lambda typingctx, a, b, c, d, e, f: typed(),
         7: lambda typingctx, a, b, c, d, e, f, g: typed(),
     }
@@ -134,5 +135,7 @@ def _routine(kind: str, name: str) -> Any:
 
 
 dpotrf, spotrf = _routine("d", "potrf"), _routine("s", "potrf")
+dgetrf, sgetrf = _routine("d", "getrf"), _routine("s", "getrf")
+dpivot, spivot = _routine("d", "pivot"), _routine("s", "pivot")
 dtrsm, strsm = _routine("d", "trsm"), _routine("s", "trsm")
 dtrsv, strsv = _routine("d", "trsv"), _routine("s", "trsv")

@@ -9,7 +9,7 @@ from ..ir.core import Value
 from ..ir.plan import Root
 from ..ir.types import KIND
 from .emit import At, fold_start
-from .lapack import cholesky, triangular_solve
+from .lapack import cholesky, lu_apply, lu_factors, triangular_solve
 from .windows import window_argmax
 
 if TYPE_CHECKING:
@@ -179,6 +179,8 @@ CALLS: dict[str, Callable[[Writer, Root], None]] = {
     "argmin": arg_extremum,
     "cholesky": cholesky,
     "triangular_solve": triangular_solve,
+    "lu_factors": lu_factors,
+    "lu_apply": lu_apply,
     "scan": scan,
     "scatter": scatter,
     "scatter_add": scatter,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..ir.core import Value
 from ..ir.plan import Root
+from . import symbols
 from .emit import At
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 NOT_DEFINITE = 4  # the status of a kernel whose matrix has no Cholesky factor
 SINGULAR = 5  # the status of a kernel whose triangular matrix has a zero on its diagonal
 MESSAGES = {NOT_DEFINITE: "Matrix is not positive definite", SINGULAR: "Singular matrix"}
-ROWS = ("cholesky", "triangular_solve")
+ROWS = ("cholesky", "triangular_solve", "lu_factors", "lu_apply")
 
 
 def flops(name: str, shape: Sequence[int]) -> int:
@@ -23,17 +24,17 @@ def flops(name: str, shape: Sequence[int]) -> int:
     if name not in ROWS:
         return 0
     n, m = shape[-2:]
-    return n * n * m // 3 if name == "cholesky" else n * n * m // 2
+    return n * n * m // 3 if name in ("cholesky", "lu_factors") else n * n * m // 2
 
 
 def _kind(v: Value) -> str:
     return "s" if v.dtype == "f32" else "d"
 
 
-def _pointer(w: Writer, v: Value, batch: Sequence[At]) -> str:
-    """Where one matrix of a stored stack begins."""
+def _pointer(w: Writer, v: Value, batch: Sequence[At], row: int = 0) -> str:
+    """Where one matrix of a stored stack begins, or a row of it."""
     base, prefix, extents = w.held(v)
-    rest: list[At] = [(None, 0, 0)] * (v.ndim - len(batch))
+    rest: list[At] = [(None, row, 0), (None, 0, 0)]
     start = w.offset((*prefix, *batch, *rest), [*extents, *v.shape])
     pointer = w.pointer(base)
     return pointer if start == "0" else f"blas.at({pointer}, {start})"
@@ -86,8 +87,84 @@ def triangular_solve(w: Writer, r: Root) -> None:
 def _solve(w: Writer, r: Root, batch: Sequence[At], unit: bool) -> None:
     assert r.op is not None
     attrs = r.op.attrs
+    _triangular(w, r, batch, attrs["lower"], attrs.get("trans", False), unit)
+
+
+def _triangular(
+    w: Writer, r: Root, batch: Sequence[At], lower: bool, trans: bool, unit: bool
+) -> None:
+    """What lies in the root's place, solved by one triangle of its first operand."""
+    assert r.op is not None
     n, m = r.value.shape[-2:]
     matrix, right = _pointer(w, r.op.args[0], batch), _pointer(w, r.value, batch)
-    flags = f"{attrs['lower']}, {attrs.get('trans', False)}, {unit}, {w.names.size(n)}"
+    flags = f"{lower}, {trans}, {unit}, {w.names.size(n)}"
     name, width = ("trsv", "") if m == 1 else ("trsm", f", {w.names.size(m)}")
     w.line(f"blas.{_kind(r.value)}{name}({flags}{width}, {matrix}, {right})")
+
+
+# ------------------------------------------------------------------ general systems
+
+
+def lu_factors(w: Writer, r: Root) -> None:
+    """The matrix copied and decomposed in its place, the rows it swapped behind it."""
+    assert r.op is not None
+    (a,) = r.op.args
+    n, kind = a.shape[-1], _kind(r.value)
+    with w.nest(a.shape[:-2]) as batch:
+        with w.nest([n, n]) as inner:
+            index = (*batch, *inner)
+            w.line(f"{w.target(r, index)} = {w.pull(a, index)}")
+        start, behind = _pointer(w, r.value, batch), _pointer(w, r.value, batch, n)
+        w.line(f"blas.{kind}getrf({w.names.size(n)}, {start}, {behind})")
+        with w.nest([n]) as (row,):
+            # LAPACK's integers give way to numbers in the same place: in the order that reads
+            # each before it is overwritten, which is from the end if they are the shorter ones.
+            if symbols.blas().bits == 32 and kind == "d":
+                row = (row[0], n - 1, -1)
+            cell = w.target(r, (*batch, (None, n, 0), row))
+            found = f"blas.{kind}pivot({behind}, {w.index_text(row)})"
+            w.line(f"{cell} = ll.{r.value.dtype}({found})")
+
+
+def lu_apply(w: Writer, r: Root) -> None:
+    """The right-hand sides copied and solved in their place: A = Lo Up Pᵀ by rows."""
+    assert r.op is not None
+    packed, b = r.op.args
+    trans = r.op.attrs.get("trans", False)
+    n, m = r.value.shape[-2:]
+    with w.nest(r.value.shape[:-2]) as batch:
+        with w.nest([n]) as (row,):
+            w.line(f"if {w.pull(packed, (*batch, row, row))} == 0.0:")
+            w.line(f"    return {SINGULAR}")
+        with w.nest([n, m]) as inner:
+            index = (*batch, *inner)
+            w.line(f"{w.target(r, index)} = {w.pull(b, index)}")
+        if trans:
+            _swaps(w, r, batch, n, m, forward=True)
+            _triangular(w, r, batch, False, True, True)
+            _triangular(w, r, batch, True, True, False)
+        else:
+            _triangular(w, r, batch, True, False, False)
+            _triangular(w, r, batch, False, False, True)
+            _swaps(w, r, batch, n, m, forward=False)
+
+
+def _swaps(w: Writer, r: Root, batch: Sequence[At], n: int, m: int, forward: bool) -> None:
+    """The rows swapped as the decomposition says, in its order or back."""
+    assert r.op is not None
+    if n == 1:
+        return
+    with w.nest([n]) as (row,):
+        here = row if forward else (row[0], n - 1, -1)
+        other = w.names.fresh("other")
+        w.line(f"{other} = ll.i64({w.pull(r.op.args[0], (*batch, (None, n, 0), here))})")
+        w.of_var[other] = w.scope.depth
+        w.ranges[other] = (0, n - 1)
+        with w.nest([m]) as (column,):
+            one = w.cell(r.value, (*batch, here, column))
+            two = w.cell(r.value, (*batch, (other, 0, 1), column))
+            first, second = w.names.fresh("t"), w.names.fresh("t")
+            w.line(f"{first} = {one}")
+            w.line(f"{second} = {two}")
+            w.line(f"{one} = {second}")
+            w.line(f"{two} = {first}")

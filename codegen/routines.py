@@ -57,6 +57,20 @@ def potrf(r: Routine, n: ir.Value, a: ir.Value) -> ir.Value:
     return found if r.integer == I64 else r.b.sext(found, I64)
 
 
+def getrf(r: Routine, n: ir.Value, a: ir.Value, pivots: ir.Value) -> ir.Value:
+    """`getrf(n, a, pivots)`: Aᵀ = P L U by columns in place; LAPACK's integers go to `pivots`."""
+    info = r.alloca(r.integer)
+    places = r.b.bitcast(pivots, r.integer.as_pointer())
+    r.call("getrf", [r.size(n), r.size(n), a, r.size(n), places, info])
+    return I64(0)
+
+
+def pivot(r: Routine, pivots: ir.Value, i: ir.Value) -> ir.Value:
+    """`pivot(pivots, i)`: the row that row i was swapped with, of LAPACK's integers."""
+    found = r.b.load(r.b.gep(r.b.bitcast(pivots, r.integer.as_pointer()), [i]))
+    return r.b.sub(found if r.integer == I64 else r.b.sext(found, I64), I64(1))
+
+
 def trsm(
     r: Routine, lower: ir.Value, trans: ir.Value, unit: ir.Value, n: ir.Value, m: ir.Value,
     a: ir.Value, b: ir.Value,
@@ -84,6 +98,8 @@ def trsv(
 # By name without precision: how a call is emitted, and its operands: b(ool), i(nt64), p(ointer).
 ROUTINES: dict[str, tuple[Callable[..., ir.Value], str]] = {
     "potrf": (potrf, "ip"),
+    "getrf": (getrf, "ipp"),
+    "pivot": (pivot, "pi"),
     "trsm": (trsm, "bbbiipp"),
     "trsv": (trsv, "bbbipp"),
 }

@@ -19,6 +19,7 @@ from .carries import carries
 from .constant_shifts import constant_shifts
 from .dce import dce
 from .layouts import layouts
+from .factorings import factorings
 from .licm import licm
 from .puts import puts
 from .planes import planes
@@ -77,6 +78,7 @@ def _carries(function: Function, strict: int | None) -> Function:
 
 
 JOINT: list[Pass] = joint()
+        Pass("factorings", factorings, "rounding"),
 
 
 class Miscompiled(AssertionError):

@@ -63,7 +63,7 @@ class Roots:
         """Operands that must lie in memory as a whole."""
         if name == "dot":
             return [self.untransposed(a)[0] for a in op.args]
-        if name in ("gather", "window_argmax", "triangular_solve"):
+        if name in ("gather", "window_argmax", "triangular_solve", "lu_apply"):
             return [op.args[0]]
         if name == "reshape" and view_map(op) is None:
             self.aliases[op.outs[0]] = op.args[0]

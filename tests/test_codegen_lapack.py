@@ -53,6 +53,56 @@ def test_each_rung_calls_lapack(rung, dtype):
     np.testing.assert_allclose(np.triu(ONE) @ x, RIGHT, rtol=rtol, atol=10 * rtol)
 
 
+SYSTEMS = {
+    "solve": (np.linalg.solve, STACK, np.stack([RIGHT] * 3)),
+    "solve one": (np.linalg.solve, A[0], VECTOR),
+    "solve the transpose": (lambda a, b: np.linalg.solve(a.T, b), A[0], RIGHT),
+    "inv": (np.linalg.inv, A),
+    "det": (np.linalg.det, A),
+    "slogdet": (np.linalg.slogdet, A),
+    "a number": (lambda a, b: np.linalg.solve(a, b), A[0, :1, :1], VECTOR[:1]),
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_general_systems(name, dtype):
+    f, *args = SYSTEMS[name]
+    args = [a.astype(dtype) for a in args]
+    run = jit(lambda *args: f(*args))
+    assert not hosts(run, *args)
+    rtol = 1e-10 if dtype == "f8" else 5e-3
+    got, want = run(*args), f(*args)
+    several = isinstance(want, tuple)
+    for g, w in zip(got if several else [got], want if several else [want], strict=True):
+        assert g.dtype == w.dtype
+        np.testing.assert_allclose(g, w, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("rung", ["lean", "plain"])
+def test_other_rungs_decompose_too(rung):
+    with options(rung=rung):
+        for dtype in ("f8", "f4"):
+            a, b = A[0].astype(dtype), RIGHT.astype(dtype)
+            x = jit(lambda a, b: np.linalg.solve(a, b))(a, b)
+            np.testing.assert_allclose(a @ x, b, atol=1e-12 if dtype == "f8" else 1e-3)
+
+
+def test_a_matrix_is_decomposed_once():
+    def loss(a, b):
+        return np.sum(np.linalg.solve(a, b) ** 2) + np.linalg.slogdet(a)[1]
+
+    both = value_and_grad(loss, argnums=(0, 1))
+    assert both.ir(A[0], VECTOR, stage="simplified").count("lu_factors") == 1
+    value, slopes = both(A[0], VECTOR)
+    with options(interpret=True):
+        check_grads(loss, (A[0], VECTOR), order=1)
+        want, wanted = value_and_grad(loss, argnums=(0, 1))(A[0], VECTOR)
+    np.testing.assert_allclose(value, want)
+    for g, w in zip(slopes, wanted, strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("b", [RIGHT, VECTOR, VECTOR[:1]])
 def test_triangular_systems(b):
     a = ONE[: len(b), : len(b)] / 3 + np.eye(len(b))
@@ -92,6 +142,11 @@ def test_a_gaussian_process_is_one_kernel():
 def test_failures_raise_what_numpy_raises():
     with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
         jit(np.linalg.cholesky)(-ONE)
+    for g in (np.linalg.solve, lambda a, b: np.linalg.inv(a) @ b):
+        with pytest.raises(np.linalg.LinAlgError, match="Singular matrix"):
+            jit(lambda a, b, g=g: g(a, b))(np.ones((3, 3)), np.ones(3))
+    sign, size = jit(np.linalg.slogdet)(np.zeros((3, 3)))
+    assert (sign, size) == (0.0, -np.inf)
     f = jit(lambda a, b: scipy.linalg.solve_triangular(a, b))
     singular = np.diag([1.0, 0.0, 2.0])
     for _ in range(2):

@@ -1,0 +1,78 @@
+"""Rows that kernels solve systems with: an LU decomposition kept in one array, and its use.
+
+They are made after differentiation, from `solve`, `inv`, `det` and `slogdet`, so that whatever asks
+for one matrix, or for its transpose, factors it once.  A matrix of n rows becomes an array of more:
+LAPACK's decomposition Aᵀ = P L U by columns, so that A = Uᵀ Lᵀ Pᵀ by rows, then the row that each
+row was swapped with, as floating-point numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..prim import Call, Prim
+from ..types import Aval
+
+SPARE = {"f64": 1, "f32": 2}  # rows behind the matrix: room for as many integers of 64 bits
+_MADE = "it is made after differentiation"
+
+
+def _factors_infer(a: Aval) -> Aval:
+    (*batch, m, n) = a.shape
+    if a.dtype not in SPARE or m != n or not n:
+        raise TypeError(f"lu_factors: takes square matrices of f32 or f64, not {a}")
+    return Aval(a.dtype, (*batch, n + SPARE[a.dtype], n))
+
+
+def _factors_ref(a: Any) -> np.ndarray:
+    from scipy.linalg.lapack import get_lapack_funcs
+
+    n = a.shape[-1]
+    (getrf,) = get_lapack_funcs(("getrf",), (a,))
+    spare = SPARE["f32" if a.dtype == np.float32 else "f64"]
+    out = np.zeros((*a.shape[:-2], n + spare, n), a.dtype)
+    for at in np.ndindex(a.shape[:-2]):
+        packed, pivots, _ = getrf(a[at].T)
+        out[at][:n], out[at][n] = packed.T, pivots
+    return out
+
+
+def _solve_infer(packed: Aval, b: Aval, *, trans: bool = False) -> Aval:
+    n = packed.shape[-1]
+    if packed.dtype != b.dtype or packed.shape[:-2] != b.shape[:-2] or b.shape[-2] != n:
+        raise TypeError(f"lu_apply: {packed} does not fit {b}")
+    return b
+
+
+def _solve_ref(packed: Any, b: Any, *, trans: bool = False) -> np.ndarray:
+    from scipy.linalg.lapack import get_lapack_funcs
+
+    n = packed.shape[-1]
+    (getrs,) = get_lapack_funcs(("getrs",), (packed, b))
+    out = np.empty_like(b)
+    for at in np.ndindex(b.shape[:-2]):
+        m = packed[at]
+        if not np.all(np.diagonal(m)):
+            raise np.linalg.LinAlgError("Singular matrix")
+        out[at], _ = getrs(m[:n].T, m[n].astype(np.int32), b[at], trans=int(not trans))
+    return out
+
+
+lu_factors = Prim(
+    name="lu_factors",
+    infer=_factors_infer,
+    ref=_factors_ref,
+    emit=Call("lu_factors"),
+    nondiff=_MADE,
+)
+# The solution X of A X = B, or of Aᵀ X = B.
+lu_apply = Prim(
+    name="lu_apply",
+    infer=_solve_infer,
+    ref=_solve_ref,
+    emit=Call("lu_apply"),
+    nondiff=_MADE,
+    defaults={"trans": False},
+)

@@ -1,0 +1,88 @@
+"""Solves, inverses and determinants by one decomposition per matrix, which kernels can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..ir.builder import Builder
+from ..ir.core import Function, Op, Value, all_ops
+from ..ir.ops import elementwise as el
+from ..ir.ops.factored import SPARE, lu_apply, lu_factors
+from ..ir.ops.reduce import prod
+from ..ir.ops.shape import broadcast, iota, narrow, reshape, slice_, squeeze, sum_
+from .replay import rebuild
+
+
+def factorings(function: Function) -> Function:
+    """The function with `solve`, `inv`, `det` and `slogdet` of real matrices by LU."""
+    if not any(op.prim.name in _RULES for op in all_ops(function.block)):
+        return function
+    return rebuild(function, _visit)
+
+
+def _visit(b: Builder, op: Op, args: tuple[Value, ...]) -> Sequence[Value] | None:
+    rule = _RULES.get(op.prim.name)
+    if rule is None or any(a.dtype not in SPARE or 0 in a.shape or -1 in a.shape for a in args):
+        return None
+    a, trans = _untransposed(b, args[0])
+    return rule(lu_factors(a), trans, *args[1:])
+
+
+def _untransposed(b: Builder, a: Value) -> tuple[Value, bool]:
+    """The matrix of which `a` is perhaps only the transpose."""
+    op = b.defs.get(a)
+    n = a.ndim
+    if op is None or op.prim.name != "transpose":
+        return a, False
+    if op.attrs["perm"] != (*range(n - 2), n - 1, n - 2):
+        return a, False
+    return op.args[0], True
+
+
+# ------------------------------------------------------------------ what each becomes
+
+
+def _solve(packed: Value, trans: bool, b: Value) -> list[Value]:
+    return [lu_apply(packed, b, trans=trans)]
+
+
+def _inv(packed: Value, trans: bool) -> list[Value]:
+    n = packed.shape[-1]
+    rows, columns = (iota(shape=(n, n), axis=k, dtype="i64") for k in (0, 1))
+    unit: Value = el.cast(el.equal(rows, columns), dtype=packed.dtype)
+    batch = packed.shape[:-2]
+    if batch:
+        unit = broadcast(unit, shape=(*batch, n, n), axes=tuple(range(len(batch))))
+    return [lu_apply(packed, unit, trans=trans)]
+
+
+def _diagonal(packed: Value) -> Value:
+    """The diagonal of U, each element's sign turned by the swap that belongs to it."""
+    (*batch, m, n) = packed.shape
+    flat = reshape(packed, shape=(*batch, m * n))
+    lead = len(batch)
+    start, size = (0,) * (lead + 1), (*batch, n)
+    found = slice_(flat, start=start, size=size, step=(1,) * lead + (n + 1,))
+    row = squeeze(narrow(packed, lead, n, 1), (lead,))
+    stays = el.equal(row, iota(shape=row.shape, axis=lead, dtype=packed.dtype))
+    return el.select(stays, found, -found)
+
+
+def _det(packed: Value, trans: bool) -> list[Value]:
+    d = _diagonal(packed)
+    return [prod(d, axes=(d.ndim - 1,))]
+
+
+def _slogdet(packed: Value, trans: bool) -> list[Value]:
+    d = _diagonal(packed)
+    axes = (d.ndim - 1,)
+    return [prod(el.sign(d), axes=axes), sum_(el.log(el.abs_(d)), axes=axes)]
+
+
+_RULES: dict[str, Callable[..., list[Any]]] = {
+    "solve": _solve,
+    "inv": _inv,
+    "det": _det,
+    "slogdet": _slogdet,
+}
