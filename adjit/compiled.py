@@ -25,6 +25,8 @@ from .staging import Jit, Staged, Transform, open_traces, shapes_only
 from .tracer.record import is_tracing
 from .tracer.trace import captured, inline
 from .tracer.tree import Tree, flatten
+from .trials import same_text, trips
+from .unrolling import exactly
 from .variant import Variant, reason, sampled, varying
 from .wrapper import MISS
 
@@ -54,6 +56,7 @@ class CompiledFunction:
         self._lock = threading.RLock()
         self._variants: dict[tuple[Signature, Options], tuple[Variant, ...]] = {}
         self._traces = 0
+        self._exact = False  # whether traced conditions do not say how many rounds a loop has
         self._grown = False  # whether the user was told of the many variants
         self._fixes: dict[Tree, frozenset[int]] = {}  # by the structure of a call: its leaves
         # The wrappers of the variants used last under the default options, the very last first.
@@ -84,6 +87,8 @@ class CompiledFunction:
         for variant in self._variants.get((here, now), ()):
             result = self._run(variant, leaves)
             if result is not MISS:
+                if not variant.trial.settled and not self._believed(variant, args, kwargs):
+                    return self._slow(args, kwargs)
                 self._remember(variant)
                 if tried and variant.decisions:
                     self._first(variant, (here, now))
@@ -91,7 +96,7 @@ class CompiledFunction:
             tried.append(variant)
         variant = self._variant(args, kwargs)
         leaves, _ = signature(*self._fixed(args, kwargs))
-        if variant in tried and variant.decisions:
+        if variant in tried and variant.decisions and not trips(variant.staged.trace):
             result = MISS
         else:
             result = self._run(variant, leaves, checked=False)
@@ -118,6 +123,23 @@ class CompiledFunction:
                 stacklevel=_depth_of_user(),
             )
         return variant.exact.run(*leaves, checked=checked)
+
+    def _believed(
+        self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bool:
+        """Whether another trace of this call does the same; else no number of rounds is open."""
+        with self._lock:
+            call = self._fixed(args, kwargs)
+            other = self._transform.stage(self._fn, *call)
+            if variant.trial.agrees(variant.staged, other, lambda s: sampled(*call, s)):
+                return True
+            self._exact = True
+            self._variants = {
+                key: tuple(v for v in made if not trips(v.staged.trace))
+                for key, made in self._variants.items()
+            }
+            self._forget()
+            return False
 
     def _fixed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """The call, with the integers fixed that are known to decide the program."""
@@ -155,6 +177,10 @@ class CompiledFunction:
             start = perf_counter()
             staged = self._stage(args, kwargs)
             spent = perf_counter() - start
+            if trips(staged.trace):  # there may be a program for fewer rounds: its limit has grown
+                for variant in seen:
+                    if same_text(variant.staged, staged) and variant.holds():
+                        return variant
             samples = sampled(args, kwargs, staged) if now.check else None
             made = self.variants()
             why = reason(here, made, seen)
@@ -183,7 +209,8 @@ class CompiledFunction:
 
     def _stage(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Staged:
         try:
-            staged = self._transform.stage(self._fn, args, kwargs)
+            with exactly(self._exact):
+                staged = self._transform.stage(self._fn, args, kwargs)
         except (NoRule, NoDerivative) as error:
             raise NotDifferentiable(str(error)) from None
         self._traces += 1
@@ -191,7 +218,7 @@ class CompiledFunction:
         return staged
 
     def _remember(self, variant: Variant) -> None:
-        if changed or not variant.ready:
+        if changed or not variant.ready or not variant.trial.settled:
             return
         call = variant.wrapper.call
         with self._lock:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+
 from .settings import current
 from .tracer.rolling.segments import Load, Policy
 
@@ -16,7 +21,21 @@ _COPIED = 1 << 16  # elements; to stack more than that costs more than a round g
 
 def policy() -> Policy | None:
     """What becomes of the rounds of Python's loops, by the options in force."""
-    return _POLICIES[current().unroll]
+    found = _POLICIES[current().unroll]
+    return replace(found, open=False) if found and _exact.get() else found
+
+
+_exact: ContextVar[bool] = ContextVar("adjit_exact", default=False)
+
+
+@contextmanager
+def exactly(wanted: bool) -> Iterator[None]:
+    """A block in which, if that is wanted, no number of rounds is open."""
+    token = _exact.set(wanted or _exact.get())
+    try:
+        yield
+    finally:
+        _exact.reset(token)
 
 
 def _pays(load: Load) -> bool:
@@ -29,7 +48,7 @@ def _pays(load: Load) -> bool:
 
 
 _POLICIES: dict[str, Policy | None] = {
-    "auto": Policy(_pays, open=False),
+    "auto": Policy(_pays),
     "exact": Policy(_pays, open=False),
     "always": None,
     "never": Policy(lambda load: True),

@@ -91,6 +91,7 @@ class Fold:
         self.body = Body()
         self._whole: dict[Value, Value] = {}
         self._flattened: dict[Value, Value] = {}
+        self._rows: dict[int, tuple[Value, int]] = {}
         plan = [self._planned(j, s) for j, s in enumerate(self.template)]
         extra = self._read_after()
         self._number(plan, extra)
@@ -321,6 +322,7 @@ class Fold:
         weight = 4 + sum(s.weight for s, _ in body.steps)
         made = Step(token, args, tuple(outs), _looping(body, layout), self.last, (), weight)
         made.guards = sum(s.guards for s in self.template)
+        made.rows = self._rows
         return made
 
     def _last(self) -> list[Value]:
@@ -354,7 +356,7 @@ class Fold:
     ) -> None:
         """A stacked result, and its rows that are read after the loop."""
         j, w = place
-        row_of, first, by = self.template[j].row_of, 0, 1
+        row_of, first, by = self.template[j].rows.get(w), 0, 1
         if row_of is not None:  # a row of what a loop in this one stacked: of its rows, all in one
             whole = self._flat(row_of[0], outs)
             first, by = row_of[1], row_of[0].shape[0]
@@ -363,7 +365,9 @@ class Fold:
         for k in ks:
             v = self.rounds[k][j].outs[w]
             self.reader.parts[v] = (whole, first + k * by)
-            if v not in known:
+            if v in known:
+                self._rows[outs.index(v)] = whole, first + k * by
+            else:
                 self.behind.append(part(self.reader, whole, first + k * by, v, self.last))
 
     def _stack_of(self, place: tuple[int, int], outs: list[Value]) -> Value:
@@ -419,7 +423,7 @@ def part(reader: Reader, whole: Value, k: int, out: Value, last: int) -> Step:
         return (shapes.reshaped(region(x, start, size, (1,) * x.ndim), x.shape[1:]),)
 
     made = Step(token, (whole, integer(k)), (out,), emit, last)
-    made.row_of = whole, k
+    made.rows[0] = whole, k
     return made
 
 

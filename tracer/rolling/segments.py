@@ -100,6 +100,7 @@ class Segments:
         self.reader, self.worth = reader, policy.worth
         self.notes: dict[tuple[str, int], Note] = {}
         self._where = ("", 0)
+        self._inner = False  # whether another loop is around the one that is folded
 
     def parse(self, call: Activation) -> list[Step]:
         """The steps of one call of a function of the user's."""
@@ -136,6 +137,7 @@ class Segments:
         level = levels.pop()
         rounds = [self._flat(r, call) for r in level.rounds]
         self._where = (call.code.co_filename, level.loop.line)
+        self._inner = bool(levels)
         steps = self._ended(rounds, call.code, level.loop) if self.open else None
         if steps is None:
             self._where = (call.code.co_filename, level.loop.line)
@@ -198,7 +200,7 @@ class Segments:
         """Equal rounds as a loop, if their wiring says that they are one."""
         plain = [s for r in rounds for s in r]
         load = load_of(rounds)
-        if not rounds[0] or not self.worth(load):
+        if all(map(_moves, rounds[-1])) or not self.worth(load):
             return plain
         found = match(rounds)
         if isinstance(found, Matched):
@@ -218,14 +220,15 @@ class Segments:
 
     def _nest(self, rounds: list[list[Step]], found: Matched) -> list[Step] | None:
         """Rounds of a loop in a loop that has nothing of its own: as two loops, if they are."""
-        ends = breaks(found)
+        ends = breaks(found) if self._inner else []
         if len(ends) < LEAST:
             return None
+        self._inner = False
         places = dict(self.reader.parts)
         edges = [found.start, *(found.start + e for e in ends), found.stop]
         groups = [self._fold(rounds[a:b]) for a, b in pairwise(edges)]
         steps = self._fold(groups)
-        if len(steps) > 4 * len(rounds[-1]) + 16:
+        if sum(s.weight > 1 or not s.rows for s in steps) > 4 * len(rounds[-1]) + 16:
             self.reader.parts.clear()
             self.reader.parts.update(places)
             return None
@@ -254,6 +257,11 @@ def load_of(rounds: Sequence[Sequence[Step]]) -> Load:
     largest = max((v.aval.size for s in last for v in s.outs), default=0)
     fusible = all(_fusible(s) for s in last)
     return Load(len(rounds), sum(s.weight for s in last), largest, fusible)
+
+
+def _moves(s: Step) -> bool:
+    """Whether a step is but another way to read something."""
+    return bool(s.ops) and all(isinstance(o.prim.emit, View) or o.prim is reshape for o in s.ops)
 
 
 def _fusible(s: Step) -> bool:

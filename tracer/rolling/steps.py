@@ -37,13 +37,13 @@ class Step:
     weight  how many ops it is
     ops     the recorded ops that it stands for (none for what was put in between)
     moves   of a strided region: its size and step
-    row_of  of a row of a stacked result: that result, and which row
+    rows    results that are a row of a stacked result: that result, and which row
     guards  how many guards it holds
     place   of a guard: the call and the instruction that asked
     """
 
     __slots__ = (
-        "_how", "args", "guards", "last", "moves", "ops", "outs", "place", "row_of", "token",
+        "_how", "args", "guards", "last", "moves", "ops", "outs", "place", "rows", "token",
         "weight",
     )  # fmt: skip
 
@@ -65,7 +65,7 @@ class Step:
         self.ops = ops
         self.weight = weight
         self.moves: tuple[Shape, Shape] | None = None
-        self.row_of: tuple[Value, int] | None = None
+        self.rows: dict[int, tuple[Value, int]] = {}
         self.guards = 0
         self.place: tuple[Activation, int] | None = None
 
@@ -113,6 +113,7 @@ class Reader:
         self.read_last = read_last
         self.parts: dict[Value, tuple[Value, int]] = {}
         self._lifted: dict[Value, tuple[Value, int]] = {}  # the same with an axis in front
+        self._blocks: dict[Value, tuple[Value, int]] = {}  # rows of an array from one row on
         self._tokens: dict[Any, int] = {}
         self._slices: dict[int, tuple[int, tuple[Const, ...]]] = {}  # by recorded tokens
 
@@ -128,6 +129,7 @@ class Reader:
         """The value is now made within a loop: where it stood is not seen from outside."""
         self.parts.pop(v, None)
         self._lifted.pop(v, None)
+        self._blocks.pop(v, None)
 
     def steps(self, first: int, last: int) -> list[Step]:
         """The steps of a range of recorded ops."""
@@ -161,14 +163,22 @@ class Reader:
                     self._slices[id(token)] = known
             made = Step(known[0], (*op.args, *known[1]), op.outs, op, last, (op,))
             made.moves = attrs["size"], attrs["step"]
+            x, start = op.args[0], attrs["start"]
+            if attrs["size"] == (1, *x.shape[1:]) and not any(start[1:]):
+                self._lifted[op.outs[0]] = (x, start[0])
             return made
-        if self._lifted and op.prim is rows.concatenate and op.attrs["axis"] == 0:
+        if (self._lifted or self._blocks) and op.prim is rows.concatenate and op.attrs["axis"] == 0:
             joined = self._join(op, last)
             if joined is not None:
                 return joined
-        lifts = op.prim is rows.reshape and op.outs[0].shape == (1, *op.args[0].shape)
-        if lifts and op.args[0] in self.parts:
-            self._lifted[op.outs[0]] = self.parts[op.args[0]]
+        if op.prim is rows.reshape:
+            (x,), (y,) = op.args, op.outs
+            if x in self.parts and y.shape == (1, *x.shape):
+                self._lifted[y] = self.parts[x]
+            elif x in self._lifted and x.shape == (1, *y.shape):
+                self.parts[y] = self._lifted[x]
+            elif x in self._blocks and y.shape == (1, *x.shape):
+                self._blocks[y] = self._blocks[x]
         number = id(token)
         if token is None:
             avals = tuple([a.aval for a in op.args])
@@ -193,6 +203,9 @@ class Reader:
 
     def _join(self, op: Op, last: int) -> Step | None:
         """Rows of stacked arrays joined again: pieces of those arrays."""
+        stacked = self._restack(op, last)
+        if stacked is not None:
+            return stacked
         pieces: list[tuple[Value, int, int, int]] = []  # value, first row, step, number of rows
         for a in op.args:
             array, k = self._lifted.get(a, (a, -1))
@@ -207,6 +220,8 @@ class Reader:
         for x, first, _, _ in pieces:
             if first >= 0:
                 self.reads(x, last)
+        if len(pieces) == 1 and pieces[0][2] == 1:
+            self._blocks[op.outs[0]] = pieces[0][:2]
         shapes_ = tuple((x.aval, *rest) for x, *rest in pieces)
 
         def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:
@@ -215,6 +230,25 @@ class Reader:
             return (found[0] if len(found) == 1 else rows.concatenate(*found, axis=0),)
 
         return Step(self.token(("join", shapes_)), tuple(p[0] for p in pieces), op.outs, emit, last)
+
+    def _restack(self, op: Op, last: int) -> Step | None:
+        """Equal blocks of rows of one array, joined one after the other: its rows in blocks."""
+        blocks = [self._blocks.get(a) for a in op.args]
+        if None in blocks or any(a.aval != op.args[0].aval for a in op.args):
+            return None
+        array, first = blocks[0]  # type: ignore[misc]
+        count = op.args[0].shape[1]
+        if any(b != (array, first + k * count) for k, b in enumerate(blocks)):
+            return None
+        self.reads(array, last)
+        shape = op.outs[0].shape
+        token = self.token(("restack", array.aval, first, shape))
+
+        def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:
+            b.where = op.where
+            return (shapes.reshaped(piece(args[0], first, 1, len(blocks) * count), shape),)
+
+        return Step(token, (array,), op.outs, emit, last)
 
     def _put(self, put: Put) -> Step:
         step = put.step

@@ -32,7 +32,7 @@ def ends_by_guard(rounds: Sequence[Sequence[Step]]) -> int:
         return 0
     tail, full = rounds[-1], rounds[-2]
     g = len(tail) - 1
-    if g < 0 or not tail[g].place or len(full) <= g or full[g].place != tail[g].place:
+    if g < 0 or len(full) <= g or not (tail[g].ops and tail[g].guards and full[g].guards):
         return 0
     tokens = [s.token for s in full]
     if full[g].token == tail[g].token or [s.token for s in tail[:g]] != tokens[:g]:
@@ -60,8 +60,10 @@ def rolled(
     full, tail = rounds[:-1], rounds[-1]
     g = len(tail) - 1
     asked = tail[g]
-    if asked.place is None or asked.place[1] not in loop.exits:
+    if asked.place is None or asked.place != full[-1][g].place:
         raise Refused("a function that it calls asks for the condition: write it in the loop")
+    if asked.place[1] not in loop.exits:
+        raise Refused("the condition decides within a round")
     if any(s.guards for r in rounds for j, s in enumerate(r) if j != g):
         raise Refused("other traced conditions decide in it")
     if loop.stores:

@@ -1,0 +1,70 @@
+"""Whether a loop that a traced condition ends can be believed at numbers of rounds never traced.
+
+Python may keep count where a trace cannot see it.  So the first calls of such a program are traced
+again, and must come out the same; else the program is dropped, and each number of rounds is a
+program of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .ir.interp import GuardMiss, evaluate
+from .ir.printer import canonical
+from .staging import Staged
+from .tracer.facts import Trace
+
+_NUMBERS = 3  # of rounds not seen before that must agree
+_CALLS = 8  # that are looked at, at most
+
+Inputs = Callable[[Staged], list[np.ndarray]]
+
+
+class Trial:
+    """What is known of the open loops of a program."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._seen = {trips(trace)}
+        self._calls = _CALLS if trips(trace) else 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether no more calls need be looked at."""
+        return self._calls <= 0 or len(self._seen) > _NUMBERS
+
+    def agrees(self, staged: Staged, other: Staged, inputs: Inputs) -> bool:
+        """Whether a program does at these inputs what another trace, of this very call, does."""
+        self._calls -= 1
+        if not same_text(staged, other) and not _same_values(staged, other, inputs):
+            return False
+        self._seen.add(trips(other.trace))
+        return True
+
+
+def trips(trace: Trace) -> tuple[int, ...]:
+    """The rounds that each open loop had in this trace."""
+    return tuple(n.rounds for n in trace.loops if n.open and not n.reason)
+
+
+def same_text(staged: Staged, other: Staged) -> bool:
+    """Whether two traces gave the same program."""
+    return canonical(staged.function) == canonical(other.function)
+
+
+def _same_values(staged: Staged, other: Staged, inputs: Inputs) -> bool:
+    """Whether the results are the same, but for the last digits (of derivatives)."""
+    try:
+        found, wanted = (evaluate(s.function, *inputs(s)) for s in (staged, other))
+    except GuardMiss:
+        return False
+    return len(found) == len(wanted) and all(map(_close, found, wanted))
+
+
+def _close(x: Any, y: Any) -> bool:
+    if x.dtype.kind not in "fc":
+        return bool(np.array_equal(x, y))
+    scale = np.max(np.abs(y), initial=0.0, where=np.isfinite(y))
+    return bool(np.allclose(x, y, rtol=1e-9, atol=1e-9 * scale, equal_nan=True))
