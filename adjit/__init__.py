@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors, optim, sparse, tensors
+    from . import errors, nn, optim, sparse, tensors
     from .api import (
         checkpoint,
         elementwise_grad,
@@ -61,6 +61,7 @@ __all__ = [
     "linearize",
     "minimize",
     "no_grad",
+    "nn",
     "optim",
     "options",
     "pure_callback",
@@ -75,7 +76,7 @@ __all__ = [
     "vmap",
     "while_loop",
 ]  # and range, which `from adjit import *` must not put in the place of Python's
-_MODULES = ("errors", "optim", "sparse", "tensors")
+_MODULES = ("errors", "nn", "optim", "sparse", "tensors")
 _HOMES = {
     "CompiledFunction": "compiled",
     "Tensor": "tensors",

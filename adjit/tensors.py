@@ -7,7 +7,7 @@ import builtins
 
 import numpy as np
 
-from . import autograd, numpy_functions, optim
+from . import autograd, nn, numpy_functions, optim
 from .creation import *
 from .functions import *
 from .modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled

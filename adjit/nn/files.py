@@ -108,8 +108,9 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         if file.read(2) != b"PK":
             raise ValueError("it does not begin as a zip archive does")
-    with np.load(path, allow_pickle=False) as archive:
-        return {k: archive[k] for k in archive.files}
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            return {k: archive[k] for k in archive.files}
 
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
