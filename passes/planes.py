@@ -91,7 +91,7 @@ def _pair(x: Any) -> Pair:
 def _whole(x: Any) -> Value:
     """The complex value of a pair, written as it lies in memory."""
     if not isinstance(x, Pair):
-        return x  # type: ignore[no-any-return]
+        return x
     if x.whole is not None:
         return x.whole
     re, im = x.both
@@ -203,7 +203,7 @@ def _conj(op: Op, x: Pair) -> Pair:
 def _either(row: Any, joint: Any = el.or_) -> Callable[..., Value]:
     def rule(op: Op, *xs: Pair) -> Value:
         re, im = (row(*planes_) for planes_ in zip(*(x.both for x in xs), strict=True))
-        return joint(re, im)  # type: ignore[no-any-return]
+        return joint(re, im)
 
     return rule
 

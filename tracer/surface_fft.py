@@ -10,7 +10,7 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Value
-from ..ir.ops.fft import swapped
+from ..ir.ops.fourier import swapped
 from . import intercept
 from .surface import FUNCTIONS, array, as_float, cast, number, one_axis, surface, value, wrap
 from .surface_scipy import filler

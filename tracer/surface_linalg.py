@@ -357,7 +357,7 @@ def _power_norm(x: Value, order: Any, axes: tuple[int, ...]) -> Value:
 def _at_zero(total: Value, root: Any, there: bool = True) -> Value:
     """A root of a sum; where that is zero, it is zero and has slope zero."""
     if not there:
-        return root(total)  # type: ignore[no-any-return]
+        return root(total)
     zero = ops.equal(total, number(0, total))
     return ops.select(zero, number(0, total), root(ops.select(zero, number(1, total), total)))
 

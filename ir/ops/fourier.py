@@ -51,7 +51,8 @@ def _fft_infer(x: Aval, *, axes: Shape, inverse: bool = False, norm: str = "back
 
 
 def _fft_ref(x: Any, *, axes: Shape, inverse: bool = False, norm: str = "backward") -> Any:
-    return (np.fft.ifftn if inverse else np.fft.fftn)(x, axes=axes, norm=norm)
+    transform: Any = np.fft.ifftn if inverse else np.fft.fftn
+    return transform(x, axes=axes, norm=norm)
 
 
 def _fft_transpose(ct: Value, x: Value, **attrs: Any) -> tuple[Value]:
