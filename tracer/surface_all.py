@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from . import (  # noqa: F401
+    printing,
     surface_array,
+    surface_array_api,
     surface_bits,
     surface_choose,
     surface_decompositions,
+    surface_distance,
     surface_einsum,
     surface_fft,
     surface_folds,
     surface_index,
+    surface_iterate,
     surface_join,
     surface_linalg,
     surface_make,
@@ -71,4 +75,7 @@ def dotted(function: Any) -> str:
 def enter() -> None:
     """Let Tracers answer NumPy, and let interception know what to swap."""
     ENTRY["function"] = on_function
+    ENTRY["mark"] = printing.mark
+    printing.enter()
     surface_make.fill_table()
+    surface_iterate.fill_table()

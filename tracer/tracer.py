@@ -7,6 +7,7 @@ stands in the tables of `surface` and is entered by the `surface_*` modules.
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,19 @@ import numpy as np
 from ..ir.core import Const, Value
 from ..ir.types import NUMPY
 from . import mutation
+from .array_api import namespace
 from .errors import EscapedTracer, TracedBranch, TracedConversion, UnsupportedOp, UntracedWrite
 from .place import here
 from .promote import WEAK
 from .record import NoSample, Recorder, fail, recorder, stack
 
+try:  # NumPy 2.4 wants no dims, as Python's errors will say
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        float(np.ones(1))
+    _ONLY_0D = False
+except TypeError:
+    _ONLY_0D = True
 _PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 
 
@@ -87,7 +96,7 @@ class Tracer:
         return ENTRY["function"](func, args, kwargs)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        return np
+        return namespace(sys._getframe(1), api_version)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         known = self._concrete()
@@ -135,7 +144,7 @@ class Tracer:
         return complex(self._number("complex", "Write a + 1j * b."))
 
     def _single(self) -> None:
-        if self._value.aval.size != 1:
+        if self._value.aval.size != 1 or (_ONLY_0D and self._value.aval.shape):
             raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
 
     def _known(self, wanted: str, advice: str) -> Any:
@@ -187,9 +196,14 @@ class Tracer:
     def __repr__(self) -> str:
         return f"Tracer<{self._value.hint or self._kind}: {self._value.aval}>"
 
+    def __str__(self) -> str:
+        return repr(self) if self._rec is not _innermost() else ENTRY["mark"](self, "")
+
     def __format__(self, spec: str) -> str:
-        known = None if not spec or self._rec is not _innermost() else self._concrete()
-        return format(np.asarray(known)[()], spec) if known is not None else repr(self)
+        if self._rec is not _innermost():
+            return repr(self)
+        known = self._concrete() if spec else None
+        return ENTRY["mark"](self, spec) if known is None else format(np.asarray(known)[()], spec)
 
     def __copy__(self) -> Tracer:
         return ENTRY["copy"](self, "C")
