@@ -66,6 +66,11 @@ def settled(p: Problem, x: np.ndarray, found: bool, why: str) -> np.ndarray:
     )
 
 
+def _message(found: Any) -> str:
+    """What SciPy says of it, in one line."""
+    return " ".join(str(found.message).split())
+
+
 def _size(r: Any) -> float:
     r = np.asarray(r)
     return float(np.max(np.abs(r))) if r.size else 0.0
@@ -102,7 +107,7 @@ def _root(s: Solver, p: Problem) -> tuple[Any, bool, str]:
     found = optimize.root(
         p.residual, p.x0, jac=jac, method=method, tol=s.tol, options=given or None
     )
-    return found.x, bool(found.success), str(found.message)
+    return found.x, bool(found.success), _message(found)
 
 
 def _fixed_point(s: Solver, p: Problem) -> tuple[Any, bool, str]:
@@ -140,8 +145,8 @@ def _minimize(s: Solver, p: Problem) -> tuple[Any, bool, str]:
         options=dict(s.options) or None,
     )
     # A line search that cannot improve the last digits any more is no failure.
-    lost = "precision loss" in str(found.message)
-    return found.x, bool(found.success) or lost, str(found.message)
+    lost = "precision loss" in _message(found)
+    return found.x, bool(found.success) or lost, _message(found)
 
 
 def _least_squares(s: Solver, p: Problem) -> tuple[Any, bool, str]:
@@ -157,7 +162,7 @@ def _least_squares(s: Solver, p: Problem) -> tuple[Any, bool, str]:
         method=s.method or "trf",
         **{"ftol": tol, "xtol": tol, "gtol": tol, **given},
     )
-    return found.x, bool(found.success), str(found.message)
+    return found.x, bool(found.success), _message(found)
 
 
 _WAYS: dict[str, Callable[[Solver, Problem], tuple[Any, bool, str]]] = {
