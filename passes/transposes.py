@@ -1,4 +1,7 @@
-"""Normal form of scaled transposes: the transpose comes last, where a product absorbs it."""
+"""Normal form of scaled transposes: the transpose comes last, where a product absorbs it.
+
+And a transpose of a scaled product is the product of the operands in the other order.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir.core import Value
+from ..ir.ops.contract import dot
 from ..ir.ops.elementwise import mul
 from ..ir.ops.shape import reshaped, transpose
 from .normal import Normal, peel, spread
@@ -29,4 +33,41 @@ def _mul(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value 
     return None
 
 
-TRANSPOSES = {"mul": (_mul,)}
+def _of_product(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
+    """The transpose of a matrix product that was scaled along rows or columns."""
+    if not b.lenient or tuple(attrs["perm"]) != (1, 0):
+        return None
+    x, scales = args[0], []
+    while b.single(x) and (op := b.made_by(x, "mul")) is not None:
+        for y, v in (op.args, op.args[::-1]):
+            turned = _turned(b, v, x.shape) if y.shape == x.shape else None
+            if turned is not None:
+                scales.append(turned)
+                x = y
+                break
+        else:
+            return None
+    product = b.made_by(x, "dot")
+    if product is None or not b.single(x) or product.attrs["batch"] != ((), ()):
+        return None
+    (left, right), (cl, cr) = product.args, product.attrs["contract"]
+    out = dot(right, left, contract=(cr, cl), batch=((), ()))
+    for v in reversed(scales):
+        out = mul(out, v)
+    return out
+
+
+def _turned(b: Normal, v: Value, shape: tuple[int, ...]) -> Value | None:
+    """A factor of a matrix that varies along rows or columns, or a product of such, transposed."""
+    inner, dims, squeezed = peel(b, v, shape)
+    if len(dims) <= 1:
+        core = inner if squeezed is None else reshaped(inner, squeezed)
+        return spread(b, core, tuple(1 - d for d in dims), shape[::-1])
+    op = b.made_by(v, "mul")
+    if op is None:
+        return None
+    parts = [_turned(b, a, shape) for a in op.args]
+    return mul(*parts) if all(p is not None for p in parts) else None
+
+
+TRANSPOSES = {"mul": (_mul,), "transpose": (_of_product,)}
