@@ -88,13 +88,13 @@ class Reader:
         """A nested body under header lines (none: the lines go where we are, with a fresh memo)."""
         with self.aside() as inner:
             yield inner
+        if not inner.lines:
+            return
         pad = ""
         for h in headers:
             self.line(pad + h)
             pad += "    "
         self.scope.lines.extend(pad + text for text in inner.lines)
-        if headers and not inner.lines:
-            self.line(pad + "pass")
 
     def depth(self, index: Sequence[At], mask: Mask = ()) -> int:
         """The outermost body in which everything an index needs is known."""
@@ -428,9 +428,9 @@ class Reader:
         """An integer that follows one loop variable of known range, or none, as an index."""
         if isinstance(v, Const):
             return None, int(v.data), 0
-        if v in self.local:
-            name = self.local[v]
-            return (name, 0, 1) if name in self.ranges else None
+        name = self.local.get(v)
+        if name in self.ranges:
+            return name, 0, 1
         if v in self.bound:
             return self.affine(self.bound[v].value)
         op = self.plan.defs.get(v)

@@ -175,25 +175,28 @@ def _give(plan: Plan, chain: list[Value]) -> None:
 
 
 def delay_writes(plan: Plan, body: Body) -> None:
-    """Put every scatter right before the first item that reads it: others read what was there."""
+    """Put what may update an array right before the first item that reads it.
+
+    Others read what was there.
+    """
     items = body.items
     for item in reversed(items[:]):
-        if not isinstance(item, CallItem) or item.root.kind != "call":
+        if not isinstance(item, CallItem) or item.root.kind not in ("call", "region"):
             continue
-        k = items.index(item)
-        reads = (j for j in range(k + 1, len(items)) if _reads(plan, items[j], item.root.value))
-        last = next(reads, len(items))
+        r, k = item.root, items.index(item)
+        made = set(r.op.outs) if r.op is not None else set()
+        last = next((j for j in range(k + 1, len(items)) if _reads(plan, items[j], made)), len(items))
         items.insert(last, item)
         del items[k]
 
 
-def _reads(plan: Plan, item: Item, v: Value) -> bool:
+def _reads(plan: Plan, item: Item, values: set[Value]) -> bool:
     for r in members(item):
         for a in (*r.accesses, *r.matrices):
             base = a.base
             while base in plan.aliases:
                 base = plan.aliases[base]
-            if base is v:
+            if base in values:
                 return True
     return False
 
