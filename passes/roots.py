@@ -5,6 +5,8 @@ Every other value is inlined: it is pulled, index by index, into whoever reads i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..ir.access import DYNAMIC, Index, boundaries, identity, is_inline, reads, view_map
 from ..ir.core import Block, Const, Op, Value, definitions
 from ..ir.ops.guards import guard
@@ -57,6 +59,7 @@ class Roots:
                 wanted.update(stored_operands(op, self.defs))
             elif isinstance(emit, Call):
                 wanted.update(self._stored_operands(op, emit.name))
+        wanted |= _elements(self.block, self.defs)
         return {v for v in wanted if v in self.defs and v not in self.aliases}
 
     def _stored_operands(self, op: Op, name: str) -> list[Value]:
@@ -182,3 +185,20 @@ class Roots:
                 back[p] = index[j]
             r.matrices.append(Access(stored, tuple(back)))
             r.accesses.append(self._access(stored, tuple(back)))
+
+
+def _elements(block: Block, defs: Mapping[Value, Op]) -> set[Value]:
+    """Elements of arrays that are updated: read where the program reads them, before it changes."""
+    writes = (op for op in block.ops if op.blocks or op.prim.name in ("scatter", "scatter_add"))
+    updated = {a for op in writes for a in op.args if a.ndim}
+    found: set[Value] = set()
+    for op in block.ops if updated else ():
+        if len(op.outs) != 1 or op.outs[0].ndim or not op.args:
+            continue
+        a = op.args[0]
+        inner = defs.get(a)
+        if op.prim.name == "reshape" and inner is not None and inner.prim.name == "slice":
+            a = inner.args[0]
+        if a in updated and op.prim.name in ("gather", "reshape"):
+            found.update(op.outs)
+    return found
