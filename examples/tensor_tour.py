@@ -1,5 +1,9 @@
-"""Tensors in the spelling of PyTorch's documents: what they print, printed by adjit."""
+"""Tensors in the spelling of PyTorch's documents: what they print, printed by adjit.
 
+With matplotlib the sine and its derivative are drawn into sine.png.
+"""
+
+import importlib.util
 import math
 
 import adjit.tensors as torch
@@ -17,6 +21,19 @@ def sine():
     out.backward()
     print(out, x.grad, sep="\n")
     assert torch.allclose(x.grad, 2 * torch.cos(x.detach()), atol=1e-6)
+    if importlib.util.find_spec("matplotlib"):
+        draw(x.detach(), d.detach(), x.grad)
+
+
+def draw(x, d, slope):
+    """Both curves as a picture."""
+    from matplotlib.figure import Figure
+
+    axes = (figure := Figure(layout="constrained")).subplots()
+    axes.plot(x.numpy(), d.numpy(), label="2 sin x + 1")
+    axes.plot(x.numpy(), slope.numpy(), label="its derivative")
+    axes.legend()
+    figure.savefig("sine.png")
 
 
 def regression():
@@ -40,6 +57,26 @@ def regression():
     assert loss.item() < 1.0
 
 
+def polynomial():
+    """Three variables, and what each contributes."""
+    p, q, r = (torch.tensor([x], requires_grad=True) for x in (10.0, 8.0, 5.0))
+    out = r**3 * q**2 - p**3
+    out.backward()
+    print(out, p.grad, q.grad, r.grad, sep="\n")
+    assert [t.grad.item() for t in (p, q, r)] == [-300.0, 2000.0, 4800.0]
+
+
+def switches():
+    """Recording can be switched off and, inside of that, on again."""
+    a = torch.ones(2, 3, requires_grad=True)
+    with torch.no_grad():
+        b = 2 * a
+        with torch.enable_grad():
+            c = 2 * a
+    print(b.requires_grad, c.requires_grad)
+    assert not b.requires_grad and c.requires_grad
+
+
 def external_gradient():
     """Q = 3a^3 - b^2 is a vector: its gradient needs weights."""
     a = torch.tensor([2.0, 3.0], requires_grad=True)
@@ -56,4 +93,6 @@ def external_gradient():
 if __name__ == "__main__":
     sine()
     regression()
+    polynomial()
+    switches()
     external_gradient()

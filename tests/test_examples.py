@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.py"))
-EXTRAS = {"digits": ("sklearn", "tqdm", "matplotlib"), "fits": ("sklearn",)}
+EXTRAS = {
+    "digits": ("sklearn", "tqdm", "matplotlib"),
+    "digits_conv": ("sklearn",),
+    "fits": ("sklearn",),
+}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
