@@ -376,17 +376,17 @@ class Compiler:
         raise Unsupported(name)
 
     def tape(self, dtype: str, args: list[ir.Value]) -> ir.Value:
-        """`ll.tape_f64(cells, place, count)`: room for that many elements."""
+        """`ll.tape_f64(cells, place, rows, size)`: room for rows of that many elements."""
         if dtype not in ELEMENTS:
             raise Unsupported(f"a tape of {dtype}")
-        words, place, count = args
-        kind = ELEMENTS[dtype]
-        size = self.b.mul(count, I64(BYTES[dtype]))
-        return self.b.bitcast(tapes.room(self.b, words, place, size), kind.as_pointer())
+        address = tapes.room(self.b, *args, BYTES[dtype])
+        return self.b.bitcast(address, ELEMENTS[dtype].as_pointer())
 
     def machine(self, name: str, args: list[ir.Value]) -> ir.Value:
         if name.startswith("tape_"):
             return self.tape(name.removeprefix("tape_"), args)
+        if name == "stopped":
+            return interrupts.stopped(self.b)
         if name == "missing":
             return self.b.icmp_unsigned("==", self.b.ptrtoint(args[0], I64), I64(0))
         if name in TYPES:
@@ -431,8 +431,6 @@ class Compiler:
         y = self.b.call(fn, [*wide, I32(0)])
         return y if kind == F64 else self.b.fptrunc(y, F32)
 
-    def product(self, e: ast.Call) -> None:
-        """`blas.dgemm(…)` or `blas.sgemm(…)` as a statement."""
     def routine(self, e: ast.Call) -> bool:
         """`blas.dtrsm(…)` and its like as a statement; whether it was one of them."""
         named = isinstance(e.func, ast.Attribute) and e.func.attr[1:] in routines.ROUTINES
@@ -440,6 +438,8 @@ class Compiler:
             self.call(e)
         return named
 
+    def product(self, e: ast.Call) -> None:
+        """`blas.dgemm(…)` or `blas.sgemm(…)` as a statement."""
         if not (
             isinstance(e.func, ast.Attribute)
             and isinstance(e.func.value, ast.Name)

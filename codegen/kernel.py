@@ -25,6 +25,7 @@ class Kernel:
     consts: tuple[float, ...]
     flops: int  # multiplications of its largest matrix product
     guards: tuple[Op, ...] = ()
+    endless: bool = False  # whether it may run for ever, unless it is told to stop
     tapes: int = 0  # arrays of as many rows as there are rounds; the last workspace keeps them
 
     def missed(self, status: object) -> Op | None:
@@ -68,12 +69,11 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
         tuple(w.names.consts),
         max(map(_multiplications, plan.roots.values()), default=0),
         tuple(w.guards),
+        w.endless,
         len(w.tapes),
     )
 
 
-def item_bytes(aval: Aval) -> int:
-    """Bytes of an array of this abstract value."""
 def _multiplications(r: Root) -> int:
     """Those of one call of BLAS or LAPACK."""
     if r.kind == "gemm":
@@ -81,4 +81,6 @@ def _multiplications(r: Root) -> int:
     return flops(r.op.prim.name, r.value.shape) if r.kind == "call" and r.op is not None else 0
 
 
+def item_bytes(aval: Aval) -> int:
+    """Bytes of an array of this abstract value."""
     return NUMPY[aval.dtype].itemsize * aval.size

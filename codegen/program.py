@@ -116,7 +116,8 @@ class KernelRun:
     def launch(self) -> dict[str, Any] | None:
         """What a compiled front needs to call the kernel; None if it takes Python to call it."""
         k = self.kernel
-        if k.flops >= LARGE_PRODUCT:  # BLAS is told to use one thread first
+        # BLAS is told to use one thread first, and what is stopped raises.
+        if k.flops >= LARGE_PRODUCT or k.endless:
             return None
         return {
             "kernel": self.executable.address,
@@ -130,9 +131,9 @@ class KernelRun:
         """The error that a status stands for, with the lines that may be to blame."""
         if status == NO_MEMORY:
             return MemoryError("a loop keeps a row for each of its rounds, which are too many")
-        ops = {op: None for op in self.step.plan.defs.values() if op.prim.domain == "index"}
         if status in MESSAGES:
             return np.linalg.LinAlgError(MESSAGES[status])  # type: ignore[index]
+        ops = {op: None for op in self.step.plan.defs.values() if op.prim.domain == "index"}
         places = dict.fromkeys(str(op.where) for op in ops if op.where is not None)
         at = f": the indexing at {', '.join(places)}" if places else ""
         return KernelError(f"an index is out of bounds for the array it indexes{at}")
@@ -296,6 +297,8 @@ def make_call(
 
 def _work(kernel: Kernel) -> int:
     """How many elements a kernel goes through, roughly."""
+    if kernel.endless or kernel.tapes:
+        return NOGIL_WORK
     avals = (*kernel.outputs, *kernel.workspaces)
     return max([a.size for a in avals] + list(kernel.sizes), default=0)
 
