@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .builder import Builder, current
-from .core import Block, Const, Op, Value
+from .core import Block, Const, Op, Value, all_ops
 from .prim import Expr, View
 from .types import NUMPY, is_float
 
@@ -43,6 +43,18 @@ def copied(block: Block) -> Block:
     params = fresh(block.params)
     with Builder(params) as b:
         return b.done(inlined(block, params))
+
+
+def quiet(block: Block) -> Block:
+    """The block without what it shows: it runs again, where that was shown already."""
+    if all(op.prim.name != "show" for op in all_ops(block)):
+        return block
+    kept = tuple(
+        replace(op, blocks={k: quiet(b) for k, b in op.blocks.items()})
+        for op in block.ops
+        if op.prim.name != "show"
+    )
+    return Block(block.params, kept, block.outs)
 
 
 def pruned(block: Block) -> Block:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from ..ir.core import Block, Const, Function, Op, Value, all_ops
 from ..ir.ops.guards import guard
+from ..ir.ops.show import show, shows
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.prim import Call
 from .calls import expand
@@ -15,6 +16,7 @@ from .lower import lower
 from .recompute import crossing
 from .residence import KERNEL_DTYPES, on_kernel, ragged
 from .simplify import guarded
+
 
 def schedule(
     function: Function,
@@ -78,16 +80,27 @@ def _staged(block: Block, host: Collection[Op]) -> dict[Op, int]:
     """
     stages: dict[Op, int] = {}
     stage: dict[Value, int] = {}
-    decided = 0
+    decided, shown = 0, 0
+    showing = [op for op in block.ops if shows(op)]
+    told = set(showing)
     for op in block.ops:
         parity = 1 if op in host else 0
         before = [stage[a] for a in op.args if a in stage]
+        if op in told:
+            before.append(shown)
         if parity or isinstance(op.prim.emit, Call):
             before.append(decided)
         stages[op] = s = max((b + ((b ^ parity) & 1) for b in before), default=parity)
         if op.prim is guard:
             decided = s
+        if op in told:
+            shown = s
         stage.update((v, s) for v in op.outs)
+    last = max(stages.values(), default=1) | 1
+    for op in reversed(showing):  # at the end, when nothing can fail any more
+        if op.prim is not show:
+            break
+        stages[op] = last
     return stages
 
 

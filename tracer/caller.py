@@ -19,7 +19,8 @@ def calls_directly(frame: FrameType, replacement: Any, name: str) -> bool:
     if how == "attribute":
         return bool(loaded == name)
     if how == "global":
-        return frame.f_globals.get(loaded) is replacement
+        found = frame.f_globals.get(loaded, frame.f_builtins.get(loaded))
+        return found is replacement
     return how == "local" and frame.f_locals.get(loaded) is replacement
 
 

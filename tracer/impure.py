@@ -1,6 +1,7 @@
-"""What makes a function answer differently each time: random draws, clocks.  Both are refused.
+"""What makes a function answer differently each time: random draws and clocks.
 
-A trace would record the numbers of one call for all of them.
+A trace would record the numbers of one call for all of them.  Draws are refused, and so is what a
+clock showed where it meets a traced value or is returned.
 """
 
 from __future__ import annotations
@@ -59,13 +60,52 @@ def _fresh_rng(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
 
 
 def _clock(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    if not user:
-        return DECLINE
-    raise fail(
-        ClockInTrace,
-        f"time.{original.__name__} is read while tracing; every call would see the same time",
-        "Pass the time as an argument, or measure around the call.",
-    )
+    return reading(original(*args, **kwargs), original.__name__) if user else DECLINE
+
+
+class Reading(float):
+    """What a clock showed while tracing: it may be printed and compared, but enters no program."""
+
+    clock: str
+
+
+class ReadingNs(int):
+    """The same in nanoseconds."""
+
+    clock: str
+
+
+def reading(x: Any, clock: str) -> Any:
+    """A number that remembers its clock."""
+    out = (ReadingNs if isinstance(x, int) else Reading)(x)
+    out.clock = clock
+    return out
+
+
+def _kept(name: str) -> Any:
+    """An operator that goes on remembering: differences of readings are readings."""
+
+    def apply(self: Any, *others: Any) -> Any:
+        plain = float if isinstance(self, Reading) else int
+        out = getattr(plain, name)(plain(self), *others)
+        return reading(out, self.clock) if type(out) in (int, float) else out
+
+    return apply
+
+
+for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv"):
+    for _kind in (Reading, ReadingNs):
+        setattr(_kind, f"__{_name}__", _kept(f"__{_name}__"))
+
+
+def check_no_reading(x: Any) -> None:
+    """Refuse what a clock showed where it would become a part of the program."""
+    if isinstance(x, (Reading, ReadingNs)):
+        raise fail(
+            ClockInTrace,
+            f"what time.{x.clock} showed while tracing would be the same in every call",
+            "Pass the time as an argument, or measure around the call.",
+        )
 
 
 def random_state(generator: Any) -> str:

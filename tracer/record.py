@@ -183,6 +183,7 @@ class Recorder:
         self._decisions = 0
         self._real: set[Value] = set()  # what does not follow from integer arguments alone
         self._swept = 0  # the ops that were looked at for that
+        self.texts: list[tuple[Any, str]] = []  # what was formatted, and how: see printing
         self.loops: list[Any] = []  # the adjit.range loops whose rounds are being recorded
         self.cut: Place | None = None  # one that ended early
         self.dead: dict[Value, Any] = {}  # what their rounds made, and the place of the loop

@@ -22,7 +22,7 @@ from ..ir.types import KIND, NUMPY, Aval, broadcast_shapes, default_dtype, name_
 from .errors import UnsupportedOp
 from .promote import Key, common_dtype
 from .record import NoSample, fail, recorder
-from .tracer import Tracer
+from .tracer import ENTRY, Tracer
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # NumPy functions that dispatch
 METHODS: dict[str, Callable[..., Any]] = {}  # of ndarray
@@ -96,6 +96,7 @@ def value(x: Any, dtype: str | None = None) -> Value:
     elif isinstance(x, np.ndarray):
         v = recorder().lift(x)
     else:
+        ENTRY["check"](x)
         plain = np.asarray(x)
         v = literal(plain[()]) if plain.ndim == 0 else recorder().lift(plain)
     return v if dtype is None else cast(v, dtype)

@@ -16,7 +16,7 @@ from .promote import WEAK, Key, loop_dtypes
 from .record import Recorder, recorder
 from .surface import cast, refuse, value
 from .surface_ufunc import PAIR, PRODUCTS, call, finish, lowering_for, store
-from .tracer import Tracer
+from .tracer import ENTRY, Tracer
 
 # (ufunc, keys) -> how it is said in rows, the dtypes of its operands and its result
 _pairs: dict[Any, tuple[Any, str, str, str]] = {}
@@ -109,6 +109,7 @@ def _operand(x: Any) -> Any:
     if isinstance(x, (np.ndarray, np.generic, list, tuple)) and not isinstance(x, np.character):
         return value(x)
     if isinstance(x, (int, float, complex)):
+        ENTRY["check"](x)
         return literal(x.__index__() if isinstance(x, int) else x, None)
     return NotImplemented
 

@@ -21,9 +21,10 @@ from .errors import AdjitError, RandomInTrace, UnsupportedArgument, UnsupportedF
 from .facts import Capture, LeafSpec, StateGuard, Trace
 from .find import Finder
 from .guards import content_guard, one_check
-from .impure import random_state
+from .impure import check_no_reading, random_state
 from .intercept import Interception, interpreted
 from .place import OURS, USER, Place, owner, sentence
+from .printing import flush
 from .record import Recorder, array_aval, is_tracing, recorder, stack
 from .rolling.activations import Walk
 from .rolling.fold import name_values
@@ -117,6 +118,7 @@ def _stand_in(rec: Recorder, spec: LeafSpec) -> Tracer:
 def _out_leaf(x: Any, outs: list[Value]) -> tuple[Any, ...]:
     """One output leaf, its value appended to the results."""
     if type(x) is not Tracer and not isinstance(x, np.ndarray):
+        check_no_reading(x)
         return ("static", x)
     kind = x._kind if type(x) is Tracer else "array"
     outs.append(value(x))
@@ -247,6 +249,7 @@ def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     try:
         return interpreted(fn)(*args, **kwargs)
     except Exception as error:
+        flush(recorder())
         ours = _ours(error)
         if ours is not None and ours is not error:
             raise ours from None

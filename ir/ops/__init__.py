@@ -30,6 +30,7 @@ from . import (
     polynomials,
     reduce,
     shape,
+    show,
     special,
     windows,
 )
@@ -63,6 +64,7 @@ _ROOMS = (
     fourier,
     control,
     guards,
+    show,
     windows,
 )
 

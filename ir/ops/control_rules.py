@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ..builder import Builder, current, literal
 from ..core import Block, Const, Op, Value
 from ..prim import PRIMS, ZERO
-from ..regions import Division, Mask, copied, depends, divide, fresh, inlined, pruned
+from ..regions import Division, Mask, copied, depends, divide, fresh, inlined, pruned, quiet
 from ..types import Aval, is_float
 from .elementwise import cast, less, real
 from .index import add_into
@@ -229,7 +229,7 @@ def cond_forward(
 
         def adjoint(block: Block) -> Block:
             joint = ctx.joint(block, active, seeded)
-            return pruned(Block(joint.params, joint.ops, joint.outs[len(block.outs) :]))
+            return quiet(pruned(Block(joint.params, joint.ops, joint.outs[len(block.outs) :])))
 
         then, otherwise = adjoint(op.blocks["then"]), adjoint(op.blocks["else"])
         found = emit_cond(args[0], (*args[1:], *_where(seeded, cts)), then, otherwise)
@@ -260,7 +260,7 @@ def call_forward(
     seeded = depends(body, active)
     joint = ctx.joint(body, active, seeded)
     if _recomputes(op):
-        adjoint = pruned(Block(joint.params, joint.ops, joint.outs[n:]))
+        adjoint = quiet(pruned(Block(joint.params, joint.ops, joint.outs[n:])))
         reads = tuple(range(len(args)))
         outs = current().add(op.prim, args, op.attrs, _copies(op), _hints(op))
     else:
@@ -428,7 +428,8 @@ def while_forward(
     def pull(cts: Sequence[Any]) -> list[Any]:
         r = _as_rounds(op, args, outs[-1])
         attrs = {"consts": len(r.consts), "carries": len(r.carries)}
-        again = Op(PRIMS["loop"], (r.n, *args), attrs, op.outs[:-1], {"body": r.body}, op.where)
+        body = {"body": quiet(r.body)}
+        again = Op(PRIMS["loop"], (r.n, *args), attrs, op.outs[:-1], body, op.where)
         _, pull_rounds = loop_forward(ctx, again, again.args)
         return pull_rounds(cts[:-1])[1:]
 
