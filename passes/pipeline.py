@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Function, all_ops
+from ..ir.core import Block, Function, all_ops
 from ..ir.interp import evaluate
 from ..ir.ops.elementwise import stop_gradient
 from ..ir.ops.show import muted, show, shows
