@@ -9,18 +9,18 @@ two products and not four.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..ir.builder import Builder, current
-from ..ir.core import Const, Function, Op, Value, all_ops
+from ..ir.core import Block, Const, Function, Op, Value, all_ops
 from ..ir.ops import elementwise as el
 from ..ir.ops.contract import dot
 from ..ir.ops.logic import copysign, isfinite, isinf, isnan
 from ..ir.ops.planes import joined, parts
 from ..ir.ops.shape import broadcast_to, concatenate, expand_dims, full, narrow, squeeze
-from ..ir.types import KIND
+from ..ir.types import KIND, Aval
 from .replay import copy, fresh
 
 _REAL = {"c64": "f32", "c128": "f64"}
@@ -46,14 +46,19 @@ def planes(function: Function) -> Function:
     """The function with complex values as pairs of planes, wherever an op has a rule for them."""
     if not any(_complex(op) for op in all_ops(function.block)):
         return function
-    block = function.block
-    params = fresh(block.params)
+    params = fresh(function.params)
     with Builder(params) as b:
-        env: dict[Value, Any] = dict(zip(block.params, params, strict=True))
-        for op in block.ops:
-            b.where = op.where
-            env.update(zip(op.outs, _step(b, op, [env.get(a, a) for a in op.args]), strict=True))
-        return Function(function.name, b.done([_whole(env.get(v, v)) for v in block.outs]))
+        outs = _steps(b, function.block, params)
+        return Function(function.name, b.done([_whole(x) for x in outs]))
+
+
+def _steps(b: Builder, block: Block, params: Sequence[Any]) -> list[Any]:
+    """What stands for the results of a block, its ops in the builder."""
+    env: dict[Value, Any] = dict(zip(block.params, params, strict=True))
+    for op in block.ops:
+        b.where = op.where
+        env.update(zip(op.outs, _step(b, op, [env.get(a, a) for a in op.args]), strict=True))
+    return [env.get(v, v) for v in block.outs]
 
 
 def _complex(op: Op) -> bool:
@@ -62,6 +67,8 @@ def _complex(op: Op) -> bool:
 
 def _step(b: Builder, op: Op, args: Sequence[Any]) -> Sequence[Any]:
     """What stands for the results of an op, Pairs for complex ones where it has a rule."""
+    if op.prim.name in REGIONS and _splits(op):
+        return _region(b, op, args)
     rule = None if op.blocks else RULES.get(op.prim.name)
     if not _complex(op) or rule is None:
         return copy(b, op, [_whole(a) for a in args])
@@ -99,6 +106,65 @@ def _whole(x: Any) -> Value:
         return el.complex_(re, im)
     last = (re.ndim,)
     return joined(concatenate(expand_dims(re, last), expand_dims(im, last), axis=re.ndim))
+
+
+# ------------------------------------------------------------------ regions
+
+REGIONS = ("cond", "loop", "while", "hold")
+
+
+def _splits(op: Op) -> bool:
+    """Whether complex values are about, and all that is done with them has rules."""
+    inner = [o for block in op.blocks.values() for o in all_ops(block)]
+    if not any(map(_complex, (op, *inner))):
+        return False
+    return all(o.prim.name in RULES or o.prim.name in REGIONS for o in inner if _complex(o))
+
+
+def _region(b: Builder, op: Op, args: Sequence[Any]) -> list[Any]:
+    """A control op whose regions take both planes where they took a complex value."""
+    attrs = dict(op.attrs)
+    first = 0
+    if op.prim.name == "loop":
+        consts, first = attrs.get("consts", 0), 1
+        carries = op.args[1 + consts :][: attrs.get("carries", 0)]
+        attrs["carries"] = _count(carries)
+    if op.prim.name in ("loop", "while"):
+        attrs["consts"] = _count(op.args[first:][: attrs.get("consts", 0)])
+    blocks = {label: _split(r) for label, r in op.blocks.items()}
+    b.where = op.where
+    found = iter(b.add(op.prim, _flat(op.args, args), attrs, blocks))
+    return _paired(op.outs, found)
+
+
+def _count(values: Sequence[Value]) -> int:
+    return sum(2 if v.aval.kind == "c" else 1 for v in values)
+
+
+def _flat(values: Sequence[Value], given: Sequence[Any]) -> list[Value]:
+    """Both planes of each complex value, in its place."""
+    out: list[Value] = []
+    for v, x in zip(values, given, strict=True):
+        out.extend(_pair(x).both if v.aval.kind == "c" else (x,))
+    return out
+
+
+def _paired(values: Sequence[Value], found: Iterator[Value]) -> list[Any]:
+    return [Pair(next(found), next(found)) if v.aval.kind == "c" else next(found) for v in values]
+
+
+def _split(block: Block) -> Block:
+    """A region over planes."""
+    params: list[Value] = []
+    for p in block.params:
+        if p.aval.kind == "c":
+            plane = Aval(_REAL[p.dtype], p.shape)
+            params += [Value(plane, f"{p.hint}_{k}" if p.hint else "") for k in ("re", "im")]
+        else:
+            params.append(Value(p.aval, p.hint))
+    with Builder(params) as b:
+        outs = _steps(b, block, _paired(block.params, iter(params)))
+        return b.done(_flat(block.outs, outs))
 
 
 # ------------------------------------------------------------------ what only moves elements

@@ -5,11 +5,14 @@ import warnings
 import numpy as np
 import pytest
 
-from adjit import jit, value_and_grad
+from adjit import cond, fori_loop, jit, value_and_grad, while_loop
+from adjit.ir.core import all_ops
+from adjit.ir.interp import evaluate
 from adjit.ir.parser import parse
 from adjit.ir.printer import show
 from adjit.passes.planes import planes
 from adjit.testing import check_grads
+from adjit.tracer.trace import trace
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(5, 4)) + 1j * RNG.normal(size=(5, 4))
@@ -43,13 +46,22 @@ PROGRAMS = {
 }
 
 
+def on_planes(f, *args):
+    """The results of a function, its complex values as planes, by the interpreter."""
+    return evaluate(planes(trace(f, args).function), *args)
+
+
+KERNELS = ("arithmetic", "places", "products", "host steps")  # the rest is interpreted, which costs less
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_kernels_agree_with_numpy(name):
+def test_planes_agree_with_numpy(name):
     f = PROGRAMS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         want = f(Z, X)
-    for g, w in zip(jit(f)(Z, X), want, strict=True):
+        found = jit(f)(Z, X) if name in KERNELS else on_planes(f, Z, X)
+    for g, w in zip(found, want, strict=True):
         assert (np.shape(g), np.asarray(g).dtype) == (np.shape(w), np.asarray(w).dtype)
         rtol = 1e-6 if np.asarray(w).dtype == np.complex64 else 5e-14
         np.testing.assert_allclose(g, w, rtol=rtol, atol=rtol)
@@ -75,14 +87,15 @@ def test_edges_are_numpys():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for f in (np.log, np.log10, np.abs, np.conj):
-            np.testing.assert_allclose(jit(f)(z), f(z), rtol=1e-14)
+            np.testing.assert_allclose(on_planes(f, z)[0], f(z), rtol=1e-14)
         for f in (np.exp, np.sqrt, np.sinh, np.cosh, np.tanh, np.sin, np.cos, np.expm1):
-            got, want = jit(f)(z)[finite], f(z)[finite]
+            got, want = on_planes(f, z)[0][finite], f(z)[finite]
             np.testing.assert_allclose(got, want, rtol=1e-13)
             small = np.abs(z[finite]) < 2
             signs = [np.signbit(w.imag[small]) for w in (got, want)]
             assert np.array_equal(*signs) or f is np.expm1
-    assert jit(lambda z: 1 / z)(np.array([1e200 + 1e200j]))[0] == 1 / (1e200 + 1e200j)
+    (inverse,) = on_planes(lambda z: 1 / z, np.array([1e200 + 1e200j]))
+    assert inverse[0] == 1 / (1e200 + 1e200j)
 
 
 def test_a_real_factor_costs_two_products():
@@ -94,3 +107,43 @@ func f(%z: c128[3], %x: f64[3]) -> (c128[3]) {
 }
 """
     assert show(planes(parse(text))).count("= mul") == 2
+
+
+def rotated(z, n):
+    for _ in range(n):
+        z = z * np.exp(0.1j) + 0.01 * np.roll(z, 1)
+    return z
+
+
+def test_control_flow_takes_planes():
+    """In kernels, or on planes that the interpreter knows."""
+
+    def with_cond(z, x):
+        return cond(x[0, 0] > 0, lambda z: z * 1j, lambda z: z.conj(), z)
+
+    def with_while(z, x):
+        return while_loop(lambda c: np.abs(c) < 5.0, lambda c: c * (1.2 + 0.3j) + x[0, 0], z[0, 0])
+
+    def with_loop(z, x):
+        return fori_loop(0, 30, lambda i, c: c * np.exp(0.1j) + x * np.conj(c) * 0.01, z)
+
+    for f in (with_cond, with_while, with_loop):
+        function = trace(f, (Z, X)).function
+        split = planes(function)
+        regions = [op for op in all_ops(split.block) if op.blocks]
+        assert regions
+        for op in regions:
+            assert all(v.aval.kind != "c" for b in op.blocks.values() for v in (*b.params, *b.outs))
+        np.testing.assert_allclose(
+            evaluate(split, Z, X)[0], evaluate(function, Z, X)[0], rtol=1e-12
+        )
+    plan = jit(with_loop).ir(Z, X, stage="fused")
+    hosts = {line.split(": ")[1] for line in plan.split("\n") if line.startswith("host")}
+    assert hosts == {"parts", "joined"}
+
+
+def test_gradients_go_through_complex_loops():
+    def loss(z):
+        return np.sum(np.abs(rotated(z, 40)) ** 2 * np.arange(4))
+
+    check_grads(loss, (Z[:2],), order=1)
