@@ -18,6 +18,7 @@ from . import settings
 from .errors import CompilationFailed, ManyVariants, NotDifferentiable, TracedBranch, ZeroGradient
 from .fixing import Call, fix, to_fix
 from .ir.ops.custom import NoRule
+from .ir.ops.show import muted
 from .ir.prim import NoDerivative
 from .settings import Options, changed
 from .signature import Signature, signature
@@ -82,6 +83,8 @@ class CompiledFunction:
         if is_tracing():
             return self._inlined(args, kwargs)
         now = settings.current()
+        if now.debug:
+            return self._debugged(args, kwargs)
         leaves, here = signature(*self._fixed(args, kwargs))
         tried: list[Variant] = []
         for variant in self._variants.get((here, now), ()):
@@ -109,6 +112,15 @@ class CompiledFunction:
             )
         self._remember(variant)
         return result
+
+    def _debugged(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The answer after a call of the Python function itself, with the arrays as they are."""
+        if self._transform.verb != "vmap":  # which calls it with rows
+            result = self._fn(*self._transform.primals(args), **kwargs)
+            if isinstance(self._transform, Jit):
+                return result
+        with settings.options(debug=False, interpret=True), muted():
+            return self._slow(args, kwargs)
 
     def _run(self, variant: Variant, leaves: Sequence[Any], checked: bool = True) -> Any:
         """The answer of a variant, by the interpreter while a worker compiles it."""

@@ -29,6 +29,8 @@ class Options:
     memory_budget  bytes (or "512M") that a program may take besides its arguments: large ones are
                run part by part of their rows; None: no limit
     check      interpret the program before and after every pass, and compare
+    debug      call the Python function itself on the arrays of each call, so that a debugger steps
+               through it; derivatives come from the interpreter afterwards
     unroll     what becomes of the rounds of Python's loops: "auto" (they are one loop of the
                program where that pays), "never" or "always" a row of ops; "exact" is as "auto",
                but the number of rounds is never left to a condition on traced values
@@ -37,6 +39,7 @@ class Options:
     interpret: bool = False
     rung: str | None = None
     check: bool = False
+    debug: bool = False
     compile: str = "now"
     threads: int = 1
     memory_budget: int | str | None = None

@@ -34,6 +34,14 @@ class TracedConversion(AdjitError, TypeError):
     """
 
 
+class EndlessRecursion(AdjitError, RecursionError):
+    """A function that calls itself until Python's stack is full.
+
+    Wrong:  def f(x): return x * f(x - 1)
+    Right:  def f(x): return x * f(x - 1) if x > 1 else x
+    """
+
+
 class FrozenWrite(AdjitError, ValueError):
     """A write into an argument, a captured array, or a view of one.
 

@@ -17,7 +17,13 @@ from ..ir.core import Block, Function, Value
 from ..ir.types import Aval, default_dtype, name_of
 from . import mutation, surface_all
 from .closing import finish
-from .errors import AdjitError, RandomInTrace, UnsupportedArgument, UnsupportedFunction
+from .errors import (
+    AdjitError,
+    EndlessRecursion,
+    RandomInTrace,
+    UnsupportedArgument,
+    UnsupportedFunction,
+)
 from .facts import Capture, LeafSpec, StateGuard, Trace
 from .find import Finder
 from .guards import content_guard, one_check
@@ -50,6 +56,8 @@ __all__ = [
     "one_check",
     "trace",
 ]
+
+_DEEP = 50  # calls of one line within each other that are no accident
 
 register_leaf(Tracer)
 surface_all.enter()
@@ -248,6 +256,8 @@ def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call the user's function; errors leave with ours in front and the user's line on them."""
     try:
         return interpreted(fn)(*args, **kwargs)
+    except RecursionError as error:
+        raise _endless(error) or error from None
     except Exception as error:
         flush(recorder())
         ours = _ours(error)
@@ -256,6 +266,28 @@ def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if ours is None:
             _note_place(error)
         raise
+
+
+def _endless(error: BaseException) -> AdjitError | None:
+    """The error of a function that calls itself without end, with the lines that do."""
+    calls: dict[tuple[Any, int], list[Place]] = {}
+    tb = error.__traceback__
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if owner(code.co_filename) == USER:
+            place = Place(code, tb.tb_lasti)
+            calls.setdefault((code, place.line), []).append(place)
+        tb = tb.tb_next
+    again = [places for places in calls.values() if len(places) > _DEEP]
+    if not again:
+        return None
+    lines = "".join(sentence(places[0]) for places in again[:3])
+    return EndlessRecursion(
+        f"{again[0][0].function} calls itself without end: {len(again[0])} times before Python's "
+        f"stack was full{lines}\n"
+        "  Let the recursion end by a condition that a call meets, or raise Python's limit "
+        "(sys.setrecursionlimit)."
+    )
 
 
 def _ours(error: BaseException) -> AdjitError | None:
