@@ -25,6 +25,7 @@ from .ir.ops.custom import emit_custom
 from .ir.ops.elementwise import cast, mul, sub
 from .ir.ops.host import HostFunction, host
 from .ir.ops.linalg import solve
+from .ir.ops.linear_solve import emit_linear_solve
 from .ir.ops.shape import concatenate, narrow, permuted, reshaped, sum_
 from .ir.types import Aval, is_float, promote
 from .jacobians import basis
@@ -35,7 +36,7 @@ from .passes.jvp import jvp
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
 from .reverse import check_loss, describe
-from .solvers import Problem, Solver, named, settled
+from .solvers import Problem, Solver, by_products, linear_way, named, settled
 from .staging import Staged, Traced, Transform, staged, traced
 from .tracer.trace import is_tracer
 from .tracer.tree import Tree, flatten
@@ -50,13 +51,17 @@ def root(
     method: str | None = None,
     tol: float | None = None,
     options: dict[str, Any] | None = None,
+    linear: str | None = None,
 ) -> Any:
     """x with `f(x, *args) = 0`, found by `scipy.optimize.root` from x0; differentiable by `args`.
 
     x has the structure of x0 (numbers, arrays, containers of them), and f gives as many numbers.
     No derivative flows to x0.  Raises `NotConverged` where no solution is found.
+
+    `linear` says how the system of the derivative is solved: "dense", by a matrix, or from products
+    with it, by "cg" (symmetric and positive definite) or "gmres"; None: dense up to 500 unknowns.
     """
-    return _solved(f, Solver("root", method, tol, named(options)), x0, args)
+    return _solved(f, Solver("root", method, tol, named(options), linear), x0, args)
 
 
 def fixed_point(
@@ -66,6 +71,7 @@ def fixed_point(
     method: str | None = None,
     tol: float | None = None,
     options: dict[str, Any] | None = None,
+    linear: str | None = None,
 ) -> Any:
     """x with `x = f(x, *args)`, by iterating f from x0; differentiable by `args`.
 
@@ -74,7 +80,7 @@ def fixed_point(
     """
     if method not in (None, "iterate", "newton"):
         raise ValueError(f"fixed_point: method {method!r} is neither 'iterate' nor 'newton'")
-    return _solved(f, Solver("fixed_point", method, tol, named(options)), x0, args)
+    return _solved(f, Solver("fixed_point", method, tol, named(options), linear), x0, args)
 
 
 def minimize(
@@ -84,13 +90,14 @@ def minimize(
     method: str | None = None,
     tol: float | None = None,
     options: dict[str, Any] | None = None,
+    linear: str | None = None,
 ) -> Any:
     """x where `f(x, *args)`, a number, is least; differentiable by `args`.
 
     By `scipy.optimize.minimize`, with the gradient and, for methods that want it, the Hessian of f.
     The solution is a point where the gradient vanishes: there are no bounds or constraints.
     """
-    return _solved(f, Solver("minimize", method, tol, named(options)), x0, args)
+    return _solved(f, Solver("minimize", method, tol, named(options), linear), x0, args)
 
 
 def least_squares(
@@ -100,15 +107,16 @@ def least_squares(
     method: str | None = None,
     tol: float | None = None,
     options: dict[str, Any] | None = None,
+    linear: str | None = None,
 ) -> Any:
     """x where the sum of `f(x, *args) ** 2` is least; differentiable by `args`.
 
     By `scipy.optimize.least_squares`, with the Jacobian of f.
     """
-    return _solved(f, Solver("least_squares", method, tol, named(options)), x0, args)
+    return _solved(f, Solver("least_squares", method, tol, named(options), linear), x0, args)
 
 
-def custom_root(f: Fn, solver: Fn) -> Fn:
+def custom_root(f: Fn, solver: Fn, linear: str | None = None) -> Fn:
     """`solve(x0, *args)`: x with `f(x, *args) = 0`, found by a solver of the user's.
 
     `solver(g, x0)` runs on plain arrays and gives x, in the structure of x0; `g(x)` is f with its
@@ -118,7 +126,7 @@ def custom_root(f: Fn, solver: Fn) -> Fn:
         raise TypeError("custom_root takes two functions: custom_root(f, solver)")
 
     def solve(x0: Any, *args: Any) -> Any:
-        return _solved(f, _Own(solver), x0, args)
+        return _solved(f, _Own(solver, linear), x0, args)
 
     solve.__name__ = f"root of {getattr(f, '__name__', 'f')}"
     return solve
@@ -149,6 +157,7 @@ class _Own:
     """A solver of the user's."""
 
     solver: Fn
+    linear: str | None = None
     kind: str = field(default="root", init=False)
 
 
@@ -196,6 +205,7 @@ class _System:
     residual: Function
     objective: Function | None
     run: HostFunction
+    way: str  # of solving linear systems
 
     @classmethod
     def of(cls, solver: Any, fn: Fn, t: Traced, x_tree: Tree) -> _System:
@@ -211,7 +221,8 @@ class _System:
                 )
         xs = tuple(leaf.aval for leaf in leaves)
         residual, objective = _EQUATIONS[solver.kind](name, t, xs, x_tree)
-        made = cls(name, place, t, xs, residual, objective, HostFunction(name, lambda: ()))
+        way = linear_way(solver.kind, solver.linear, _unknowns(xs).size)
+        made = cls(name, place, t, xs, residual, objective, HostFunction(name, lambda: ()), way)
         made.run.call = _runner(made, solver, x_tree)
         return made
 
@@ -248,13 +259,41 @@ def _regions(system: _System) -> dict[str, Block]:
         again = {"body": Block(body.params, body.ops, body.outs)}
         xs = emit_custom(params, again, system.attrs("again"))
         x, rest = raveled(xs), params[n:]
-        matrix = inline(jacobian(system.residual).block, (x, *rest))[0]
         moving = [k + 1 for k, r in enumerate(roles[n:]) if r == "a"]
         pushed = inline(jvp(system.residual, moving).block, (x, *rest, *dots))[1]
-        column = solve(matrix, reshaped(pushed, (*pushed.shape, 1)))
-        step = -reshaped(column, pushed.shape)
-        rule = b.done([*xs, *unraveled(step, system.xs)])
+        step = _linear(system, x, rest, pushed)
+        rule = b.done([*xs, *unraveled(-step, system.xs)])
     return {"body": body, "jvp": rule}
+
+
+def _linear(system: _System, x: Value, rest: Sequence[Value], b: Value) -> Value:
+    """(∂g/∂x)⁻¹ b."""
+    if system.way == "dense":
+        matrix = inline(jacobian(system.residual).block, (x, *rest))[0]
+        return reshaped(solve(matrix, reshaped(b, (*b.shape, 1))), b.shape)
+    forth = jvp(system.residual, [0])
+    back = adjoint(system.residual, [0], primal_outs=False).function
+    operands = (x, *rest)
+    blocks = []
+    for product, which in ((forth, 1), (back, 0)):
+        u, params = Value(b.aval, "u"), fresh(operands)
+        with Builder((u, *params)) as inner:
+            blocks.append(inner.done([inline(dce(product).block, (*params, u))[which]]))
+    run = HostFunction(f"{system.way} for {system.name}", _by_products(system.name, system.way))
+    return emit_linear_solve(b, operands, blocks[0], blocks[1], run)
+
+
+def _by_products(name: str, way: str) -> Callable[..., Any]:
+    """What solves a linear system: from the block of its products, b, and their operands."""
+    known: dict[int, tuple[Block, Numeric]] = {}
+
+    def run(block: Block, b: Any, operands: Sequence[Any]) -> np.ndarray:
+        if id(block) not in known:
+            known[id(block)] = block, Numeric(Function("product", block))
+        product = known[id(block)][1]
+        return by_products(name, way, lambda u: product(u, *operands)[0], np.asarray(b))
+
+    return run
 
 
 # ------------------------------------------------------------------ vectors

@@ -44,6 +44,7 @@ class Solver:
     method: str | None = None
     tol: float | None = None
     options: tuple[tuple[str, Any], ...] = ()
+    linear: str | None = None
 
     def __call__(self, p: Problem) -> np.ndarray:
         """The solution; a `NotConverged` error if there is none to be had."""
@@ -94,6 +95,41 @@ def _polished(p: Problem, x: np.ndarray, left: float) -> tuple[np.ndarray, float
             break
         x, left = better, now
     return x, left
+
+
+# ------------------------------------------------------------------ the system of a derivative
+
+DENSE = 500  # up to as many unknowns: a matrix; beyond, products with it
+
+
+def linear_way(kind: str, linear: str | None, size: int) -> str:
+    """How the system of the implicit function theorem is solved: "dense", "cg" or "gmres"."""
+    if linear not in (None, "dense", "cg", "gmres"):
+        raise ValueError(f"{kind}: linear={linear!r} is none of 'dense', 'cg', 'gmres'")
+    if linear is not None:
+        return linear
+    if size <= DENSE:
+        return "dense"
+    return "cg" if kind in ("minimize", "least_squares") else "gmres"
+
+
+def by_products(name: str, way: str, product: Flat, b: np.ndarray) -> np.ndarray:
+    """u with A u = b from products with A."""
+    from scipy.sparse import linalg
+
+    n, eps = b.size, float(np.finfo(b.dtype).eps)
+    a = linalg.LinearOperator((n, n), matvec=product, dtype=b.dtype)
+    how: dict[str, Any] = {"rtol": max(1e-11, 10 * eps), "atol": 0.0}
+    if way == "cg":
+        u, info = linalg.cg(a, b, maxiter=10 * n, **how)
+    else:
+        u, info = linalg.gmres(a, b, restart=min(n, 100), maxiter=100, **how)
+    if info != 0:
+        raise NotConverged(
+            f"{name}: the linear system of the derivative was not solved by {way}\n"
+            "  Say linear='dense', or linear='gmres' where the matrix is not positive definite."
+        )
+    return np.asarray(u, b.dtype)
 
 
 # ------------------------------------------------------------------ the ways

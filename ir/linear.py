@@ -71,6 +71,8 @@ def _is_zero(v: Value, zero: set[Value]) -> bool:
 
 def _of_regions(op: Op, args: Sequence[bool], zero: set[Value]) -> Sequence[bool] | None:
     name, blocks = op.prim.name, op.blocks
+    if name == "linear_solve" and not any(args[1:]):
+        return (True,)
     if name in ("call", "custom"):
         return _outs(blocks["body"], args)
     if name == "cond" and not args[0]:

@@ -1,5 +1,6 @@
 """root, fixed_point, minimize, least_squares, custom_root and pure_callback."""
 
+import functools
 from collections import namedtuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from adjit import (
     fixed_point,
     grad,
     hessian,
+    jacfwd,
     jacobian,
     jit,
     jvp,
@@ -220,6 +222,57 @@ def test_agrees_with_scipy():
     )
     for method in ("lm", "krylov"):
         np.testing.assert_allclose(root(f, [1.0, 1.0], 3.0, method=method), root(f, [1, 1], 3.0))
+
+
+# ------------------------------------------------------------------ systems by their products
+
+
+@pytest.mark.parametrize("linear", ["cg", "gmres"])
+def test_products_instead_of_a_matrix(linear):
+    def loss(a, b, how):
+        def energy(x, a, b):
+            return 0.25 * np.sum(x**4) + quadratic(x, a, b)
+
+        return np.sum(minimize(energy, np.zeros(2), a, b, linear=how) ** 2)
+
+    def run(how):
+        f = functools.partial(loss, how=how)
+        return grad(f)(A, B), hessian(f, argnums=1)(A, B), jacfwd(f)(A, B)
+
+    for made, wanted in zip(run(linear), run("dense"), strict=True):
+        np.testing.assert_allclose(made, wanted, rtol=1e-9)
+    rows = vmap(lambda a: root(lambda x, a: x**3 - a, np.ones(2), a, linear=linear))
+    slopes = grad(lambda a: np.sum(rows(a)))(np.array([[1.0, 8.0], [8.0, 27.0]]))
+    np.testing.assert_allclose(slopes, [[1 / 3, 1 / 12], [1 / 12, 1 / 27]])
+
+
+def test_many_unknowns_need_no_matrix():
+    n = 3000
+
+    def energy(x, a):
+        return 0.5 * np.sum((x[1:] - x[:-1]) ** 2) + 0.25 * np.sum(x**2) - np.sum(a * x)
+
+    def solution(a):
+        return minimize(energy, np.zeros(n), a, method="L-BFGS-B", tol=1e-14)
+
+    c = np.cos(np.arange(n))
+    slope = grad(lambda a: np.sum(c * solution(a)))(np.ones(n))
+    # The matrix of the energy, times the slope, is c.
+    product = 0.5 * slope
+    product[1:] += np.diff(slope)
+    product[:-1] -= np.diff(slope)
+    np.testing.assert_allclose(product, c, atol=1e-8)
+
+
+def test_a_system_that_is_not_solved():
+    def f(x, a):
+        return np.array([x[1] - a, -x[0]])
+
+    assert jacobian(lambda a: root(f, np.ones(2), a, linear="gmres"))(1.0)[1] == pytest.approx(1)
+    with pytest.raises(errors.NotConverged, match="was not solved by cg"):
+        jacobian(lambda a: root(f, np.ones(2), a, linear="cg"))(1.0)
+    with pytest.raises(ValueError, match="none of 'dense', 'cg', 'gmres'"):
+        root(f, np.ones(2), 1.0, linear="lu")
 
 
 # ------------------------------------------------------------------ mistakes

@@ -8,7 +8,7 @@ while(*operands)     operands are consts, carries; regions test -> bool[] and bo
 call(*args)          region body: *args -> results; with `recompute` its adjoint keeps nothing;
                      `late`: it is such an adjoint, which must not begin before it is due
 hold(*args)          the same, once all of them are there
-custom(*operands)    see `custom.py`, and `host.py` for the row `host`
+custom(*operands)    see `custom.py`; `host.py` and `linear_solve.py` have rows of those names
 
 `length` of a loop is its number of rounds where that is a literal, -1 where it is not: then the
 leading axis of stacked outs has no known extent either.
@@ -44,6 +44,7 @@ from .control_rules import (
 )
 from .custom import custom
 from .host import host
+from .linear_solve import linear_solve
 
 __all__ = [
     "DerivativeContext",
@@ -55,6 +56,7 @@ __all__ = [
     "emit_loop",
     "emit_while",
     "host",
+    "linear_solve",
     "loop",
     "while_",
     "zeros_like",
