@@ -433,9 +433,9 @@ def _own(node: Node, t: Tensor) -> None:
     if len(node.avals) == 1:
         node.owner = weakref.ref(t)
         return
-    if node.owner is None:
+    if not isinstance(node.owner, _Owners):
         node.owner = _Owners()
-    node.owner.refs.append(weakref.ref(t))  # type: ignore[attr-defined]
+    node.owner.refs.append(weakref.ref(t))
 
 
 def later(old: Tensor, new: Tensor) -> None:

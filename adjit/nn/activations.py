@@ -8,20 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..ir.ops import special
-from .lift import Lifted, lifted, row, shape_of
+from .lift import lifted, row, shape_of
 
 
-def _elementwise(name: str, keeps: bool = True) -> Any:
-    return lambda fn: Lifted(name, fn, keeps)
-
-
-@_elementwise("ReluBackward0")
+@lifted("ReluBackward0")
 def relu(input: Any) -> Any:
     """max(x, 0), with slope 0 at 0."""
     return np.where(input <= 0, np.zeros((), input.dtype), input)
 
 
-@_elementwise("LeakyReluBackward0")
+@lifted("LeakyReluBackward0")
 def _leaky_relu(x: Any, *, slope: float) -> Any:
     return np.where(x > 0, x, slope * x)
 
@@ -31,7 +27,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     return _leaky_relu(input, slope=float(negative_slope))
 
 
-@_elementwise("EluBackward0")
+@lifted("EluBackward0")
 def _elu(x: Any, *, alpha: float, scale: float) -> Any:
     return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
@@ -48,7 +44,7 @@ def selu(input: Any) -> Any:
     )
 
 
-@_elementwise("GeluBackward0")
+@lifted("GeluBackward0")
 def _gelu(x: Any, *, approximate: str) -> Any:
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
@@ -62,31 +58,31 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     return _gelu(input, approximate=approximate)
 
 
-@_elementwise("SiluBackward0")
+@lifted("SiluBackward0")
 def silu(input: Any) -> Any:
     """x * sigmoid(x)."""
     return input * row(special.expit, input)
 
 
-@_elementwise("SigmoidBackward0")
+@lifted("SigmoidBackward0")
 def sigmoid(input: Any) -> Any:
     """1 / (1 + exp(-x))."""
     return row(special.expit, input)
 
 
-@_elementwise("TanhBackward0")
+@lifted("TanhBackward0")
 def tanh(input: Any) -> Any:
     """The hyperbolic tangent."""
     return np.tanh(input)
 
 
-@_elementwise("LogSigmoidBackward0")
+@lifted("LogSigmoidBackward0")
 def logsigmoid(input: Any) -> Any:
     """log(sigmoid(x)), without overflow."""
     return -np.logaddexp(np.zeros((), input.dtype), -input)
 
 
-@_elementwise("SoftplusBackward0")
+@lifted("SoftplusBackward0")
 def _softplus(x: Any, *, beta: float, threshold: float) -> Any:
     scaled = beta * x
     small = np.minimum(scaled, threshold)
@@ -98,13 +94,13 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return _softplus(input, beta=float(beta), threshold=float(threshold))
 
 
-@_elementwise("MishBackward0")
+@lifted("MishBackward0")
 def mish(input: Any) -> Any:
     """x * tanh(softplus(x))."""
     return input * np.tanh(np.logaddexp(np.zeros((), input.dtype), input))
 
 
-@_elementwise("HardtanhBackward0")
+@lifted("HardtanhBackward0")
 def _hardtanh(x: Any, *, low: float, high: float) -> Any:
     inside = np.where(x <= low, np.full((), low, x.dtype), x)
     return np.where(x >= high, np.full((), high, x.dtype), inside)
@@ -130,7 +126,7 @@ def hardswish(input: Any) -> Any:
     return input * relu6(input + 3) / 6
 
 
-@_elementwise("DivBackward0")
+@lifted("DivBackward0")
 def softsign(input: Any) -> Any:
     """x / (1 + |x|)."""
     return input / (1 + np.abs(input))

@@ -120,7 +120,8 @@ class _Conv(Module):
         _draw(self)
 
     def forward(self, input: Any) -> Any:
-        run, padding = getattr(F, f"conv{self.rank}d"), self.padding
+        run = getattr(F, f"conv{self.rank}d")
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             pairs = [n for p in reversed(padding) for n in (p, p)]
             input, padding = F.pad(input, pairs, self.padding_mode), 0
@@ -174,7 +175,7 @@ class _ConvTranspose(_Conv):
         )  # fmt: skip
 
     def forward(self, input: Any) -> Any:
-        run = F.conv_transpose1d if self.rank == 1 else F.conv_transpose2d
+        run = getattr(F, f"conv_transpose{self.rank}d")
         return run(
             input, self.weight, self.bias, self.stride, self.padding, self.output_padding,
             self.groups, self.dilation,
@@ -325,13 +326,13 @@ class _BatchNorm(Module):
         if len(input.shape) not in self.dims:
             wanted = " or ".join(f"{d}D" for d in self.dims)
             raise ValueError(f"expected {wanted} input (got {len(input.shape)}D input)")
-        mean, var = self.running_mean, self.running_var
+        mean, var = self._buffers["running_mean"], self._buffers["running_var"]
         batch = self.training or mean is None
         if batch and self.training and mean is not None:
             momentum = self._counted()
             if not isinstance(mean, Tensor):  # a module of arrays: what is new replaces what was
                 moved = running_statistics(input, mean, var, momentum)
-                self.running_mean, self.running_var = moved
+                self._buffers["running_mean"], self._buffers["running_var"] = moved
                 mean = var = None
             return F.batch_norm(input, mean, var, self.weight, self.bias, True, momentum, self.eps)
         return F.batch_norm(input, mean, var, self.weight, self.bias, batch, 0.0, self.eps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ class Lifted:
         self.fn = fn
         self.keeps = keeps
         self._operations: dict[tuple[bool, ...], Operation] = {}
-        self.__doc__ = fn.__doc__
+        functools.update_wrapper(self, fn)
 
     def __call__(self, *xs: Any, **statics: Any) -> Any:
         if not any(isinstance(x, Tensor) for x in xs):

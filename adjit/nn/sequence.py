@@ -52,7 +52,10 @@ class _Recurrent(Module):
         bound = 1 / math.sqrt(hidden_size)
         rows = self.gates * hidden_size
         for suffix, size in self._runs():
-            shapes = {"weight_ih": (rows, size), "weight_hh": (rows, hidden_size)}
+            shapes: dict[str, tuple[int, ...]] = {
+                "weight_ih": (rows, size),
+                "weight_hh": (rows, hidden_size),
+            }
             if bias:
                 shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
             for name, shape in shapes.items():

@@ -19,6 +19,7 @@ def _gradients(parameters: Any) -> list[np.ndarray]:
     for p in listed:
         if p.grad is not None:
             array = p.grad._own()
+            assert p.grad._storage is not None
             p.grad._storage.touch()
             found.append(array)
     return found

@@ -40,7 +40,7 @@ def sgd(*, momentum: bool, first: bool, nesterov: bool, maximize: bool, decayed:
         return p - n["lr"] * (g + n["momentum"] * buf if nesterov else buf), buf
 
     name = f"sgd{momentum:d}{first:d}{nesterov:d}{maximize:d}{decayed:d}"
-    numbers = ("lr", "weight_decay") if decayed else ("lr",)
+    numbers: tuple[str, ...] = ("lr", "weight_decay") if decayed else ("lr",)
     if not momentum:
         return Rule(name, (), numbers, plain)
     if not first or nesterov:

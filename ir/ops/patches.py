@@ -100,7 +100,8 @@ def _matrix(
     out = _scratch("patches", w.shape, x.dtype)
     if as_weights:  # channels are the longest of the dims: innermost, one place in the kernel each
         for at in itertools.product(*map(range, kernel)):
-            out[(..., *at)] = w[(..., *at)]
+            where: Any = (..., *at)
+            out[where] = w[where]
     else:
         np.copyto(out, w)
     return out.reshape(rows, prod(kernel) * x.shape[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,8 @@ def _ref(
             _seen(n, k, s, p, count)
             for n, k, s, p, count in zip(space, at, stride, padding, places, strict=True)
         ]
-        part = x[(slice(None), *np.ix_(*index))]
+        seen: Any = (slice(None), *np.ix_(*index))
+        part = x[seen]
         place = np.ravel_multi_index(np.ix_(*index), space)[None, ..., None]
         if best is None or where is None:
             best, where = part, np.broadcast_to(place, part.shape)
