@@ -102,7 +102,7 @@ class _Translator:
         if tree.kind == "leaf":
             self.leaves.append(r)
         elif tree.kind == "static":
-            p.add(code.SAME, r, tree.data.value)
+            p.add(code.SAME, r, self.held(tree.data.value))
         elif tree.kind is Fixed:
             kind, value = tree.data
             if kind is not int or not -(2**63) <= value < 2**63:
@@ -214,8 +214,15 @@ class _Translator:
 
     def object(self, x: Any) -> int:
         r = self.program.register()
-        self.program.add(self.code.OBJECT, r, x)
+        self.program.add(self.code.OBJECT, r, self.held(x))
         return r
+
+    def held(self, x: Any) -> Any:
+        """An object as a word: an int among the words would stand for itself."""
+        if type(x) is not int:
+            return x
+        self.program.alive.append(x)
+        return id(x)
 
     def build(self, tree: Tree, leaves: Iterator[int]) -> int:
         p, code = self.program, self.code

@@ -228,3 +228,9 @@ def test_without_compiled_fronts_everything_answers_alike() -> None:
     env = {**os.environ, "ADJIT_ENTRY": "python"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.stdout.strip() == "(np.float64(5.0), {'w': array([0., 2., 4.])}) None", done.stderr
+
+
+def test_integers_that_the_trace_knows_are_results() -> None:
+    program = jit(lambda x: [x * 2.0, x.shape[0], 10**12])
+    for _ in range(3):
+        assert program(np.ones(3))[1:] == [3, 10**12]
