@@ -216,39 +216,92 @@ def _matrices(scope: _Scope, op: Op, args: list[Any]) -> list[Reach | None]:
     return [stretched(whole, range(n, v.ndim), v.aval.shape) for v in op.outs]
 
 
+def _windows(x: Sequence[int], kernel: Sequence[int], attrs: Mapping[str, Any]) -> np.ndarray:
+    """For each place of a kernel the elements of the space it reads, len(space) for none."""
+    settings = (attrs["stride"], attrs["padding"], attrs["dilation"])
+    size = int(np.prod(x, dtype=int))
+    total, outside = np.zeros((1, 1), int), np.zeros((1, 1), bool)
+    for n, k, s, (low, high), d in zip(x, kernel, *settings, strict=True):
+        places = (n + low + high - d * (k - 1) - 1) // s + 1
+        at = np.arange(places)[:, None] * s + np.arange(k) * d - low
+        out = (at < 0) | (at >= n)
+        total = (total[:, None, :, None] * n + at[None, :, None, :]).reshape(
+            total.shape[0] * places, -1
+        )
+        outside = (outside[:, None, :, None] | out[None, :, None, :]).reshape(total.shape)
+    return np.where(outside, size, total)
+
+
+def _conv(scope: _Scope, op: Op, args: list[Any]) -> list[Reach | None]:
+    """Each result depends on the patch below its kernel, and on the weights of its channel."""
+    (x, w), (images, weights) = args, (a.aval.shape for a in op.args)
+    out, groups = op.outs[0].aval.shape, op.attrs["groups"]
+    parts = []
+    if x is not None:
+        table = _windows(images[1:-1], weights[2:], op.attrs)
+        by_group = x.rows.reshape(images[0], -1, groups, images[-1] // groups)
+        flat = folded(Reach(by_group, x.sets), (3,))
+        assert flat is not None
+        none = np.zeros((images[0], 1, groups), int)
+        patches = np.concatenate([flat.rows, none], axis=1)[:, table]
+        found = folded(Reach(patches, flat.sets), (2,))
+        found = stretched(found, (3,), (*out[:1], len(table), groups, out[-1] // groups))
+        parts.append(moved(found, partial(np.reshape, shape=out)))
+    if w is not None:
+        channel = folded(w, range(1, len(weights)))
+        parts.append(stretched(channel, range(len(out) - 1), out))
+    return [union(parts, out)]
+
+
 # ------------------------------------------------------------------ indices
 
 
-def _indices(scope: _Scope, values: Sequence[Value]) -> list[Any] | None:
-    found = [scope.value(v) for v in values]
-    return None if any(x is None for x in found) else found
+def _split(
+    scope: _Scope, values: Sequence[Value], axes: Sequence[int]
+) -> tuple[dict[int, np.ndarray], list[int]]:
+    """The indices that are known, by their axes, and the axes whose index is not."""
+    found = {a: scope.value(v) for v, a in zip(values, axes, strict=True)}
+    unknown = [a for a, x in found.items() if x is None]
+    return {a: np.asarray(x) for a, x in found.items() if x is not None}, unknown
 
 
 def _gather(scope: _Scope, op: Op, args: list[Any]) -> list[Reach | None]:
-    (x, *_), axes = args, op.attrs["axes"]
-    at = _indices(scope, op.args[1:])
-    if at is not None:
-        return [moved(x, lambda rows: op.prim.ref(rows, *at, **op.attrs))]
-    return [stretched(folded(x, axes), range(op.args[1].ndim), op.outs[0].aval.shape)]
+    """An index that is not known may be any along its axis."""
+    (x, *_), axes, shape = args, op.attrs["axes"], op.outs[0].aval.shape
+    at, unknown = _split(scope, op.args[1:], axes)
+    if not unknown:
+        where = [at[a] for a in axes]
+        return [moved(x, lambda rows: op.prim.ref(rows, *where, **op.attrs))]
+    left = [d for d in range(op.args[0].ndim) if d not in unknown]
+    x = folded(x, unknown)
+    if not at:
+        return [stretched(x, range(op.args[1].ndim), shape)]
+    now = tuple(left.index(a) for a in sorted(at))
+    attrs = {**op.attrs, "axes": now}
+    where = [at[a] for a in sorted(at)]
+    return [moved(x, lambda rows: op.prim.ref(rows, *where, **attrs))]
 
 
 def _scatter(scope: _Scope, op: Op, args: list[Any]) -> list[Reach | None]:
+    """What is overwritten is forgotten, where it is known to be; see `_gather`."""
     x, upd, *_ = args
     target, axes = op.args[0].aval, op.attrs["axes"]
-    kept = [d for d in range(target.ndim) if d not in axes]
-    at = _indices(scope, op.args[2:])
-    if at is None:
-        spread = folded(upd, range(op.args[2].ndim))
-        spread = stretched(spread, axes, target.shape)
-        return [union([x, spread], target.shape)]
-    places = np.arange(target.size).reshape(target.shape)
-    front = np.transpose(places, (*axes, *kept))
-    where = front[tuple(np.asarray(i) for i in at)].ravel()
-    if op.prim.name == "scatter" and x is not None:  # what is overwritten is forgotten
+    at, unknown = _split(scope, op.args[2:], axes)
+    left = [d for d in range(target.ndim) if d not in unknown]
+    reduced = Aval(target.dtype, tuple(target.shape[d] for d in left))
+    known = [left.index(a) for a in axes if a in at]
+    if known:
+        kept = [d for d in range(reduced.ndim) if d not in known]
+        front = np.transpose(np.arange(reduced.size).reshape(reduced.shape), (*known, *kept))
+        where = front[tuple(at[a] for a in axes if a in at)].ravel()
+        part = _placed(upd, where, reduced)
+    else:
+        part = folded(upd, range(op.args[2].ndim))
+    if op.prim.name == "scatter" and x is not None and not unknown:
         rows = x.rows.flatten()
         rows[where] = 0
         x = Reach(rows.reshape(target.shape), x.sets)
-    return [union([x, _placed(upd, where, target)], target.shape)]
+    return [union([x, stretched(part, unknown, target.shape)], target.shape)]
 
 
 def _placed(upd: Reach | None, where: np.ndarray, target: Aval) -> Reach | None:
@@ -396,6 +449,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(_LINALG, _matrices),
     "concatenate": _concatenate,
     "sort": _sort,
+    "conv": _conv,
     "dot": _dot,
     "gather": _gather,
     "scatter": _scatter,

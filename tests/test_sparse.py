@@ -15,7 +15,7 @@ import scipy.sparse.linalg
 import adjit
 from adjit import colouring, errors, sparse
 from adjit.compression import compress, compress_symmetric
-from adjit.ir import evaluate
+from adjit.ir import Aval, Builder, Function, Value, evaluate, ops
 from adjit.passes.jvp import jvp
 from adjit.passes.sparsity import reaches
 
@@ -176,6 +176,56 @@ def test_random_programs_never_miss_an_entry():
             shown = np.zeros(dense.shape, bool) if reach is None else reach.expanded().toarray()
             missing += int(np.any((dense != 0) & ~shown))
     assert missing == 0
+
+
+def test_convolutions_reach_what_lies_below_their_kernel():
+    settings = {"stride": (2, 1), "padding": ((1, 0), (0, 2)), "dilation": (1, 2), "groups": 2}
+    images, weights = Aval("f64", (2, 5, 6, 4)), Aval("f64", (6, 2, 3, 2))
+    params = [Value(images, "x"), Value(weights, "w")]
+    with Builder(params) as b:
+        f = Function("f", b.done([ops.conv(*params, **settings)]))
+    rng = np.random.default_rng(2)
+    args = [rng.normal(size=p.shape) for p in params]
+    for i in (0, 1):
+        pushed, units = jvp(f, [i]), np.eye(args[i].size).reshape(-1, *args[i].shape)
+        columns = [evaluate(pushed, *args, e)[1].ravel() for e in units]
+        dense = np.stack(columns, axis=1) != 0
+        (reach,), _ = reaches(f, [i])
+        shown = reach.expanded().toarray()
+        assert not np.any(dense & ~shown)
+        assert i == 1 or np.array_equal(dense, shown)
+
+
+def test_functions_with_rules_of_their_own():
+    @adjit.custom_jvp
+    def forward(x):
+        return np.sin(x)
+
+    forward.defjvp(lambda p, t: (np.sin(p[0]), np.cos(p[0]) * t[0]))
+
+    @adjit.custom_vjp
+    def reverse(x):
+        return np.sin(x)
+
+    reverse.defvjp(lambda x: (np.sin(x), x), lambda x, ct: (np.cos(x) * ct,))
+    for f in (forward, reverse):
+        found = sparse.jacobian(lambda x, f=f: f(x) * x[0])(X)
+        assert found.nnz == 23
+        np.testing.assert_allclose(
+            found.toarray(), np.diag(np.cos(X) * X[0]) + np.outer(np.sin(X), np.eye(12)[0])
+        )
+        assert sparse.hessian(lambda x, f=f: np.sum(f(x)))(X).nnz == 12
+
+    @adjit.custom_vjp
+    def clipped(x):
+        return np.sin(x)
+
+    clipped.defvjp(lambda x: (np.sin(x), x), lambda x, ct: (np.cos(x) * np.clip(ct, -2, 2),))
+    found = sparse.jacobian(clipped)(X)  # which has no forward mode
+    np.testing.assert_allclose(found.toarray(), np.diag(np.cos(X)))
+    assert found.nnz == 12
+    with pytest.raises(errors.NotDifferentiable, match="linear"):
+        sparse.jacobian(clipped, mode="fwd")(X)
 
 
 def test_it_holds_for_other_inputs():
