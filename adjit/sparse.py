@@ -7,6 +7,7 @@ no row are moved by one seed, and the compiled program gathers the entries from 
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -129,6 +130,15 @@ class SparseFunction:
 
     def __repr__(self) -> str:
         return repr(self._compiled)
+
+    def __reduce__(self) -> Any:
+        found: Any = sys.modules.get(getattr(self, "__module__", "") or "")
+        name = getattr(self, "__qualname__", "")
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:  # a decorated function: by reference, as Python pickles functions
+            return name
+        return SparseFunction, (self._compiled._fn, self._compiled._transform)
 
 
 def _assembled(found: Any) -> Any:

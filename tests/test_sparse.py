@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -320,6 +321,27 @@ def test_it_decorates_functions_and_methods():
             return x * self.scale
 
     np.testing.assert_allclose(Model().residual(np.ones(2)).toarray(), 2 * np.eye(2))
+
+
+@sparse.jacobian
+def squares(x):
+    return x**2
+
+
+def by_name(x):
+    return x**3
+
+
+def test_it_pickles_by_reference_or_by_what_it_wraps():
+    assert pickle.loads(pickle.dumps(squares)) is squares
+    cubes = pickle.loads(pickle.dumps(sparse.jacobian(by_name)))
+    np.testing.assert_allclose(cubes(X).toarray(), np.diag(3 * X**2))
+
+
+def test_every_pass_is_checked():
+    with adjit.options(interpret=True, check=True):
+        f = PROGRAMS["scatter"][0]
+        np.testing.assert_allclose(sparse.jacobian(f)(X).toarray(), adjit.jacobian(f)(X))
 
 
 # ------------------------------------------------------------------ seeds
