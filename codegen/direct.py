@@ -379,7 +379,8 @@ class Compiler:
         """`ll.tape_f64(cells, place, rows, size)`: room for rows of that many elements."""
         if dtype not in ELEMENTS:
             raise Unsupported(f"a tape of {dtype}")
-        address = tapes.room(self.b, *args, BYTES[dtype])
+        words, place, rows, size = args
+        address = tapes.room(self.b, words, place, rows, size, BYTES[dtype])
         return self.b.bitcast(address, ELEMENTS[dtype].as_pointer())
 
     def machine(self, name: str, args: list[ir.Value]) -> ir.Value:

@@ -118,8 +118,9 @@ def _tape(dtype: str) -> Callable[..., Any]:
         """Room for rows of `size` elements in the tape whose words begin at `place`."""
 
         def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-            pointer = context.get_value_type(sig.return_type)
-            return builder.bitcast(tapes.room(builder, *args, kind.bitwidth // 8), pointer)
+            words, at, number, row = args
+            address = tapes.room(builder, words, at, number, row, kind.bitwidth // 8)
+            return builder.bitcast(address, context.get_value_type(sig.return_type))
 
         return types.CPointer(kind)(cells, *[types.int64] * 3), generate
 

@@ -55,6 +55,7 @@ class Reader:
         self.ranges: dict[str, tuple[int, int]] = {}  # what is known of a variable, inclusive
         self.local: dict[Value, str] = {}
         self.bound: dict[Value, Bound] = {}
+        self.updates: set[Value] = set()  # what lies where something older may still be read
         self.floor = 0  # the depth of the region's body that is being written
         self.rows: dict[Loop, str] = {}  # the row within a block
         self.strips: list[Loop] = []
@@ -436,10 +437,8 @@ class Reader:
         op = self.plan.defs.get(v)
         if op is None or v.dtype != "i64" or op.prim.name not in ("add", "sub", "mul"):
             return None
-        sides = self.affine(op.args[0]), self.affine(op.args[1])
-        if sides[0] is None or sides[1] is None:
-            return None
-        return _combined(op.prim.name, *sides)
+        a, b = map(self.affine, op.args)
+        return None if a is None or b is None else _combined(op.prim.name, a, b)
 
     def checked(self, raw: str, extent: int, op: Op, index: tuple[At, ...], mask: Mask) -> str:
         """An index taken from data: negative ones count from the end, bad ones are reported."""

@@ -68,8 +68,7 @@ def _loop(w: Writer, r: Root, op: Op) -> None:
         _bind(w, body.params[1 + a : 1 + a + k], op.outs[:k], carries)
         for p, x in zip(body.params[1 + a + k :], inputs, strict=True):
             w.bound[p] = Bound(x, (at,), floor)
-        for v, j in body.homes.items():
-            w.bound[v] = Bound(op.outs[j], () if j < k else (at,))
+        _settle(w, body, {j: Bound(y, () if j < k else (at,)) for j, y in enumerate(op.outs)})
         w.items(body.items)
         _move(w, body.outs[:k], op.outs[:k], carries)
 
@@ -119,6 +118,13 @@ def _bind(
             w.bound[p] = Bound(y)
 
 
+def _settle(w: Writer, body: Body, places: dict[int, Bound]) -> None:
+    """Say where in the results of a region its values lie."""
+    for v, j in body.homes.items():
+        w.bound[v] = places[j]
+    w.updates |= body.updates
+
+
 def _move(w: Writer, new: Sequence[Value], outs: Sequence[Value], carries: Sequence[str]) -> None:
     """The end of a round: its results become what the next one is given."""
     for v, y, name in zip(new, outs, carries, strict=True):
@@ -155,8 +161,7 @@ def _while(w: Writer, r: Root, op: Op) -> None:
     with w.body("while True:"), _inside(w):
         for block in (test, body):
             _bind(w, block.params[a:], outs, carries)
-        for v, j in body.homes.items():
-            w.bound[v] = Bound(outs[j])
+        _settle(w, body, {j: Bound(y) for j, y in enumerate(outs)})
         w.items(test.items)
         w.line(f"if not {w.pull(test.outs[0], ())}:")
         w.line("    break")
@@ -195,8 +200,7 @@ def _branch(w: Writer, body: Body, op: Op, names: Sequence[str]) -> list[str]:
     """The lines of one branch, which end by assigning its results."""
     _outside(w, body.params, op.args[1:])
     with w.aside() as scope, _inside(w):
-        for v, j in body.homes.items():
-            w.bound[v] = Bound(op.outs[j])
+        _settle(w, body, {j: Bound(y) for j, y in enumerate(op.outs)})
         w.items(body.items)
         for v, name in zip(body.outs, names, strict=True):
             if name:

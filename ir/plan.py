@@ -79,13 +79,15 @@ Item = Stmts | CallItem | Loop
 class Body:
     """A block that a region owns, planned: what runs in one round, or in one branch.
 
-    `homes` are values that lie in the memory of one of the region's results, by its number.
+    `homes` are values that lie in the memory of one of the region's results, by its number;
+    `updates` those of them that lie where something older does, which may still be read.
     """
 
     params: tuple[Value, ...]
     outs: tuple[Value, ...]
     items: list[Item]
     homes: dict[Value, int] = field(default_factory=dict)
+    updates: set[Value] = field(default_factory=set)
 
 
 @dataclass(eq=False)

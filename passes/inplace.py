@@ -91,8 +91,7 @@ class Rounds:
                 return False
             found.append((body, chain))
         for body, chain in found:
-            body.homes.update((w, k) for w in chain)
-            _give(self.plan, chain)
+            _lie(self.plan, body, chain, k)
         return True
 
     def _then(self, p: Value, x: Value, v: Value) -> list[Value] | None:
@@ -131,6 +130,9 @@ class Rounds:
         c = len(_common(here, there))
         if here[0][c] != there[0][c]:
             return here[0][c] < there[0][c]
+        # Stores wait for the end of the statements, so none of them may read it another way.
+        if any(self.base(v) is r.value for v in self.plan.aliases):
+            return False
         return all(n == 1 or q in covered for q, n in enumerate(r.value.shape))
 
 
@@ -168,7 +170,10 @@ def _sources(op: Op, k: int) -> range:
     return range(first + k, first + k + 1) if k < carries else range(0)
 
 
-def _give(plan: Plan, chain: list[Value]) -> None:
+def _lie(plan: Plan, body: Body, chain: list[Value], k: int) -> None:
+    """Let the values lie where result `k` of the region does."""
+    body.homes.update((v, k) for v in chain)
+    body.updates.update(chain)
     for v in chain:
         plan.storage[v].place = "given"
         plan.storage[v].kept = ("full",) * v.ndim
@@ -209,6 +214,5 @@ def take_over(plan: Plan, body: Body, k: int, p: Value) -> bool:
     found = Rounds(plan, body).chain(p, v)
     if found is None:
         return False
-    body.homes.update((w, k) for w in found)
-    _give(plan, found)
+    _lie(plan, body, found, k)
     return True
