@@ -102,7 +102,7 @@ class KernelRun:
 
     def run(self, env: dict[Value, np.ndarray]) -> None:
         reads = [env[self.step.reads[k]] for k in self.kernel.inputs]
-        outs = [memory.empty(a.shape, NUMPY[a.dtype]) for a in self.kernel.outputs]
+        outs = [memory.empty(v.shape, NUMPY[v.dtype]) for v in self.step.writes]
         work = self.workspace.take()
         status = self.call(*reads, *outs, *work)
         self.workspace.give(work)

@@ -102,8 +102,6 @@ def _whole(x: Any) -> Value:
     if x.whole is not None:
         return x.whole
     re, im = x.both
-    if not re.shape:  # a kernel has no other use for two numbers
-        return el.complex_(re, im)
     last = (re.ndim,)
     return joined(concatenate(expand_dims(re, last), expand_dims(im, last), axis=re.ndim))
 

@@ -9,6 +9,7 @@ from ..ir.ops.guards import guard
 from ..ir.ops.show import show, shows
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.prim import Call
+from .absorb import absorbed
 from .calls import expand
 from .extents import label
 from .fuse import fuse
@@ -45,7 +46,7 @@ def schedule(
             writes = [v for op in ops if stages[op] == stage for v in op.outs if v in wanted]
             if writes or any(op.prim is guard for op in ops):
                 steps.append(_kernel(function.name, ops, writes, lenient))
-    return Schedule(function.name, block.params, tuple(steps), block.outs)
+    return Schedule(function.name, block.params, tuple(absorbed(steps)), block.outs)
 
 
 def _stages(block: Block) -> dict[Op, int]:

@@ -51,7 +51,12 @@ def on_planes(f, *args):
     return evaluate(planes(trace(f, args).function), *args)
 
 
-KERNELS = ("arithmetic", "places", "products", "host steps")  # the rest is interpreted, which costs less
+KERNELS = (
+    "arithmetic",
+    "places",
+    "products",
+    "host steps",
+)  # the rest is interpreted, which costs less
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -67,17 +72,14 @@ def test_planes_agree_with_numpy(name):
         np.testing.assert_allclose(g, w, rtol=rtol, atol=rtol)
 
 
-def test_a_complex_gradient_is_one_kernel_between_views():
+def test_a_complex_gradient_is_one_kernel():
     def loss(z, x):
         return np.sum(np.abs(np.exp(z * x) + np.log(z) / z) ** 2)
 
     check_grads(loss, (Z, X), order=1)
     plan = value_and_grad(loss).ir(Z, X, stage="fused")
     assert plan.count("kernel") == 1
-    assert {line.split(": ")[1] for line in plan.split("\n") if line.startswith("host")} == {
-        "parts",
-        "joined",
-    }
+    assert "host" not in plan
 
 
 def test_edges_are_numpys():
@@ -137,9 +139,7 @@ def test_control_flow_takes_planes():
         np.testing.assert_allclose(
             evaluate(split, Z, X)[0], evaluate(function, Z, X)[0], rtol=1e-12
         )
-    plan = jit(with_loop).ir(Z, X, stage="fused")
-    hosts = {line.split(": ")[1] for line in plan.split("\n") if line.startswith("host")}
-    assert hosts == {"parts", "joined"}
+    assert "host" not in jit(with_loop).ir(Z, X, stage="fused")
 
 
 def test_gradients_go_through_complex_loops():
@@ -147,3 +147,19 @@ def test_gradients_go_through_complex_loops():
         return np.sum(np.abs(rotated(z, 40)) ** 2 * np.arange(4))
 
     check_grads(loss, (Z[:2],), order=1)
+
+
+def test_numbers_and_many_calls():
+    def f(z, w):
+        return z * np.exp(w), abs(z - w)
+
+    run = jit(f)
+    for z, w in [(1 + 2j, 0.5j), (np.complex128(2j), 1 - 1j), (Z[0, 0], Z[0, 1])]:
+        for _ in range(3):
+            for got, want in zip(run(z, w), f(z, w), strict=True):
+                np.testing.assert_allclose(got, want)
+    g = jit(lambda z: (z, z * 2, np.fft.fft(z) + z))
+    for z in (Z, Z[:, ::2], Z.T, Z.astype("c8"), Z[:0]):
+        for got, want in zip(g(z), (z, z * 2, np.fft.fft(z) + z if z.size else z), strict=True):
+            assert got.dtype == want.dtype
+            np.testing.assert_allclose(got, want, rtol=1e-5 if z.dtype == "c8" else 1e-12)
