@@ -49,8 +49,8 @@ class Unlike(Exception):
 class Wired:
     """A loop in the making.
 
-    Carries are shift registers: `chains` maps what was made so many rounds ago to its params, the
-    youngest first.
+    Carries are shift registers: `registers` maps what was made so many rounds ago to its param,
+    what it holds in the first round, and what in the next: (step, out), or a younger param.
     """
 
     steps: Sequence[Step]  # of the last round; the first of them makes the index
@@ -61,7 +61,7 @@ class Wired:
     rows: dict[Value, Value] = field(default_factory=dict)  # such arrays, and their rows
     env: dict[tuple[int, int], Value] = field(default_factory=dict)
     consts: dict[Value, Value] = field(default_factory=dict)
-    chains: dict[Any, tuple[Carried, list[Value]]] = field(default_factory=dict)
+    registers: dict[Any, tuple[Value, Value, Any]] = field(default_factory=dict)
     body: Builder = field(default_factory=lambda: Builder(number=False))
     counter: Value = field(default_factory=lambda: Value(INDEX, "i"))
 
@@ -96,7 +96,7 @@ class Wired:
         if isinstance(o, Local):
             return self.env[o.step, o.out]
         if isinstance(o, Carried):
-            return self._chain(o)[-1]
+            return self._register(o.step, o.out, o.before)
         if isinstance(o, Affine | Listed):
             raise Unlike(op, o)
         v = o.value
@@ -106,15 +106,17 @@ class Wired:
             self.consts[v] = Value(v.aval, v.hint)
         return self.consts[v]
 
-    def _chain(self, o: Carried) -> list[Value]:
-        before = tuple(v.key if isinstance(v, Const) else v for v in o.before)
-        key = (o.step, o.out, o.distance, before)
-        if key not in self.chains:
-            first = o.before[0]
-            made = self.steps[o.step].outs[o.out]
-            params = [Value(first.aval, made.hint) for _ in range(o.distance)]
-            self.chains[key] = (o, params)
-        return self.chains[key][1]
+    def _register(self, step: int, out: int, before: tuple[Value, ...]) -> Value:
+        """The param that holds what was made so many rounds ago as there are values before it."""
+        key = (step, out, tuple(v.key if isinstance(v, Const) else v for v in before))
+        if key not in self.registers:
+            made = self.steps[step].outs[out]
+            param = Value(made.aval, made.hint)
+            if len(before) > 1:
+                self.registers[key] = (param, before[0], self._register(step, out, before[1:]))
+            else:
+                self.registers[key] = (param, before[0], (step, out))
+        return self.registers[key][0]
 
     def op(
         self,
@@ -136,15 +138,14 @@ class Wired:
         leaving = [(v, self.inside(o)) for v, o in last.items()]
         rows = [self.inside(o) for o in stacked]
         places = {id(x): v for v, x in leaving}
-        for o, params in self.chains.values():
-            made = self.env[o.step, o.out]
-            moving += params
-            yields += [made, *params[:-1]]
-            for x, start in zip((made, *params[:-1]), reversed(o.before), strict=True):
-                starts.append(start)
-                v = places.get(id(x))
-                fits = v is not None and v not in outs and _equal(given.get(v, start), start)
-                outs.append(v if v is not None and fits else Value(x.aval))
+        for param, start, source in self.registers.values():
+            x = self.env[source] if isinstance(source, tuple) else source
+            v = places.get(id(x))
+            fits = v is not None and v not in outs and _equal(given.get(v, start), start)
+            moving.append(param)
+            starts.append(start)
+            yields.append(x)
+            outs.append(v if v is not None and fits else Value(x.aval))
         known = set(outs)
         for v, x in leaving:
             if v in known:
