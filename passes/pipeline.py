@@ -19,14 +19,15 @@ from .calls import expand
 from .carries import carries
 from .constant_shifts import constant_shifts
 from .dce import dce
-from .layouts import layouts
 from .factorings import factorings
+from .layouts import layouts
 from .licm import licm
 from .puts import puts
 from .planes import planes
 from .replay import rebuild
 from .scalars import scalars
 from .simplify import cleanup, simplify
+from .trips import trips
 
 # How far results may move, relative to the largest, when a pass may reassociate.
 RTOL = {"exact": 0.0, "rounding": 1e-9}
@@ -77,7 +78,9 @@ def joint(strict: int | None = None) -> list[Pass]:
     return [
         Pass("release", release),
         Pass("calls", expand),
+        Pass("trips", trips),
         Pass("planes", planes, "rounding"),
+        Pass("factorings", factorings, "rounding"),
         Pass("scalars", scalars),
         Pass("layouts", layouts),
         Pass("simplify", partial(simplify, strict=strict, rounds=2), "rounding"),
@@ -93,7 +96,6 @@ def _carries(function: Function, strict: int | None) -> Function:
 
 
 JOINT: list[Pass] = joint()
-        Pass("factorings", factorings, "rounding"),
 
 
 class Miscompiled(AssertionError):
