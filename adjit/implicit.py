@@ -16,7 +16,7 @@ import numpy as np
 
 from .api import companion
 from .arguments import a
-from .custom import open_rules, place_of, results
+from .custom_call import open_rules, place_of, results
 from .errors import NotDifferentiable
 from .host import as_kind
 from .ir.builder import Builder
