@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..ir.core import Value
 from ..ir.types import NUMPY, Aval
 from . import mutation
 from .promote import can_cast, common_dtype, dtype_name
-from .record import recorder
+from .record import recorder, stack
 from .refusals import refused
 from .surface import (
     FUNCTIONS,
@@ -290,9 +291,18 @@ def _assign(name: str) -> Any:
     return set_
 
 
+def _read(get: Any) -> Any:
+    def read(self: Tracer) -> Any:
+        if stack():
+            recorder().enter(sys._getframe(1))
+        return get(self)
+
+    return read
+
+
 def _install_attributes() -> None:
     for name, get in _ATTRIBUTES.items():
-        setattr(Tracer, name, property(get, _assign(name)))
+        setattr(Tracer, name, property(_read(get), _assign(name)))
 
 
 _install_attributes()
