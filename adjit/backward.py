@@ -56,6 +56,10 @@ def seed_of(root: Tensor, gradient: Any) -> tuple[Ref, Ref]:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
     shape = root._aval_shape()
     if gradient is None:
+        if root.dtype.kind == "c":
+            raise RuntimeError(
+                f"grad can be implicitly created only for real scalar outputs but got {root.dtype}"
+            )
         if math.prod(shape) != 1:
             raise RuntimeError(
                 f"{NOT_SCALAR}\n  This one has shape {list(shape)}: reduce it (.sum(), .mean()), "

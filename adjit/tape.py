@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import hot
+from .conjugates import conjugated
 from .ir.core import Block, Const, Function
 from .ir.interp import apply
 from .ir.interp import run as interpret
@@ -186,6 +187,7 @@ def _piece(
 def _pull(piece: Piece, active: tuple[bool, ...]) -> Piece:
     """The adjoint of a piece, without the operands it does not read."""
     function = dce(vjp(piece.function, [i for i, a in enumerate(active) if a], primal_outs=False))
+    function = conjugated(function, len(piece.function.params))
     block = function.block
     read = {a for op in block.ops for a in op.args} | set(block.outs)
     kept = [i for i, p in enumerate(block.params) if p in read]

@@ -16,6 +16,7 @@ from adjit import (
     jvp,
     linearize,
     options,
+    tensors,
     value_and_grad,
     vjp,
     vmap,
@@ -217,3 +218,17 @@ def test_the_convention_holds_for_vjp_jvp_linearize_and_hvp():
 def test_what_has_no_meaning_is_refused(run, says):
     with pytest.raises(errors.AdjitError, match=says):
         run()
+
+
+def test_tensors_follow_pytorch():
+    z = tensors.tensor(Z, requires_grad=True)
+    for _ in range(4):  # by a sweep, then by a plan
+        z.grad = None
+        ((z * z - 1).abs() ** 2).sum().backward()
+        want = grad(lambda z: np.sum(np.abs(z * z - 1) ** 2))(Z).conj()
+        np.testing.assert_allclose(z.grad.numpy(), want)
+    out = z * z
+    out.backward(tensors.tensor(W))
+    np.testing.assert_allclose(z.grad.numpy(), want + (W.conj() * 2 * Z).conj())
+    with pytest.raises(RuntimeError, match="only for real scalar outputs"):
+        (z * z).sum().backward()
