@@ -41,25 +41,25 @@ kept_apart = checkpoint(part)
 
 
 def plain(x, w):
-    for k in range(4):
+    for k in range(3):
         x = part(x, w[k])
     return np.sum(x)
 
 
 def apart(x, w):
-    for k in range(4):
+    for k in range(3):
         x = kept_apart(x, w[k])
     return np.sum(x)
 
 
 def test_parts_are_computed_again_and_not_kept():
-    x, w = np.linspace(-1, 1, 100_000), np.array([0.3, 0.5, 0.7, 0.9])
+    x, w = np.linspace(-1, 1, 100_000), np.array([0.3, 0.5, 0.7])
     with adjit.options(unroll="always"):
         whole, parts = grad(plain), grad(apart)
         assert np.allclose(whole(x, w), parts(x, w), 1e-10)
-        assert peak(parts, x, w) < 0.6 * peak(whole, x, w)
+        assert peak(parts, x, w) < 0.7 * peak(whole, x, w)
         names = [op.prim.name for op in parts.ir(x, w, stage="simplified").program.ops]
-        assert names.count("hold") == 4
+        assert names.count("hold") == 3
     verify(parts.ir(x, w, stage="simplified").program)
 
 
