@@ -19,12 +19,12 @@ ROWS = 8  # beyond it BLAS is as fast
 SUMMED = 16  # the same where whole rows are summed
 LARGE = 1 << 16  # elements of the large matrix
 JAM = 4  # of its rows that are read together
-DTYPES = {"float32": "f32", "float64": "f64"}
+DTYPES = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
 
 
 def skinny(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
     """out = a @ b, if it is one of these; whether it was."""
-    dtype = DTYPES.get(out.dtype.name)
+    dtype = DTYPES.get(out.dtype)
     if dtype is None or not out.flags.c_contiguous:
         return False
     (m, k), n = a.shape, b.shape[1]

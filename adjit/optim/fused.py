@@ -10,7 +10,7 @@ import numpy as np
 from .. import settings
 from ..ir.core import Block, Function
 from ..ir.plan import Loop
-from ..ir.types import Aval, name_of
+from ..ir.types import Aval
 from ..passes import pipeline
 from ..passes.fuse import fuse
 from ..tracer import trace as _surface  # noqa: F401  # fills the tables of Tracers
@@ -21,20 +21,19 @@ from .rules import Rule
 
 LEAST = 1 << 12  # elements from which a kernel is worth compiling
 _TRACED = 1 << 20  # of no program: only that it is no small size matters
+KINDS = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
 _kernels: dict[Any, Any] = {}
-_calls: dict[Any, Callable[..., object]] = {}
+_calls: dict[Any, Callable[..., object] | None] = {}
+_given: dict[Any, tuple[tuple[float, ...], list[np.ndarray]]] = {}
 
 
 def apply(rule: Rule, arrays: Sequence[np.ndarray], numbers: Mapping[str, float]) -> None:
     """Take a step: (parameter, gradient, *states), all but the gradient written in place."""
     p = arrays[0]
-    plain = all(x.dtype == p.dtype and x.flags.c_contiguous for x in arrays)
-    if p.size >= LEAST and plain and p.dtype.name in ("float32", "float64"):
-        call = None if settings.current().interpret else _call(rule, p)
-        if call is not None:
-            scalars = [np.array(numbers[k], p.dtype) for k in rule.numbers]
-            kept = [arrays[0], *arrays[2:]]
-            call(*arrays, *scalars, *kept)
+    if p.size >= LEAST and p.dtype in KINDS and not settings.current().interpret:
+        call = _call(rule, p.dtype, p.size)
+        if call is not None and all(x.dtype == p.dtype and x.flags.c_contiguous for x in arrays):
+            call(*arrays, *_scalars(rule, p.dtype, numbers), p, *arrays[2:])
             return
     given = {k: p.dtype.type(numbers[k]) for k in rule.numbers}
     with np.errstate(all="ignore"):
@@ -43,15 +42,24 @@ def apply(rule: Rule, arrays: Sequence[np.ndarray], numbers: Mapping[str, float]
         np.copyto(old, new)
 
 
-def _call(rule: Rule, p: np.ndarray) -> Callable[..., object] | None:
+def _scalars(rule: Rule, dtype: np.dtype, numbers: Mapping[str, float]) -> list[np.ndarray]:
+    """The numbers as arrays; those of the last step are often those of this one."""
+    key = tuple([numbers[k] for k in rule.numbers])
+    kept = _given.get((rule.name, dtype))
+    if kept is None or kept[0] != key:
+        kept = _given[rule.name, dtype] = key, [np.array(x, dtype) for x in key]
+    return kept[1]
+
+
+def _call(rule: Rule, dtype: np.dtype, size: int) -> Callable[..., object] | None:
     """The rule's kernel for so many elements; None if it takes more than one loop."""
-    key = rule.name, p.dtype.name, p.size
+    key = rule.name, dtype, size
     if key not in _calls:
         kind = key[:2]
         if kind not in _kernels:
-            _kernels[kind] = _compiled(rule, name_of(p.dtype))
+            _kernels[kind] = _compiled(rule, KINDS[dtype])
         made = _kernels[kind]
-        _calls[key] = None if made is None else _sized(made, p.size)  # type: ignore[assignment]
+        _calls[key] = None if made is None else _sized(made, size)
     return _calls[key]
 
 

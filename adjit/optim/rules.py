@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ def _signed(p: Any, g: Any, n: Mapping[str, Any], maximize: bool, decayed: bool)
     return g + n["weight_decay"] * p if decayed else g
 
 
+@cache
 def sgd(*, momentum: bool, first: bool, nesterov: bool, maximize: bool, decayed: bool) -> Rule:
     """buf = momentum * buf + (1 - dampening) * g (at first g), p = p - lr * buf."""
 
@@ -50,6 +52,7 @@ def sgd(*, momentum: bool, first: bool, nesterov: bool, maximize: bool, decayed:
     return Rule(name, ("momentum_buffer",), numbers, heavy)
 
 
+@cache
 def adam(*, amsgrad: bool, maximize: bool, decay: str) -> Rule:
     """Steps by the first and second moments of the gradient; `decay` is "", "l2" or "own"."""
 
@@ -69,6 +72,7 @@ def adam(*, amsgrad: bool, maximize: bool, decay: str) -> Rule:
     return Rule(f"adam{amsgrad:d}{maximize:d}{decay}", states, numbers, step)
 
 
+@cache
 def rmsprop(*, momentum: bool, centered: bool, maximize: bool, decayed: bool) -> Rule:
     """Steps by the gradient over the root of its second moment."""
 
@@ -96,6 +100,7 @@ def rmsprop(*, momentum: bool, centered: bool, maximize: bool, decayed: bool) ->
     return Rule(name, states, numbers, step)
 
 
+@cache
 def adagrad(*, maximize: bool, decayed: bool) -> Rule:
     """Steps by the gradient over the root of the sum of its squares so far."""
 
@@ -108,6 +113,7 @@ def adagrad(*, maximize: bool, decayed: bool) -> Rule:
     return Rule(f"adagrad{maximize:d}{decayed:d}", ("sum",), numbers, step)
 
 
+@cache
 def adadelta(*, maximize: bool, decayed: bool) -> Rule:
     """Steps by the gradient, scaled by the ratio of the roots of two running means."""
 

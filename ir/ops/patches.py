@@ -13,7 +13,6 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 Shape = tuple[int, ...]
 Padding = tuple[tuple[int, int], ...]
@@ -78,7 +77,8 @@ def _windows(
         x.strides[-1],
     )
     shape = (x.shape[0], *places, *kernel, x.shape[-1])
-    return as_strided(x, shape, strides, writeable=False)
+    # As as_strided, in a tenth of its time; the images are contiguous, so they are a buffer.
+    return np.ndarray(shape, x.dtype, x, 0, strides)
 
 
 def _matrix(
@@ -96,7 +96,7 @@ def _matrix(
         return np.ascontiguousarray(x).reshape(rows, x.shape[-1])
     w = _windows(_padded(x, padding), kernel, stride, dilation, places)
     if as_weights:
-        w = np.moveaxis(w, -1, 1 + rank)
+        w = w.transpose(*range(1 + rank), w.ndim - 1, *range(1 + rank, w.ndim - 1))
     out = _scratch("patches", w.shape, x.dtype)
     if as_weights:  # channels are the longest of the dims: innermost, one place in the kernel each
         for at in itertools.product(*map(range, kernel)):
@@ -112,7 +112,7 @@ def _like_patches(w: np.ndarray, as_weights: bool) -> np.ndarray:
     if as_weights:
         return w.reshape(w.shape[0], -1)
     out = _scratch("weights", (w.shape[0], *w.shape[2:], w.shape[1]), w.dtype)
-    np.copyto(out, np.moveaxis(w, 1, -1))
+    np.copyto(out, w.transpose(0, *range(2, w.ndim), 1))
     return out.reshape(w.shape[0], -1)
 
 
@@ -185,7 +185,7 @@ def conv_weight(
         return out
     turned = _scratch("weights", (ct.shape[-1], *kernel, x.shape[-1]), x.dtype)
     np.matmul(flat.T, rows, out=turned.reshape(len(out), -1))
-    np.copyto(out, np.moveaxis(turned, -1, 1))
+    np.copyto(out, turned.transpose(0, turned.ndim - 1, *range(1, turned.ndim - 1)))
     return out
 
 
