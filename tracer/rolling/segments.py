@@ -47,6 +47,7 @@ class Load:
     ops      recorded ops of one round
     largest  elements of the largest array that a round computes
     fusible  whether the ops of all rounds would be one loop over the elements
+    guarded  whether Python decides by traced values in a round
     copied   elements that are stacked before the loop, so that each round finds its own
     """
 
@@ -54,6 +55,7 @@ class Load:
     ops: int
     largest: int
     fusible: bool
+    guarded: bool = False
     copied: int = 0
 
 
@@ -71,10 +73,16 @@ class Policy:
 
 @dataclass
 class _Level:
-    """A loop that is open: its rounds so far."""
+    """A loop that is open: its rounds so far, and from where the last entry of each came."""
 
     loop: Loop
     rounds: list[_Round]
+    ends: set[int] = field(default_factory=set)
+
+    def next(self) -> None:
+        """The last round is over, another one begins."""
+        self.ends.update(q for q, _ in self.rounds[-1].entries[-1:])
+        self.rounds.append(_Round())
 
 
 @dataclass
@@ -119,7 +127,7 @@ class Segments:
             if steps[-1].guards and not isinstance(what, Activation):
                 steps[-1].place = call, p
             if levels and (p < previous or (p == previous and _repeats(levels[-1], p))):
-                levels[-1].rounds.append(_Round())
+                levels[-1].next()
             levels += [_Level(loop, [_Round()]) for loop in around[len(levels) :]]
             inner = levels[-1].rounds[-1] if levels else top
             inner.entries.append((p, steps))
@@ -256,7 +264,8 @@ def load_of(rounds: Sequence[Sequence[Step]]) -> Load:
     last = rounds[-1]
     largest = max((v.aval.size for s in last for v in s.outs), default=0)
     fusible = all(_fusible(s) for s in last)
-    return Load(len(rounds), sum(s.weight for s in last), largest, fusible)
+    guarded = any(s.guards for s in last)
+    return Load(len(rounds), sum(s.weight for s in last), largest, fusible, guarded)
 
 
 def _moves(s: Step) -> bool:
@@ -300,7 +309,7 @@ def _repeats(level: _Level, p: int) -> bool:
     now = level.rounds[-1].entries
     if any(q != p for q, _ in now):
         return False
-    return not any(q != p for r in level.rounds[:-1] for q, _ in r.entries[-1:])
+    return level.ends <= {p}
 
 
 def _run(keys: Sequence[int], k: int) -> tuple[int, int]:
