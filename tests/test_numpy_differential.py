@@ -1,23 +1,90 @@
-"""NumPy's surface against NumPy: tables of calls, each traced, replayed, and differentiated."""
+"""NumPy's surface against NumPy: tables of calls, each traced, replayed, and differentiated.
+
+Most of it runs through the interpreter.  The first call of every third function runs compiled as
+well, many functions in one program.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy_cases
 import pytest
-from differential import TALLY, cases, check, outcome, same
+from differential import TALLY, Case, Entry, cases, check, close, outcome
 from numpy_cases import TABLE
 
-import adjit
+from adjit import jit
+from adjit.tracer.tree import flatten
+
+ENOUGH_FUNCTIONS, ENOUGH_CASES = 230, 3000
+PER_PROGRAM = 24
 
 
 @pytest.mark.parametrize("e", TABLE, ids=lambda e: e.name)
-def test_entry(e):
+def test_entry(e: Entry) -> None:
     wrong = []
     for case in cases([e]):
         try:
             check(case)
+        except AssertionError as error:
+            wrong.append(str(error))
         except Exception as error:
-            wrong.append(f"{type(error).__name__}: {error}" if not isinstance(error, AssertionError) else str(error))
+            wrong.append(f"{case}: {type(error).__name__}: {error}")
     if wrong:
         pytest.fail(f"{len(wrong)} cases\n" + "\n".join(wrong[:12]), pytrace=False)
+
+
+def test_counts(record_property: pytest.RecordProperty) -> None:
+    """Enough functions, enough cases: of those that have a value, if all of them were run."""
+    names = {e.name.split(".__")[0] if ".__" in e.name else e.name for e in TABLE}
+    count = len(list(cases(TABLE)))
+    record_property("functions", len(names))
+    record_property("cases", count)
+    assert len(names) >= ENOUGH_FUNCTIONS
+    assert count >= ENOUGH_CASES
+    ran = TALLY["values"] + TALLY["errors"]
+    if ran >= count:
+        record_property("checks", dict(TALLY))
+        assert TALLY["values"] >= ENOUGH_CASES
+        assert TALLY["derivatives"] >= ENOUGH_CASES // 3
+        assert TALLY["second derivatives"] >= ENOUGH_CASES // 12
+
+
+# ------------------------------------------------------------------ kernels
+
+
+def _first_calls() -> list[Case]:
+    """The first call of every function that has a compiled part, on plain float64 arrays."""
+    seen, out = set(), []
+    for e in TABLE:
+        case = Case(e, 0, "C")
+        if e.kernel and e.name not in seen and "C" in e.kinds:
+            if not isinstance(outcome(case.call, *e.arguments("C", 0)), Exception):
+                seen.add(e.name)
+                out.append(case)
+    return out
+
+
+CALLS = _first_calls()[::3]
+GROUPS = [CALLS[i : i + PER_PROGRAM] for i in range(0, len(CALLS), PER_PROGRAM)]
+
+
+def _all(group: list[Case]):
+    """The calls of a group as one function of all their arguments."""
+
+    def together(*args):
+        return [case.call(*given) for case, given in zip(group, args, strict=True)]
+
+    return together
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda g: g[0].entry.name)
+def test_compiled(group: list[Case]) -> None:
+    """A program of many functions gives what NumPy gives, at another point than it was traced."""
+    program = jit(_all(group))
+    program(*(c.entry.arguments("C", 0) for c in group))
+    points = [c.entry.arguments("C", 1) for c in group]
+    for case, got, args in zip(group, program(*points), points, strict=True):
+        want = outcome(case.call, *args)
+        for g, w in zip(flatten(got)[0], flatten(want)[0], strict=True):
+            if isinstance(w, (np.ndarray, np.generic)):
+                assert np.asarray(g).dtype == np.asarray(w).dtype, case
+                close(case, np.asarray(g), np.asarray(w))

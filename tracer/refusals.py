@@ -70,6 +70,10 @@ REFUSED: dict[str, Refusal] = {
     "numpy.shares_memory": _MEMORY,
     "numpy.roots": _ROOTS,
     "numpy.poly": Refusal("its zeros would be eigenvalues of it", "Pass the zeros themselves."),
+    "numpy.nditer": Refusal(
+        "a traced array is not walked through in memory",
+        "Iterate over x.flat, or over np.ndenumerate(x).",
+    ),
     "numpy.frompyfunc": Refusal(
         "it makes ufuncs of Python objects", "Call the function, or use np.vectorize."
     ),

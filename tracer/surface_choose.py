@@ -125,7 +125,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     elif mode == "wrap":
         i = cast(i, "i64")
         i = ops.remainder(i, number(len(vs), i))
-    elif not holds_tracer(a) and np.any((np.asarray(a) < 0) | (np.asarray(a) > last)):
+    elif vs[-1].aval.size and not holds_tracer(a) and np.any((np.asarray(a) < 0) | (np.asarray(a) > last)):
         raise ValueError("invalid entry in choice array")
     i, *vs = broadcast_all([i, *vs])
     picked = vs[-1]
@@ -240,7 +240,7 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     if at.ndim != x.ndim:
         raise ValueError("`indices` and `arr` must have the same number of dimensions")
     full = tuple(
-        n if d == i else max(n, m) for d, (n, m) in enumerate(zip(at.shape, x.shape, strict=True))
+        n if d == i or m == 1 else m for d, (n, m) in enumerate(zip(at.shape, x.shape, strict=True))
     )
     at = _shape.broadcast_to(at, full)
     wide = tuple(m if d == i else n for d, (n, m) in enumerate(zip(full, x.shape, strict=True)))

@@ -261,7 +261,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     counts = plain(repeats, "the counts of np.repeat")
     if counts.dtype.kind not in "iub":
         raise TypeError("Cannot cast the counts of np.repeat to int64 by the rule 'safe'")
-    if np.any(counts < 0):
+    if v.shape[i] and np.any(counts < 0):
         raise ValueError("repeats may not contain negative values.")
     if counts.size != 1:
         if counts.shape != (v.shape[i],):

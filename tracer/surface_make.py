@@ -14,7 +14,7 @@ from ..ir.types import NUMPY, Aval
 from . import impure, intercept
 from .intercept import DECLINE
 from .promote import common_dtype, dtype_name
-from .record import fail, recorder
+from .record import recorder
 from .surface import (
     FUNCTIONS,
     array,
@@ -24,7 +24,6 @@ from .surface import (
     holds_tracer,
     is_tracer,
     key,
-    refuse,
     shape_tuple,
     value,
     values,
@@ -411,7 +410,6 @@ def fill_table() -> None:
     for name, act in made.items():
         if act is not None:
             intercept.enter(np, name, act)
-    intercept.enter(np.vectorize, "__call__", _vectorized, direct=False)
     intercept.enter_object(np, "r_", _Joiner(np.r_, False))
     intercept.enter_object(np, "c_", _Joiner(np.c_, True))
     for name, f in _MATH.items():

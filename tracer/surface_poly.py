@@ -101,7 +101,7 @@ def polydiv(u: Any, v: Any) -> Any:
 @surface(np.poly)
 def poly(seq_of_zeros: Any) -> Any:
     """np.poly of the zeros of a polynomial."""
-    zeros = FUNCTIONS[np.atleast_1d](wrap(value(seq_of_zeros), "array"))
+    zeros = FUNCTIONS[np.atleast_1d](wrap(as_float(value(seq_of_zeros)), "array"))
     if zeros.ndim != 1:
         raise refused("numpy.poly", "of a matrix")
     out = FUNCTIONS[np.ones_like](zeros, shape=(1,))

@@ -33,9 +33,9 @@ def sliding_window_view(
         raise ValueError("window_shape cannot contain negative values")
     left = list(h.shape)
     for a, w in zip(axes, widths, strict=True):
+        if left[a] < w:
+            raise ValueError("window shape cannot be larger than input array shape")
         left[a] -= w - 1
-    if any(n < 0 for n in left):
-        raise ValueError("window shape cannot be larger than input array shape")
 
     def get(base: Value) -> Value:
         for a, w in zip(axes, widths, strict=True):
