@@ -197,7 +197,8 @@ def vjp(fn: Fn, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """`(out, pullback)`: the result, and a function from its cotangent to those of the arguments.
 
     `pullback(ct)` gives a tuple with one entry per argument; leaves that are no floating-point
-    numbers have None.  With `has_aux` the function returns (out, aux), and so does vjp at its end.
+    numbers have None.  None in the place of a part of the cotangent stands for zero.  With
+    `has_aux` the function returns (out, aux), and so does vjp at its end.
     """
     args = _snapshot(args)
     out = companion(fn, Jit())(*args)
@@ -212,7 +213,8 @@ def vjp(fn: Fn, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
 def jvp(fn: Fn, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """`(out, tangent of out)` at these arguments in the direction of their tangents.
 
-    The tangent None stands for zero; arguments that are no floating-point numbers have no other.
+    The tangent None stands for zero, also in the place of a part of a container; what is no
+    floating-point number has no other.
     """
     for name, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple | list):

@@ -200,6 +200,20 @@ def leaf_aval(x: Any) -> tuple[Aval, str]:
     return spec.aval, spec.kind
 
 
+def masked(tree: Tree, given: Tree) -> tuple[Tree, list[bool]]:
+    """The tree with None where None was given for a part of it, and which leaves it then has."""
+    if given == NOTHING:
+        return NOTHING, [False] * tree.leaf_count
+    alike = tree.kind == given.kind and tree.data == given.data
+    if not alike or len(tree.children) != len(given.children):
+        return tree, [True] * tree.leaf_count  # `match` will say so
+    if tree.kind == "leaf":
+        return tree, [True]
+    parts = [masked(t, g) for t, g in zip(tree.children, given.children, strict=True)]
+    kept = Tree(tree.kind, tree.data, tuple(t for t, _ in parts))
+    return kept, [m for _, mask in parts for m in mask]
+
+
 def match(
     noun: str,
     name: str,

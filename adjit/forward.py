@@ -14,6 +14,7 @@ from .arguments import (
     check_leaf,
     choose,
     leaf_aval,
+    masked,
     match,
     positional,
     wanted,
@@ -34,7 +35,8 @@ from .tracer.tree import Tree, flatten
 class Pushforward(AtPoint):
     """Called as (primals, tangents, **kwargs): the result and its tangent.
 
-    With `argnums`, tangents are given for those arguments only; a tangent None stands for zero.
+    With `argnums`, tangents are given for those arguments only; None stands for zero, also in the
+    place of a part of a container.
     """
 
     argnums: tuple[int, ...] | None = None
@@ -54,12 +56,12 @@ class Pushforward(AtPoint):
         given, tangent_tree = flatten(tangents)
         spec = [leaf_aval(x) for x in given]
         asked = positional(primals, argnums)
-        wrt = [i for a in asked for i in a.leaves]
-        tree = Tree(tuple, None, tuple(a.tree for a in asked))
+        tree, given_to = masked(Tree(tuple, None, tuple(a.tree for a in asked)), tangent_tree)
+        wrt = [i for i, m in zip((i for a in asked for i in a.leaves), given_to, strict=True) if m]
         avals = [(t.leaves[i].aval, t.leaves[i].kind) for i in wrt]
+        match("tangent", name, tree, avals, tangent_tree, spec)
         for i in wrt:
             check_leaf(name, t.leaves[i], f"argument {t.leaves[i].path}")
-        match("tangent", name, tree, avals, tangent_tree, spec)
         at = sum(flatten(x)[1].leaf_count for x in primals)
         function, where = push_function(t, at, wrt, [a for a, _ in spec])
         outs = list(t.out_leaves)

@@ -13,6 +13,7 @@ from .arguments import (
     adapted,
     choose,
     leaf_aval,
+    masked,
     match,
     positional,
     wanted,
@@ -219,6 +220,8 @@ class Pullback(AtPoint):
         tree, outs, _, _ = split_aux(t, self.has_aux)
         given, ct_tree = flatten(ct)
         spec = [leaf_aval(x) for x in given]
+        tree, given_to = masked(tree, ct_tree)
+        outs = [o for o, m in zip(outs, given_to, strict=True) if m]
         match("cotangent", name, tree, [_out_aval(o, t) for o in outs], ct_tree, spec)
         asked = positional(primals, self.argnums)
         wanted = [i for a in asked for i in a.leaves]

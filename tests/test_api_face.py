@@ -22,7 +22,9 @@ from adjit import (
     jacobian,
     jacrev,
     jit,
+    jvp,
     value_and_grad,
+    vjp,
     vmap,
 )
 from adjit.staging import open_traces
@@ -385,3 +387,30 @@ def test_threads_trace_and_call_together():
     for t in threads:
         t.join()
     assert not wrong
+
+
+# ------------------------------------------------------------------ None for a part of a container
+
+
+def test_none_is_a_zero_tangent_or_cotangent():
+    p = {"a": X, "n": 2, "b": [1.0, X]}
+
+    def f(p):
+        return {"x": p["a"] ** p["n"], "y": (p["b"][0] * p["b"][1], p["n"])}
+
+    out, dot = jvp(f, (p,), ({"a": X, "n": None, "b": None},))
+    np.testing.assert_allclose(dot["x"], 2 * X * X)
+    np.testing.assert_allclose(dot["y"][0], np.zeros(3))
+    assert (out["y"][1], dot["y"][1]) == (2, None)
+    out, dot = jvp(f, (p,), ({"a": None, "n": None, "b": [2.0, None]},))
+    np.testing.assert_allclose(dot["y"][0], 2 * X)
+    _, pullback = vjp(f, p)
+    (ct,) = pullback({"x": None, "y": (X, None)})
+    assert ct["n"] is None
+    np.testing.assert_allclose(ct["a"], np.zeros(3))
+    np.testing.assert_allclose(ct["b"][0], X @ X)
+    for wrong in ({"a": X}, {"a": X, "n": None, "b": [None]}, {"a": None, "n": None, "b": X}):
+        with pytest.raises(errors.CotangentMismatch, match="the tangent has the structure"):
+            jvp(f, (p,), (wrong,))
+    with pytest.raises(errors.CotangentMismatch, match=r"the tangent at \[0\]\['b'\]\[1\]"):
+        jvp(f, (p,), ({"a": None, "n": None, "b": [None, np.ones(2)]},))
