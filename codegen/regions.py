@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..ir.core import Op, Value
-from ..ir.plan import Body, CallItem, Loop, Root
+from ..ir.plan import Body, CallItem, Loop, Root, Stmts, members
 from .emit import At
 from .interrupts import INTERRUPTED
 from .reader import Bound
 
 POLL_LIGHT, POLL_HEAVY = 1 << 16, 1 << 8  # rounds between two looks at Python's signals
+UNROLLED = 16  # statements of a round that LLVM may unroll
 NO_MEMORY = 2  # the status of a kernel that could not have room for its tapes
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def _loop(w: Writer, r: Root, op: Op) -> None:
     consts, moving, inputs = op.args[1 : 1 + a], op.args[1 + a : 1 + a + k], op.args[1 + a + k :]
     n = w.pull(op.args[0], ())
     if n.isdigit():
-        n = w.names.size(int(n))
+        rounds = int(n)
+        n = w.names.size(rounds) if _short(body) else w.names.argument(rounds)
     _tapes(w, n, op.outs[k:])
     carries = _start(w, op.outs[:k], moving)
     _outside(w, body.params[1 : 1 + a], consts)
@@ -116,6 +118,13 @@ def _bind(
             w.local[p] = name
         else:
             w.bound[p] = Bound(y)
+
+
+def _short(body: Body) -> bool:
+    """Whether a few rounds of a body may stand there one after the other."""
+    if not all(isinstance(i, Stmts) for i in body.items):
+        return False
+    return sum(len(members(i)) for i in body.items) <= UNROLLED
 
 
 def _settle(w: Writer, body: Body, places: dict[int, Bound]) -> None:
