@@ -15,6 +15,7 @@ from . import (  # noqa: F401
     surface_distance,
     surface_einsum,
     surface_fft,
+    surface_filters,
     surface_folds,
     surface_index,
     surface_iterate,
