@@ -33,7 +33,7 @@ from .numeric import Numeric
 from .passes.batch import batch
 from .passes.dce import dce
 from .passes.jvp import jvp
-from .passes.replay import fresh, inline
+from .passes.replay import fresh, inline, replay
 from .passes.vjp import adjoint
 from .reverse import check_loss, describe
 from .solvers import Problem, Solver, by_products, linear_way, named, settled
@@ -256,7 +256,7 @@ def _regions(system: _System) -> dict[str, Block]:
     roles = system.roles
     dots = tuple(Value(p.aval, "dot") for p, r in zip(params, roles, strict=True) if r == "a")
     with Builder((*params, *dots)) as b:
-        again = {"body": Block(body.params, body.ops, body.outs)}
+        again = {"body": replay(body)}
         xs = emit_custom(params, again, system.attrs("again"))
         x, rest = raveled(xs), params[n:]
         moving = [k + 1 for k, r in enumerate(roles[n:]) if r == "a"]

@@ -27,6 +27,7 @@ from adjit import (
     vjp,
     vmap,
 )
+from adjit.ir import evaluate, parse, show, verify
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +134,18 @@ def test_kernels_hold_no_trace_of_the_rule():
         np.testing.assert_allclose(program(X), np.sqrt(X))
         simplified = program.ir(X, stage="simplified").program
         assert [op.prim.name for op in simplified.ops] == ["sqrt"]
+
+
+def test_the_op_is_well_formed_and_reads_back():
+    def f(x):
+        return sqrt(x) * log1pexp(x) + clipped(x)
+
+    program = jit(f).ir(X).program
+    verify(program)
+    again = parse(show(program))
+    verify(again)
+    assert show(again) == show(program)
+    np.testing.assert_allclose(evaluate(again, X)[0], f(X))
 
 
 def test_outside_of_a_trace_it_is_the_function():

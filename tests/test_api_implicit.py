@@ -29,6 +29,7 @@ from adjit import (
     vjp,
     vmap,
 )
+from adjit.ir import verify
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,14 @@ def test_every_transformation():
     np.testing.assert_allclose(
         hessian(lambda a: np.sum(vmap(cube_root)(a)))(rows), np.diag(-2 / 9 * rows ** (-5 / 3))
     )
+
+
+@pytest.mark.parametrize("linear", ["dense", "gmres"])
+def test_the_op_is_well_formed(linear):
+    verify(jit(lambda a: root(cubic, 1.0, a, linear=linear)).ir(8.0).program)
+    with adjit.options(check=True):
+        slope = grad(lambda a: root(cubic, 1.0, a, linear=linear) ** 2)(8.0)
+    np.testing.assert_allclose(slope, 1 / 3)
 
 
 def test_kernels_around_the_solver():
