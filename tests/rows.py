@@ -54,6 +54,7 @@ DOMAINS: dict[str, Callable[[Rng, Shape], np.ndarray]] = {
     "probability": _between(0.05, 0.95),
     "negative": _between(-0.35, -0.05),
     "degree": lambda r, s: r.integers(0, 5, s).astype(float),
+    "sorted": lambda r, s: np.sort(r.uniform(-2.5, 2.5, s)) if s else r.uniform(-2.5, 2.5, s),
     "above -1": _between(-0.9, 3.0),
     "above 1": _between(1.1, 4.0),
     "wide": _between(-12.0, 12.0),
