@@ -64,6 +64,8 @@ class Writer:
             self.lines += [f"{pad}while u < {bound}:", f"{pad}    u = u * 1.3"]
             body_end = [f"{pad}    {i} = {i} + 1"] if rng.random() < 0.3 else []
         else:
+            if depth == 2 and rng.random() < 0.4:
+                rounds = f"i1{k}"
             self.lines.append(f"{pad}for {i} in range({rounds}):")
             body_end = []
         for _ in range(rng.choice([1, 2, 3, 4])):

@@ -68,8 +68,24 @@ class Body:
 def fold(reader: Reader, rounds: Sequence[Sequence[Step]], found: Matched) -> list[Step]:
     """The steps of matched rounds: those before the loop as they are, the loop, its rows."""
     before = [s for r in rounds[: found.start] for s in r]
-    made = Fold(reader, rounds[found.start : found.stop], found)
+    inside = rounds[found.start : found.stop]
+    made = Fold(reader, inside, found)
+    made.step.around = (*made.ahead, *made.behind)
+    if made.inputs:
+        made.step.again = lambda: by_indices(reader, inside, found)
     return [*before, *made.ahead, made.step, *made.behind]
+
+
+def by_indices(reader: Reader, rounds: Sequence[Sequence[Step]], found: Matched) -> Step | None:
+    """The loop of matched rounds alone, if it needs neither inputs nor stacked results."""
+    try:
+        return ByIndices(reader, rounds, found).step
+    except Refused:
+        return None
+
+
+class Refused(Exception):
+    """Why rounds stay as they are."""
 
 
 class Fold:
@@ -239,10 +255,13 @@ class Fold:
         for k, r in enumerate(self.rounds):
             for j, s in enumerate(r):
                 for w, v in enumerate(s.outs):
-                    self.reader.forget(v)
+                    self._made_inside(v)
                     if read(v, 0) > last:
                         out.setdefault((j, w), []).append(k)
         return out
+
+    def _made_inside(self, v: Value) -> None:
+        self.reader.forget(v)
 
     def _number(self, plan: list[Any], extra: dict[tuple[int, int], list[int]]) -> None:
         body, results = self.body, {}
@@ -396,6 +415,27 @@ class Fold:
 
             self.behind.append(Step(token, (whole,), (flat,), emit, self.last))
         return flat
+
+
+class ByIndices(Fold):
+    """A folding that is the same for every number of rounds."""
+
+    def _as_input(self, step: Step, operands: Sequence[Operand]) -> Any:
+        return None
+
+    def _input(self, o: Listed) -> int:
+        raise Refused
+
+    def _zero(self, like: Value) -> Value:
+        if like.shape:
+            raise Refused
+        return super()._zero(like)
+
+    def _made_inside(self, v: Value) -> None:
+        """The rounds may yet stay as they are."""
+
+    def _stacked(self, place: Any, ks: list[int], outs: list[Value], known: set[Value]) -> None:
+        raise Refused
 
 
 def name_values(ops: Iterable[Op]) -> None:

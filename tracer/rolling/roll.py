@@ -11,7 +11,7 @@ from ...ir.builder import Builder
 from ...ir.core import Op, Value
 from .activations import Walk
 from .match import Table
-from .segments import Note, Policy, Segments
+from .segments import Note, Policy, Segments, expanded
 from .steps import Put, Reader, Step
 
 
@@ -54,7 +54,7 @@ def roll(
     reader = Reader(ops, tokens, puts, read_last, inputs.limit)
     segments = Segments(walk.starts, len(ops), reader, policy, walk.decisions)
     first = walk.starts[0] if walk.starts else len(ops)
-    steps = [*reader.steps(0, first), *segments.parse(walk.done())]
+    steps = [*reader.steps(0, first), *expanded(segments.parse(walk.done()))]
     notes = tuple(segments.notes.values())
     if all(s.ops for s in steps):
         return Rolled(tuple(ops), tuple(outs), notes)

@@ -15,11 +15,11 @@ from ...ir.ops.shape import reshape
 from ...ir.prim import View
 from .activations import Activation
 from .evidence import Snapshot
-from .fold import fold
+from .fold import Refused, by_indices, fold
 from .match import LEAST, Listed, Matched, Mismatch, match
 from .natural_loops import Loop, loops_of
 from .steps import Reader, Step
-from .whiles import Refused, ends_by_guard, rolled
+from .whiles import ends_by_guard, rolled
 
 PERIODS = (1, 2, 3, 4)
 _CUTS = 3  # times that rounds which do not agree are tried in two parts
@@ -146,7 +146,8 @@ class Segments:
         rounds = [self._flat(r, call) for r in level.rounds]
         self._where = (call.code.co_filename, level.loop.line)
         self._inner = bool(levels)
-        steps = self._ended(rounds, call.code, level.loop) if self.open else None
+        flat = list(map(expanded, rounds))
+        steps = self._ended(flat, call.code, level.loop) if self.open else None
         if steps is None:
             self._where = (call.code.co_filename, level.loop.line)
             steps = self._fold(rounds)
@@ -186,18 +187,22 @@ class Segments:
 
     def _fold(self, rounds: list[list[Step]]) -> list[Step]:
         """The steps of consecutive rounds, with runs of equal ones rolled up."""
-        names: dict[tuple[int, ...], int] = {}
-        keys = [names.setdefault(tuple([s.token for s in r]), len(names)) for r in rounds]
+        keys = _keys(plain := list(map(expanded, rounds)))
         out: list[Step] = []
         k = 0
         while k < len(rounds):
             period, count = _run(keys, k)
             if not period:
-                out += rounds[k]
-                k += 1
-                continue
+                # Loops of other numbers of rounds in each round are equal if they go by indices.
+                others = list(map(_indexed, rounds[k:])) if any(map(_loops, rounds[k])) else []
+                period, count = _run(_keys(others), 0) if others else (0, 0)
+                if not period:
+                    out += rounds[k]
+                    k += 1
+                    continue
+                plain[k : k + period * count] = others[: period * count]
             whole = [
-                [s for r in rounds[k + i * period : k + (i + 1) * period] for s in r]
+                [s for r in plain[k + i * period : k + (i + 1) * period] for s in r]
                 for i in range(count)
             ]
             out += self._roll(whole, _CUTS)
@@ -208,8 +213,10 @@ class Segments:
         """Equal rounds as a loop, if their wiring says that they are one."""
         plain = [s for r in rounds for s in r]
         load = load_of(rounds)
-        if all(map(_moves, rounds[-1])) or not self.worth(load):
+        if all(map(_moves, rounds[-1])):
             return plain
+        if not self.worth(load):
+            return self._perhaps(rounds, plain) if self._inner and not load.guarded else plain
         found = match(rounds)
         if isinstance(found, Matched):
             count = found.stop - found.start
@@ -225,6 +232,18 @@ class Segments:
             return [*self._roll(a, cuts - 1), *self._roll(b, cuts - 1)]
         self._note(len(rounds), self._reason(found, rounds))
         return plain
+
+    def _perhaps(self, rounds: list[list[Step]], plain: list[Step]) -> list[Step]:
+        """Rounds in another loop as a loop that does not pay by itself, but may let that one be."""
+        found = match(rounds)
+        if not isinstance(found, Matched):
+            return plain
+        inside = rounds[found.start :]
+        step = by_indices(self.reader, inside, found)
+        if step is None:
+            return plain
+        step.plain = [s for r in inside for s in r]
+        return [*(s for r in rounds[: found.start] for s in r), step]
 
     def _nest(self, rounds: list[list[Step]], found: Matched) -> list[Step] | None:
         """Rounds of a loop in a loop that has nothing of its own: as two loops, if they are."""
@@ -257,6 +276,30 @@ class Segments:
             self.notes[self._where] = Note(*self._where, rounds, reason)
         elif bool(known.reason) == bool(reason):
             known.rounds = max(known.rounds, rounds)
+
+
+def expanded(steps: Sequence[Step]) -> list[Step]:
+    """Without the loops that do not pay by themselves."""
+    if not any(s.plain for s in steps):
+        return list(steps)
+    return expanded([t for s in steps for t in (s.plain or (s,))])
+
+
+def _loops(s: Step) -> bool:
+    return s.again is not None or s.plain is not None
+
+
+def _indexed(steps: Sequence[Step]) -> list[Step]:
+    """The steps with loops that go by indices alone, where they can."""
+    made = {id(s): t for s in steps if s.again is not None and (t := s.again()) is not None}
+    aside = {id(t) for s in steps if id(s) in made for t in s.around}
+    return [made.get(id(s), s) for s in steps if id(s) not in aside]
+
+
+def _keys(rounds: Sequence[Sequence[Step]]) -> list[int]:
+    """Equal numbers for rounds of equal steps."""
+    names: dict[tuple[int, ...], int] = {}
+    return [names.setdefault(tuple([s.token for s in r]), len(names)) for r in rounds]
 
 
 def load_of(rounds: Sequence[Sequence[Step]]) -> Load:

@@ -40,11 +40,14 @@ class Step:
     rows    results that are a row of a stacked result: that result, and which row
     guards  how many guards it holds
     place   of a guard: the call and the instruction that asked
+    around  of a loop: the steps that were put in before and after it
+    again   of a loop: the same by indices alone, whatever the number of its rounds
+    plain   of a loop that does not pay by itself: the steps that it stands for
     """
 
     __slots__ = (
-        "_how", "args", "guards", "last", "moves", "ops", "outs", "place", "rows", "token",
-        "weight",
+        "_how", "again", "args", "around", "guards", "last", "moves", "ops", "outs", "place",
+        "plain", "rows", "token", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +70,9 @@ class Step:
         self.moves: tuple[Shape, Shape] | None = None
         self.rows: dict[int, tuple[Value, int]] = {}
         self.guards = 0
+        self.around: tuple[Step, ...] = ()
+        self.again: Callable[[], Step | None] | None = None
+        self.plain: Sequence[Step] | None = None
         self.place: tuple[Activation, int] | None = None
 
     def emit(self, b: Builder, args: Sequence[Value]) -> Sequence[Value]:

@@ -17,14 +17,10 @@ from ...ir.core import Const, Value
 from ...ir.ops.control_rules import emit_while
 from ...ir.types import Aval
 from .evidence import Snapshot, changed
-from .fold import Fold, affine
+from .fold import Fold, Refused, affine
 from .match import LEAST, Affine, Carried, Listed, Local, Matched, Operand, Same, is_literal, match
 from .natural_loops import Loop
 from .steps import INDEX, Reader, Step, integer
-
-
-class Refused(Exception):
-    """Why rounds that end by a traced condition stay as they are."""
 
 
 def ends_by_guard(rounds: Sequence[Sequence[Step]]) -> int:
