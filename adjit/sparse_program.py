@@ -219,7 +219,9 @@ def _laid_out(
     part.sort_indices()
     rows = np.repeat(np.arange(low, high), np.diff(part.indptr))
     places = whole.places(rows, part.indices + start) if rows.size else rows
-    layout = Layout(part.shape, part.indices, part.indptr, whole)
+    # As SciPy would have them: it converts at every call otherwise.
+    small = np.int32 if max(*part.shape, part.nnz) < 2**31 else np.int64
+    layout = Layout(part.shape, part.indices.astype(small), part.indptr.astype(small), whole)
     return layout, np.asarray(places, np.int64)
 
 
