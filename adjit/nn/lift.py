@@ -74,15 +74,17 @@ def row(prim: Prim, *xs: Any, **attrs: Any) -> Any:
 
 def shape_of(x: Any) -> tuple[int, ...]:
     """The shape of a Tensor or of anything array-like."""
+    if isinstance(x, Tensor):
+        return x._aval_shape()
     return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
 
 
 def same_dtype(name: str, *xs: Any) -> None:
     """Refuse Tensors of different dtypes; arrays are promoted as NumPy does."""
-    kinds = {str(x.dtype) for x in xs if isinstance(x, Tensor)}
+    kinds = {x.dtype for x in xs if isinstance(x, Tensor)}
     if len(kinds) > 1:
         raise RuntimeError(
-            f"{name}: the Tensors have dtypes {' and '.join(sorted(kinds))}; "
+            f"{name}: the Tensors have dtypes {' and '.join(sorted(map(str, kinds)))}; "
             "convert one, by .float() or .double()"
         )
 

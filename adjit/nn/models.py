@@ -28,10 +28,7 @@ class BasicBlock(Module):
         self.relu = ReLU(inplace=True)
         self.conv2 = _conv3x3(planes, planes)
         self.bn2 = BatchNorm2d(planes)
-        if downsample is not None:
-            self.downsample = downsample
-        else:
-            vars(self)["downsample"] = None
+        self.downsample = downsample
         self.stride = stride
 
     def forward(self, x: Any) -> Any:
@@ -57,10 +54,7 @@ class Bottleneck(Module):
         self.conv3 = Conv2d(planes, planes * 4, 1, bias=False)
         self.bn3 = BatchNorm2d(planes * 4)
         self.relu = ReLU(inplace=True)
-        if downsample is not None:
-            self.downsample = downsample
-        else:
-            vars(self)["downsample"] = None
+        self.downsample = downsample
         self.stride = stride
 
     def forward(self, x: Any) -> Any:

@@ -17,6 +17,8 @@ Sizes = int | tuple[int, ...]
 
 def per_dim(name: str, x: Any, rank: int) -> tuple[int, ...]:
     """A setting for each dim of the space."""
+    if type(x) is tuple and len(x) == rank:
+        return x
     found = (x,) * rank if isinstance(x, int | np.integer) else tuple(x)
     found = found * rank if len(found) == 1 else found
     if len(found) != rank:
