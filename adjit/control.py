@@ -49,18 +49,25 @@ def while_loop(test: Fn, body: Fn, init: Any) -> Any:
 
 
 def fori_loop(
-    low: Any, high: Any, body: Fn, init: Any, *, checkpoint: bool | int = False
+    low: Any,
+    high: Any,
+    body: Fn,
+    init: Any,
+    *,
+    checkpoint: bool | int = False,
+    states: int | None = None,
 ) -> Any:
     """The last `carry` of `for i in range(low, high): carry = body(i, carry)`.
 
     The bounds may be traced.  The carry is as that of `while_loop`.  With `checkpoint=k` the
     reverse derivative keeps every k-th carry (True: about sqrt(n) of them) and computes the rounds
-    between them again; else it keeps what it needs of every round.
+    between them again; with `states=s` it keeps s carries at a time, by the binomial schedule,
+    which computes rounds again more often; else it keeps what it needs of every round.
     """
-    every = _every(checkpoint)
+    every, budget = _every(checkpoint), _budget(states, checkpoint)
     if is_tracing():
         _note_place()
-        return control.record_fori(low, high, body, init, every)
+        return control.record_fori(low, high, body, init, every, budget)
     carry = _own(init)
     for i in range(low, high):
         carry = body(i, carry)
@@ -75,17 +82,18 @@ def scan(
     reverse: bool = False,
     *,
     checkpoint: bool | int = False,
+    states: int | None = None,
 ) -> tuple[Any, Any]:
     """`carry, y = f(carry, x)` for each row of the arrays `xs`: the last carry and all y, stacked.
 
     `xs` is an array or a container of arrays with equal first axes; without it, `length` is the
     number of rounds and x is None.  `reverse` begins at the last row; the y keep their places.
-    `checkpoint` is as that of `fori_loop`.
+    `checkpoint` and `states` are as those of `fori_loop`.
     """
-    every = _every(checkpoint)
+    every, budget = _every(checkpoint), _budget(states, checkpoint)
     if is_tracing():
         _note_place()
-        return control.record_scan(f, init, xs, length, reverse, every)
+        return control.record_scan(f, init, xs, length, reverse, every, budget)
     n = _count(xs, length)
     leaves, tree = flatten(xs)
     carry, rows = _own(init), []
@@ -109,6 +117,17 @@ def _every(checkpoint: bool | int) -> int | None:
     if checkpoint < 1:
         raise ValueError(f"checkpoint={checkpoint}: a segment has one round or more")
     return int(checkpoint)
+
+
+def _budget(states: int | None, checkpoint: bool | int) -> int:
+    """How many carries the reverse derivative may keep at a time; 0 for no such budget."""
+    if states is None:
+        return 0
+    if checkpoint is not False:
+        raise ValueError("give checkpoint or states, not both")
+    if states < 1:
+        raise ValueError(f"states={states}: the first carry is kept in any case")
+    return int(states)
 
 
 def _note_place() -> None:

@@ -1,5 +1,6 @@
 """checkpoint: equal derivatives of all orders, and what a call of them holds at its peak."""
 
+import functools
 import tracemalloc
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 import adjit
 from adjit import checkpoint, cond, fori_loop, grad, hvp, jit, linearize, scan, while_loop
 from adjit.codegen import memory
-from adjit.ir import verify
+from adjit.ir import Aval, Builder, Const, Value, verify
+from adjit.ir.interp import run
+from adjit.ir.ops import control_rules as rules
+from adjit.ir.ops.revolve import emit_revolve
 from adjit.tracer.tree import flatten
 
 W = np.array([[0.3, -0.2, 0.1], [0.1, 0.4, 0.2], [-0.3, 0.1, 0.2]])
@@ -150,6 +154,99 @@ def test_segments_compile():
     assert np.allclose(grad(f)(X, 11), wanted, 1e-12)
     with pytest.raises(ValueError, match="one round or more"):
         fori_loop(0, 3, lambda i, y: y, X, checkpoint=0)
+
+
+# ------------------------------------------------------------------ a budget of states
+
+
+@functools.cache
+def fewest(rounds, states):
+    """The fewest rounds that must be run forward, the first state being one of those kept."""
+    if rounds == 1:
+        return 0
+    if states == 1:
+        return rounds * (rounds - 1) // 2
+    return min(m + fewest(rounds - m, states - 1) + fewest(m, states) for m in range(1, rounds))
+
+
+def counted(block, args, runs):
+    """The results of a block; the rounds of every loop in it go into `runs`."""
+
+    def rule(op, args):
+        args = [a.data if isinstance(a, Const) else a for a in args]
+        if op.prim.name == "loop":
+            runs.append(int(args[0]))
+        out = op.prim.ref(*args, **op.attrs, **{k: region(b) for k, b in op.blocks.items()})
+        return out if isinstance(out, tuple) else (out,)
+
+    def region(block):
+        def call(*xs):
+            return tuple(run(block, xs, rule))
+
+        call.block = block
+        return call
+
+    return run(block, args, rule)
+
+
+def test_the_binomial_schedule_runs_the_fewest_rounds():
+    index, number = Aval("i64"), Aval("f64")
+    k, c = Value(index), Value(number)
+    with Builder((k, c)) as b:
+        forward = b.done([c + 1.0])
+    k, c, total = (Value(a) for a in (index, number, number))
+    with Builder((k, c, total)) as b:
+        reverse = b.done([total * 2.0 + c])
+    for states in (1, 2, 3, 5):
+        n, runs = Value(index), []
+        ways = (rules.emit_loop, rules.emit_while, rules.emit_cond)
+        with Builder((n,)) as b:
+            zero = Const(0.0, "f64")
+            program = b.done(emit_revolve(n, (), (zero,), (zero,), forward, reverse, states, *ways))
+
+        for rounds in (0, 1, 2, 5, 14):
+            runs.clear()
+            (total,) = counted(program, [np.int64(rounds)], runs)
+            assert total == sum(j * 2**j for j in range(rounds))
+            assert sum(runs) == (fewest(rounds, states) if rounds else 0)
+
+
+@pytest.mark.parametrize("states", [1, 2, 4])
+def test_budgets_change_nothing(states):
+    def f(x, n, states=states):
+        return fori_loop(0, n, lambda i, y: np.tanh(W @ y + i * 0.1) * x, x, states=states).sum()
+
+    def s(x, states, reverse):
+        last, (a, _) = scan(
+            lambda c, r: (np.tanh(c * r + 0.1), ((c * r) ** 2, c)), x[0], x, reverse=reverse,
+            states=states,
+        )  # fmt: skip
+        return np.sum(last) + np.sum(a * np.arange(len(x))[:, None])
+
+    with adjit.options(interpret=True):
+        d, wanted = grad(f), grad(lambda x, n: f(x, n, None))
+        for n in (0, 1, 2, 7):
+            assert np.allclose(d(X, n), wanted(X, n), 1e-12)
+        assert np.allclose(hvp(f)(X, X, 5), hvp(lambda x, n: f(x, n, None))(X, X, 5), 1e-11)
+        for reverse in (False, True):
+            x = np.linspace(0.1, 1, 21).reshape(7, 3)
+            d1, d2 = (grad(lambda x, k=k, r=reverse: s(x, k, r)) for k in (states, None))
+            assert np.allclose(d1(x), d2(x), 1e-12)
+    if states == 2:
+        assert np.allclose(d(X, 6), wanted(X, 6), 1e-12)
+
+
+def test_budgets_hold_few_states():
+    def f(x, states):
+        return np.sum(fori_loop(0, 60, lambda i, y: np.sin(y) * x, x, states=states))
+
+    x = np.linspace(0, 1, 20_000)
+    with adjit.options(interpret=True):
+        whole, parts = grad(lambda x: f(x, None)), grad(lambda x: f(x, 4))
+        assert np.allclose(whole(x), parts(x), 1e-10)
+        assert peak(parts, x) < 0.4 * peak(whole, x)
+    with pytest.raises(ValueError, match="not both"):
+        fori_loop(0, 3, lambda i, y: y, X, checkpoint=2, states=2)
 
 
 # ------------------------------------------------------------------ linearize

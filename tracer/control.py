@@ -384,19 +384,26 @@ def emit(
     inputs: Sequence[Value],
     reverse: bool,
     every: int | None,
+    states: int,
 ) -> tuple[Value, ...]:
     """The row of a loop; with `every`, in segments of so many rounds (0: about as many as there
-    are segments), of which the adjoint keeps the first states.
+    are segments), of which the adjoint keeps the first states; with `states`, the adjoint keeps
+    so many at a time.
     """
     held = list(map(value, traced.held))
     block = traced.block(traced.held, 1, traced.outs)
     if every is None:
-        return rows.emit_loop(n, held, starts, inputs, block, reverse=reverse)
+        return rows.emit_loop(n, held, starts, inputs, block, reverse=reverse, states=states)
     return emit_segments(n, held, starts, inputs, block, reverse=reverse, every=every)
 
 
 def record_fori(
-    low: Any, high: Any, body: Callable[..., Any], init: Any, every: int | None = None
+    low: Any,
+    high: Any,
+    body: Callable[..., Any],
+    init: Any,
+    every: int | None = None,
+    states: int = 0,
 ) -> Any:
     """The row of a loop over integers, and its last carry."""
     where = recorder().builder.where
@@ -418,7 +425,7 @@ def record_fori(
     specs, traced = settle("fori_loop", given, paths, tree, run)
     recorder().builder.where = where
     starts = [value(x, s.aval.dtype) for x, s in zip(leaves, specs, strict=True)]
-    outs = emit(n, traced, starts, (), False, every)
+    outs = emit(n, traced, starts, (), False, every, states)
     return results(outs, [s.kind for s in specs], tree)
 
 
@@ -472,6 +479,7 @@ def record_scan(
     length: Any,
     reverse: bool,
     every: int | None = None,
+    states: int = 0,
 ) -> tuple[Any, Any]:
     """The row of a loop over the rows of arrays: the last carry, and the stacked results."""
     where = recorder().builder.where
@@ -512,7 +520,7 @@ def record_scan(
         )
     recorder().builder.where = where
     starts = [value(x, s.aval.dtype) for x, s in zip(leaves, specs, strict=True)]
-    outs = emit(n, traced, starts, inputs, bool(reverse), every)
+    outs = emit(n, traced, starts, inputs, bool(reverse), every, states)
     rows_ = results(outs[k:], ["array"] * len(outs[k:]), stacked)
     return results(outs[:k], [s.kind for s in specs], tree), rows_
 

@@ -11,7 +11,8 @@ hold(*args)          the same, once all of them are there
 custom(*operands)    see `custom.py`; `host.py` and `linear_solve.py` have rows of those names
 
 `length` of a loop is its number of rounds where that is a literal, -1 where it is not: then the
-leading axis of stacked outs has no known extent either.
+leading axis of stacked outs has no known extent either.  With `states` its adjoint keeps so many
+carries at a time (see `revolve`), else what it needs of each round.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def _loop_infer(
     carries: int = 0,
     reverse: bool = False,
     length: int = -1,
+    states: int = 0,
 ) -> tuple[Aval, ...]:
     if n != INDEX:
         raise TypeError(f"loop: the number of rounds is {n}; it must be i64[]")
@@ -160,6 +162,7 @@ def _loop_ref(
     carries: int = 0,
     reverse: bool = False,
     length: int = -1,
+    states: int = 0,
 ) -> tuple[Any, ...]:
     k = consts + carries
     held, inputs = operands[:consts], operands[k:]
@@ -210,7 +213,7 @@ loop = Prim(
     push=loop_push,
     batch_op=loop_batch,
     like=1,
-    defaults={"consts": 0, "carries": 0, "reverse": False, "length": -1},
+    defaults={"consts": 0, "carries": 0, "reverse": False, "length": -1, "states": 0},
 )
 while_ = Prim(
     name="while",

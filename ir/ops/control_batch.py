@@ -142,7 +142,10 @@ def loop_batch(ctx: BatchContext, op: Op, args: Sequence[Value], moved: Mask) ->
     wanted = (*carries, *outs[k:])
     region = ctx.batch(body, (False, *consts, *carries, *inputs), wanted)
     reverse = op.attrs.get("reverse", False)
-    found = emit_loop(n, held, starts, slices, region, reverse=reverse, hints=_hints(op))
+    states = op.attrs.get("states", 0)
+    found = emit_loop(
+        n, held, starts, slices, region, reverse=reverse, hints=_hints(op), states=states
+    )
     pairs = zip(found[k:], wanted[k:], strict=True)
     return [*found[:k], *(moveaxis(v, 1, 0) if m else v for v, m in pairs)], wanted
 

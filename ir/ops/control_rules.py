@@ -14,8 +14,10 @@ from ..core import Block, Const, Op, Value
 from ..prim import PRIMS, ZERO
 from ..regions import Division, Mask, copied, depends, divide, fresh, inlined, pruned, quiet
 from ..types import Aval, is_float
-from .elementwise import cast, less, real
-from .index import add_into
+from .cond_rules import keeping
+from .elementwise import cast, less, real, sub
+from .index import add_into, scatter_add
+from .revolve import emit_revolve, row
 from .shape import zeros
 
 INDEX = Aval("i64")
@@ -76,6 +78,7 @@ def emit_loop(
     *,
     reverse: bool = False,
     hints: Sequence[str] = (),
+    states: int = 0,
 ) -> tuple[Value, ...]:
     """The last carries and the stacked outs of `n` rounds; a literal `n` gives static shapes."""
     args = _values((n, *consts, *carries, *inputs))
@@ -86,6 +89,8 @@ def emit_loop(
         "reverse": reverse,
         "length": max(length, 0) if isinstance(args[0], Const) else -1,
     }
+    if states:
+        attrs["states"] = states
     return current().add(PRIMS["loop"], args, attrs, {"body": body}, hints)
 
 
@@ -220,8 +225,11 @@ def cond_push(
 def cond_forward(
     ctx: DerivativeContext, op: Op, args: Sequence[Value]
 ) -> tuple[tuple[Value, ...], Pull]:
-    """Each branch runs again in its adjoint: it keeps nothing, whichever was taken."""
+    """Each branch runs again in its adjoint; it keeps what it read of large arrays alone."""
     active = tuple(is_float(a.aval.dtype) and ctx.active(a) for a in args[1:])
+    kept = keeping(ctx, op, args, active, emit_cond)
+    if kept is not None:
+        return kept
     outs = current().add(op.prim, args, op.attrs, _copies(op), _hints(op))
 
     def pull(cts: Sequence[Any]) -> list[Any]:
@@ -303,6 +311,7 @@ def loop_push(
         with_dots(inputs, r.inputs),
         _dots_beside(body, r, (consts, carries, inputs), outs),
         reverse=r.reverse,
+        states=op.attrs.get("states", 0),
     )
     k, dots = len(r.carries), sum(carries)
     stacked = found[k + dots :]
@@ -334,6 +343,8 @@ def loop_forward(
     ctx: DerivativeContext, op: Op, args: Sequence[Value]
 ) -> tuple[tuple[Value, ...], Pull]:
     """The primal stacks its residuals; the adjoint is a loop over them the other way round."""
+    if op.attrs.get("states", 0):
+        return _revolved(ctx, op, args)
     r = _rounds(op, args)
     consts, carries, inputs, seeded = r.activity(ctx.active)
     active = (False, *consts, *carries, *inputs)
@@ -393,6 +404,70 @@ def _round_back(parts: Division, r: _Rounds, consts: Mask, carries: Mask, live: 
         n = len(totals)
         sums = [add_into(t, g) for t, g in zip(totals, grads[:n], strict=True)]
         return b.done((*grads[n : n + moving], *sums, *grads[n + moving :]))
+
+
+def _revolved(
+    ctx: DerivativeContext, op: Op, args: Sequence[Value]
+) -> tuple[tuple[Value, ...], Pull]:
+    """The primal keeps nothing; the adjoint runs its rounds again, by the binomial schedule."""
+    r = _rounds(op, args)
+    consts, carries, inputs, seeded = r.activity(ctx.active)
+    joint = ctx.joint(quiet(r.body), (False, *consts, *carries, *inputs), seeded)
+    outs = current().add(op.prim, args, op.attrs, _copies(op), _hints(op))
+    a, k, m = len(r.consts), len(r.carries), len(r.inputs)
+
+    def pull(cts: Sequence[Any]) -> list[Any]:
+        given = [c if c is not ZERO else None for c in _where(seeded[k:], cts[k:])]
+        rows = [c for c in given if c is not None]
+        held = (r.n, *r.consts, *r.inputs, *rows)
+        moving = [_filled(c, v) for c, v in _where(carries, zip(cts, r.carries, strict=False))]
+        sums = [_filled(ZERO, v) for v in (*_where(consts, r.consts), *_where(inputs, r.inputs))]
+        start = (*moving, *sums)
+        outs_ = [v.aval for v in r.body.outs]
+
+        def parts(params: Sequence[Value]) -> tuple[Value, list[Value]]:
+            """The index of the round, and what its body takes."""
+            n, i = params[1], params[0]
+            i = sub(sub(n, i), 1) if r.reverse else i
+            slices = [row(x, i) for x in params[2 + a : 2 + a + m]]
+            first = 1 + len(held)
+            return i, [i, *params[2 : 2 + a], *params[first : first + k], *slices]
+
+        params = (Value(INDEX), *fresh(held), *fresh(r.carries))
+        with Builder(params) as b:
+            forward = b.done(inlined(r.body, parts(params)[1])[:k])
+        params = (Value(INDEX), *fresh(held), *fresh(r.carries), *fresh(start))
+        with Builder(params) as b:
+            i, xs = parts(params)
+            totals = params[1 + len(held) + k :]
+            stacked = iter(params[2 + a + m : 1 + len(held)])
+            avals = _where(seeded[k:], outs_[k:])
+            seeds = [
+                zeros(v) if c is None else row(next(stacked), i)
+                for c, v in zip(given, avals, strict=True)
+            ]
+            found = inlined(joint, (*xs, *totals[: len(moving)], *seeds))[len(outs_) :]
+            ca, cc = sum(consts), sum(carries)
+            into = totals[cc:]
+            added = [add_into(t, g) for t, g in zip(into[:ca], found[:ca], strict=True)]
+            added += [
+                scatter_add(t, g, i, axes=(0,))
+                for t, g in zip(into[ca:], found[ca + cc :], strict=True)
+            ]
+            reverse = b.done([*found[ca : ca + cc], *added])
+        last = emit_revolve(
+            r.n, held, r.carries, start, forward, reverse, op.attrs["states"],
+            emit_loop, emit_while, emit_cond,
+        )  # fmt: skip
+        cc, ca = len(moving), sum(consts)
+        return [
+            ZERO,
+            *_spread(consts, last[cc : cc + ca]),
+            *_spread(carries, last[:cc]),
+            *_spread(inputs, last[cc + ca :]),
+        ]
+
+    return outs, pull
 
 
 # ------------------------------------------------------------------ while
