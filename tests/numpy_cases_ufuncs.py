@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from differential import Entry, entry
+from differential import KINDS, Entry, entry
 
 EVEN = np.arange(12).reshape(3, 4) % 2 == 0
 ROW = np.array([0.3, 1.2, 0.7, 2.1])
@@ -100,7 +100,7 @@ def _methods(name: str, domain: str, smooth: bool = True) -> list[Entry]:
             lambda x: f.outer(ROW, x),
             lambda x: f.outer(x[:, 0], 2.0),
             domains=domain,
-            smooth=False,
+            smooth=smooth,
             kernel=False,
         ),
         entry(
@@ -170,8 +170,8 @@ def table() -> list[Entry]:
         entry("numpy.modf", lambda x: np.modf(x), domains="fractions"),
         entry("numpy.divmod", lambda x, y: np.divmod(x, y), lambda x, y: divmod(x, 0.7),
               domains=("dividend", "divisor")),
-        entry("numpy.frexp", lambda x: np.frexp(x), lambda x: np.frexp(x * 1e300),
-              domains="nonzero", smooth=False),
+        entry("numpy.frexp", lambda x: np.frexp(x), lambda x: np.frexp(x * 1e30),
+              domains="fractions", kinds=(*KINDS[:-4], "one", "empty")),
         entry("numpy.ldexp", lambda x: np.ldexp(x, 3), lambda x: np.ldexp(x, [1, -2, 0, 5])),
         entry("numpy.unary.at", lambda x: _unary_at(np.negative, x),
               lambda x: _unary_at(np.exp, x), lambda x: _unary_at(np.square, x),

@@ -101,7 +101,6 @@ TABLE = {
     # not there
     "unique": (lambda x: np.unique(x), errors.UnsupportedOp, "np.unique"),
     "printed": (lambda x: np.array_repr(x), errors.UnsupportedOp, "print it outside"),
-    "roots": (lambda x: np.roots(x), errors.UnsupportedOp, "eigvals"),
     "tobytes": (lambda x: x.tobytes(), errors.UnsupportedOp, "tobytes"),
     "view": (lambda x: x.view(np.int64), errors.UnsupportedOp, "astype"),
     "pickle": (lambda x: pickle.dumps(x), errors.TracedConversion, "pickled"),

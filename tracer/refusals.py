@@ -1,6 +1,6 @@
-"""What cannot be traced: why, and what to write instead.
+"""What cannot be traced, and why; what is traced but carries no derivative, and why.
 
-The one table of refusals: errors while tracing and the page of what is supported are made of it.
+Errors while tracing and the page of what is supported are made of these tables.
 """
 
 from __future__ import annotations
@@ -35,10 +35,6 @@ _READ = Refusal(
 )
 _RECORDS = Refusal("arrays of records have no numeric dtype", "Pass the fields as arrays.")
 _BYTES = Refusal("a traced array has no memory", "Return the array and look at it outside.")
-_ROOTS = Refusal(
-    "the roots of a polynomial are eigenvalues of a matrix that is not symmetric, of complex dtype",
-    "Write np.linalg.eigvals of the companion matrix.",
-)
 _MEMORY = Refusal(
     "whether two traced arrays share memory is not known", "Copy before you write: x = x.copy()."
 )
@@ -68,21 +64,12 @@ REFUSED: dict[str, Refusal] = {
     "numpy.lib.recfunctions.*": _RECORDS,
     "numpy.may_share_memory": _MEMORY,
     "numpy.shares_memory": _MEMORY,
-    "numpy.roots": _ROOTS,
-    "numpy.poly": Refusal("its zeros would be eigenvalues of it", "Pass the zeros themselves."),
     "numpy.nditer": Refusal(
         "a traced array is not walked through in memory",
         "Iterate over x.flat, or over np.ndenumerate(x).",
     ),
     "numpy.frompyfunc": Refusal(
         "it makes ufuncs of Python objects", "Call the function, or use np.vectorize."
-    ),
-    "numpy.linalg.eig": Refusal(
-        "eigenvectors of a general matrix are complex, and fixed up to a factor only",
-        "Of a symmetric matrix take np.linalg.eigh.",
-    ),
-    "numpy.linalg.eigvals": Refusal(
-        "eigenvalues of a general matrix are complex", "Of a symmetric matrix take eigvalsh."
     ),
     "numpy.ndarray.byteswap": _BYTES,
     "numpy.ndarray.ctypes": _BYTES,
@@ -100,6 +87,77 @@ REFUSED: dict[str, Refusal] = {
     "numpy.ndarray.tobytes": _BYTES,
     "numpy.ndarray.tofile": _SAVED,
 }
+
+
+# ------------------------------------------------------------------ what has no derivative
+
+_POSITIONS = "its result is positions or counts"
+_TRUTH = "its result is true or false"
+_FACTS = "it depends on shape and dtype alone"
+_STEPS = "its slope is zero wherever it has one"
+_BITS = "integers carry no derivative"
+
+FLAT: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "argmax", "argmin", "nanargmax", "nanargmin", "argsort", "argpartition", "lexsort",
+            "argwhere", "nonzero", "flatnonzero", "count_nonzero", "searchsorted", "digitize",
+            "unravel_index", "ravel_multi_index", "diag_indices_from", "tril_indices_from",
+            "triu_indices_from", "ix_", "einsum_path", "linalg.matrix_rank",
+        ),
+        _POSITIONS,
+    ),
+    **dict.fromkeys(
+        (
+            "any", "all", "allclose", "isclose", "array_equal", "array_equiv", "isin", "isreal",
+            "iscomplex", "isneginf", "isposinf", "isnan", "isinf", "isfinite", "logical_and",
+            "logical_or", "logical_xor", "logical_not",
+        ),
+        _TRUTH,
+    ),
+    **dict.fromkeys(
+        (
+            "shape", "ndim", "size", "result_type", "can_cast", "common_type", "min_scalar_type",
+            "iscomplexobj", "isrealobj", "zeros_like", "ones_like", "empty_like", "zeros", "ones",
+            "empty", "eye", "identity", "tri",
+        ),
+        _FACTS,
+    ),
+    **dict.fromkeys(("ceil", "floor", "rint", "trunc", "fix", "round", "around", "sign"), _STEPS),
+    **dict.fromkeys(("packbits", "unpackbits"), _BITS),
+    **dict.fromkeys(
+        (
+            "ndarray.argmax", "ndarray.argmin", "ndarray.argsort", "ndarray.argpartition",
+            "ndarray.nonzero", "ndarray.searchsorted",
+        ),
+        _POSITIONS,
+    ),
+    **dict.fromkeys(("ndarray.any", "ndarray.all"), _TRUTH),
+    **dict.fromkeys(
+        (
+            "ndarray.base", "ndarray.device", "ndarray.dtype", "ndarray.flags", "ndarray.itemsize",
+            "ndarray.nbytes", "ndarray.ndim", "ndarray.shape", "ndarray.size", "ndarray.strides",
+        ),
+        _FACTS,
+    ),
+    "ndarray.round": _STEPS,
+}  # fmt: skip
+
+# Functions that have no entry: NumPy's own Python code runs on Tracers.
+THROUGH: frozenset[str] = frozenset(
+    "numpy." + name
+    for name in (
+        "common_type", "corrcoef", "cumulative_prod", "cumulative_sum", "diag_indices_from",
+        "fromfunction", "tri", "gradient", "isneginf", "isposinf", "ix_", "resize",
+        "tril_indices_from", "triu_indices_from", "polynomial.polynomial.polyval2d",
+        "polynomial.polynomial.polygrid2d",
+    )
+)  # fmt: skip
+
+
+def flat(name: str) -> str:
+    """Why a function (by its dotted name) has no derivative, "" if it has one."""
+    return FLAT.get(name.removeprefix("numpy."), "")
 
 
 def refusal(name: str) -> Refusal | None:

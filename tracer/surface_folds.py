@@ -159,6 +159,8 @@ def reduce(
     take, want = _loop(ufunc, x.aval.dtype, None if dtype is _NONE else dtype)
     if KIND[take] == "c" and ufunc in (np.maximum, np.minimum, np.fmax, np.fmin):
         raise refuse("the maximum or minimum of complex numbers", "Compare np.abs of them.")
+    if ufunc is np.hypot and initial is _NONE:
+        initial = 0.0  # NumPy starts from the identity, which drops the sign of a single element
     v = fold(ufunc, cast(x, take), axes, initial, where)
     if keepdims is not _NONE and keepdims:
         v = _shape.reshaped(v, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
@@ -195,7 +197,8 @@ def fold(ufunc: np.ufunc, x: Value, axes: tuple[int, ...], initial: Any, where: 
         v = FOLDS[ufunc](x, axes=axes)
     else:
         v = _halved(ufunc, *_in_front(x, axes))
-    fresh = start is None or (type(start) is Const and start.data == neutral)
+    same = type(start) is Const and start.data == neutral and ufunc is not np.hypot
+    fresh = start is None or same
     return v if fresh else call(ufunc, (start, v))
 
 

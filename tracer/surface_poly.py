@@ -12,7 +12,6 @@ from ..ir.core import Value
 from ..ir.types import Aval
 from .errors import TracedBranch
 from .promote import common_dtype
-from .refusals import refused
 from .surface import FUNCTIONS, array, as_float, cast, filled, surface, value, values, wrap
 from .surface_signal import convolve
 
@@ -102,13 +101,35 @@ def polydiv(u: Any, v: Any) -> Any:
 def poly(seq_of_zeros: Any) -> Any:
     """np.poly of the zeros of a polynomial."""
     zeros = FUNCTIONS[np.atleast_1d](wrap(as_float(value(seq_of_zeros)), "array"))
-    if zeros.ndim != 1:
-        raise refused("numpy.poly", "of a matrix")
+    if zeros.ndim == 2 and zeros.shape[0] == zeros.shape[1]:
+        zeros = FUNCTIONS[np.linalg.eigvals](zeros)
+    elif zeros.ndim != 1:
+        raise ValueError("input must be 1d or non-empty square 2d array.")
     out = FUNCTIONS[np.ones_like](zeros, shape=(1,))
     for k in range(zeros.shape[0]):
         factor = FUNCTIONS[np.stack]([FUNCTIONS[np.ones_like](zeros[k]), -zeros[k]])
         out = convolve(out, factor)
     return out if zeros.shape[0] else 1.0
+
+
+@surface(np.roots)
+def roots(p: Any) -> Any:
+    """np.roots: eigenvalues of the companion matrix; which ends are zero is guarded."""
+    c = FUNCTIONS[np.atleast_1d](wrap(as_float(value(p)), "array"))
+    if c.ndim != 1:
+        raise ValueError("Input must be a rank-1 array.")
+    found = FUNCTIONS[np.flatnonzero](c)
+    if not found.size:
+        return np.array([])
+    zeros = c.shape[0] - 1 - int(found[-1])
+    c = c[int(found[0]) : int(found[-1]) + 1]
+    n = c.shape[0] - 1
+    if not n:
+        return array(filled(0, Aval("f64", (zeros,))))
+    below = np.eye(n, k=-1, dtype=c.dtype)[1:]
+    companion = FUNCTIONS[np.concatenate]([(-c[1:] / c[0])[None], below])
+    out = FUNCTIONS[np.linalg.eigvals](companion)
+    return FUNCTIONS[np.pad](out, (0, zeros)) if zeros else out
 
 
 @surface(np.polyder)
