@@ -79,7 +79,7 @@ def _row(emit: Any) -> Callable[[Any], Any]:
 
 
 def _relu(x: Any) -> Any:
-    return np.where(x <= 0, np.zeros((), x.dtype), x)
+    return np.where(x <= 0, 0, x)
 
 
 sin = unary("sin", np.sin)
@@ -121,7 +121,7 @@ logical_not = unary("logical_not", np.logical_not, floats=False)
 bitwise_not = unary("bitwise_not __invert__", np.invert, floats=False)
 real = unary("real", np.real, floats=False)
 clone = unary("clone", lambda x: x.copy(), keeps=False, floats=False)
-softplus = unary("softplus", lambda x: np.logaddexp(x, np.zeros((), x.dtype)))
+softplus = unary("softplus", lambda x: np.logaddexp(x, 0.0))
 
 
 CLAMP_MIN = Operation("ClampMinBackward0", lambda x, lo, _: _clamped(x, x < lo, lo))

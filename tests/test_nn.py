@@ -43,7 +43,9 @@ def test_functions_in_traced_functions(case: torch_cases.Case) -> None:
     with options(interpret=True):
         found = grad(weighted, argnums=floats)(*inputs)
     close([torch_cases.mark(torch.tensor(g)) for g in found], EXPECTED[name][1:])
+    assert all(g.dtype == np.float32 for g in found)
     plain = run(*inputs)
+    assert plain.dtype == np.float32
     close(torch_cases.mark(torch.tensor(plain)), EXPECTED[name][0])
 
 

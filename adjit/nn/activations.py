@@ -14,7 +14,7 @@ from .lift import lifted, row, shape_of
 @lifted("ReluBackward0")
 def relu(input: Any) -> Any:
     """max(x, 0), with slope 0 at 0."""
-    return np.where(input <= 0, np.zeros((), input.dtype), input)
+    return np.where(input <= 0, 0, input)
 
 
 @lifted("LeakyReluBackward0")
@@ -79,14 +79,14 @@ def tanh(input: Any) -> Any:
 @lifted("LogSigmoidBackward0")
 def logsigmoid(input: Any) -> Any:
     """log(sigmoid(x)), without overflow."""
-    return -np.logaddexp(np.zeros((), input.dtype), -input)
+    return -np.logaddexp(0.0, -input)
 
 
 @lifted("SoftplusBackward0")
 def _softplus(x: Any, *, beta: float, threshold: float) -> Any:
     scaled = beta * x
     small = np.minimum(scaled, threshold)
-    return np.where(scaled > threshold, x, np.logaddexp(np.zeros((), x.dtype), small) / beta)
+    return np.where(scaled > threshold, x, np.logaddexp(0.0, small) / beta)
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -97,13 +97,13 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 @lifted("MishBackward0")
 def mish(input: Any) -> Any:
     """x * tanh(softplus(x))."""
-    return input * np.tanh(np.logaddexp(np.zeros((), input.dtype), input))
+    return input * np.tanh(np.logaddexp(0.0, input))
 
 
 @lifted("HardtanhBackward0")
 def _hardtanh(x: Any, *, low: float, high: float) -> Any:
-    inside = np.where(x <= low, np.full((), low, x.dtype), x)
-    return np.where(x >= high, np.full((), high, x.dtype), inside)
+    inside = np.where(x <= low, low, x)
+    return np.where(x >= high, high, inside)
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:

@@ -133,7 +133,7 @@ def _uniform(shape: tuple[int, ...], generator: Any) -> Any:
 
 @lifted("MulBackward0")
 def _dropped(x: Any, kept: Any, *, scale: float) -> Any:
-    return np.where(kept, x * scale, np.zeros((), x.dtype))
+    return np.where(kept, x * scale, 0)
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, generator: Any = None) -> Any:
@@ -170,7 +170,7 @@ dropout1d = dropout2d = dropout3d = feature_dropout
 @lifted("ScaledDotProductAttentionBackward0")
 def _scores(q: Any, k: Any, mask: Any, *, scale: float, causal: bool) -> Any:
     scores = (q * scale) @ np.swapaxes(k, -1, -2)
-    low = np.full((), -np.inf, scores.dtype)
+    low = -np.inf
     if causal:
         ahead = ~np.tri(q.shape[-2], k.shape[-2], dtype=bool)
         scores = np.where(ahead, low, scores)
@@ -228,7 +228,7 @@ def attention(
 @lifted("CosineSimilarityBackward0")
 def _cosine(x: Any, y: Any, *, dim: int, eps: float) -> Any:
     def norm(v: Any) -> Any:
-        return np.maximum(np.sqrt(np.sum(v * v, axis=dim)), np.full((), eps, v.dtype))
+        return np.maximum(np.sqrt(np.sum(v * v, axis=dim)), eps)
 
     return np.sum(x * y, axis=dim) / (norm(x) * norm(y))
 

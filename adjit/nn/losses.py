@@ -102,7 +102,7 @@ def _same_size(name: str, input: Any, target: Any) -> None:
 
 @lifted("BinaryCrossEntropyBackward0")
 def _bce(x: Any, y: Any, w: Any, *, reduction: str) -> Any:
-    floor = np.full((), -100.0, x.dtype)
+    floor = -100.0
     yes, no = np.maximum(np.log(x), floor), np.maximum(np.log1p(-x), floor)
     loss = -(y * yes + (1 - y) * no)
     return _reduced(loss if w is None else loss * w, reduction)
@@ -119,7 +119,7 @@ def binary_cross_entropy(
 
 @lifted("BinaryCrossEntropyWithLogitsBackward0")
 def _bce_logits(x: Any, y: Any, w: Any, positive: Any, *, reduction: str) -> Any:
-    no = np.logaddexp(np.zeros((), x.dtype), x)  # -log(1 - p)
+    no = np.logaddexp(0.0, x)  # -log(1 - p)
     loss = no - x * y if positive is None else (1 - y) * no + positive * y * (no - x)
     return _reduced(loss if w is None else loss * w, reduction)
 
@@ -154,7 +154,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
 def _picked(logp: Any, target: Any, ignore: int) -> tuple[Any, Any]:
     """The entries of the target classes (dim 1), and which of them count."""
     valid = target != ignore
-    safe = np.where(valid, target, np.zeros((), target.dtype))
+    safe = np.where(valid, target, 0)
     at = safe[:, None] if logp.ndim > 1 else safe[None]
     found = np.take_along_axis(logp, at, 1 if logp.ndim > 1 else 0)
     return (found[:, 0] if logp.ndim > 1 else found[0]), (valid, safe)

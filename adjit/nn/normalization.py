@@ -180,7 +180,7 @@ def _normalize(x: Any, *, p: float, dim: int, eps: float) -> Any:
         norm = np.sqrt(np.sum(x * x, axis=dim, keepdims=True))
     else:
         norm = np.sum(np.abs(x) ** p, axis=dim, keepdims=True) ** (1 / p)
-    return x / np.maximum(norm, np.full((), eps, x.dtype))
+    return x / np.maximum(norm, eps)
 
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:

@@ -85,6 +85,6 @@ def rnn(
     found = []
     for t in order:
         y = given[t] + _hidden(h, w_hidden, b_hidden)
-        h = np.maximum(y, np.zeros((), y.dtype)) if relu else np.tanh(y)
+        h = np.maximum(y, 0) if relu else np.tanh(y)
         found.append(h)
     return _ordered(found, reverse), h

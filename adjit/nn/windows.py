@@ -250,7 +250,7 @@ def _window_slices(
         part = x[(slice(None), slice(None), *seen)]
         beyond = None if outside is None else outside[seen]
         if beyond is not None and beyond.any():
-            part = np.where(beyond, np.full((), fill, part.dtype), part)
+            part = np.where(beyond, fill, part)
         yield part
 
 
