@@ -118,7 +118,7 @@ def random_state(generator: Any) -> str:
 
 def enter() -> None:
     """Fill the table of interception."""
-    shared = (np.random, np.random.mtrand._rand), (random, random._inst)  # type: ignore[attr-defined]
+    shared = (np.random, np.random.mtrand._rand), (random, random._inst)
     for module, state in shared:
         for name in dir(module):
             f = getattr(module, name)
