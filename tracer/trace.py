@@ -319,7 +319,8 @@ def _function(
     rec: Recorder, name: str, outs: Sequence[Value], rolling: Policy | None
 ) -> tuple[Function, tuple[Note, ...]]:
     """The recorded block: arguments, then captures in the order they were met."""
-    ops, notes = tuple(rec.builder.ops), ()
+    ops = tuple(rec.builder.ops)
+    notes: tuple[Note, ...] = ()
     touched = len(rec.builder.tokens) != len(ops)  # by adjit.range
     if rec.walk is not None and rolling is not None and not touched:
         inputs = Inputs(functools.partial(_listed, rec), functools.partial(_limit, rec, {}))

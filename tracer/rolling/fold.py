@@ -264,7 +264,8 @@ class Fold:
         self.reader.forget(v)
 
     def _number(self, plan: list[Any], extra: dict[tuple[int, int], list[int]]) -> None:
-        body, results = self.body, {}
+        body = self.body
+        results: dict[tuple[int, int], int] = {}
         first = 1 + len(self.consts)
         starts: list[int] = []
         n = first
@@ -299,10 +300,10 @@ class Fold:
 
         for j, (step, places) in enumerate(zip(self.template, plan, strict=True)):
             if isinstance(places, tuple):
-                step, refs = _row(self.reader, step, places[2]), (given + places[1],)
+                body.steps.append((_row(self.reader, step, places[2]), (given + places[1],)))
             else:
                 refs = tuple(map(at, places))
-            body.steps.append((step, refs))
+                body.steps.append((step, refs))
             for w in range(len(step.outs)):
                 results[j, w] = n
                 n += 1
@@ -337,7 +338,9 @@ class Fold:
         body = self.body
         args = (integer(self.count), *self.consts, *starts, *self.inputs)
         layout = (len(self.consts), len(starts), len(self.inputs))
-        token = self.reader.token(("loop", layout, body.facts()))
+        # Rounds with rows of their own are of one number; others have it as an operand alone.
+        arrays = tuple(v.aval for v in (*self.inputs, *outs[len(starts) :]))
+        token = self.reader.token(("loop", layout, arrays, body.facts()))
         weight = 4 + sum(s.weight for s, _ in body.steps)
         made = Step(token, args, tuple(outs), _looping(body, layout), self.last, (), weight)
         made.guards = sum(s.guards for s in self.template)

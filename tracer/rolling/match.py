@@ -178,14 +178,14 @@ class _Wiring:
                 n += self.width
         literals: dict[Any, int] = {}
         rows = []
-        for r in self.values:
+        for values in self.values:
             row = []
-            for v in r:
-                x = made.get(v)
+            for a in values:
+                x = made.get(a)
                 if x is None:
-                    key = v.key if type(v) is Const or type(v) is Table else v
+                    key = a.key if type(a) is Const or type(a) is Table else a
                     x = literals.setdefault(key, -1 - len(literals))
-                    made[v] = x
+                    made[a] = x
                 row.append(x)
             rows.append(row)
         return np.array(rows, np.int64).reshape(len(rows), len(self.slots))

@@ -102,12 +102,12 @@ def _natural(instructions: list[dis.Instruction], canonical: list[int]) -> list[
             if head <= source:  # a back edge
                 members.setdefault(head, {head}).update(_reaching(source, head, before))
     places = {i.offset: k for k, i in enumerate(instructions)}
-    loops = []
+    loops: list[Loop] = []
     for inside in members.values():
         exits = {m for m in inside if any(t not in inside for t in after[m])}
         exits |= {e for m in exits for e in _asked_at(instructions, places[m])}
         lines = (p.lineno for m in inside if (p := instructions[places[m]].positions))
-        targets = _targets(instructions, inside)
+        stored = _targets(instructions, inside)
         beyond = {t for m in inside for t in after[m] if t not in inside}
         loops.append(
             Loop(
@@ -115,8 +115,8 @@ def _natural(instructions: list[dis.Instruction], canonical: list[int]) -> list[
                 min((n for n in lines if n), default=0),
                 frozenset(canonical[m // 2] for m in inside),
                 frozenset(canonical[m // 2] for m in exits),
-                targets,
-                frozenset(t for t in targets if _read(t, beyond, after, instructions, places)),
+                stored,
+                frozenset(t for t in stored if _read(t, beyond, after, instructions, places)),
                 tuple(str(i.argval) for i in instructions
                       if i.offset in inside and i.opname.startswith(_ELSEWHERE)),
             )

@@ -187,9 +187,9 @@ class Reader:
                 self._blocks[y] = self._blocks[x]
         number = id(token)
         if token is None:
-            avals = tuple([a.aval for a in op.args])
+            types = tuple([a.aval for a in op.args])
             regions = tuple((k, canonical(Function("", r))) for k, r in op.blocks.items())
-            number = self.token((op.prim, avals, tuple(op.attrs.items()), regions))
+            number = self.token((op.prim, types, tuple(op.attrs.items()), regions))
         return Step(number, op.args, op.outs, op, last, (op,))
 
     def slice(
@@ -335,9 +335,9 @@ def replaced(old: Value, new: Value, start: Sequence[Value], step: Shape) -> Val
     where = []
     for d in given:
         if d in wide:
-            at = positions(start[d], size[d], step[d])
+            along = positions(start[d], size[d], step[d])
             alone = tuple(n if e == d else 1 for e, n in zip(wide, shape, strict=True))
-            where.append(shapes.broadcast_to(shapes.reshaped(at, alone), shape))
+            where.append(shapes.broadcast_to(shapes.reshaped(along, alone), shape))
         else:
             where.append(shapes.broadcast_to(start[d], shape))
     order = (*wide, *(d for d in range(old.ndim) if d not in given))
