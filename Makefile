@@ -37,6 +37,7 @@ lint: with-tests
 
 fuzz: with-tests
 	$(PY) tests/fuzz.py --seconds $(FUZZ_SECONDS)
+	$(PY) tests/loop_fuzz.py --seconds $(FUZZ_SECONDS)
 
 bench: with-tests
 	$(BENCH_PYTHON) benchmarks/run.py --markdown benchmarks/RESULTS.md $(BENCH_ARGS)

@@ -142,9 +142,12 @@ class CompiledFunction:
         """Whether another trace of this call does the same; else no number of rounds is open."""
         with self._lock:
             call = self._fixed(args, kwargs)
-            other = self._transform.stage(self._fn, *call)
-            if variant.trial.agrees(variant.staged, other, lambda s: sampled(*call, s)):
-                return True
+            try:
+                other = self._transform.stage(self._fn, *call)
+                if variant.trial.agrees(variant.staged, other, lambda s: sampled(*call, s)):
+                    return True
+            except TracedBranch:  # an integer that decides in this call alone
+                pass
             self._exact = True
             self._variants = {
                 key: tuple(v for v in made if not trips(v.staged.trace))
