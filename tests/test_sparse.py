@@ -61,9 +61,24 @@ def grid(x):
 
 def looped(x):
     def body(i, y):
-        return y * np.sin(x)
+        y = y.copy()
+        y[i] = x[i] * x[i - 1]
+        return y
 
-    return adjit.fori_loop(0, 3, body, x) if hasattr(adjit, "fori_loop") else x * np.sin(x)
+    return adjit.fori_loop(1, 12, body, np.zeros(12))
+
+
+def scanned(x):
+    return adjit.scan(lambda c, row: (c, np.sin(row) * row), 0.0, x)[1]
+
+
+def repeated(x):
+    again = (lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * x[::-1]), (0, x))
+    return adjit.while_loop(*again)[1]
+
+
+def branched(x):
+    return adjit.cond(np.sum(x) > 0, lambda x: x**2, lambda x: x[::-1] * 3, x)
 
 
 # A program, and the entries that its pattern has (None: not to be counted).
@@ -99,7 +114,10 @@ PROGRAMS: dict[str, tuple[Any, int | None]] = {
     "padded": (lambda x: np.pad(x, 2) * np.pad(x, (1, 3)), 24),
     "prefixes": (lambda x: np.cumprod(x.reshape(3, 4), axis=1), 30),
     "vmap": (lambda x: adjit.vmap(lambda r: r[0] * r)(x.reshape(4, 3)), 4 * 5),
-    "loop": (looped, 12),
+    "loop": (looped, 22),
+    "scan": (scanned, 12),
+    "while": (repeated, 24),
+    "cond": (branched, 24),
     "tied": (lambda x: np.max(x.reshape(3, 4), axis=0), 12),
 }
 WAYS = (None, "fwd", "rev")
