@@ -208,7 +208,7 @@ def check(f: Vector, names: tuple[str, ...]) -> None:
 
 _rng = random.Random(0)
 # A sample: every pair on every function holds, but takes minutes.
-PAIRS = _rng.sample(list(itertools.product(TRANSFORMS, repeat=2)), 24)
+PAIRS = _rng.sample(list(itertools.product(TRANSFORMS, repeat=2)), 16)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

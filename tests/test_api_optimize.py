@@ -164,15 +164,3 @@ def test_a_container_of_parameters_by_hand():
 
     found = optimize.minimize(flat, np.zeros(4), jac=True, tol=1e-10)
     np.testing.assert_allclose(found.fun, 0.0, atol=1e-12)
-
-
-def test_kernels():
-    with adjit.options(interpret=False):
-        found = optimize.minimize(
-            value_and_grad(rosenbrock),
-            np.zeros(4),
-            jac=True,
-            hessp=hvp(rosenbrock),
-            method="trust-ncg",
-        )
-        np.testing.assert_allclose(found.x, np.ones(4), atol=1e-5)
