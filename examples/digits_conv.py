@@ -12,7 +12,7 @@ import adjit.tensors as torch
 from adjit import nn
 from adjit.nn import functional as F
 
-BATCH, EPOCHS = 100, 12
+BATCH, EPOCHS = 100, 8
 
 
 def data(rng):
