@@ -36,6 +36,7 @@ from . import (  # noqa: F401
     surface_shape,
     surface_signal,
     surface_special,
+    surface_splines,
     surface_stats,
     surface_ufunc,
     surface_windows,

@@ -446,9 +446,9 @@ def _call(d: Distribution, method: str, args: Sequence[Any], named: dict[str, An
 def _inside(d: Distribution, z: Any, shapes: Sequence[Any]) -> Any:
     low, high = _ends(d, shapes)
     inside: Any = True
-    if not (isinstance(low, float) and low == -math.inf):
+    if not (type(low) is float and low == -math.inf):
         inside = np.logical_and(inside, z >= low)
-    if not (isinstance(high, float) and high == math.inf):
+    if not (type(high) is float and high == math.inf):
         inside = np.logical_and(inside, z <= high)
     return inside
 
@@ -479,9 +479,9 @@ def _integral(d: Distribution, method: str, z: Any, shapes: Sequence[Any]) -> An
     if plain != method:
         with np.errstate(divide="ignore"):
             before, after = np.log(before), np.log(after)
-    if not (isinstance(high, float) and high == math.inf):
+    if not (type(high) is float and high == math.inf):
         found = np.where(z >= high, after, found)
-    if not (isinstance(low, float) and low == -math.inf):
+    if not (type(low) is float and low == -math.inf):
         found = np.where(z < low if d.discrete else z <= low, before, found)
     return found
 
