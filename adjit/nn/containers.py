@@ -98,6 +98,21 @@ class ModuleList(Module):
             self.append(m)
         return self
 
+    def __repr__(self) -> str:
+        """Equal neighbours are shown once."""
+        runs: list[list[Any]] = []
+        for i, text in enumerate(map(repr, self)):
+            if runs and runs[-1][2] == text:
+                runs[-1][1] = i
+            else:
+                runs.append([i, i, text])
+        lines = [
+            f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}"
+            for a, b, text in runs
+        ]
+        inner = "".join("\n  " + line.replace("\n", "\n  ") for line in lines)
+        return f"ModuleList({inner}\n)" if lines else "ModuleList()"
+
 
 class ModuleDict(Module):
     """Layers by name."""
