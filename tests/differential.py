@@ -1,4 +1,4 @@
-"""What the differential suite does with a table: NumPy and the trace of the same call, side by side.
+"""What the differential suite does with a table: NumPy and a trace of the same call.
 
 An `Entry` is a NumPy function, ways of calling it, and where to draw its arguments.  Each way and
 each kind of input is a case: the call is traced at one point and evaluated at another, and the
@@ -231,7 +231,7 @@ def check(case: Case) -> None:
 
 
 def failed(case: Case, t: Any, want: Any, first: Any) -> None:
-    """Where NumPy raises, tracing raises what NumPy raises; a value error may wait until it runs."""
+    """Where NumPy raises, tracing raises the same; what depends on values may wait."""
     if isinstance(want, Exception) and not isinstance(t, Exception):
         t = outcome(replay, t, first)
     if not isinstance(want, Exception) and isinstance(t, Exception):

@@ -142,7 +142,8 @@ def _solvers() -> list[Entry]:
               **square),
         entry("numpy.linalg.cond", lambda x: la.cond(x), lambda x: la.cond(x, 1),
               lambda x: la.cond(x, "fro"), **square),
-        entry("numpy.linalg.matrix_rank", lambda x: la.matrix_rank(x), lambda x: la.matrix_rank(x[0]),
+        entry("numpy.linalg.matrix_rank", lambda x: la.matrix_rank(x),
+              lambda x: la.matrix_rank(x[0]),
               **{**square, "smooth": False}),
         entry("numpy.linalg.tensorinv", lambda x: la.tensorinv(x.reshape(3, 3, 1), 1), **square),
         entry("numpy.linalg.tensorsolve", lambda x: la.tensorsolve(x, x[0]), **square),
@@ -249,15 +250,14 @@ def _operators() -> list[Entry]:
             lambda x, y, f=inplace: f(x.copy(), 3),
         ]
         domains = ("dividend", "divisor") if n in ("floordiv", "mod") else ("positive", "positive")
-        rows.append(
-            entry(f"numpy.ndarray.__{n}__", *calls, domains=domains, shapes=(3, 3) if n == "matmul" else (3, 4))
-        )
+        shapes = (3, 3) if n == "matmul" else (3, 4)
+        rows.append(entry(f"numpy.ndarray.__{n}__", *calls, domains=domains, shapes=shapes))
     rows += [
         entry("numpy.ndarray.__neg__", lambda x: -x, lambda x: +x, domains="nonzero"),
         entry("numpy.ndarray.__abs__", lambda x: abs(x), domains="nonzero"),
         entry("numpy.ndarray.__divmod__", lambda x, y: divmod(x, y), lambda x, y: divmod(5.3, y),
               domains=("dividend", "divisor")),
-        entry("numpy.ndarray.__lt__", lambda x, y: (x < y, x <= y, x == y, x != y, x > 0, 1 >= y),
+        entry("numpy.ndarray.__lt__", lambda x, y: (x < y, x <= y, x == y, x != y, x > 0, y <= 1),
               shapes=((3, 4), (3, 4)), smooth=False),
         entry("numpy.ndarray.__and__",
               lambda x, y: (x & y, x | y, x ^ y, ~x, x << 1, x >> 1, x & 3),

@@ -51,7 +51,7 @@ def _folds() -> list[Entry]:
                 lambda x, f=f: f(x, axis=1, dtype="f8"),
                 lambda x, f=f: f(x, where=EVEN[: len(x)]),
             ]
-        rows.append(entry(f"numpy.{name}", *calls, domains=domain, rtol=1e-7 if domain == "x" else 1e-11))
+        rows.append(entry(f"numpy.{name}", *calls, domains=domain))
     return rows
 
 

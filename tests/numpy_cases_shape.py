@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from differential import Entry, entry
 
-MODES = "edge", "wrap", "reflect", "symmetric", "linear_ramp", "maximum", "minimum", "mean", "median"
+MODES = (
+    "edge", "wrap", "reflect", "symmetric", "linear_ramp", "maximum", "minimum", "mean", "median",
+)  # fmt: skip
 CUBE = (2, 3, 4)
 
 
@@ -176,7 +178,8 @@ def _diagonals() -> list[Entry]:
               lambda x: np.diagonal(x, 9), shapes=(2, 3, 4)),
         entry("numpy.linalg.diagonal", lambda x: np.linalg.diagonal(x, offset=1), shapes=CUBE),
         entry("numpy.diagflat", lambda x: np.diagflat(x), lambda x: np.diagflat(x[0], 1)),
-        entry("numpy.tril", lambda x: np.tril(x), lambda x: np.tril(x, -1), lambda x: np.tril(x[0])),
+        entry("numpy.tril", lambda x: np.tril(x), lambda x: np.tril(x, -1),
+              lambda x: np.tril(x[0])),
         entry("numpy.triu", lambda x: np.triu(x), lambda x: np.triu(x, 2), lambda x: np.triu(x[0])),
         entry("numpy.trace", lambda x: np.trace(x), lambda x: np.trace(x, 1, 1, 2),
               lambda x: np.trace(x, dtype=np.float32), shapes=CUBE),

@@ -70,6 +70,23 @@ def _pair(name: str, domains: tuple[str, str], smooth: bool) -> Entry:
     return entry(f"numpy.{name}", *calls, domains=domains, shapes=(3, 4), smooth=smooth, ulps=4)
 
 
+def _whole(name: str, domains: tuple[str, str], number: int) -> Entry:
+    f: Any = getattr(np, name)
+    calls = [lambda x, y: f(x, y), lambda x, y: f(x, number), lambda x, y: f(x[:, :1], y[0])]
+    return entry(f"numpy.{name}", *calls, domains=domains, smooth=False)
+
+
+def _whole_methods(name: str) -> Entry:
+    f: Any = getattr(np, name)
+    calls = [
+        lambda x: f.reduce(x),
+        lambda x: f.reduce(x, axis=1),
+        lambda x: f.accumulate(x, axis=0),
+        lambda x: f.outer(x, x[0]),
+    ]
+    return entry(f"numpy.{name}.reduce", *calls, domains="counts", smooth=False, kernel=False)
+
+
 def _methods(name: str, domain: str, smooth: bool = True) -> list[Entry]:
     """reduce, accumulate, outer, at and reduceat of a binary ufunc."""
     f: Any = getattr(np, name)
@@ -144,28 +161,8 @@ def table() -> list[Entry]:
     rows += [_single(n, d, False) for n, d in FLAT.items()]
     rows += [_pair(n, d, True) for n, d in BINARY.items()]
     rows += [_pair(n, ("lattice", "shifted lattice"), False) for n in COMPARE]
-    whole = ("counts", "counts")
-    rows += [
-        entry(
-            f"numpy.{n}",
-            lambda x, y, f=getattr(np, n): f(x, y),
-            lambda x, y, f=getattr(np, n): f(x, 3),
-            lambda x, y, f=getattr(np, n): f(x[:, :1], y[0]),
-            domains=whole,
-            smooth=False,
-        )
-        for n in INTEGER
-    ]
-    rows += [
-        entry(
-            f"numpy.{n}",
-            lambda x, y, f=getattr(np, n): f(x, y),
-            lambda x, y, f=getattr(np, n): f(x, 2),
-            domains=("integers", "shifts"),
-            smooth=False,
-        )
-        for n in ("left_shift", "right_shift")
-    ]
+    rows += [_whole(n, ("counts", "counts"), 3) for n in INTEGER]
+    rows += [_whole(n, ("integers", "shifts"), 2) for n in ("left_shift", "right_shift")]
     rows += [
         entry("numpy.modf", lambda x: np.modf(x), domains="fractions"),
         entry("numpy.divmod", lambda x, y: np.divmod(x, y), lambda x, y: divmod(x, 0.7),
@@ -188,18 +185,5 @@ def table() -> list[Entry]:
         rows += [e for e in _methods(name, domain) if not odd or not e.name.endswith(".reduce")]
     for name in ("logical_and", "logical_or", "logical_xor", "greater", "equal"):
         rows += [e for e in _methods(name, "distinct", False) if "at" not in e.name.split(".")]
-    f: Any = np
-    rows += [
-        entry(
-            f"numpy.{n}.reduce",
-            lambda x, f=getattr(f, n): f.reduce(x),
-            lambda x, f=getattr(f, n): f.reduce(x, axis=1),
-            lambda x, f=getattr(f, n): f.accumulate(x, axis=0),
-            lambda x, f=getattr(f, n): f.outer(x, x[0]),
-            domains="counts",
-            smooth=False,
-            kernel=False,
-        )
-        for n in ("bitwise_or", "bitwise_xor", "bitwise_and", "gcd", "lcm")
-    ]
+    rows += [_whole_methods(n) for n in ("bitwise_or", "bitwise_xor", "bitwise_and", "gcd", "lcm")]
     return rows

@@ -25,7 +25,7 @@ _DATES = Refusal(
 )
 _PRINTED = Refusal(
     "it would print a value that no call has yet",
-    "Return the value and print it outside; print(x) shows its type.",
+    "Return the value and print it outside.",
 )
 _SAVED = Refusal(
     "it would write to a file once, while tracing", "Return the value and save it outside."
