@@ -12,6 +12,7 @@ from ..ir import ops
 from ..ir.core import Value
 from ..ir.ops import matrices
 from ..ir.types import NUMPY, broadcast_shapes
+from .errors import TracedBranch
 from .surface import (
     as_float,
     cast,
@@ -177,7 +178,16 @@ def eigvals(a: Any) -> Any:
 
 def all_real(x: Value, w: Value) -> bool:
     """Whether a real matrix has real eigenvalues alone, in this call: that is guarded."""
-    return x.aval.kind != "c" and bool(np.all(wrap(ops.imag(w), "array") == 0))
+    if x.aval.kind == "c":
+        return False
+    try:
+        return bool(np.all(wrap(ops.imag(w), "array") == 0))
+    except TracedBranch:
+        raise refuse(
+            "the eigenvalues of a real matrix whose values are not known here: they are real or "
+            "complex",
+            "Pass the matrix as complex: np.linalg.eig(a.astype(complex)).",
+        ) from None
 
 
 @surface(np.linalg.svd)
