@@ -199,7 +199,7 @@ def _diagonals() -> list[Entry]:
               lambda x: np.zeros_like(x, dtype=int), smooth=False),
         entry("numpy.ones_like", lambda x: np.ones_like(x), lambda x: np.ones_like(x, shape=(2, 2)),
               smooth=False),
-        entry("numpy.empty_like", lambda x: np.empty_like(x) * 0, smooth=False),
+        entry("numpy.empty_like", lambda x: _stored(np.empty_like(x), 2.5), smooth=False),
         entry("numpy.full_like", lambda x: np.full_like(x, x[:1]), lambda x: np.full_like(x, 3),
               lambda x: np.full_like(x, 2, dtype=np.float32)),
     ]  # fmt: skip
