@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from .codegen.sizes import parse_bytes, show_bytes
+from . import __version__
+from .ir.sizes import parse_bytes, show_bytes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,7 +110,6 @@ def _info(given: argparse.Namespace) -> int:
     import numpy
     import scipy
 
-    from . import __version__
     from .codegen import cache, engine, front
 
     name, _ = engine.cpu()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .codegen.sizes import show_bytes
 from .ir.core import Function
 from .ir.printer import show
+from .ir.sizes import show_bytes
 from .passes.schedule import schedule
 from .tracer.rolling.segments import Note
 from .tracer.tree import flatten

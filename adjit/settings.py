@@ -8,7 +8,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
-from .codegen.sizes import parse_bytes
+from .ir.sizes import parse_bytes
 
 RUNGS = ("direct", "lean", "plain")
 COMPILE = ("now", "background")

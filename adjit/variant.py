@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from . import background
-from .codegen.sizes import show_bytes
 from .decisions import Decisions
 from .errors import MemoryBudgetExceeded
 from .front import front_of
 from .ir.core import Function
 from .ir.interp import evaluate
 from .ir.plan import KernelStep, Schedule
+from .ir.sizes import show_bytes
 from .ir.types import NUMPY
 from .passes import pipeline
 from .passes.calls import expand

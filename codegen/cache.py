@@ -28,8 +28,8 @@ from typing import Any
 
 import llvmlite
 
+from ..ir.sizes import parse_bytes
 from . import engine
-from .sizes import parse_bytes
 
 VERSION = 1  # of the store's layout and of the calling convention of kernels
 DEFAULT_LIMIT = 512 << 20

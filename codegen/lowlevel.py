@@ -13,8 +13,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from . import irmath as m
 from . import interrupts, tapes
+from . import irmath as m
 from .irmath import Num
 from .machine import ONE, TEST, TWO
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from adjit import jit, options, value_and_grad
-from adjit.codegen.sizes import parse_bytes, show_bytes
 from adjit.errors import MemoryBudgetExceeded
+from adjit.ir.sizes import parse_bytes, show_bytes
 
 RNG = np.random.default_rng(0)
 MEASURE = """
