@@ -25,7 +25,8 @@ Mask = tuple[str, ...]
 class Bound:
     """What stands for a param or result of a region: a value outside, read behind a prefix.
 
-    `floor` is the depth of the outermost body that may read it; None: that of the reader.
+    `floor` is the depth of the outermost body that may read it; None: that of the reader, for what
+    is written in the region.
     """
 
     value: Value
@@ -181,7 +182,7 @@ class Reader:
         if name is not None:
             return name
         if v in self.bound:
-            name = self.through(self.bound[v], index, mask)
+            name = self.through(v, index, mask)
         elif self.is_stored(v):
             name = self.load(v, index, mask)
         else:
@@ -189,10 +190,12 @@ class Reader:
         memo[key] = name
         return name
 
-    def through(self, b: Bound, index: tuple[At, ...], mask: Mask) -> str:
-        """Read what stands for a param of a region, in the body that it belongs to."""
-        before = self.floor
-        self.floor = before if b.floor is None else b.floor
+    def through(self, v: Value, index: tuple[At, ...], mask: Mask) -> str:
+        """Read what stands for a value of a region, in the body that it belongs to."""
+        b = self.bound[v]
+        if b.floor is None:  # memory that several values share, one after the other
+            return self.load(v, index, mask)
+        before, self.floor = self.floor, b.floor
         name = self.pull(b.value, (*b.prefix, *index), mask)
         self.floor = before
         return name
