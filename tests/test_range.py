@@ -231,6 +231,95 @@ def test_few_plain_rounds_are_run():
     assert jit(lambda x: [labels[i] for i in adjit.range(3)] and x)(1.0) == 1.0
 
 
+STATEMENTS = (
+    "a, b = b, a + 0.01",
+    "prev = {v}",
+    "z[i] = {e}",
+    "z[i] += {e}",
+    "ys.append({e})",
+    "h = h[1:] + [{e}]",
+    "s['k'] = {e}",
+    "c = a * 2 if flag else c; flag = False",
+    "cnt = cnt + 1",
+    *["{v} = np.tanh({e})"] * 5,
+)
+TERMS = [
+    "a",
+    "b",
+    "c",
+    "prev",
+    "x[i]",
+    "i*0.1",
+    "z[i]",
+    "z[i-1]",
+    "h[0]",
+    "h[-1]",
+    "s['k']",
+    "x.sum()*0.01",
+    "np.sin({v})",
+]
+
+
+def random_program(seed):
+    """A function of (range, x, n) whose loop hands values on in many ways."""
+    rng = np.random.default_rng(seed)
+
+    def fill(text):
+        while "{" in text:
+            terms = " + ".join(rng.choice(TERMS, rng.integers(1, 4)))
+            text = text.replace("{e}", terms, 1).replace("{v}", rng.choice(list("abc")), 1)
+        return text
+
+    lines = [
+        "def f(range, x, n):",
+        "    a, b, c, prev, flag, cnt, i = x[0], 0.5, x[1] * 2, 0.0, True, 0, 0",
+        "    z, ys, h, s = np.zeros(40), [], [0.0, x[2], 0.1], {'k': x[0]}",
+        f"    for i in range({rng.choice(['n', '20', '1, n', '2, 25, 2'])}):",
+        *(f"        {fill(str(rng.choice(STATEMENTS)))}" for _ in range(rng.integers(2, 6))),
+    ]
+    if rng.random() < 0.4:
+        inner = rng.choice(["12", "i", "n"])
+        lines += [f"        for j in range({inner}):", f"            {fill('a = np.cos({e}) + j')}"]
+    outs = [
+        "a",
+        "b",
+        "c",
+        "prev",
+        "z.sum()",
+        "h[0]",
+        "h[-1]",
+        "s['k']",
+        "i",
+        "cnt",
+        "len(ys)",
+        "ys[0]*c",
+    ]
+    lines.append(f"    return ({', '.join(rng.choice(outs, 4))},)")
+    space = {"np": np}
+    exec("\n".join(lines), space)
+    return space["f"], "\n".join(lines)
+
+
+def test_random_programs_are_right_or_refused():
+    right = 0
+    for seed in range(40):
+        f, text = random_program(seed)
+        x = np.random.default_rng(seed).normal(size=40)
+        g = jit(lambda x, n, f=f: f(adjit.range, x, n))
+        for n in (13, 1, 4, 0):
+            try:
+                wanted = f(builtins.range, x, n)
+            except (IndexError, UnboundLocalError):
+                continue
+            try:
+                got = g(x, n)
+            except ControlFlow:
+                continue
+            assert np.allclose(got, wanted, 1e-9, 1e-12, equal_nan=True), text
+            right += 1
+    assert right > 40
+
+
 # ------------------------------------------------------------------ refusals
 
 
@@ -326,27 +415,50 @@ def test_e3_python_counters():
     assert "z[i] = ..." in refused(uneven, 1.0, 20)
 
 
+HIDDEN = []
+
+
 def test_e4_older_rounds_after_the_loop():
-    class Box:
-        __slots__ = ("items",)
+    def record(x):
+        HIDDEN.clear()
+        for i in adjit.range(20):
+            kept = x * i
+            HIDDEN.append(kept)
 
     def f(x):
-        box = Box()
-        box.items = []
-        for i in adjit.range(20):
-            box.items.append(x * i)
-        return box.items[1] + x
+        record(x)
+        return HIDDEN[1] + x
 
     def g(x):
-        box = Box()
-        box.items = []
-        for i in adjit.range(20):
-            box.items.append(x * i)
-        return box.items[1]
+        record(x)
+        return HIDDEN[1]
 
     for h in (f, g):
         text = refused(h, 1.0)
         assert text.startswith("adjit.range: a value of a round that is not the last one")
+
+
+def test_objects_with_slots_are_looked_into():
+    class State:
+        __slots__ = ("new", "old", "trail")
+
+    def f(range, x):
+        s = State()
+        s.new, s.old, s.trail = x, x * 0, []
+        for i in range(20):
+            s.old, s.new = s.new, np.sin(s.new) + s.old * 0.1 * i
+            s.trail.append(s.old)
+        return s.new, s.old, np.array(s.trail)
+
+    check(f, 0.4, grads=False)
+
+    def long_history(x):
+        held = [x * k for k in range(15)]
+        for _ in adjit.range(40):
+            held = [*held[1:], held[0] * 0.5]
+        return held[3]
+
+    assert "moves on from round to round" in refused(long_history, 1.0)
 
 
 def test_e5_leaving_early():

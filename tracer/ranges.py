@@ -25,14 +25,25 @@ from .place import Place
 from .promote import WEAK
 from .range_errors import check_plain, error, explain, refuse_operand
 from .record import Recorder, fail, recorder
-from .rolling.match import Affine, Carried, Listed, Local, Matched, Mismatch, Operand, match
+from .rolling.match import (
+    Affine,
+    Carried,
+    Listed,
+    Local,
+    Matched,
+    Mismatch,
+    Operand,
+    Same,
+    match,
+)
 from .snapshot import Snapshot, snapshot, unlike
 from .surface import cast, is_tracer
 from .tracer import Tracer
 from .tree import Tree, flatten
 from .wired import INDEX, Step, Unlike, Wired, step_of
 
-FEWEST, MOST = 4, 8  # rounds that are recorded; not more than MOST are simply run
+FEWEST, MOST = 4, 12  # rounds that are recorded
+PLAIN = 8  # rounds that are simply run
 
 
 def symbolic(low: Any, high: Any, step: int) -> Iterator[Any]:
@@ -40,7 +51,7 @@ def symbolic(low: Any, high: Any, step: int) -> Iterator[Any]:
     rec = recorder()
     frame = sys._getframe(1)
     n = _count(low, high, step)
-    if isinstance(n, Const) and n.data <= MOST:
+    if isinstance(n, Const) and n.data <= PLAIN:
         yield from range(int(low), int(high), step)
         return
     _check_consumer(frame)
@@ -134,7 +145,8 @@ class OpenLoop:
             self.peeled += first
             self.matched = match(rounds_[self.peeled :])
         alike = isinstance(self.matched, Matched) and not self.matched.start
-        return q >= MOST or (alike and q - self.peeled >= FEWEST)
+        enough = alike and q - self.peeled >= FEWEST and not self._restless(rounds_[self.peeled :])
+        return q >= MOST or enough
 
     def refuse(self, v: Value, wanted: str) -> None:
         """An error if Python would decide by what differs from round to round."""
@@ -200,13 +212,19 @@ class OpenLoop:
             explain(self.where, rounds_, matched)
         assert isinstance(matched, Matched)
         rounds_ = rounds_[k:]
+        if restless := self._restless(rounds_):
+            raise error(
+                self.where,
+                f"what `{restless}` holds moves on from round to round, from further back than "
+                f"the {len(self.marks) - 1} rounds that are looked at",
+            )
         recorded = rec.builder.cut(self.marks[k])
         rec.builder.where = self.where
         if k:
             self._peel()
         grown = self._grown(rounds_)
         self._name()
-        last = self._last(rounds_, matched)
+        last = self._last(rounds_)
         try:
             rows_of = self.n if self._plain_index() and not k else None
             wired = Wired(rounds_[-1], matched.operands, k, self.where, rows_of)
@@ -256,34 +274,81 @@ class OpenLoop:
             self.n = ops.sub(self.n, k)
             self.some = False
 
-    def _last(self, rounds_: list[list[Step]], matched: Matched) -> dict[Value, Operand]:
+    def _last(self, rounds_: list[list[Step]]) -> dict[Value, Operand]:
         """What may be read after the loop, by the names of the last round."""
         out: dict[Value, Operand] = {}
         for j, s in enumerate(rounds_[-1]):
             out.update({v: Local(j, w) for w, v in enumerate(s.outs)})
-        older = self.earlier - set(out)
-        for path, t in self.looks[-1].traced.items():
-            v = content(t)
-            if v not in older or t._rec is not self.rec:
-                continue
-            o = self._classified(rounds_, [look.traced.get(path) for look in self.looks[1:]])
-            if isinstance(o, Carried):
-                out[v] = o
-        return out
+        doubtful = set()
+        for _, held, o in self._variables(rounds_):
+            v = content(held[-1])
+            if isinstance(o, Carried) and out.setdefault(v, o) != o:
+                doubtful.add(v)  # two variables, which part where there are few rounds
+        return {v: o for v, o in out.items() if v not in doubtful}
 
-    def _classified(self, rounds_: list[list[Step]], held: list[Any]) -> Operand | None:
+    def _variables(
+        self, rounds_: list[list[Step]]
+    ) -> Iterator[tuple[str, list[Any], Operand | None]]:
+        """What each variable held at the ends of the rounds, and what that is."""
+        places = self._places(rounds_)
+        looks = self.looks[len(self.looks) - len(rounds_) :]
+        for path, t in looks[-1].traced.items():
+            if t._rec is self.rec and all(path in x.traced or path in x.plain for x in looks):
+                held = [x.traced.get(path, x.plain.get(path)) for x in looks]
+                yield path, held, self._classified(places, held)
+
+    def _restless(self, rounds_: list[list[Step]]) -> str:
+        """A variable of which more rounds must be seen ("": none): what it holds moves among
+        values from before the loop, or comes from elsewhere in the last round.
+        """
+        places = self._places(rounds_)
+        for path, held, o in self._variables(rounds_):
+            v = content(held[-1])
+            made = places.get(v)
+            lost = v in self.rec.dead  # of a loop in the round: nobody may read it anyway
+            if o is None and not lost and (made is None or made[0] == len(rounds_) - 1):
+                return path
+        looks = self.looks[len(self.looks) - len(rounds_) :]
+        turned = (p for p in looks[-1].plain if any(p in x.traced for x in looks))
+        return next(turned, "")
+
+    def _places(self, rounds_: list[list[Step]]) -> dict[Value, tuple[int, int, int]]:
+        """Where each value of the rounds was made: round, step and result."""
+        return {
+            v: (k, j, w)
+            for k, r in enumerate(rounds_)
+            for j, s in enumerate(r)
+            for w, v in enumerate(s.outs)
+        }
+
+    def _classified(self, places: dict[Value, Any], held: list[Any]) -> Operand | None:
         """What a variable is that held these at the ends of the rounds."""
-        if any(type(t) is not Tracer or t._rec is not self.rec for t in held):
+        last = held[-1]
+        if type(last) is not Tracer or last._rec is not self.rec:
             return None
-        values = [content(t) for t in held]
-        token = ("variable", values[-1].aval)
-        if any(v.aval != values[-1].aval for v in values):
+        aval, values = content(last).aval, []
+        for x in held:
+            if type(x) is Tracer and x._rec is self.rec:
+                values.append(content(x))
+            elif isinstance(x, (int, float, complex)) and not aval.shape:
+                values.append(cast(literal(x), aval.dtype))
+            else:
+                return None
+        if any(v.aval != aval for v in values):
             return None
-        looked = [[*r, Step(token, (v,), ())] for r, v in zip(rounds_, values, strict=True)]
-        found = match(looked)
-        if not isinstance(found, Matched) or found.start:
+        if all(v is values[-1] for v in values):
+            return Same(values[-1])
+        made = places.get(values[-1])
+        distance = len(values) - 1 - made[0] if made is not None else 0
+        if made is None or len(values) - distance < 2:
             return None
-        return found.operands[-1][0]
+        for k, v in enumerate(values):
+            expected = (k - distance, *made[1:]) if k >= distance else None
+            if places.get(v) != expected:
+                return None
+        if not distance:
+            return Local(*made[1:])
+        return Carried(*made[1:], distance, tuple(values[:distance]))
 
     def _starts(self, last: dict[Value, Operand]) -> dict[Value, Value]:
         """What the variables held before the loop, by what they hold after it.
@@ -395,7 +460,7 @@ class OpenLoop:
         """What is appended; None for a number that is always the same."""
         if not any(map(is_tracer, held)) and not any(unlike(x, held[0]) for x in held):
             return None
-        o = self._classified(rounds_, held)
+        o = self._classified(self._places(rounds_), held)
         if o is None or isinstance(o, Affine | Listed):
             raise error(
                 self.where,
@@ -461,12 +526,15 @@ def _check_consumer(frame: FrameType) -> None:
 
 
 def _at_for(code: CodeType, at: int) -> bool:
-    """Whether a `for` statement is at this instruction (no comprehension put in line)."""
+    """Whether a `for` statement is at this instruction, and no comprehension put in its place."""
     instructions = list(dis.get_instructions(code))
-    for k, i in enumerate(instructions):
-        if i.offset == at and i.opname == "FOR_ITER":
-            inner = instructions[k + 1 :]
-            body = [j for j in inner if j.offset < i.argval]
-            depth = [j for j in body if j.opname in ("LIST_APPEND", "SET_ADD", "MAP_ADD")]
-            return not depth
-    return False
+    loops = {i.offset: i.argval for i in instructions if i.opname == "FOR_ITER"}
+    if at not in loops:
+        return False
+    for i in instructions:
+        # A comprehension adds to what lies below its iterator; a display [*xs, y] to the top.
+        if i.opname in ("LIST_APPEND", "SET_ADD", "MAP_ADD") and (i.arg or 0) > 1:
+            around = [k for k, end in loops.items() if k < i.offset < end]
+            if around and max(around) == at:
+                return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections import deque
 from collections.abc import Iterator
@@ -11,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .place import USER
-from .state import owner_of_class
+from .place import USER, owner
 from .tracer import Tracer
 
 _DEPTH = 3
@@ -65,10 +65,21 @@ def _children(x: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{k}]", y) for k, y in enumerate(x))
     elif isinstance(x, dict):
         yield from ((f"[{k!r}]", y) for k, y in x.items())
-    elif owner_of_class(type(x)) == USER:
+    elif _of_user(type(x)):
         names = getattr(x, "__dict__", None)
         if isinstance(names, dict):
             yield from ((f".{k}", y) for k, y in names.items())
+        for cls in type(x).__mro__:
+            slots = cls.__dict__.get("__slots__", ())
+            for k in (slots,) if isinstance(slots, str) else slots:
+                if (y := getattr(x, k, None)) is not None:
+                    yield f".{k}", y
+
+
+def _of_user(cls: type) -> bool:
+    """Whether a class stands in the user's code."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return cls.__module__ == "__main__" or (file is not None and owner(file) == USER)
 
 
 def unlike(a: Any, b: Any) -> bool:
