@@ -137,7 +137,8 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: s
     shape = shape_tuple(dims)
     parts = [value(p) for p in multi_index]
     if not any(map(holds_tracer, multi_index)) and not holds_tracer(multi_index):
-        return np.ravel_multi_index(multi_index, dims, mode, order)  # type: ignore[arg-type]
+        numpys: Any = np.ravel_multi_index
+        return numpys(multi_index, dims, mode, order)
     modes = mode if isinstance(mode, tuple) else (mode,) * len(shape)
     if len(parts) != len(shape):
         raise ValueError(f"parameter multi_index must be a sequence of length {len(shape)}")

@@ -125,8 +125,10 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     elif mode == "wrap":
         i = cast(i, "i64")
         i = ops.remainder(i, number(len(vs), i))
-    elif vs[-1].aval.size and not holds_tracer(a) and np.any((np.asarray(a) < 0) | (np.asarray(a) > last)):
-        raise ValueError("invalid entry in choice array")
+    elif vs[-1].aval.size and not holds_tracer(a):
+        chosen = np.asarray(a)
+        if np.any((chosen < 0) | (chosen > last)):
+            raise ValueError("invalid entry in choice array")
     i, *vs = broadcast_all([i, *vs])
     picked = vs[-1]
     for k in range(len(vs) - 2, -1, -1):

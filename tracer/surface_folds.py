@@ -214,7 +214,7 @@ def _of_nothing(
     ufunc: np.ufunc, x: Value, axes: tuple[int, ...], start: Value | None, initial: Any
 ) -> Value:
     shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
-    if start is None and (ufunc.identity is None or initial is None) and math.prod(shape):
+    if start is None and (ufunc.identity is None or initial is None) and 0 not in shape:
         raise ValueError(
             f"zero-size array to reduction operation {ufunc.__name__} which has no identity"
         )

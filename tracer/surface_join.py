@@ -283,7 +283,8 @@ def _triangle(upper: bool) -> Any:
     def cut(m: Any, k: Any = 0) -> Any:
         v = value(m)
         shape: Any = v.shape[-2:]
-        mask = np.tri(*shape, k=operator.index(k) - upper, dtype=bool)  # NumPy's error if 0-d
+        numpys: Any = np.tri
+        mask = numpys(*shape, k=operator.index(k) - upper, dtype=bool)  # NumPy's error if 0-d
         if upper:
             mask = ~mask
         wide = v.shape if v.ndim > 1 else mask.shape  # a vector becomes a triangle of its copies

@@ -187,11 +187,7 @@ def _plain(
     whole = method in WHOLE or (method == "linear" and dtype is not None and dtype[0] in "iub")
     have = lines.aval.dtype
     wide = as_float(lines).aval.dtype if dtype is None else _common(have, dtype)
-    if not n and math.prod(lines.shape):
-        raise IndexError("index -1 is out of bounds for axis 0 with size 0")
-    if not n and lines.shape[:-1] and not math.prod(lines.shape[:-1]):
-        n = 0
-    elif not n:
+    if not n and 0 not in lines.shape[:-1]:
         raise IndexError("index -1 is out of bounds for axis 0 with size 0")
     lines = ops.sort(lines, axis=lines.ndim - 1)
     count = _without_nan(lines) if skip else n

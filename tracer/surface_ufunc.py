@@ -196,7 +196,7 @@ def call(ufunc: np.ufunc, args: Sequence[Any], dtype: Any = None) -> Any:
     """The result, or tuple of results, of a ufunc on anything, as values."""
     lower = lowering(ufunc)
     if lower is None:
-        raise _refused(ufunc.__name__.lstrip("_"))
+        raise _refused(ufunc)
     if len(args) != ufunc.nin:
         raise TypeError(
             f"{ufunc.__name__}() takes {ufunc.nin} positional arguments but {len(args)} were given"
@@ -212,8 +212,11 @@ def call(ufunc: np.ufunc, args: Sequence[Any], dtype: Any = None) -> Any:
     return out if out.aval.dtype == want[0] else cast(out, want[0])
 
 
-def _refused(name: str) -> Any:
+def _refused(ufunc: np.ufunc) -> Any:
     """The error of a ufunc that cannot be said in rows."""
+    name = ufunc.__name__.lstrip("_")
+    if ufunc.types and all(set(t) <= set("O->") for t in ufunc.types):
+        return refused("numpy.frompyfunc", f"({name})")
     if name in SCIPY_REASONS:
         return refuse(f"the ufunc {name}", SCIPY_REASONS[name])
     module = "numpy.strings" if hasattr(np.strings, name) else "numpy"
