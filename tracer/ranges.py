@@ -347,8 +347,8 @@ class OpenLoop:
             if places.get(v) != expected:
                 return None
         if not distance:
-            return Local(*made[1:])
-        return Carried(*made[1:], distance, tuple(values[:distance]))
+            return Local(made[1], made[2])
+        return Carried(made[1], made[2], distance, tuple(values[:distance]))
 
     def _starts(self, last: dict[Value, Operand]) -> dict[Value, Value]:
         """What the variables held before the loop, by what they hold after it.
