@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ from fuzz import joint, same, tolerance
 
 import adjit
 from adjit import cond, fori_loop, grad, jit, scan, value_and_grad, while_loop
-from adjit.codegen.program import KernelError, build
+from adjit.codegen.program import build
 from adjit.ir import evaluate, parse
 from adjit.ir.core import all_ops
 from adjit.ir.plan import HostStep
@@ -186,7 +187,7 @@ def test_rows_in_and_out_and_backwards():
             return c, c * row
 
         c, ys = scan(body, w, x)
-        d, zs = scan(body, c, ys, reverse=True) if False else scan(body, c, ys[::-1])
+        d, zs = scan(body, c, ys[::-1])
         return np.sum(d) + np.sum(ys * zs)
 
     x = np.linspace(-1, 1, 24).reshape(6, 4)
@@ -357,6 +358,64 @@ def test_ctrl_c_ends_a_while():
     assert jit(lambda x: while_loop(lambda y: y < 9.0, lambda y: y + x, x))(1.0) == 9.0
 
 
+# ------------------------------------------------------------------ what is updated in place
+
+
+def updates(seed: int, size: int):
+    """A loop of random updates of two arrays and a number: whole, shifted, by element, branched."""
+
+    def f(u, v, c):
+        def body(i, state):
+            rng = random.Random(seed)  # every trace draws the same statements
+            arrays, c = list(state[:2]), state[2]
+            for _ in range(size):
+                a, b, k = rng.randrange(2), rng.randrange(2), rng.randrange(3)
+                kind = rng.choice(KINDS)
+                if kind == "swap":
+                    arrays.reverse()
+                elif kind == "number":
+                    c = np.tanh(arrays[a][i + k] * c)
+                else:
+                    arrays[a] = KINDS_OF_UPDATES[kind](arrays[a], arrays[b], c, i, k)
+            return (*arrays, np.tanh(c))
+
+        u, v, c = fori_loop(0, 16, body, (u, v, c))
+        return np.sum(u * u) + np.sum(np.sin(v)) + c
+
+    return f
+
+
+def put(x, i, value):
+    x = x.copy()
+    x[i] = value
+    return x
+
+
+KINDS_OF_UPDATES = {
+    "whole": lambda x, y, c, i, k: np.sin(x) * 0.9 + 0.1 * y,
+    "shift": lambda x, y, c, i, k: x + 0.1 * np.roll(y, 1),
+    "element": lambda x, y, c, i, k: put(x, i + k, np.sin(y[i] + c) * 0.5 + 0.2 * x[i + 1]),
+    "again": lambda x, y, c, i, k: put(x, i + k, x[i + k] + 0.3 * y[i + 2] * c),
+    "part": lambda x, y, c, i, k: put(x, slice(2, 6), y[1:5] * 0.9),
+    "mask": lambda x, y, c, i, k: np.where(y > 0, x, 0.5 * y),
+    "branch": lambda x, y, c, i, k: cond(
+        np.sum(y) * 0.1 > c,
+        lambda x, y, c, i: put(x, i + k, y[i] * c),
+        lambda x, y, c, i: x * 0.9 + y * 0.1 if k == 1 else x,
+        *(x, y, c, i),
+    ),
+    "loop": lambda x, y, c, i, k: fori_loop(0, 3, lambda j, x: put(x, j + k, 0.5 * x[j] + 0.1), x),
+}
+KINDS = (*KINDS_OF_UPDATES, "element", "again", "swap", "number")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_updates_read_what_was_there(seed):
+    rng = np.random.default_rng(seed)
+    u, v = rng.standard_normal((2, 20)) * 0.5
+    in_kernel(value_and_grad(updates(seed, 3 + seed % 4), argnums=(0, 1, 2)), u, v, 0.3)
+
+
 # ------------------------------------------------------------------ what stays on the host
 
 
@@ -386,4 +445,3 @@ def test_a_body_that_kernels_cannot_run_stays_on_the_host():
 
     x = np.array([3.0, -1.0, 2.0])
     assert jit(f)(x) == pytest.approx(np.sum(x) * 1.5**3)
-    assert KernelError is not None
