@@ -186,7 +186,12 @@ def plain(x: Any, what: str) -> np.ndarray:
     if type(x) is Tracer or isinstance(x, (list, tuple)):
         found = _decided(value(x)) if holds_tracer(x) else np.asarray(x)
         if found is None:
-            raise fail(UnsupportedOp, f"{what} depends on a traced input; it must be known here")
+            raise fail(
+                UnsupportedOp,
+                f"{what} depends on a traced input; it must be known here",
+                "In the rows of vmap, or for shapes alone, nothing is decided by values; "
+                "np.where(mask, x, 0) keeps its shape.",
+            )
         return np.asarray(found)
     return np.asarray(x)
 
