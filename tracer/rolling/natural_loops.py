@@ -54,6 +54,15 @@ class Loops:
         return found
 
 
+_BACK = frozenset(code for name, code in dis.opmap.items() if "BACKWARD" in name)
+
+
+@lru_cache(maxsize=4096)
+def jumps_back(code: CodeType) -> bool:
+    """Whether there is any loop in a code object, at a glance."""
+    return not _BACK.isdisjoint(code.co_code[::2])
+
+
 @lru_cache(maxsize=4096)
 def loops_of(code: CodeType) -> Loops:
     """The loops of a code object, looked for once."""

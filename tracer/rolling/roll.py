@@ -9,9 +9,9 @@ from typing import Any
 
 from ...ir.builder import Builder
 from ...ir.core import Op, Value
-from .activations import Walk
+from .activations import Activation, Walk
 from .match import Table
-from .segments import Note, Policy, Segments, expanded
+from .segments import Note, Policy, Segments, expanded, may_loop
 from .steps import Put, Reader, Step
 
 
@@ -46,6 +46,9 @@ def roll(
     policy: Policy,
 ) -> Rolled:
     """Roll the loops of a trace."""
+    call = walk.done()
+    if not any(isinstance(what, Activation) and may_loop(what) for _, what in call.items):
+        return Rolled(tuple(ops), tuple(outs), ())
     read_last: dict[Value, float] = {}
     for k, op in enumerate(ops):
         for a in op.args:
@@ -54,7 +57,7 @@ def roll(
     reader = Reader(ops, tokens, puts, read_last, inputs.limit)
     segments = Segments(walk.starts, len(ops), reader, policy, walk.decisions)
     first = walk.starts[0] if walk.starts else len(ops)
-    steps = [*reader.steps(0, first), *expanded(segments.parse(walk.done()))]
+    steps = [*reader.steps(0, first), *expanded(segments.parse(call))]
     notes = tuple(segments.notes.values())
     if all(s.ops for s in steps):
         return Rolled(tuple(ops), tuple(outs), notes)

@@ -17,7 +17,7 @@ from .activations import Activation
 from .evidence import Snapshot
 from .fold import Refused, by_indices, fold
 from .match import LEAST, Listed, Matched, Mismatch, match
-from .natural_loops import Loop, loops_of
+from .natural_loops import Loop, jumps_back, loops_of
 from .steps import Reader, Step
 from .whiles import ends_by_guard, rolled
 
@@ -276,6 +276,14 @@ class Segments:
             self.notes[self._where] = Note(*self._where, rounds, reason)
         elif bool(known.reason) == bool(reason):
             known.rounds = max(known.rounds, rounds)
+
+
+def may_loop(call: Activation) -> bool:
+    """Whether anything in a call can have come in rounds."""
+    places = [lasti for lasti, _ in call.items]
+    if jumps_back(call.code) or len(set(places)) + LEAST <= len(places) + 1:
+        return True
+    return any(isinstance(what, Activation) and may_loop(what) for _, what in call.items)
 
 
 def expanded(steps: Sequence[Step]) -> list[Step]:
