@@ -63,7 +63,8 @@ class Writer(Reader):
             self.local[r.value] = text
             return
         store = f"{self.target(r, index)} = {text}"
-        if self.late is not None and r.value in self.updates:  # others of this round may read what lies there now
+        # Others of this round may read what lies there now.
+        if self.late is not None and r.value in self.updates:
             self.late.append(store)
         else:
             self.line(store)

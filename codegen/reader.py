@@ -334,14 +334,14 @@ class Reader:
             return ""
         shape = op.outs[0].shape
         a, b = (
-            self.pull(v, aligned(v.aval, index, shape), mask)
-            for v in self.plan.defs[product].args
+            self.pull(v, aligned(v.aval, index, shape), mask) for v in self.plan.defs[product].args
         )
         c = self.pull(other, aligned(other.aval, index, shape), mask)
         if op.prim.name == "sub":
             a, c = (a, f"-{c}") if k == 0 else (f"-{a}", c)
         text = f"ll.fma({a}, {b}, {c})"
-        return self.compute((op, index, mask), text, self.depth(index, mask), op.outs[0].hint or "t")
+        depth = self.depth(index, mask)
+        return self.compute((op, index, mask), text, depth, op.outs[0].hint or "t")
 
     def view(self, op: Op, view: ViewMap, index: tuple[At, ...], mask: Mask) -> str:
         inner = compose(view, index)

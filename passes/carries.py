@@ -97,8 +97,10 @@ def _spread(values: Sequence[Value], chosen: Sequence[int]) -> list[Value]:
             out.append(v)
             continue
         ones = (1,) * v.ndim
-        for at in itertools.product(*map(range, v.shape)):
-            out.append(reshape(slice_(v, start=at, size=ones, step=ones), shape=()))
+        out.extend(
+            reshape(slice_(v, start=at, size=ones, step=ones), shape=())
+            for at in itertools.product(*map(range, v.shape))
+        )
     return out
 
 

@@ -190,7 +190,8 @@ def delay_writes(plan: Plan, body: Body) -> None:
             continue
         r, k = item.root, items.index(item)
         made = set(r.op.outs) if r.op is not None else set()
-        last = next((j for j in range(k + 1, len(items)) if _reads(plan, items[j], made)), len(items))
+        after = range(k + 1, len(items))
+        last = next((j for j in after if _reads(plan, items[j], made)), len(items))
         items.insert(last, item)
         del items[k]
 

@@ -60,4 +60,3 @@ def _sized(v: Value) -> bool:
 def _tape(v: Value) -> bool:
     shape = v.aval.shape
     return shape[:1] == (-1,) and _sized(Value(Aval(v.aval.dtype, shape[1:])))
-
