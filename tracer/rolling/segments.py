@@ -17,7 +17,7 @@ from .activations import Activation
 from .evidence import Snapshot
 from .fold import Refused, by_indices, fold
 from .match import LEAST, Listed, Matched, Mismatch, match
-from .natural_loops import Loop, jumps_back, loops_of
+from .natural_loops import Loop, Loops, jumps_back, loops_of
 from .steps import Reader, Step
 from .whiles import ends_by_guard, rolled
 
@@ -108,11 +108,14 @@ class Segments:
         self.reader, self.worth = reader, policy.worth
         self.notes: dict[tuple[str, int], Note] = {}
         self._where = ("", 0)
+        self._loops: dict[int, Loops] = {}
         self._inner = False  # whether another loop is around the one that is folded
 
     def parse(self, call: Activation) -> list[Step]:
         """The steps of one call of a function of the user's."""
-        facts = loops_of(call.code)
+        facts = self._loops.get(id(call.code))  # to hash a code takes long
+        if facts is None:
+            facts = self._loops[id(call.code)] = loops_of(call.code)
         top = _Round()
         levels: list[_Level] = []
         previous = -1
