@@ -1,6 +1,6 @@
 """NumPy's surface against NumPy: tables of calls, each traced, replayed, and differentiated.
 
-Most of it runs through the interpreter.  The first call of every third function runs compiled as
+Most of it runs through the interpreter.  The first call of every fourth function runs compiled as
 well, many functions in one program.
 """
 
@@ -103,7 +103,7 @@ def _first_calls() -> list[Case]:
     return out
 
 
-CALLS = _first_calls()[::3]
+CALLS = _first_calls()[::4]
 GROUPS = [CALLS[i : i + PER_PROGRAM] for i in range(0, len(CALLS), PER_PROGRAM)]
 
 
