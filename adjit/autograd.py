@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import autograd_function as function
 from . import autograd_functional as functional
+from .autograd_function import Function
 from .backward import backward as _backward
 from .backward import hooked, seed_of, settle
 from .creation import zeros_like
@@ -14,9 +16,11 @@ from .tape import Ref
 from .tensor_object import Tensor, shown
 
 __all__ = [
+    "Function",
     "Variable",
     "backward",
     "enable_grad",
+    "function",
     "functional",
     "grad",
     "inference_mode",

@@ -14,7 +14,7 @@ from .ir.builder import Builder
 from .ir.core import Block, Function, Value
 from .ir.types import Aval, name_of
 from .passes.replay import inline
-from .tape import Node, Ref, applied_block, joining, pending, structure_of, waiting
+from .tape import Foreign, Node, Ref, applied_block, joining, pending, structure_of, waiting
 
 _LIMIT = 20_000
 
@@ -108,7 +108,7 @@ class Graph:
         leaves: dict[int, int] = {}
         facts: list[Any] = [root[1], id(seed[0].avals[0])]
         for k, node in enumerate(order):
-            if node.hooks or node.freed:
+            if node.hooks or node.freed or isinstance(node.piece, Foreign):
                 self.plain = False
                 return
             waits = node.values is None

@@ -9,7 +9,7 @@ import numpy as np
 
 from .ir.types import NUMPY
 from .modes import recording
-from .tape import Node, Operation, Ref, flows, node_of, record, source
+from .tape import Foreign, Node, Operation, Ref, flows, node_of, record, source
 
 ACCUMULATE = Operation("AddBackward0", np.add, keeps=False)
 
@@ -61,6 +61,9 @@ class Sweep:
         active = tuple(map(flows, inputs))
         if not any(active):
             return
+        if isinstance(node.piece, Foreign):
+            self._ask(node, node.piece, cts)
+            return
         pull = node.piece.pull(active)
         given = [ct or _zero(ref) for ct, ref in zip(cts, refs, strict=True) if node_is_float(ref)]
         operands = (*inputs, *given)
@@ -69,6 +72,12 @@ class Sweep:
         wanted = [ref for ref, a in zip(inputs, active, strict=True) if a]
         for i, ref in enumerate(wanted):
             self._add(ref, (made, i))
+
+    def _ask(self, node: Node, piece: Foreign, cts: Sequence[Ref | None]) -> None:
+        """The cotangents by a function of the user's."""
+        for ref, ct in zip(node.inputs, piece.pulled(cts), strict=True):
+            if ct is not None:
+                self._add(ref, ct)
 
     def _hooked(self, ref: Ref) -> Ref:
         node, i = ref

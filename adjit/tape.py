@@ -75,6 +75,16 @@ class Piece:
         return known
 
 
+@dataclass(frozen=True, eq=False)
+class Foreign(Piece):
+    """The piece of an operation of the user's, whose cotangents a function of theirs computes.
+
+    `pulled` takes one cotangent (or None) per result, and answers with one per operand.
+    """
+
+    pulled: Callable[[Sequence[Ref | None]], list[Ref | None]] = field(kw_only=True)
+
+
 class Node:
     """Values on the tape: of a leaf (no piece), or of an operation, perhaps still pending."""
 
@@ -340,7 +350,9 @@ def recorded(node: Node) -> Function:
         n, done = todo.pop()
         if done:
             order.append(n)
-        elif n.piece is not None and n.inputs and n not in seen:
+        elif (
+            n.piece is not None and not isinstance(n.piece, Foreign) and n.inputs and n not in seen
+        ):
             seen.add(n)
             todo.append((n, True))
             todo.extend((m, False) for m, _ in n.inputs)
