@@ -38,6 +38,15 @@ class Loops:
         self.canonical = _canonical(instructions, len(code.co_code))
         self.loops = _natural(instructions, self.canonical)
         self._at: dict[int, tuple[Loop, ...]] = {}
+        self._known: dict[int, tuple[int, tuple[Loop, ...]]] = {}
+
+    def locate(self, lasti: int) -> tuple[int, tuple[Loop, ...]]:
+        """The canonical offset of what runs at `lasti`, and the loops around it."""
+        found = self._known.get(lasti)
+        if found is None:
+            place = self.place(lasti)
+            found = self._known[lasti] = place, self.at(place)
+        return found
 
     def place(self, lasti: int) -> int:
         """The canonical offset of what runs at `lasti`, which may lie inside an inline cache."""

@@ -90,6 +90,7 @@ class _Round:
     """The steps of one round; the last entries, if from one instruction, are kept apart."""
 
     entries: list[tuple[int, list[Step]]] = field(default_factory=list)
+    again: bool = False  # whether one instruction may have several entries in a row
 
 
 class Segments:
@@ -120,8 +121,7 @@ class Segments:
         levels: list[_Level] = []
         previous = -1
         for lasti, what in call.items:
-            p = facts.place(lasti)
-            around = facts.at(p)
+            p, around = facts.locate(lasti)
             while levels and levels[-1].loop not in around:
                 self._close(levels, top, call)
             steps = self._entry(what)  # it may read what the loops that were closed have made
@@ -131,8 +131,11 @@ class Segments:
                 steps[-1].place = call, p
             if levels and (p < previous or (p == previous and _repeats(levels[-1], p))):
                 levels[-1].next()
-            levels += [_Level(loop, [_Round()]) for loop in around[len(levels) :]]
+            if len(levels) < len(around):
+                levels += [_Level(loop, [_Round()]) for loop in around[len(levels) :]]
             inner = levels[-1].rounds[-1] if levels else top
+            if p == previous:
+                inner.again = True
             inner.entries.append((p, steps))
             previous = p
         while levels:
@@ -160,6 +163,10 @@ class Segments:
     def _flat(self, r: _Round, call: Activation) -> list[Step]:
         """The steps of a round; many entries from one instruction are a loop in C."""
         steps: list[Step] = []
+        if not r.again:
+            for _, more in r.entries:
+                steps += more
+            return steps
         for p, group in groupby(r.entries, key=lambda e: e[0]):
             entries = [s for _, s in group]
             if len(entries) >= LEAST and p >= 0:
