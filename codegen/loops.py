@@ -45,7 +45,7 @@ class Writer(Reader):
         for r in plan.roots.values():
             for d, n in enumerate(r.dims):
                 if n == 1:
-                    self.at[r, d] = (None, 0, 1)
+                    self.at[r, d] = (None, 0, 0)  # as views say it, for the memo
 
     # ---------------------------------------------------------------- storing values
 

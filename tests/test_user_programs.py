@@ -472,3 +472,16 @@ def test_a_python_int_must_fit_the_integers_it_meets():
     with pytest.raises(OverflowError, match="300 out of bounds for int8"):
         scaled(small, 300)
     np.testing.assert_array_equal(scaled(np.arange(3), 300), [0, 300, 600])
+
+
+def test_columns_kept_in_a_list_are_those_of_their_round():
+    def states(p, ys):
+        x, kept = np.zeros((3, 1)), []
+        for y in ys:
+            x = np.sin(x + p * y)
+            kept.append(x.ravel())
+        return np.array(kept)
+
+    ys = np.linspace(0.1, 1.0, 7)
+    with adjit.options(unroll="never"):
+        np.testing.assert_allclose(adjit.jit(states)(0.5, ys), states(0.5, ys), rtol=1e-14)
