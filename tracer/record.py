@@ -124,9 +124,12 @@ class TraceBuilder(Builder):
         if blocks or hints:
             self.tokens.append(None)
             return super().add(prim, args, attrs, blocks, hints)
-        attrs = attrs or _EMPTY
-        facts = tuple(attrs.items())
-        memo = (prim, facts, *map(id, avals))
+        if attrs:
+            facts = tuple(attrs.items())
+            memo: Any = (prim, facts, *map(id, avals))
+        else:
+            attrs, facts = _EMPTY, ()
+            memo = (prim, *map(id, avals))
         known = _results.get(memo)
         if known is None:
             if len(_results) > _LIMIT:
@@ -135,7 +138,8 @@ class TraceBuilder(Builder):
             found = infer(prim, tuple(avals), tuple(sorted(facts)), attrs)
             token = _tokens.setdefault((prim, facts, tuple(avals)), object())
             known = _results[memo] = (found, avals, token)
-        outs = tuple([Value(a) for a in known[0]])
+        found = known[0]
+        outs = (Value(found[0]),) if len(found) == 1 else tuple([Value(a) for a in found])
         op = Op(prim, tuple(args), attrs, outs, _EMPTY, self.where)
         self.ops.append(op)
         self.tokens.append(known[2])
