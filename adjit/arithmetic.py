@@ -244,6 +244,21 @@ floor_divide = method("floor_divide", "__floordiv__")(pairwise("floor_divide", F
 remainder = method("remainder", "__mod__")(pairwise("remainder", REMAINDER))
 
 
+@method("__rfloordiv__")
+def _rfloordiv(a: Any, b: Any) -> Tensor:
+    return floor_divide(b, a)
+
+
+@method("__rmod__")
+def _rmod(a: Any, b: Any) -> Tensor:
+    return remainder(b, a)
+
+
+@method("__divmod__")
+def _divmod(a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    return floor_divide(a, b), remainder(a, b)
+
+
 def _comparison(name: str, ufunc: Any) -> Binary:
     return pairwise(name, Operation(name, _two(ufunc)))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import collections
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,6 +135,18 @@ class Extremes(NamedTuple):
     indices: Tensor
 
 
+def _repr(self: Any) -> str:
+    parts = ",\n".join(f"{k}={v!r}" for k, v in zip(self._fields, self, strict=True))
+    return f"torch.return_types.{type(self).__name__}(\n{parts})"
+
+
+@functools.cache
+def extremes(name: str, *fields: str) -> Any:
+    """The kind of tuple that the function of this name returns."""
+    base: Any = collections.namedtuple(name, fields) if fields else Extremes
+    return type(name, (base,), {"__slots__": (), "__repr__": _repr})
+
+
 def _extreme(name: str, whole: Operation, arg: Any, pairwise: Binary) -> Any:
     def lower(x: Any, axis: int, keep: bool) -> Any:
         at = arg(x, axis=axis, keepdims=True)
@@ -140,6 +154,7 @@ def _extreme(name: str, whole: Operation, arg: Any, pairwise: Binary) -> Any:
         return (found, at) if keep else (np.squeeze(found, axis), np.squeeze(at, axis))
 
     along = Operation(f"{name.capitalize()}Backward0", lower)
+    kind = extremes(name)
 
     def call(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         if dim is None:
@@ -147,9 +162,9 @@ def _extreme(name: str, whole: Operation, arg: Any, pairwise: Binary) -> Any:
         if isinstance(dim, Tensor):
             return pairwise(input, dim)
         if not input.ndim:
-            return Extremes(clone(input), held(np.zeros((), np.int64)))
+            return kind(clone(input), held(np.zeros((), np.int64)))
         node = record(along, (input._ref(),), (one_axis(dim, input.ndim), bool(keepdim)))
-        return Extremes(shown(node, 0), shown(node, 1))
+        return kind(shown(node, 0), shown(node, 1))
 
     call.__name__ = name
     return method(name)(call)
@@ -159,7 +174,9 @@ max = _extreme("max", MAX, np.argmax, maximum)
 min = _extreme("min", MIN, np.argmin, minimum)
 
 
-def _along(name: str, operation: Operation) -> Any:
+def applied_along(name: str, operation: Operation) -> Any:
+    """A function of all elements, or along axes."""
+
     def call(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
         return applied(operation, [input], axes_of(dim, input.ndim), bool(keepdim))
 
@@ -167,10 +184,10 @@ def _along(name: str, operation: Operation) -> Any:
     return method(name)(call)
 
 
-amax = _along("amax", AMAX)
-amin = _along("amin", AMIN)
-all = _along("all", ALL)
-any = _along("any", ANY)
+amax = applied_along("amax", AMAX)
+amin = applied_along("amin", AMIN)
+all = applied_along("all", ALL)
+any = applied_along("any", ANY)
 
 
 def _position(name: str, arg: Any) -> Any:
@@ -209,7 +226,7 @@ SOFTMAX = Operation("SoftmaxBackward0", _softmax)
 LOG_SOFTMAX = Operation("LogSoftmaxBackward0", _log_softmax)
 CUMSUM = Operation("CumsumBackward0", lambda x, a: np.cumsum(x, axis=a), keeps=False)
 CUMPROD = Operation("CumprodBackward0", lambda x, a: np.cumprod(x, axis=a))
-logsumexp = _along("logsumexp", LOGSUMEXP)
+logsumexp = applied_along("logsumexp", LOGSUMEXP)
 
 
 def _by_axis(name: str, operation: Operation) -> Any:

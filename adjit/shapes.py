@@ -12,7 +12,7 @@ from . import functions as F
 from .arithmetic import cast, method, operands
 from .elementwise import to
 from .modes import recording
-from .reductions import Extremes, one_axis
+from .reductions import Extremes, extremes, one_axis
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
 
@@ -465,7 +465,7 @@ SORT = Operation("SortBackward0", _sort)
 def sort(input: Tensor, dim: int = -1, descending: bool = False) -> Extremes:
     """The elements in order along an axis, and where they stood."""
     node = record(SORT, (input._ref(),), (one_axis(dim, input.ndim), descending))
-    return Extremes(shown(node, 0), shown(node, 1))
+    return extremes("sort")(shown(node, 0), shown(node, 1))
 
 
 @method("argsort")
@@ -478,7 +478,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False) -> Tensor:
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True) -> Extremes:
     """The largest elements along an axis, and where they stand."""
     values, indices = sort(input, dim, largest)
-    return Extremes(narrow(values, dim, 0, k), narrow(indices, dim, 0, k))
+    return extremes("topk")(narrow(values, dim, 0, k), narrow(indices, dim, 0, k))
 
 
 # ------------------------------------------------------------------ in place

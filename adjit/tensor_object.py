@@ -351,7 +351,7 @@ class Tensor:
         return tensor_text.show(self._value(), words)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and not self.ndim else str(self)
+        return str(self) if self.ndim else format(self.item(), spec)
 
     def __deepcopy__(self, memo: Any) -> Tensor:
         if self._tracked():

@@ -10,7 +10,11 @@ import numpy as np
 from . import autograd, nn, numpy_functions, optim
 from .creation import *
 from .functions import *
+from .joins import *
+from .matrices import *
 from .modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .scatters import *
+from .selections import *
 from .shapes import *
 from .storage import Size
 from .tape import report
@@ -23,6 +27,7 @@ complex64, complex128 = np.dtype(np.complex64), np.dtype(np.complex128)
 int8, int16, int32, int64 = map(np.dtype, ("i1", "i2", "i4", "i8"))
 uint8, bool = np.dtype(np.uint8), np.dtype(np.bool_)
 short, int, long = int16, int32, int64
+promote_types = np.promote_types
 dtype = np.dtype
 pi, e, inf, nan = np.pi, np.e, np.inf, np.nan
 

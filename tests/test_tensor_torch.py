@@ -121,3 +121,77 @@ def test_once_differentiable():
     assert g.tolist() == [5.0, 5.0]
     with pytest.raises(RuntimeError, match="marked with @once_differentiable"):
         g.sum().backward()
+
+
+CASES = [
+    # what, its values, its derivative by x = [[1, 2], [3, 4]]
+    (lambda x: x.scatter(1, AT, x * 2), [[2.0, 2], [3, 6]], [[2.0, 1], [3, 0]]),
+    (lambda x: x.scatter_add(1, AT, x), [[2.0, 2], [3, 7]], None),
+    (lambda x: x.index_add(0, torch.tensor([1, 1]), x), [[1.0, 2], [7, 10]], [[2.0, 2], [2, 2]]),
+    (lambda x: x.median(1).values, [1.0, 3], [[1.0, 0], [1, 0]]),
+    (lambda x: x.kthvalue(2, 0).values, [3.0, 4], [[0.0, 0], [1, 1]]),
+    (lambda x: x.quantile(0.5), 2.5, [[0.0, 0.5], [0.5, 0]]),
+    (lambda x: x.cummax(1)[0], [[1.0, 2], [3, 4]], [[1.0, 1], [1, 1]]),
+    (lambda x: x.repeat_interleave(2, 0), [[1.0, 2], [1, 2], [3, 4], [3, 4]], [[2.0, 2], [2, 2]]),
+    (lambda x: x.unfold(0, 2, 1), [[[1.0, 3], [2, 4]]], [[1.0, 1], [1, 1]]),
+    (lambda x: x.take(torch.tensor([3, -4])), [4.0, 1], [[1.0, 0], [0, 1]]),
+    (lambda x: torch.addmm(x, x, x, alpha=2), [[15.0, 22], [33, 48]], [[15.0, 23], [19, 27]]),
+    (lambda x: torch.linalg.inv(x), [[-2.0, 1], [1.5, -0.5]], [[-0.5, 0.5], [0.5, -0.5]]),
+    (lambda x: torch.linalg.det(x), -2.0, [[4.0, -3], [-2, 1]]),
+    (lambda x: torch.cdist(x, x), [[0.0, 8**0.5], [8**0.5, 0]], None),
+    (lambda x: torch.diff(x), [[1.0], [1]], [[-1.0, 1], [-1, 1]]),
+    (lambda x: torch.xlogy(x, x), [[0.0, 1.3863], [3.2958, 5.5452]], None),
+    (lambda x: x.movedim(0, 1), [[1.0, 3], [2, 4]], [[1.0, 1], [1, 1]]),
+    (lambda x: 5 // x, [[5.0, 2], [1, 1]], None),
+]  # fmt: skip
+AT = torch.tensor([[0], [1]])
+
+
+@pytest.mark.parametrize(("f", "wanted", "slope"), CASES)
+def test_functions(f, wanted, slope):
+    x = torch.tensor([[1.0, 2], [3, 4]], requires_grad=True)
+    found = f(x)
+    assert near(found.detach(), wanted) and found.dtype == torch.float32
+    if slope is not None:
+        found.sum().backward()
+        assert near(x.grad, slope)
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "others", "value"),
+    [
+        ("sum", True, [1.0, 1, 1], [4.0, 7]),
+        ("mean", False, [1.0, 0.5, 0.5], [1.0, 3.5]),
+        ("prod", True, [3.0, 8, 20], [3.0, 40]),
+        ("amax", True, [0.0, 1, 0], [3.0, 5]),
+        ("amin", False, [1.0, 0, 1], [1.0, 2]),
+    ],
+)
+def test_scatter_reduce(kind, own, others, value):
+    x, v = leaf(3.0, 4.0), leaf(1.0, 5.0, 2.0)
+    if kind == "sum":
+        x, v = leaf(3.0, 0.0), leaf(1.0, 5.0, 2.0)
+    found = x.scatter_reduce(0, torch.tensor([0, 1, 1]), v, kind, include_self=own)
+    assert near(found.detach(), value)
+    found.sum().backward()
+    assert near(v.grad, others)
+
+
+def test_places_and_names():
+    x = torch.tensor([[3.0, 1, 2], [6, 5, 4]])
+    assert repr(x.max(1)) == (
+        "torch.return_types.max(\nvalues=tensor([3., 6.]),\nindices=tensor([0, 0]))"
+    )
+    values, indices = x.topk(2)
+    assert values.tolist() == [[3.0, 2.0], [6.0, 5.0]] and indices.tolist() == [[0, 2], [0, 1]]
+    assert torch.tensor([[1, 2, 2], [3, 1, 3]]).mode().values.tolist() == [2, 3]
+    assert x.nonzero().shape == (6, 2) and x.aminmax().max.item() == 6.0
+    assert torch.unique(torch.tensor([2, 1, 2]), return_counts=True)[1].tolist() == [1, 2]
+    assert f"{torch.tensor(2.5)} {torch.tensor(2.5):.2f}" == "2.5 2.50"
+    grid = torch.zeros(2, 3).scatter_(1, torch.tensor([[0], [2]]), 1.0)
+    assert grid.tolist() == [[1.0, 0, 0], [0, 0, 1]]
+    with pytest.raises(RuntimeError, match="index 5 is out of bounds"):
+        grid.scatter(1, torch.tensor([[5], [0]]), 1.0)
+    A = torch.tensor([[2.0, 1], [1, 3]], requires_grad=True)
+    (torch.linalg.eigh(A).eigenvalues ** 2).sum().backward()
+    assert near(A.grad, [[4.0, 2], [2, 6]])

@@ -1,0 +1,284 @@
+"""What is looked for in values: places, counts, ranks, running extremes; functions of elements."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+from .arithmetic import method, operand, operands, pairwise, unary
+from .ir.ops import special
+from .promotion import floating
+from .reductions import Extremes, applied_along, extremes, max, mean, min, one_axis, std, var
+from .shapes import gather, reshape, sort
+from .tape import Operation, record
+from .tensor_object import Tensor, applied, as_tensor, held, shown
+from .tracer.surface import array, value
+
+# What `tensors` shows.
+# fmt: off
+__all__ = [
+    "aminmax", "bincount", "bucketize", "count_nonzero", "cummax", "cummin", "deg2rad", "digamma",
+    "erfc", "erfinv", "fmod", "frac", "heaviside", "histc", "hypot", "is_complex",
+    "is_floating_point", "isclose", "isin", "kthvalue", "lgamma", "logaddexp", "logical_xor",
+    "logit", "median", "mode", "nan_to_num", "nanmean", "nansum", "nonzero", "quantile", "rad2deg",
+    "result_type", "searchsorted", "sinc", "std_mean", "unique", "var_mean", "xlogy",
+]
+# fmt: on
+
+
+def _row(prim: Any) -> Any:
+    return lambda x: array(prim(value(x)))
+
+
+def _two(fn: Any) -> Any:
+    return lambda a, b, dtype: fn(a.astype(dtype), b.astype(dtype))
+
+
+lgamma = unary("lgamma", _row(special.gammaln))
+digamma = unary("digamma", _row(special.digamma))
+erfc = unary("erfc", _row(special.erfc))
+erfinv = unary("erfinv", _row(special.erfinv))
+logit = unary("logit", _row(special.logit))
+sinc = unary("sinc", np.sinc)
+deg2rad = unary("deg2rad", np.deg2rad)
+rad2deg = unary("rad2deg", np.rad2deg)
+frac = unary("frac", lambda x: x - np.trunc(x), floats=False)
+hypot = method("hypot")(pairwise("hypot", Operation("HypotBackward0", _two(np.hypot))))
+fmod = method("fmod")(pairwise("fmod", Operation("FmodBackward0", _two(np.fmod))))
+logaddexp = method("logaddexp")(
+    pairwise("logaddexp", Operation("LogaddexpBackward0", _two(np.logaddexp)))
+)
+heaviside = method("heaviside")(pairwise("heaviside", Operation("heaviside", _two(np.heaviside))))
+logical_xor = method("logical_xor")(
+    pairwise("logical_xor", Operation("logical_xor", _two(np.logical_xor)))
+)
+XLOGY = Operation(
+    "XlogyBackward0",
+    lambda a, b, d: array(special.xlogy(value(a.astype(d)), value(b.astype(d)))),
+)
+
+
+@method("xlogy")
+def xlogy(input: Any, other: Any) -> Tensor:
+    """input * log(other), zero where `input` is."""
+    dtype, (a, b) = operands("xlogy", input, other)
+    dtype = floating(dtype)
+    return shown(record(XLOGY, (operand(a, dtype), operand(b, dtype)), (dtype,)))
+
+
+NAN_TO_NUM = Operation("NanToNumBackward0", lambda x, a, b, c: np.nan_to_num(x, True, a, b, c))
+
+
+@method("nan_to_num")
+def nan_to_num(input: Tensor, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+    """With numbers for what is none."""
+    return applied(NAN_TO_NUM, [input], nan, posinf, neginf)
+
+
+NANSUM = Operation("NansumBackward0", lambda x, a, k: np.nansum(x, axis=a, keepdims=k))
+NANMEAN = Operation("NanmeanBackward0", lambda x, a, k: np.nanmean(x, axis=a, keepdims=k))
+nansum = applied_along("nansum", NANSUM)
+nanmean = applied_along("nanmean", NANMEAN)
+
+
+# ------------------------------------------------------------------ places and counts
+
+
+@method("nonzero")
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Where elements are not zero: one row each, or one index array per axis."""
+    found = np.nonzero(input._value())
+    return tuple(map(held, found)) if as_tuple else held(np.stack(found, 1).astype(np.int64))
+
+
+@method("count_nonzero")
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """How many elements are not zero."""
+    axis = tuple(dim) if isinstance(dim, list) else dim
+    return held(np.array(np.count_nonzero(input._value(), axis=axis), np.int64))
+
+
+@method("unique")
+def unique(
+    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:  # fmt: skip
+    """The different elements (or slices) in order; with their places and counts on request."""
+    values, inverse, counts = np.unique(
+        input._value(), return_inverse=True, return_counts=True, axis=dim
+    )
+    inverse = inverse.reshape(input.shape if dim is None else -1)
+    found = [held(values)]
+    found += [held(inverse)] * return_inverse + [held(counts)] * return_counts
+    return tuple(found) if len(found) > 1 else found[0]
+
+
+@method("bincount")
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each whole number occurs."""
+    w = None if weights is None else weights._value()
+    found = np.bincount(input._value(), w, minlength)
+    return held(found if w is None else found.astype(w.dtype))
+
+
+@method("histc")
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+    """How many elements fall in each of equal intervals."""
+    x = input._value()
+    limits = (x.min(), x.max()) if min == max and x.size else (min, max)
+    return held(np.histogram(x, bins, limits)[0].astype(x.dtype))
+
+
+def searchsorted(sorted_sequence: Tensor, values: Any, *, right: bool = False) -> Tensor:
+    """Where values belong in a sorted vector (or in the rows of one)."""
+    rows, v = sorted_sequence._value(), as_tensor(values)._value()
+    side: Any = "right" if right else "left"
+    if rows.ndim == 1:
+        return held(np.array(np.searchsorted(rows, v, side), np.int64))
+    flat = rows.reshape(-1, rows.shape[-1]), v.reshape(-1, v.shape[-1])
+    found = [np.searchsorted(r, x, side) for r, x in zip(*flat, strict=True)]
+    return held(np.array(found, np.int64).reshape(v.shape))
+
+
+def bucketize(input: Any, boundaries: Tensor, *, right: bool = False) -> Tensor:
+    """The numbers of the intervals between boundaries that values fall in."""
+    return searchsorted(boundaries, input, right=right)
+
+
+def isin(elements: Tensor, test_elements: Any) -> Tensor:
+    """Which elements are among others."""
+    return held(np.isin(elements._value(), as_tensor(test_elements)._value()))
+
+
+@method("isclose")
+def isclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
+    """Which elements agree."""
+    return held(np.array(np.isclose(input._value(), other._value(), rtol, atol, equal_nan)))
+
+
+# ------------------------------------------------------------------ ranks
+
+
+@method("kthvalue")
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Extremes:
+    """The k-th smallest element along an axis, and where it stands."""
+    return _ranked("kthvalue", input, k, dim, keepdim)
+
+
+def _ranked(name: str, input: Tensor, k: int, dim: int, keepdim: bool) -> Extremes:
+    axis = one_axis(dim, input.ndim)
+    if not 1 <= k <= input.shape[axis]:
+        raise RuntimeError(f"{name}(): selected number k out of range for dimension {axis}")
+    values, indices = sort(input, axis)
+    at = slice(k - 1, k) if keepdim else k - 1
+    part = (*[slice(None)] * axis, at)
+    return extremes(name)(values[part], indices[part])
+
+
+@method("median")
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The middle element, the lower one of two; along an axis also where it stands."""
+    if dim is None:
+        flat = reshape(input, -1)
+        return _ranked("median", flat, (len(flat) + 1) // 2, 0, False).values
+    k = (input.shape[one_axis(dim, input.ndim)] + 1) // 2
+    return _ranked("median", input, k, dim, keepdim)
+
+
+@method("mode")
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Extremes:
+    """The element that occurs most along an axis, the smallest of several; its last place."""
+    axis = one_axis(dim, input.ndim)
+    x = np.moveaxis(input._value(), axis, -1)
+    same = x[..., :, None] == x[..., None, :]
+    count = same.sum(-1)
+    best = np.where(count == count.max(-1, keepdims=True), x, x.max(-1, keepdims=True))
+    hit = (x == best.min(-1, keepdims=True)) & (count == count.max(-1, keepdims=True))
+    at = x.shape[-1] - 1 - np.argmax(hit[..., ::-1], -1)
+    places = held(np.expand_dims(at, axis).astype(np.int64))
+    values = gather(input, axis, places)
+    if not keepdim:
+        values, places = values.squeeze(axis), places.squeeze(axis)
+    return extremes("mode")(values, places)
+
+
+QUANTILE = Operation(
+    "QuantileBackward0", lambda x, q, a, k, how: np.quantile(x, q, axis=a, keepdims=k, method=how)
+)
+
+
+@method("quantile")
+def quantile(
+    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
+    interpolation: str = "linear",
+) -> Tensor:  # fmt: skip
+    """Quantiles of all elements, or along an axis; of several q along a new first axis."""
+    levels = np.array(q._value() if isinstance(q, Tensor) else q, np.float64)
+    if ((levels < 0) | (levels > 1)).any():
+        raise RuntimeError("quantile() q values must be in the range [0, 1]")
+    several = tuple(levels.tolist()) if levels.ndim else levels.item()
+    found = applied(QUANTILE, [input], several, dim, keepdim, interpolation)
+    return found if found.dtype == input.dtype else found.to(input.dtype)
+
+
+def _running(name: str, accumulate: Any) -> Any:
+    def call(input: Tensor, dim: int) -> Extremes:
+        axis = one_axis(dim, input.ndim)
+        x = input._value()
+        top = accumulate(x, axis)
+        shape = [1] * x.ndim
+        shape[axis] = -1
+        own = np.where(x == top, np.arange(x.shape[axis]).reshape(shape), 0)
+        at = held(np.maximum.accumulate(own, axis))
+        return extremes(name)(gather(input, axis, at), at)
+
+    call.__name__ = name
+    call.__doc__ = "The extremes so far along an axis, and where they stand."
+    return method(name)(call)
+
+
+cummax = _running("cummax", np.maximum.accumulate)
+cummin = _running("cummin", np.minimum.accumulate)
+
+
+@method("aminmax")
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The least and the greatest element."""
+    kind = extremes("aminmax", "min", "max")
+    if dim is None:
+        return kind(min(input), max(input))
+    return kind(input.amin(dim, keepdim), input.amax(dim, keepdim))
+
+
+def var_mean(input: Tensor, dim: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
+    """Variance and mean."""
+    return var(input, dim, **options), mean(input, dim, options.get("keepdim", False))
+
+
+def std_mean(input: Tensor, dim: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean."""
+    return std(input, dim, **options), mean(input, dim, options.get("keepdim", False))
+
+
+# ------------------------------------------------------------------ facts
+
+
+@method("is_floating_point")
+def is_floating_point(input: Tensor) -> builtins.bool:
+    """Whether the dtype is a floating-point one."""
+    return input.dtype.kind == "f"
+
+
+@method("is_complex")
+def is_complex(input: Tensor) -> builtins.bool:
+    """Whether the dtype is a complex one."""
+    return input.dtype.kind == "c"
+
+
+def result_type(tensor1: Any, tensor2: Any) -> np.dtype:
+    """The dtype of the sum of these."""
+    return operands("result_type", tensor1, tensor2)[0]
