@@ -231,3 +231,35 @@ def test_states_are_saved() -> None:
 def test_wrong_settings(make: Callable[[Any], Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make(torch.zeros(1, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "wanted"),
+    [  # from torch
+        ("PolynomialLR", {"total_iters": 4, "power": 2.0}, [0.1, 0.05625, 0.025, 0.00625]),
+        ("CosineAnnealingWarmRestarts", {"T_0": 3}, [0.1, 0.075, 0.025, 0.1]),
+        ("OneCycleLR", {"max_lr": 0.2, "total_steps": 8}, [0.008, 0.163855, 0.194388, 0.162349]),
+        ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 2}, [0.01, 0.055, 0.1]),
+        ("MultiplicativeLR", {"lr_lambda": lambda epoch: 0.9}, [0.1, 0.09, 0.081, 0.0729]),
+    ],
+)  # fmt: skip
+def test_more_schedules(name, settings, wanted):
+    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.1, momentum=0.9)
+    schedule = getattr(torch.optim.lr_scheduler, name)(optimizer, **settings)
+    found = []
+    for _ in wanted:
+        found.append(optimizer.param_groups[0]["lr"])
+        schedule.step()
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_plateau():
+    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.1)
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=1)
+    for loss in (3.0, 2.0, 2.0, torch.tensor(2.0), 1.0):
+        schedule.step(loss)
+    assert schedule.get_last_lr() == [0.010000000000000002]
+    with pytest.raises(ValueError, match="must support momentum"):
+        torch.optim.lr_scheduler.OneCycleLR(
+            torch.optim.Adagrad([torch.ones(1, requires_grad=True)]), max_lr=1.0, total_steps=9
+        )

@@ -48,6 +48,14 @@ class Optimizer:
                 raise ValueError("can't optimize a non-leaf Tensor")
         self.param_groups.append({**self.defaults, **group, "params": params})
 
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for k, group in enumerate(self.param_groups):
+            lines += [f"Parameter Group {k}"]
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
+            lines += [""]
+        return "\n".join([*lines[:-1], ")"])
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients."""
         for group in self.param_groups:
