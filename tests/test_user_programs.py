@@ -485,3 +485,30 @@ def test_columns_kept_in_a_list_are_those_of_their_round():
     ys = np.linspace(0.1, 1.0, 7)
     with adjit.options(unroll="never"):
         np.testing.assert_allclose(adjit.jit(states)(0.5, ys), states(0.5, ys), rtol=1e-14)
+
+
+def test_tables_of_complex_numbers_in_rolled_loops():
+    def transform(z):
+        n, out = len(z), np.zeros(len(z), complex)
+        for k in range(n):
+            for j in range(n):
+                out[k] += z[j] * np.exp(-2j * np.pi * k * j / n)
+        return out
+
+    z = np.arange(7.0) + 1j * np.cos(np.arange(7.0))
+    with adjit.options(interpret=True):
+        np.testing.assert_allclose(adjit.jit(transform)(z), np.fft.fft(z), atol=1e-13)
+
+
+def test_options_that_numpy_refuses():
+    x = np.array([3.0, 1.0, 2.0])
+    for f in (
+        lambda x: np.where(x > 1, x),
+        lambda x: np.sort(x, kind="no such"),
+        lambda x: x.argsort(kind="no such"),
+        lambda x: x.copy().sort(kind="no such"),
+    ):
+        with pytest.raises(ValueError):
+            f(x)
+        with pytest.raises(ValueError):
+            adjit.jit(f)(x)

@@ -40,6 +40,8 @@ def where(condition: Any, x: Any = _NONE, y: Any = _NONE, /) -> Any:
     """np.where with three arguments; with one, np.nonzero."""
     if x is _NONE:
         return FUNCTIONS[np.nonzero](condition)
+    if y is _NONE:
+        raise ValueError("either both or neither of x and y should be given")
     c = as_bool(value(condition))
     a, b = values(x, y, weak=True)
     return wrap(ops.select(*broadcast_all([c, a, b])), "array")

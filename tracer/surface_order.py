@@ -101,6 +101,12 @@ def _ascending(descending: Any) -> None:
         raise refuse("descending=True", "Write np.flip(np.sort(x)) or np.argsort(-x).")
 
 
+def _known(kind: Any) -> None:
+    """Every kind of sorting gives the same result, but an unknown one is an error."""
+    if kind is not None:
+        np.sort(np.empty(0), kind=kind)
+
+
 @surface(np.sort)
 def sort(
     a: Any,
@@ -113,6 +119,7 @@ def sort(
 ) -> Any:
     """np.sort."""
     _ascending(descending)
+    _known(kind)
     x, axis = _along(a, axis)
     return array(ops.sort(x, axis=axis))
 
@@ -129,6 +136,7 @@ def argsort(
 ) -> Any:
     """np.argsort."""
     _ascending(descending)
+    _known(kind)
     x = value(a)
     if not x.ndim and axis in (0, -1):  # NumPy lets these pass
         x = _shape.reshaped(x, (1,))
@@ -207,6 +215,7 @@ as_method("argpartition", argpartition)
 @method
 def sort_(self: Tracer, axis: int = -1, kind: Any = None, order: Any = None, **_: Any) -> None:
     """ndarray.sort, in place."""
+    _known(kind)
     store(self, ops.sort(self._read(), axis=one_axis(axis, self.ndim)))
 
 

@@ -358,7 +358,8 @@ def breaks(found: Matched) -> list[int]:
         for o in operands:
             if isinstance(o, Listed) and all(type(v) is Const for v in o.values):
                 numbers = [v.data for v in o.values]  # type: ignore[attr-defined]
-                if numbers[0].dtype.kind in "iu" or all(x == np.floor(x) for x in numbers):
+                kind = numbers[0].dtype.kind
+                if kind in "iu" or (kind == "f" and all(x == np.floor(x) for x in numbers)):
                     steps = [b - a for a, b in pairwise(numbers)]
                     usual = Counter(steps).most_common(1)[0][0]
                     jumps.update(k + 1 for k, s in enumerate(steps) if s != usual)
