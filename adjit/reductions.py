@@ -100,10 +100,17 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
     return _reduce(PRODS, input, dim, keepdim, whole_dtype(input.dtype))
 
 
-def _spread(name: str, root: bool) -> Any:
+def root(total: Any, p: float) -> Any:
+    """The p-th root; its derivative at zero is zero, not NaN."""
+    zero = total == 0
+    safe = np.where(zero, 1, total)
+    return np.where(zero, 0, np.sqrt(safe) if p == 2 else safe ** (1 / p)).astype(total.dtype)
+
+
+def _spread(name: str, rooted: bool) -> Any:
     def lower(x: Any, axes: Any, keep: bool, correction: int) -> Any:
         found = np.var(x, axis=axes, keepdims=keep, ddof=correction)
-        return np.sqrt(found) if root else found
+        return root(found, 2) if rooted else found
 
     operation = Operation(f"{name.capitalize()}Backward0", lower)
 
@@ -250,10 +257,11 @@ def _norm(x: Any, p: float, axes: Any, keep: bool) -> Any:
     if p == 1:
         return np.sum(np.abs(x), axis=axes, keepdims=keep)
     if p == 2:
-        total = np.sum(x * x, axis=axes, keepdims=keep)
-        zero = total == 0  # the derivative there is zero, not NaN
-        return np.where(zero, 0, np.sqrt(np.where(zero, 1, total))).astype(x.dtype)
-    return np.sum(np.abs(x) ** p, axis=axes, keepdims=keep) ** (1 / p)
+        return root(np.sum(x * x, axis=axes, keepdims=keep), 2)
+    if p in (0, -np.inf):
+        fold: Any = np.sum if p == 0 else np.min
+        return fold((x != 0).astype(x.dtype) if p == 0 else np.abs(x), axis=axes, keepdims=keep)
+    return root(np.sum(np.abs(x) ** p, axis=axes, keepdims=keep), p)
 
 
 NORM = Operation("LinalgVectorNormBackward0", _norm)

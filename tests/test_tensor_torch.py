@@ -47,7 +47,7 @@ def leaf(*xs):
 
 
 def near(found, wanted):
-    return torch.allclose(found, torch.tensor(wanted), rtol=1e-4)
+    return torch.allclose(found, torch.tensor(wanted), rtol=1e-4, atol=1e-5)
 
 
 def test_functions_of_the_users_own():
@@ -195,3 +195,44 @@ def test_places_and_names():
     A = torch.tensor([[2.0, 1], [1, 3]], requires_grad=True)
     (torch.linalg.eigh(A).eigenvalues ** 2).sum().backward()
     assert near(A.grad, [[4.0, 2], [2, 6]])
+
+
+LOSSES = [  # name, arguments after x, the loss, its derivative by x = [[1, 2], [3, 4]]
+    ("prelu", (torch.tensor([0.5]),), 10.0, [[1.0, 1], [1, 1]]),
+    ("threshold", (2.0, 9.0), 25.0, [[0.0, 0], [1, 1]]),
+    ("hinge_embedding_loss", (torch.ones(2, 2),), 2.5, [[0.25, 0.25], [0.25, 0.25]]),
+    ("soft_margin_loss", (torch.ones(2, 2),), 0.126744, [[-0.06724, -0.0298], [-0.01186, -0.0045]]),
+    ("multi_margin_loss", (torch.tensor([0, 1]),), 0.5, [[-0.25, 0.25], [0, 0]]),
+    ("poisson_nll_loss", (torch.ones(2, 2),), 18.6978, [[0.42957, 1.59726], [4.77138, 13.39954]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "rest", "value", "slope"), LOSSES)
+def test_losses_and_activations(name, rest, value, slope):
+    x = torch.tensor([[1.0, 2], [3, 4]], requires_grad=True)
+    found = getattr(torch.nn.functional, name)(x, *rest).sum()
+    found.backward()
+    assert near(found.detach(), value) and near(x.grad, slope)
+
+
+@pytest.mark.parametrize("name", ["elu", "celu", "prelu"])
+def test_slopes_at_the_kink(name):
+    x = leaf(0.0)
+    rest = [torch.tensor([0.25])] if name == "prelu" else []
+    getattr(torch.nn.functional, name)(x, *rest).backward()
+    assert x.grad.item() == (0.25 if name == "prelu" else 1.0)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.norm(3),
+        lambda x: x.std(),
+        lambda x: torch.nn.functional.normalize(x, dim=0) * 0,
+        lambda x: torch.nn.functional.cosine_similarity(x, torch.ones(2), dim=0) * 0,
+    ],
+)
+def test_no_nan_at_zero(f):
+    x = leaf(0.0, 0.0)
+    f(x).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]

@@ -7,5 +7,6 @@ from .dense import keyed
 from .files import FileError, load, save
 from .layers import *
 from .layers import _Function
+from .layers_more import *
 from .module import Module, Parameter, functional_call
 from .sequence import GRU, LSTM, RNN, MultiheadAttention

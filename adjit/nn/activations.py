@@ -29,7 +29,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
 
 @lifted("EluBackward0")
 def _elu(x: Any, *, alpha: float, scale: float) -> Any:
-    return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return scale * np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x)))
 
 
 def elu(input: Any, alpha: float = 1.0) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import creation
 from ..ir.ops import arithmetic
+from ..reductions import root
 from ..tensor_object import Tensor, held
 from ..tracer.record import stack
 from .activations import softmax
@@ -228,7 +229,7 @@ def attention(
 @lifted("CosineSimilarityBackward0")
 def _cosine(x: Any, y: Any, *, dim: int, eps: float) -> Any:
     def norm(v: Any) -> Any:
-        return np.maximum(np.sqrt(np.sum(v * v, axis=dim)), eps)
+        return np.maximum(root(np.sum(v * v, axis=dim), 2), eps)
 
     return np.sum(x * y, axis=dim) / (norm(x) * norm(y))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..modes import no_grad
+from ..reductions import root
 from ..tensor_object import Tensor, later
 from .lift import lifted, shape_of, tracing
 
@@ -176,11 +177,10 @@ def instance_norm(
 
 @lifted("DivBackward0")
 def _normalize(x: Any, *, p: float, dim: int, eps: float) -> Any:
-    if p == 2:
-        norm = np.sqrt(np.sum(x * x, axis=dim, keepdims=True))
-    else:
-        norm = np.sum(np.abs(x) ** p, axis=dim, keepdims=True) ** (1 / p)
-    return x / np.maximum(norm, eps)
+    if p == np.inf:
+        return x / np.maximum(np.max(np.abs(x), axis=dim, keepdims=True), eps)
+    total = np.sum(x * x if p == 2 else np.abs(x) ** p, axis=dim, keepdims=True)
+    return x / np.maximum(root(total, p), eps)
 
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
