@@ -150,7 +150,7 @@ class Writer(Reader):
         inner = not any(isinstance(b, Loop) for b in loop.body)
         bounds = self.bounds(loop)
         if len(bounds) - 1 > MAX_INTERVALS and not inner:
-            bounds = [loop.low, loop.high]
+            bounds = self.bounds(loop, reads=False)
         for low, high in itertools.pairwise(bounds):
             if low < high:
                 self.interval(loop, low, high)
@@ -158,12 +158,13 @@ class Writer(Reader):
             del self.accumulating[r]
             self.put(r, acc)
 
-    def bounds(self, loop: Loop) -> list[int]:
+    def bounds(self, loop: Loop, reads: bool = True) -> list[int]:
         """Where along the loop the set of members or the meaning of a read changes."""
         cuts = {loop.low, loop.high}
         for r, (d, off) in loop.dims.items():
             cuts |= {-off, r.dims[d] - off}
-            cuts |= {b - off for dd, b in r.breaks if dd == d}
+            if reads:
+                cuts |= {b - off for dd, b in r.breaks if dd == d}
         return sorted(c for c in cuts if loop.low <= c <= loop.high)
 
     def open_accumulators(self, loop: Loop) -> list[tuple[Root, str]]:

@@ -512,3 +512,18 @@ def test_options_that_numpy_refuses():
             f(x)
         with pytest.raises(ValueError):
             adjit.jit(f)(x)
+
+
+def test_rows_of_many_pieces_beside_others_of_other_extents():
+    def spread(a, x):
+        out = [x[0]]
+        for v in x[1:]:
+            out.append(a * v + (1 - a) * out[-1])
+        e = np.asarray(out)
+        windows = np.lib.stride_tricks.sliding_window_view(e, 3).std(-1)
+        return windows @ np.cos(np.arange(8)) + np.sum(np.convolve(e, np.ones(3) / 3, "valid"))
+
+    x = np.random.default_rng(1).random(10)
+    value, slope = adjit.value_and_grad(spread)(0.3, x)
+    numeric = (spread(0.3 + 1e-6, x) - spread(0.3 - 1e-6, x)) / 2e-6
+    np.testing.assert_allclose([value, slope], [spread(0.3, x), numeric], rtol=1e-7)
