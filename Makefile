@@ -25,7 +25,7 @@ demo: with-examples
 	$(PY) examples/digits.py
 
 test: with-tests
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 examples: with-examples
 	@for file in examples/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
