@@ -246,6 +246,10 @@ class Tensor:
                 )
         self._grad = value
 
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
     # -------------------------------------------------------------- out of the graph
 
     @property

@@ -236,3 +236,15 @@ def test_no_nan_at_zero(f):
     x = leaf(0.0, 0.0)
     f(x).sum().backward()
     assert x.grad.tolist() == [0.0, 0.0]
+
+
+def test_hooks_before_forward_and_deleted_gradients():
+    layer = torch.nn.Identity()
+    handle = layer.register_forward_pre_hook(lambda module, args: args[0] * 2)
+    x = leaf(1.0, 2.0)
+    layer(x).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+    handle.remove()
+    assert layer(x) is x
+    del x.grad
+    assert x.grad is None

@@ -66,6 +66,7 @@ class Module:
     _modules: dict[str, Any]
     _temporary: set[str]
     _hooks: list[Callable[..., Any]]
+    _before: list[Callable[..., Any]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -74,7 +75,7 @@ class Module:
     def __init__(self) -> None:
         fields: dict[str, Any] = {
             "training": True, "_parameters": {}, "_buffers": {}, "_modules": {},
-            "_temporary": set(), "_hooks": [],
+            "_temporary": set(), "_hooks": [], "_before": [],
         }  # fmt: skip
         vars(self).update(fields)
 
@@ -144,6 +145,11 @@ class Module:
         self._hooks.append(hook)
         return Handle(self._hooks, hook)
 
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> Any:
+        """Call `hook(module, args)` before `forward`; what it returns are the arguments."""
+        self._before.append(hook)
+        return Handle(self._before, hook)
+
     # -------------------------------------------------------------- calls
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -153,6 +159,10 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for hook in self._before:
+            given = hook(self, args)
+            if given is not None:
+                args = given if isinstance(given, tuple) else (given,)
         try:
             out = self.forward(*args, **kwargs)
         except (RuntimeError, ValueError, IndexError) as error:
@@ -444,7 +454,7 @@ class _Skeleton:
         return type(self.module).__name__
 
 
-_OWN = frozenset(("_parameters", "_buffers", "_modules", "_temporary", "_hooks"))
+_OWN = frozenset(("_parameters", "_buffers", "_modules", "_temporary", "_hooks", "_before"))
 
 
 def _facts(module: Module) -> tuple[Any, ...]:
