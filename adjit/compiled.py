@@ -136,9 +136,7 @@ class CompiledFunction:
             )
         return variant.exact.run(*leaves, checked=checked)
 
-    def _believed(
-        self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> bool:
+    def _believed(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether another trace of this call does the same; else no number of rounds is open."""
         with self._lock:
             call = self._fixed(args, kwargs)

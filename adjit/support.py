@@ -129,9 +129,7 @@ def everything() -> dict[str, list[Status]]:
         "numpy.fft": functions(["numpy.fft"]),
         "numpy.emath": functions(["numpy.emath"]),
         "numpy.polynomial": functions(["numpy.polynomial", "numpy.polynomial.polynomial"]),
-        "Text and records": functions(
-            ["numpy.char", "numpy.strings", "numpy.lib.recfunctions"]
-        ),
+        "Text and records": functions(["numpy.char", "numpy.strings", "numpy.lib.recfunctions"]),
         "Methods and attributes of ndarray": attributes(),
         "scipy.special": special(),
     }

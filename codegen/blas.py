@@ -125,7 +125,7 @@ def _routine(kind: str, name: str) -> Any:
 
         return types.int64(*wanted), generate
 
-    typers = {
+    typers: dict[int, Callable[..., Any]] = {
         2: lambda typingctx, a, b: typed(),
         3: lambda typingctx, a, b, c: typed(),
         6: lambda typingctx, a, b, c, d, e, f: typed(),

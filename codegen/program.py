@@ -132,7 +132,7 @@ class KernelRun:
         if status == NO_MEMORY:
             return MemoryError("a loop keeps a row for each of its rounds, which are too many")
         if status in MESSAGES:
-            return np.linalg.LinAlgError(MESSAGES[status])  # type: ignore[index]
+            return np.linalg.LinAlgError(MESSAGES[status])
         ops = {op: None for op in self.step.plan.defs.values() if op.prim.domain == "index"}
         places = dict.fromkeys(str(op.where) for op in ops if op.where is not None)
         at = f": the indexing at {', '.join(places)}" if places else ""

@@ -22,8 +22,8 @@ from .dce import dce
 from .factorings import factorings
 from .layouts import layouts
 from .licm import licm
-from .puts import puts
 from .planes import planes
+from .puts import puts
 from .replay import rebuild
 from .scalars import scalars
 from .simplify import cleanup, simplify

@@ -355,7 +355,7 @@ def indexing() -> Iterator[Case]:
         yield Case(
             f"searchsorted {right}",
             lambda x, keys, right=right: searchsorted(sort(keys, axis=0), x, right=right),
-            lambda x, keys, right=right: np.searchsorted(np.sort(keys), x, ("left", "right")[right]),
+            lambda x, keys, side=("left", "right")[right]: np.searchsorted(np.sort(keys), x, side),
             ((2, 4), (5,)),
         )
 

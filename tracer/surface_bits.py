@@ -205,5 +205,3 @@ def power(x: Any, p: Any) -> Any:
     if b.dtype.kind in "iu" and bool(np.any(b < 0)):
         b = wrap(as_float(value(b)))
     return wrap(call(np.power, (a, b)))
-
-

@@ -45,6 +45,7 @@ from .tracer import ENTRY
 _NONE = np._NoValue
 _shape = ops.shape
 
+
 def _ignoring_nan(row: Any, largest: bool) -> Callable[..., Value]:
     """np.fmax or np.fmin over axes: NaN where there is nothing else."""
 

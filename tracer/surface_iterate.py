@@ -45,9 +45,7 @@ def _vectorized(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
                 f"{a.ndim}-dimensional argument does not have enough dimensions for all core "
                 f"dimensions of the signature {self.signature!r}"
             )
-    lead = np.broadcast_shapes(
-        *(a.shape[: a.ndim - c] for a, c in zip(arrays, cores, strict=True))
-    )
+    lead = np.broadcast_shapes(*(a.shape[: a.ndim - c] for a, c in zip(arrays, cores, strict=True)))
     wide = [
         FUNCTIONS[np.broadcast_to](a, lead + a.shape[a.ndim - c :])
         for a, c in zip(arrays, cores, strict=True)

@@ -325,9 +325,7 @@ def histogramdd(
     if isinstance(bins, int) or (np.ndim(bins) == 0 and not is_tracer(bins)):
         bins = [bins] * d
     if len(bins) != d:
-        raise ValueError(
-            "The dimension of bins must be equal to the dimension of the sample x."
-        )
+        raise ValueError("The dimension of bins must be equal to the dimension of the sample x.")
     limits = [None] * d if range is None else range
     if len(limits) != d:
         raise ValueError("range argument must have one entry per dimension")

@@ -25,8 +25,8 @@ from . import (
     index,
     linalg,
     logic,
-    planes,
     orders,
+    planes,
     polynomials,
     reduce,
     shape,
@@ -58,14 +58,13 @@ _ROOMS = (
     linalg,
     decompositions,
     eigen,
-    factors,
     factored,
     factors,
     fourier,
     control,
     guards,
-    show,
     windows,
+    show,
 )
 
 
