@@ -22,14 +22,26 @@ from typing import Any
 
 import numpy as np
 from problems import rosenbrock
-from processes import HERE, default_python, environment, heading, machine, publish, table
+from processes import (
+    HERE,
+    default_python,
+    duration,
+    environment,
+    heading,
+    machine,
+    publish,
+    table,
+)
+
+Cases = dict[str, tuple[Any, tuple[Any, ...]]]
+Callers = dict[str, Callable[..., Any]]
 
 
 def products(x, y):
     return np.sum(x * x + x * y)
 
 
-CASES: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
+CASES: Cases = {
     "rosenbrock, n = 2": (rosenbrock, (np.array([-1.2, 1.0]),)),
     "rosenbrock, n = 10": (rosenbrock, (np.linspace(-1.0, 1.0, 10),)),
     "x*x + x*y, n = 1": (products, (np.array([1.5]), np.array([0.5]))),
@@ -81,11 +93,14 @@ def numba(fn, args):
 CALLERS = {f.__name__: f for f in (numba, adjit, jax)}
 
 
-def child(name: str) -> None:
+def child(name: str, cases: Cases, callers: Callers) -> None:
     """Print the time of a call in each case."""
     found = {}
-    for case, (fn, args) in CASES.items():
-        step, given = CALLERS[name](fn, args)
+    for case, (fn, args) in cases.items():
+        try:
+            step, given = callers[name](fn, args)
+        except NotImplementedError:
+            continue
         step(*given)
         names = [f"a{k}" for k in range(len(given))]
         timer = Timer(
@@ -97,24 +112,25 @@ def child(name: str) -> None:
     print(json.dumps(found))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(file: str, section: str, cases: Cases, callers: Callers) -> int:
+    """Time the cases in processes of their own, which run `file --child NAME`."""
+    parser = argparse.ArgumentParser(description=section)
     parser.add_argument("--python", default=default_python(), help="the children's interpreter")
     parser.add_argument("--rounds", type=int, default=3, help="processes per contestant")
     parser.add_argument("--markdown", type=Path, help="put the table into this page")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.child)
+        child(options.child, cases, callers)
         return 0
-    times: dict[str, dict[str, list[float]]] = {name: {} for name in CALLERS}
+    times: dict[str, dict[str, list[float]]] = {name: {} for name in callers}
     with tempfile.TemporaryDirectory() as store:
         env = environment(1, store)
         title = heading(machine(options.python, env), 1)
         print(title, flush=True)
         for _ in range(options.rounds):
-            for name in CALLERS:
-                command = [options.python, os.path.abspath(__file__), "--child", name]
+            for name in callers:
+                command = [options.python, os.path.abspath(file), "--child", name]
                 done = subprocess.run(command, env=env, cwd=HERE, capture_output=True, text=True)
                 if done.returncode:
                     print(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
@@ -122,15 +138,15 @@ def main() -> int:
                 for case, seconds in json.loads(done.stdout.splitlines()[-1]).items():
                     times[name].setdefault(case, []).append(seconds)
     rows = [
-        [case, *(f"{1e6 * median(t[case]):.2f} us" if case in t else "-" for t in times.values())]
-        for case in CASES
+        [case, *(duration(median(t[case])) if case in t else "-" for t in times.values())]
+        for case in cases
     ]
-    text = table(["one call", *CALLERS], rows)
+    text = table(["one call", *callers], rows)
     print(f"\n{text}")
     if options.markdown:
-        publish(options.markdown, "A call", title, text)
+        publish(options.markdown, section, title, text)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__file__, "A call", CASES, CALLERS))
