@@ -43,6 +43,7 @@ bench: with-tests
 	$(BENCH_PYTHON) benchmarks/run.py --markdown benchmarks/RESULTS.md $(BENCH_ARGS)
 	$(BENCH_PYTHON) benchmarks/calls.py --markdown benchmarks/RESULTS.md
 	$(BENCH_PYTHON) benchmarks/matrices.py --markdown benchmarks/RESULTS.md
+	$(BENCH_PYTHON) benchmarks/sparse_jacobian.py --markdown benchmarks/RESULTS.md
 	$(BENCH_PYTHON) benchmarks/coldstart.py --markdown benchmarks/RESULTS.md
 
 bench-quick: with-tests

@@ -1,0 +1,73 @@
+"""The sparse Jacobian of a reaction-diffusion residual: time and memory as n grows.
+
+    python benchmarks/sparse_jacobian.py [--python PYTHON] [--markdown benchmarks/RESULTS.md]
+
+Each n is a process of its own: the first call with all that it compiles (nothing is on disk), the
+median of later calls, and by how much resident memory grew at its peak since before the first call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+from matrices import residual
+from processes import HERE, default_python, duration, environment, heading, machine, publish, table
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+
+
+def child(n: int) -> None:
+    """Print the seconds of the first call and of a later one, megabytes, and the entries."""
+    from adjit import sparse
+
+    f, u = sparse.jacobian(residual), np.linspace(0.0, 1.0, n)
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, perf_counter()
+    found = f(u)
+    first, later = perf_counter() - start, []
+    for _ in range(20):
+        start = perf_counter()
+        f(u)
+        later.append(perf_counter() - start)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(json.dumps([first, median(later), grown, found.nnz]))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--python", default=default_python(), help="the children's interpreter")
+    parser.add_argument("--markdown", type=Path, help="put the table into this page")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child)
+        return 0
+    rows, title = [], ""
+    for n in SIZES:
+        with tempfile.TemporaryDirectory() as store:
+            env = environment(1, Path(store))
+            title = title or heading(machine(options.python, env), 1)
+            command = [options.python, os.path.abspath(__file__), "--child", str(n)]
+            done = subprocess.run(
+                command, env=env, cwd=HERE, capture_output=True, text=True, check=True
+            )
+        first, later, grown, entries = json.loads(done.stdout)
+        rows.append([f"n = {n}", duration(first), duration(later), f"{grown:.0f} MB", str(entries)])
+    text = table(["sparse Jacobian", "first call", "later", "memory", "entries"], rows)
+    print(f"{title}\n\n{text}")
+    if options.markdown:
+        publish(options.markdown, "Sparse Jacobian", title, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
