@@ -8,16 +8,17 @@ root is placed at or after its producers, so cycles cannot arise.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..ir.access import Index, is_inline, reads
-from ..ir.core import Block, Function, Op, Value, definitions, use_counts
+from ..ir.core import Block, Function, Op, Value
 from ..ir.plan import Access, Body, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Expr
 from .buffers import share
 from .regions import settle
 from .roots import Roots
+from .rounding import EVERY_STEP, Rounding
 from .storage import assign
 
 PROMOTE_COST = 8  # additions: above it a value read in two loops is kept, not computed again
@@ -45,19 +46,16 @@ class Group:
     cands: list[Cand]
 
 
-def fuse(function: Function, lenient: Collection[Op] = ()) -> Plan:
-    """The plan of a function: its roots in loops, and where each root's value lives.
-
-    A product of a `lenient` op and its sum may be rounded as one.
-    """
-    plan = _planned(function.block, lenient)
+def fuse(function: Function, rounding: Rounding = EVERY_STEP) -> Plan:
+    """The plan of a function: its roots in loops, and where each root's value lives."""
+    plan = _planned(function.block, rounding)
     share(plan)
     return plan
 
 
-def _planned(block: Block, lenient: Collection[Op], *, inner: bool = False) -> Plan:
+def _planned(block: Block, rounding: Rounding, *, inner: bool = False) -> Plan:
     """The plan of a block, in which those of its regions are nested."""
-    products = _products(block, lenient) if lenient else set()
+    products = rounding.products(block)
     promoted = _deep_values(block, products)
     for _ in range(MAX_ROUNDS):
         roots = Roots(block, promoted)
@@ -72,7 +70,7 @@ def _planned(block: Block, lenient: Collection[Op], *, inner: bool = False) -> P
     for r in [r for r in plan.roots.values() if r.kind == "region"]:
         assert r.op is not None
         for label, region in r.op.blocks.items():
-            body = _planned(region, lenient, inner=True)
+            body = _planned(region, rounding, inner=True)
             r.bodies[label] = Body(body.params, body.outs, body.items)
             plan.roots.update(body.roots)
             plan.storage.update(body.storage)
@@ -81,24 +79,6 @@ def _planned(block: Block, lenient: Collection[Op], *, inner: bool = False) -> P
             plan.products |= body.products
         settle(plan, r)
     return plan
-
-
-def _products(block: Block, lenient: Collection[Op]) -> set[Value]:
-    """Products that are read by one sum alone, one for each sum."""
-    defs, uses = definitions(block), use_counts(block)
-    found: set[Value] = set()
-    for op in block.ops:
-        if op.prim.name not in ("add", "sub") or op not in lenient:
-            continue
-        (out,) = op.outs
-        for a in op.args:
-            made = defs.get(a)
-            if made is None or made.prim.name != "mul" or made not in lenient or uses[a] != 1:
-                continue
-            if out.dtype in ("f64", "f32") and a.aval == out.aval:
-                found.add(a)
-                break
-    return found
 
 
 def _deep_values(block: Block, products: set[Value]) -> set[Value]:

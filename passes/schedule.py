@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ..ir.core import Block, Const, Function, Op, Value, all_ops
+from ..ir.core import Block, Const, Function, Op, Value
 from ..ir.ops.guards import guard
 from ..ir.ops.show import show, shows
 from ..ir.plan import HostStep, KernelStep, Schedule
@@ -16,7 +16,7 @@ from .fuse import fuse
 from .lower import lower
 from .recompute import crossing
 from .residence import KERNEL_DTYPES, on_kernel, ragged
-from .simplify import guarded
+from .rounding import Rounding, rounding
 
 
 def schedule(
@@ -26,11 +26,11 @@ def schedule(
 ) -> Schedule:
     """The steps of a program, each kernel with its fusion plan.
 
-    `varying` are (param, axis) whose extents are known to change from call to call.  What the first
-    `strict` results (all, if None) depend on rounds after every operation, as in NumPy.
+    `varying` are (param, axis) whose extents are known to change from call to call.  The
+    first `strict` results (all, if None) are the user's, the others derivatives: see `rounding`.
     """
     block = label(lower(expand(function)).block, varying)
-    stages, lenient = _stages(block), _lenient(block, strict)
+    stages, rounds = _stages(block), rounding(block, strict)
     if len(set(stages.values())) > 1:
         by_stage, wanted = crossing(block, stages)
     else:
@@ -41,11 +41,11 @@ def schedule(
         if stage % 2:
             steps.extend(HostStep(op) for op in ops)
         elif len(by_stage) == 1 and all(_storable(v) for v in block.outs):
-            steps.append(_kernel(function.name, ops, block.outs, lenient))
+            steps.append(_kernel(function.name, ops, block.outs, rounds))
         else:
             writes = [v for op in ops if stages[op] == stage for v in op.outs if v in wanted]
             if writes or any(op.prim is guard for op in ops):
-                steps.append(_kernel(function.name, ops, writes, lenient))
+                steps.append(_kernel(function.name, ops, writes, rounds))
     return Schedule(function.name, block.params, tuple(absorbed(steps)), block.outs)
 
 
@@ -114,24 +114,10 @@ def _made(ops: Sequence[Op]) -> list[Value]:
     return [v for op in ops for v in op.outs]
 
 
-def _lenient(block: Block, strict: int | None) -> set[Op]:
-    """The ops of loops and branches that serve derivatives alone.
-
-    A round waits for the one before it, so there a rounding less is time gained.
-    """
-    if not any(op.blocks for op in block.ops):
-        return set()
-    kept = guarded(block, strict)
-    free = [op for op in block.ops if op.blocks and op not in kept]
-    return {o for op in free for b in op.blocks.values() for o in all_ops(b)}
-
-
-def _kernel(
-    name: str, ops: list[Op], writes: Sequence[Value], lenient: Collection[Op]
-) -> KernelStep:
+def _kernel(name: str, ops: list[Op], writes: Sequence[Value], rounds: Rounding) -> KernelStep:
     """One kernel; what it writes may be a parameter, a constant, or there twice."""
     made = set(_made(ops))
     used = (*(a for op in ops for a in op.args), *writes)
     reads = tuple(dict.fromkeys(a for a in used if a not in made and type(a) is not Const))
-    plan = fuse(Function(name, Block(reads, tuple(ops), tuple(writes))), lenient)
+    plan = fuse(Function(name, Block(reads, tuple(ops), tuple(writes))), rounds)
     return KernelStep(plan, reads, tuple(writes))
