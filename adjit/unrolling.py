@@ -13,8 +13,6 @@ from .tracer.rolling.segments import Load, Policy
 # Compiling grows with the ops: a hundred take some tenths of a second, a thousand several.
 _SHORT = 100
 _LONG = 1000
-# Loops with a guard in them run on the host: worse than any row of ops that can be compiled.
-_ENDLESS = 5000
 # Arrays from so many elements on are read and written once by a row of elementwise ops, but in
 # every round by a loop.
 _LARGE = 2048
@@ -42,8 +40,6 @@ def exactly(wanted: bool) -> Iterator[None]:
 
 def _pays(load: Load) -> bool:
     ops = load.rounds * load.ops
-    if load.guarded:
-        return ops >= _ENDLESS
     if ops >= _LONG:
         return True
     if load.copied > _COPIED or (load.fusible and load.largest >= _LARGE):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..ir.access import has_emission
 from ..ir.core import Block, Op, Value
-from ..ir.ops.guards import guard
 from ..ir.prim import Expr
 from ..ir.types import Aval
 
@@ -38,10 +37,8 @@ def ragged(v: Value) -> bool:
 
 
 def _inside(block: Block) -> bool:
-    """Whether a region can run inside a kernel: all of it can, and no guard leaves from there."""
-    return all(map(_sized, block.outs)) and all(
-        op.prim is not guard and on_kernel(op) for op in block.ops
-    )
+    """Whether a region can run inside a kernel: all of it can."""
+    return all(map(_sized, block.outs)) and all(map(on_kernel, block.ops))
 
 
 def _held(op: Op) -> tuple[Value, ...]:
