@@ -1,12 +1,14 @@
-"""Golden files: `--update-golden` rewrites them, the diff is reviewed."""
+"""What tests share: golden files (`--update-golden` rewrites them), and the interpreter alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+import adjit
 
 # The suite draws the same programs every time; `make fuzz` draws new ones.
 settings.register_profile("suite", derandomize=True, deadline=None)
@@ -34,3 +36,10 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(), f"golden/{name} differs; --update-golden if it should"
 
     return compare
+
+
+@pytest.fixture
+def interpreted() -> Iterator[None]:
+    """Run every program by the interpreter, where a test is not about kernels."""
+    with adjit.options(interpret=True):
+        yield

@@ -21,14 +21,6 @@ def run(request):
     adjit.options.set(interpret=before)
 
 
-@pytest.fixture
-def interpreted():
-    before = adjit.options.get().interpret
-    adjit.options.set(interpret=True)
-    yield
-    adjit.options.set(interpret=before)
-
-
 X = np.arange(12.0).reshape(3, 4) / 7
 
 

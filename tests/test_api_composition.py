@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-import adjit
 from adjit import (
     checkpoint,
     custom_jvp,
@@ -37,12 +36,7 @@ from adjit import (
 Vector = Callable[[np.ndarray], np.ndarray]
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    before = adjit.options.get().interpret
-    adjit.options.set(interpret=True)
-    yield
-    adjit.options.set(interpret=before)
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 X = np.array([0.6, -0.4, 1.1])

@@ -29,13 +29,7 @@ from adjit import (
 )
 from adjit.ir import evaluate, parse, show, verify
 
-
-@pytest.fixture(autouse=True)
-def interpreted():
-    before = adjit.options.get().interpret
-    adjit.options.set(interpret=True)
-    yield
-    adjit.options.set(interpret=before)
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 X = np.array([0.4, 1.9, 1.3])

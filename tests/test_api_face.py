@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-import adjit
 from adjit import (
     elementwise_grad,
     errors,
@@ -30,13 +29,7 @@ from adjit import (
 from adjit.staging import open_traces
 from adjit.tracer.record import is_tracing
 
-
-@pytest.fixture(autouse=True)
-def interpreted():
-    before = adjit.options.get().interpret
-    adjit.options.set(interpret=True)
-    yield
-    adjit.options.set(interpret=before)
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 X = np.array([1.0, 2.0, 3.0])

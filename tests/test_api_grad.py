@@ -8,16 +8,9 @@ import warnings
 import numpy as np
 import pytest
 
-import adjit
 from adjit import elementwise_grad, errors, grad, jit, value_and_grad
 
-
-@pytest.fixture(autouse=True)
-def interpreted():
-    before = adjit.options.get().interpret
-    adjit.options.set(interpret=True)
-    yield
-    adjit.options.set(interpret=before)
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def numeric(f, x, eps=1e-6):

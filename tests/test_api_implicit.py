@@ -31,13 +31,7 @@ from adjit import (
 )
 from adjit.ir import verify
 
-
-@pytest.fixture(autouse=True)
-def interpreted():
-    before = adjit.options.get().interpret
-    adjit.options.set(interpret=True)
-    yield
-    adjit.options.set(interpret=before)
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 A = np.array([[3.0, 1.0], [1.0, 2.0]])

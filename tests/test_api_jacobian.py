@@ -16,10 +16,7 @@ W, X = RNG.normal(size=(4, 3)), RNG.normal(size=3)
 WAYS = {"fwd": jacfwd, "rev": jacrev, "by shape": jacobian}
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def difference(f: Any, x: np.ndarray, h: float = 1e-6) -> np.ndarray:

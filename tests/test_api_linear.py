@@ -28,10 +28,7 @@ W, X = RNG.normal(size=(4, 3)), RNG.normal(size=3)
 V, U = RNG.normal(size=(4, 3)), RNG.normal(size=3)
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def layer(w, x):

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 
-import adjit
 from adjit import (
     check_grads,
     errors,
@@ -21,13 +20,7 @@ from adjit import (
 )
 from adjit.ir.ops.elementwise import tanh as tanh_row
 
-
-@pytest.fixture(autouse=True)
-def interpreted():
-    before = adjit.options.get().interpret
-    adjit.options.set(interpret=True)
-    yield
-    adjit.options.set(interpret=before)
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 A = np.array([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]])

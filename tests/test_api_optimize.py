@@ -4,16 +4,9 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-import adjit
 from adjit import elementwise_grad, grad, hessian, hvp, jacobian, value_and_grad
 
-
-@pytest.fixture(autouse=True)
-def interpreted():
-    before = adjit.options.get().interpret
-    adjit.options.set(interpret=True)
-    yield
-    adjit.options.set(interpret=before)
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def rosenbrock(x, a=1.0, b=100.0):

@@ -29,10 +29,7 @@ W, X = RNG.normal(size=(4, 3)), RNG.normal(size=(5, 3))
 V = RNG.normal(size=(5, 3))
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def layer(w, x):

@@ -73,10 +73,7 @@ WORKING: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 @pytest.mark.parametrize("name", WORKING)

@@ -10,10 +10,7 @@ from adjit.errors import ControlFlow, EscapedTracer, FrozenWrite, TracedBranch
 W = np.array([[0.3, -0.2], [0.1, 0.4]])
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def slope(f, x, h=1e-6):

@@ -10,17 +10,13 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-import adjit
 from adjit import jit
 from adjit.errors import ClockInTrace, RandomInTrace
 
 drawn = random.Random(1)
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,7 @@ from adjit.errors import ControlFlow
 TIMES = [1, 2, 3, 4, 9, 25]
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def same(a, b):

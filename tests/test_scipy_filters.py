@@ -9,7 +9,6 @@ import pytest
 import scipy.ndimage as nd
 import scipy.signal as signal
 
-import adjit
 from adjit import errors, grad, jit
 
 RNG = np.random.default_rng(0)
@@ -19,10 +18,7 @@ MODES = ("reflect", "mirror", "nearest", "constant", "wrap")
 SIZES = ("full", "same", "valid")
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def along(m: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import scipy.interpolate as it
 
-import adjit
 from adjit import elementwise_grad, errors, grad, jit
 
 GRID = np.array([0.0, 0.7, 1.1, 2.0, 3.2, 4.0, 5.5])
@@ -32,10 +31,7 @@ SPLINES: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 @pytest.mark.parametrize("name", SPLINES)

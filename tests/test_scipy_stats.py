@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import scipy.stats as st
 
-import adjit
 from adjit import errors, grad, jit
 from adjit.tracer import surface_stats as table
 
@@ -31,10 +30,7 @@ CLOSED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def methods(name: str) -> list[str]:

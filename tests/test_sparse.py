@@ -27,10 +27,7 @@ TWICE = RNG.integers(0, 12, 20)
 KERNEL = np.array([1.0, -2.0, 1.0])
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def scattered(x):

@@ -66,10 +66,7 @@ SAYS = re.compile("has no derivative by `.*test_special_functions.py:")
 SUPPORTED = sorted(n for n in UFUNCS if n not in table.REASONS)
 
 
-@pytest.fixture(autouse=True)
-def interpreted():
-    with adjit.options(interpret=True):
-        yield
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def arguments(name: str, n: int = 4) -> list[np.ndarray]:
