@@ -13,6 +13,7 @@ import numpy as np
 from .arithmetic import add, method
 from .elementwise import to
 from .plans import Graph, Plan
+from .saved import check
 from .sweep import Sweep, _without_values, release
 from .tape import Node, Ref, ones, run, waiting
 from .tensor_object import Tensor, as_tensor, held, shown
@@ -47,7 +48,7 @@ def retain_grad(self: Tensor) -> None:
         if tensor is not None:
             deposit(tensor, ct)
 
-    self._add_hook(keep)
+    self._add_hook(keep)._hook.retains = True  # it follows writes in place
 
 
 def seed_of(root: Tensor, gradient: Any) -> tuple[Ref, Ref]:
@@ -95,6 +96,7 @@ def backward(
         graph = Graph(*seeds[0])
         plan = graph.plan() if graph.plain else None
         if plan is not None and not any(leaf._hooks for leaf in graph.leaves):
+            check(graph.order)
             follow(graph, plan, keep)
             return
     sweep = Sweep(seeds, (), create_graph)

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
+from .aliases import view
 from .arithmetic import method
 from .reductions import one_axis
 from .shapes import cat, index_select, narrow, permute, reshape, stack
@@ -50,15 +52,29 @@ def _moves(name: str, fn: Any) -> Operation:
     return Operation(f"{name}Backward0", fn, keeps=False)
 
 
-DIAGONAL = _moves("Diagonal", np.diagonal)
+
+
+def _diagonal(x: Any, offset: int, a: int, b: int) -> Any:
+    found = np.diagonal(x, offset, a, b)
+    if type(x) is np.ndarray:
+        found.flags.writeable = x.flags.writeable
+    return found
+
+
+DIAGONAL = _moves("Diagonal", _diagonal)
 ROT90 = _moves("Rot90", np.rot90)
 DIFF = _moves("Sub", np.diff)
-UNFOLD = _moves(
-    "Unfold",
-    lambda x, a, n, s: np.moveaxis(
-        np.take(x, np.arange(0, x.shape[a] - n + 1, s)[:, None] + np.arange(n), axis=a), a + 1, -1
-    ),
-)
+
+
+def _windows(x: Any, axis: int, size: int, step: int) -> Any:
+    if type(x) is np.ndarray:
+        found = sliding_window_view(x, size, axis, writeable=True)
+        return found[(*[slice(None)] * axis, slice(None, None, step))]
+    at = np.arange(0, x.shape[axis] - size + 1, step)[:, None] + np.arange(size)
+    return np.moveaxis(np.take(x, at, axis=axis), axis + 1, -1)
+
+
+UNFOLD = _moves("Unfold", _windows)
 DIAG_EMBED = _moves("DiagEmbed", lambda x: x[..., None] * np.eye(x.shape[-1], dtype=x.dtype))
 
 
@@ -112,7 +128,7 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Te
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, along a last axis."""
     axes = one_axis(dim1, input.ndim), one_axis(dim2, input.ndim)
-    return applied(DIAGONAL, [input], offset, *axes)
+    return view(DIAGONAL, input, offset, *axes)
 
 
 @method("diag_embed")
@@ -153,7 +169,7 @@ def _unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise RuntimeError(
             f"maximum size for tensor at dimension {axis} is {input.shape[axis]} but size is {size}"
         )
-    return applied(UNFOLD, [input], axis, size, step)
+    return view(UNFOLD, input, axis, size, step)
 
 
 @method("tensor_split")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from . import functions as F
+from .aliases import view, views
 from .arithmetic import cast, method, operands
 from .elementwise import to
-from .modes import recording
 from .reductions import Extremes, extremes, one_axis
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
@@ -28,18 +30,6 @@ __all__ = [
 # fmt: on
 
 
-def view(operation: Operation, x: Tensor, *statics: Any) -> Tensor:
-    """A view: memory is shared unless the result is recorded."""
-    if x._tracked() or (recording.on and x.requires_grad):
-        found = applied(operation, [x], *statics)
-        found._view = True
-        return found
-    array = x._own()
-    found = held(operation.fn(array, *statics), x._storage)
-    found._view = x.requires_grad
-    return found
-
-
 def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
         sizes = tuple(sizes[0])
@@ -53,13 +43,19 @@ def _moves(name: str, fn: Any) -> Operation:
     return Operation(f"{name}Backward0", fn, keeps=False)
 
 
+def _expanded(x: Any, shape: tuple[int, ...]) -> Any:
+    """Repeated along axes; of memory a view that may be written where nothing is repeated."""
+    found = np.broadcast_to(x, shape)
+    return as_strided(x, shape, found.strides) if type(x) is np.ndarray else found
+
+
 VIEW = _moves("View", np.reshape)
 TRANSPOSE = _moves("Transpose", np.swapaxes)
 T_2D = _moves("T", np.transpose)
 PERMUTE = _moves("Permute", np.transpose)
 SQUEEZE = _moves("Squeeze", np.squeeze)
 UNSQUEEZE = _moves("Unsqueeze", np.expand_dims)
-EXPAND = _moves("Expand", np.broadcast_to)
+EXPAND = _moves("Expand", _expanded)
 REPEAT = _moves("Repeat", np.tile)
 FLIP = _moves("Flip", np.flip)
 ROLL = _moves("Roll", np.roll)
@@ -264,7 +260,10 @@ def thawed(key: Key, arrays: Sequence[Any]) -> tuple[Any, ...]:
 
 def _get(x: Any, *rest: Any) -> Any:
     *arrays, key = rest
-    return x[thawed(key, arrays)]
+    index = thawed(key, arrays)
+    if type(x) is np.ndarray and not arrays and ("rest",) not in key:
+        index = (*index, ...)  # a view also of one element
+    return x[index]
 
 
 GETS = {
@@ -427,30 +426,57 @@ def vstack(tensors: Any) -> Tensor:
     return cat([x if x.ndim > 1 else reshape(x, 1, -1) for x in map(as_tensor, tensors)])
 
 
+def _parts(x: Any, cuts: tuple[int, ...], axis: int) -> Any:
+    lead = (slice(None),) * axis
+    return tuple(x[(*lead, slice(a, b))] for a, b in itertools.pairwise(cuts))
+
+
+def _slices(x: Any, n: int, axis: int) -> Any:
+    lead = (slice(None),) * axis
+    return tuple(x[(*lead, i, ...)] for i in range(n))
+
+
+SPLIT = _moves("Split", _parts)
+SPLIT_SIZES = _moves("SplitWithSizes", _parts)
+UNBIND = _moves("Unbind", _slices)
+
+
 @method("split")
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Consecutive parts along an axis."""
-    n = tensor._aval_shape()[one_axis(dim, tensor.ndim)]
-    sizes = split_size_or_sections
+    axis = one_axis(dim, tensor.ndim)
+    n, sizes = tensor._aval_shape()[axis], split_size_or_sections
     if isinstance(sizes, int):
-        sizes = [builtins.min(sizes, n - k) for k in range(0, n, sizes)]
-    starts = np.cumsum([0, *sizes]).tolist()
-    return tuple(narrow(tensor, dim, a, k) for a, k in zip(starts, sizes, strict=False))
+        if sizes < 0:
+            raise RuntimeError(
+                f"split expects split_size be non-negative, but got split_size={sizes}"
+            )
+        cuts = (*range(0, n, sizes), n) if n else (0, 0)
+        return views(SPLIT, tensor, len(cuts) - 1, cuts, axis)
+    if builtins.sum(sizes) != n:
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
+            f"dimension {dim}), but got split_sizes={list(sizes)}"
+        )
+    cuts = (0, *itertools.accumulate(sizes))
+    return views(SPLIT_SIZES, tensor, len(sizes), cuts, axis)
 
 
 @method("chunk")
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """About as many parts along an axis."""
+    if chunks < 1:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input._aval_shape()[one_axis(dim, input.ndim)]
-    return split(input, -(-n // chunks), dim)
+    return split(input, builtins.max(-(-n // chunks), 1), dim)
 
 
 @method("unbind")
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis."""
-    return tuple(
-        select(input, dim, i) for i in range(input._aval_shape()[one_axis(dim, input.ndim)])
-    )
+    axis = one_axis(dim, input.ndim)
+    n = input._aval_shape()[axis]
+    return views(UNBIND, input, n, n, axis) if n else ()
 
 
 def _sort(x: Any, axis: int, descending: bool) -> Any:

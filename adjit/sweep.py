@@ -9,6 +9,7 @@ import numpy as np
 
 from .ir.types import NUMPY
 from .modes import recording
+from .saved import check_one, written
 from .tape import Foreign, Node, Operation, Ref, flows, node_of, record, source
 
 ACCUMULATE = Operation("AddBackward0", np.add, keeps=False)
@@ -56,6 +57,8 @@ class Sweep:
             return
         if node.freed and node.piece.operation.keeps:
             raise RuntimeError(AGAIN)
+        if written:
+            check_one(node)
         self.visited.append(node)
         inputs = node.inputs
         active = tuple(map(flows, inputs))

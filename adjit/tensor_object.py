@@ -13,16 +13,11 @@ from . import tensor_text
 from .graph import GradFn, grad_fn_of
 from .ir.printer import show
 from .ir.types import NUMPY
-from .modes import recording
 from .promotion import DEFAULT
 from .storage import Handle, Size, Storage
 from .tape import Node, Operation, Ref, flows, record, recorded, run, source, waiting
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
-VIEW_WRITE = (
-    "a view of a Tensor that is part of a recorded graph cannot be written in place here; write "
-    "into the Tensor itself, or into a .clone() of the view"
-)
 
 
 class Tensor:
@@ -63,7 +58,7 @@ class Tensor:
         self._requires = False
         self._retains = False
         self._hooks: list[Callable[[Ref], Ref]] | None = None
-        self._view = False
+        self._view: Any = None
 
     # -------------------------------------------------------------- values
 
@@ -78,7 +73,9 @@ class Tensor:
         if known is not None and known.values is not None and known.values[0] is array:
             return known, 0
         if self._storage.exported:
-            return source(array.copy(), self if self._requires else None), 0
+            known = source(array.copy(), self if self._requires else None)
+            self._storage.read_by(known)
+            return known, 0
         known = source(array, self if self._requires else None)
         self._storage.read_by(known)
         self._source = weakref.ref(known)
@@ -101,57 +98,16 @@ class Tensor:
         if node is None:
             assert self._array is not None
             return self._array
+        if self._view is not None:
+            return self._shared()  # of a view: with what it shows
         array = self._value()
-        self._array, self._storage, self._node = array, Storage(), None
-        self._storage.read_by(node)
+        storage = self._storage or Storage()
+        self._array, self._storage, self._node = array, storage, None
+        storage.read_by(node)
         return array
 
     def _tracked(self) -> bool:
         return self._node is not None and flows((self._node, self._index))
-
-    def _replace(self, result: Tensor) -> Tensor:
-        """Show another node: the result of an in-place operation on a result."""
-        node = result._node
-        assert node is not None
-        self._node, self._index = node, result._index
-        _own(node, self)
-        self._array = self._storage = self._source = None
-        return self
-
-    def _write(self, compute: Callable[[], Tensor]) -> Tensor:
-        """Take the result of an operation as the new value of this Tensor."""
-        if self._view and (self._tracked() or (recording.on and self.requires_grad)):
-            raise RuntimeError(VIEW_WRITE)
-        if self._node is None and self._requires and recording.on:
-            raise RuntimeError(LEAF_WRITE)
-        result = compute()
-        shape = result._aval_shape()
-        if shape != self._aval_shape():
-            raise RuntimeError(
-                f"output with shape {list(self.shape)} doesn't match the broadcast shape "
-                f"{list(shape)}"
-            )
-        if result.dtype.kind in "fc" and self.dtype.kind not in "fc":
-            raise RuntimeError(
-                f"result type {result.dtype} can't be cast to the desired output type {self.dtype}"
-            )
-        if result.dtype != self.dtype:
-            result = result.to(self.dtype)
-        if result._tracked():
-            return self._replace(result)
-        value = result._value()
-        if self._tracked():  # inside no_grad: another value, the same history
-            node = self._node
-            assert node is not None and len(node.avals) == 1
-            copy = Node(node.piece, node.inputs, node.avals, (value,), True)
-            self._node = copy
-            return self
-        array = self._own()
-        assert self._storage is not None
-        self._storage.touch()
-        np.copyto(array, value)
-        self._source = None
-        return self
 
     def _aval_shape(self) -> tuple[int, ...]:
         node = self._node
@@ -254,27 +210,27 @@ class Tensor:
 
     @property
     def data(self) -> Tensor:
-        return self.detach()
+        return self._detached(False)
 
     @data.setter
     def data(self, value: Tensor) -> None:
         if self._tracked():
             raise RuntimeError("the data of a Tensor that is part of a graph cannot be replaced")
-        array = value.detach()._own()
-        self._array, self._storage, self._node, self._source = array, value._storage, None, None
+        other = value.detach()
+        self._array, self._storage, self._node = other._own(), other._storage, None
+        self._source = self._view = None
 
     def detach(self) -> Tensor:
         """The same memory, without history."""
-        if self._tracked():
-            array, storage = self._value(), Storage()
-            storage.read_by(self._node)  # type: ignore[arg-type]
-        else:
-            array, storage = self._own(), self._storage or Storage()
-        return held(array, storage)
+        return self._detached()
 
     def detach_(self) -> Tensor:
         """Forget the history in place."""
-        self._own()
+        if self._is_view():
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        if self._node is not None:
+            self._array, self._storage, self._node = self._value().copy(), Storage(), None
+            self._view = None
         self._requires = False
         self._source = None
         return self
@@ -289,7 +245,7 @@ class Tensor:
         t = self.detach() if force else self
         array = t._own()
         assert t._storage is not None
-        t._storage.touch()
+        t._storage.part()
         t._storage.exported = True
         return array
 
@@ -414,10 +370,10 @@ def held(array: np.ndarray, storage: Storage | None = None) -> Tensor:
 def shown(node: Node, index: int = 0) -> Tensor:
     """A Tensor that shows a result of a node."""
     t = Tensor.__new__(Tensor)
-    t._array = t._storage = t._source = t._grad = t._hooks = None
+    t._array = t._storage = t._source = t._grad = t._hooks = t._view = None
     t._node = node
     t._index = index
-    t._requires = t._retains = t._view = False
+    t._requires = t._retains = False
     _own(node, t)
     return t
 

@@ -21,7 +21,7 @@ def leaf(*xs):
         (lambda x: torch.ones(1).backward(), RuntimeError, "does not require grad"),
         (lambda x: x.add_(1), RuntimeError, "a leaf Variable that requires grad"),
         (lambda x: x.__setitem__(0, 1.0), RuntimeError, "a leaf Variable that requires grad"),
-        (lambda x: x[0].zero_(), RuntimeError, "a view of a Tensor"),
+        (lambda x: x[0].zero_(), RuntimeError, "a view of a leaf Variable"),
         (lambda x: x.numpy(), RuntimeError, r"Use tensor.detach\(\).numpy\(\)"),
         (lambda x: np.asarray(x), RuntimeError, r"Use tensor.detach\(\).numpy\(\)"),
         (lambda x: bool(x > 0), RuntimeError, "more than one value is ambiguous"),
@@ -81,11 +81,13 @@ def test_twice_where_nothing_was_saved():
 
 def test_recorded_operations_keep_the_values_they_saw():
     x = leaf(2.0)
-    y = x * x
+    y, z = x * x, x + 1
     with torch.no_grad():
         x.mul_(10)
-    y.backward()
-    assert (y.item(), x.grad.item(), x.item()) == (4.0, 4.0, 20.0)
+    assert (y.item(), z.item(), x.item()) == (4.0, 3.0, 20.0)
+    z.backward()  # needs no value
+    with pytest.raises(RuntimeError, match=r"Tensor \[1\]\] is at version 1; expected version 0"):
+        y.backward()
 
 
 def test_in_place_on_a_result():
