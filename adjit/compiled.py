@@ -29,6 +29,7 @@ from .tracer.tree import Tree, flatten
 from .trials import same_text, trips
 from .unrolling import exactly
 from .variant import Variant, reason, sampled, varying
+from .vectorcall import vectorcalled
 from .wrapper import MISS
 
 _MANY = 16  # variants of one signature: the oldest goes, or, where paths differ, the user is told
@@ -47,8 +48,11 @@ class CacheInfo(NamedTuple):
     seconds: float
 
 
+@vectorcalled
 class CompiledFunction:
     """A function that is traced once per signature and then runs as machine code."""
+
+    _place: int  # see vectorcall.py
 
     def __init__(self, fn: Callable[..., Any], transform: Transform) -> None:
         functools.update_wrapper(self, fn)
@@ -240,18 +244,14 @@ class CompiledFunction:
             self._show()
 
     def _show(self) -> None:
-        """Let the compiled front answer for the variants used last, as far as it can."""
-        tables = [t for v in self._recent if (t := v.front) is not None]
+        """Let compiled fronts answer for the variants used last, as far as they can."""
+        tables = [table for v in self._recent for table in v.fronts]
         if self._front is None:
-            if not tables:
+            if not tables or not self._place:
                 return
             from .codegen.front import Front
 
-            slow = types.MethodType(CompiledFunction.__call__, self)
-            self._front = Front(slow, (open_traces, changed))
-            # CPython looks `__call__` up in the class: this object gets one of its own.
-            own = {"__call__": self._front.call, "__slots__": (), "__module__": __name__}
-            self.__class__ = type("CompiledFunction", (CompiledFunction,), own)
+            self._front = Front(self, self._place, (open_traces, changed))
         self._front.show(tables)
 
     def _promote(self, call: Callable[..., Any], calls: tuple[Callable[..., Any], ...]) -> None:

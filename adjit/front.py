@@ -43,9 +43,9 @@ class _Translator:
     """Translates one variant: unpacking, checks, pointers in the kernel's order, results."""
 
     def __init__(self, staged: Staged, signature: Signature, jump: Jump) -> None:
-        from .codegen import front, front_code
+        from .codegen import front, front_words
 
-        self.code = front_code
+        self.code = front_words
         self.staged = staged
         self.signature = signature
         self.jump = jump

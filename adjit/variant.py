@@ -251,6 +251,11 @@ class Variant:
             return self._front
 
     @property
+    def fronts(self) -> list[Any]:
+        """The compiled fronts that there are."""
+        return [self.front] if self.front is not None else []
+
+    @property
     def exact(self) -> Wrapper:
         """The same around the interpreter, whose decisions are those of the trace to the last bit.
 
@@ -364,21 +369,12 @@ def argument_specs(facts: Sequence[Fact]) -> list[Any]:
 
     def spec(fact: Fact) -> Any:
         if fact.kind == "array":
-            return entry.array(fact.dtype, fact.shape, strides(fact.dtype, fact.shape))
+            return entry.array(fact.dtype, fact.shape, entry.strides(fact.dtype, fact.shape))
         if fact.kind == "ours":
             return entry.unchecked()
         return entry.integer(int) if fact.type is int else entry.scalar(fact.type)
 
     return list(map(spec, facts))
-
-
-def strides(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of a C-contiguous array."""
-    steps, step = [], dtype.itemsize
-    for n in reversed(shape):
-        steps.append(step)
-        step *= n
-    return tuple(reversed(steps))
 
 
 def _same_kind(capture: Any) -> bool:

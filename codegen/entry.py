@@ -142,11 +142,25 @@ def _table(
 
 def _record(one: ArgSpec) -> list[int]:
     if one.kind == ARRAY:
-        words = (word for axis in axes(one) for word in axis)
-        return [ARRAY, id(one.about), len(one.shape), one.align - 1, *words]
+        return [ARRAY, id(one.about), *array_words(one)]
     if one.kind == FIXED:
         return [FIXED, _signed(one.about)]
     return [one.kind, id(one.about)]
+
+
+def array_words(one: ArgSpec, strided: bool = False) -> list[int]:
+    """What follows the dtype in an array's record (front_array.py); `strided`: in any order."""
+    every = ((n, step, 0 if strided else mask) for n, step, mask in axes(one))
+    return [len(one.shape), one.align - 1, *(word for axis in every for word in axis)]
+
+
+def strides(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of a C-contiguous array."""
+    steps, step = [], dtype.itemsize
+    for n in reversed(shape):
+        steps.append(step)
+        step *= n
+    return tuple(reversed(steps))
 
 
 def axes(one: ArgSpec) -> list[tuple[int, int, int]]:
@@ -188,6 +202,10 @@ def _layout_is_known() -> bool:
         and tuple(word(dims + 8 * i).value for i in range(3)) == sample.shape
         and tuple(word(strides + 8 * i).value for i in range(3)) == sample.strides
         and word(start + 56).value == id(sample.dtype)
+        and all(
+            ctypes.c_int32.from_address(id(one) + 64).value & 0x403 == bits
+            for one, bits in ((sample, 0x400), (np.eye(3), 0x401), (np.eye(3).T, 0x402))
+        )
         and all(
             ctypes.c_double.from_address(id(one) + 16).value == 1.5
             for one in (float("1.5"), np.float64("1.5"), complex("1.5"))

@@ -1,8 +1,9 @@
-"""What a compiled function is to CPython: one builtin that unpacks, checks, allocates and jumps.
+"""What a compiled function is to CPython: machine code that unpacks, checks, allocates and jumps.
 
-A `Program` of instructions stands for one variant; `Front` is the builtin over a chain of them.  It
-goes through the tables in order and hands the call to a Python callable if none of them takes it,
-so the Python in front of a variant (adjit/wrapper.py) stays the definition of what a call means.
+A `Program` of instructions stands for one variant; a `Front` puts a chain of them before an object
+whose class has room for that (adjit/vectorcall.py).  A call goes through the tables in order, and
+to the object's Python if none of them takes it, so the Python in front of a variant
+(adjit/wrapper.py) stays the definition of what a call means.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from . import cache, engine, entry
-from . import front_code as code
-from .entry import MethodDef, Table
+from . import front_words as code
+from .entry import Table
+from .front_code import C_FUNCTIONS, CODE
 
-_FLAGS = 0x80 | 0x02  # METH_FASTCALL | METH_KEYWORDS
-_NEW = 93  # PyArray_New in NumPy's table of C functions, the same since NumPy 1.0
+# Places in NumPy's table of C functions, the same since NumPy 1.0.
+_ARRAY_FUNCTIONS = {"PyArray_NewCopy": 85, "PyArray_NewFromDescr": 94}
 
 log = logging.getLogger("adjit.entry")
 
@@ -53,7 +55,7 @@ class Program:
         if type(x) is int:
             return x
         self.alive.append(x)
-        return int(x.__array_interface__["data"][0]) if type(x) is Table else id(x)
+        return _address(x) if type(x) is Table else id(x)
 
     def block(self, *words: Any) -> Table:
         """Words in memory, for an instruction that needs more than two; objects by address."""
@@ -61,21 +63,42 @@ class Program:
 
     # -------------------------------------------------------------- what takes several words
 
-    def array(self, register: int, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-        """The array in a register is C-contiguous, of this dtype and shape: the next pointer."""
-        one = entry.array(dtype, shape, _strides(dtype, shape))
-        axes = (word for axis in entry.axes(one) for word in axis)
-        self.add(
-            code.ARRAY,
-            register,
-            self.pointer(),
-            self.block(dtype, len(shape), one.align - 1, *axes),
-        )
+    def array(
+        self, register: int, dtype: np.dtype, shape: tuple[int, ...], bits: int = 1
+    ) -> int:
+        """The array in a register has this dtype and shape: the next pointer, which is returned.
+
+        `bits` are the flags of its order: 1 for C, 2 for Fortran alone, 0 for none; the pointer is
+        that of a copy in C order then.
+        """
+        pointer, strided = self.pointer(), bits != 1
+        one = entry.array(dtype, shape, entry.strides(dtype, shape))
+        words = entry.array_words(one, strided)
+        self.add(code.ARRAY, register, pointer, self.block(dtype, *words))
+        if strided:
+            self.add(code.ORDER, register, bits)
+            self.add(code.COPY, self.register(), pointer, register)
+        return pointer
+
+    def target(self, register: int, dtype: np.dtype, shape: tuple[int, ...]) -> int:
+        """The array in a register can be written to in C order: the next pointer, returned."""
+        pointer = self.pointer()
+        one = entry.array(dtype, shape, entry.strides(dtype, shape))
+        self.add(code.TARGET, register, pointer, self.block(dtype, *entry.array_words(one)))
+        return pointer
+
+    def disjoint(
+        self, written: Sequence[tuple[int, int]], read: Sequence[tuple[int, int]]
+    ) -> None:
+        """What is written, pairs of pointer and bytes, overlaps with nothing else."""
+        pieces = [word for pair in (*written, *read) for word in pair]
+        count = len(written) + len(read)
+        self.add(code.DISJOINT, 0, 0, self.block(len(written), count, *pieces))
 
     def empty(self, dtype: np.dtype, shape: tuple[int, ...]) -> int:
         """A fresh array, the next pointer."""
         register = self.register()
-        self.add(code.EMPTY, register, self.pointer(), self.block(len(shape), dtype.num, *shape))
+        self.add(code.EMPTY, register, self.pointer(), self.block(dtype, len(shape), *shape))
         return register
 
     def borrow(self, make: Callable[..., Any], dtype: np.dtype, shape: tuple[int, ...]) -> int:
@@ -111,21 +134,26 @@ class Program:
         nogil: bool,
         shared: bool,
         guards: int = 0,
+        around: Sequence[Callable[[], None]] = (),
         keep: object = None,
     ) -> Table:
-        """The finished table; `shared` if the program has memory that two calls cannot share."""
+        """The finished table; `shared` if the program has memory that two calls cannot share.
+
+        `around` is called before and after the kernel, if there is anything to call.
+        """
         program, extra = table(self.words, ()), table(sizes, consts)
-        left = table([0] * guards, ())
-        start = int(extra.__array_interface__["data"][0])
+        left, frame = table([0] * guards, ()), self.block(*around)
+        start = _address(extra)
         words = [0] * code.TABLE
-        words[code.PROGRAM] = int(program.__array_interface__["data"][0])
+        words[code.PROGRAM] = _address(program)
+        words[code.AROUND] = _address(frame) if around else 0
         words[code.KERNEL] = kernel
         words[code.SIZES], words[code.CONSTS] = start, start + 8 * len(sizes)
         words[code.POINTERS], words[code.REGISTERS] = self.pointers + 1, self.registers + 1
         words[code.NOGIL], words[code.SHARED] = nogil, shared
-        words[code.LEFT] = int(left.__array_interface__["data"][0])
+        words[code.LEFT] = _address(left)
         made = table(words, ())
-        made.keep = (left, program, extra, self.alive, keep)
+        made.keep = (left, program, extra, frame, self.alive, keep)
         return made
 
 
@@ -149,28 +177,31 @@ def left(made: Table) -> list[int]:
 
 
 class Front:
-    """The builtin over a chain of tables; lists that are not empty send every call to `slow`."""
+    """The tables in front of an object; lists that are not empty send every call to its Python.
 
-    def __init__(self, slow: Callable[..., Any], quiet: tuple[list[Any], list[Any]]) -> None:
-        self._head = table([id(quiet[0]), id(quiet[1]), id(slow), 0], ())
-        self._head.keep = (slow, quiet)
+    `place` is where the object's address to be called lies, in front of the room for a head.
+    """
+
+    def __init__(self, owner: Any, place: int, quiet: tuple[list[Any], list[Any]]) -> None:
+        self._quiet = quiet
+        self._head = table([id(quiet[0]), id(quiet[1]), 0, 0], ())
         self._chain: list[Table] = []
-        create = ctypes.pythonapi.PyCFunction_NewEx
-        create.restype = ctypes.py_object
-        create.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-        self.call: Any = create(ctypes.addressof(_method()), self._head, None)
+        address = _entry(place + 8, type(owner).__call__)
+        owner._head = self._head  # the machine code finds it there, and no longer than it lives
+        ctypes.c_void_p.from_address(id(owner) + place).value = address
 
     def show(self, tables: Sequence[Table]) -> None:
         """Answer calls by these tables from now on, the first that takes them."""
-        addresses = [int(t.__array_interface__["data"][0]) for t in tables]
+        addresses = [_address(t) for t in tables]
         for one, after in zip(tables, [*addresses[1:], 0], strict=False):
             one[code.NEXT] = after
-        self._head[3] = addresses[0] if addresses else 0
+        self._head[code.FIRST] = addresses[0] if addresses else 0
         # A call in another thread may be inside an old table: it stays until that has ended.
         used = [t for t in self._chain if t[code.USERS] and not any(t is new for new in tables)]
         for one in used:
             one[code.NEXT] = 0
         self._chain = [*tables, *used]
+        self._head.keep = (self._quiet, tuple(self._chain))
 
 
 @functools.cache
@@ -179,29 +210,36 @@ def works() -> bool:
     if not entry.native():
         return False
     try:
-        return bool(_method())
+        return bool(_object() and _imports())
     except (OSError, RuntimeError, AttributeError) as error:
         log.debug("calls go through Python: %s", error)
         return False
 
 
 @functools.cache
-def _method() -> MethodDef:
-    """The compiled function; the structure must live as long as the process."""
-    key = cache.key("front" + code.CODE)
+def _entry(room: int, slow: Callable[..., Any]) -> int:
+    """The compiled function for objects with this room, which `slow(self, ...)` answers else."""
+    imports = {**_imports(), "adjit_slow": id(slow), "adjit_room": room}
+    return engine.load_object(_object(), "adjit_front", imports)
+
+
+@functools.cache
+def _imports() -> dict[str, int]:
+    found = {name: entry.c_address(name) for name in C_FUNCTIONS}
+    found |= {name: _array_function(place) for name, place in _ARRAY_FUNCTIONS.items()}
+    return found | {"_Py_TrueStruct": id(True), "PyArray_Type": id(np.ndarray)}
+
+
+@functools.cache
+def _object() -> bytes:
+    """The object code, from the kernel store if it is there."""
+    key = cache.key("front" + CODE)
     found = cache.load(key, (".o",))
     made = found.files[".o"] if found else None
     if made is None:
-        made = engine.compile_text(code.CODE)
+        made = engine.compile_text(CODE)
         cache.store(key, {".o": made}, {"name": "adjit_front"})
-    imports = {name: entry.c_address(name) for name in code.C_FUNCTIONS}
-    imports |= {
-        "_Py_TrueStruct": id(True),
-        "PyArray_Type": id(np.ndarray),
-        "PyArray_New": _array_function(_NEW),
-    }
-    address = engine.load_object(made, "adjit_front", imports)
-    return MethodDef(b"compiled", address, _FLAGS, b"Check the arguments, run the program.")
+    return made
 
 
 def _array_function(index: int) -> int:
@@ -212,9 +250,5 @@ def _array_function(index: int) -> int:
     return ctypes.c_void_p.from_address(start + 8 * index).value or 0
 
 
-def _strides(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[int, ...]:
-    steps, step = [], dtype.itemsize
-    for n in reversed(shape):
-        steps.append(step)
-        step *= n
-    return tuple(reversed(steps))
+def _address(x: Table) -> int:
+    return int(x.__array_interface__["data"][0])

@@ -21,12 +21,12 @@ from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.types import NUMPY, Aval
 from . import entry, memory, tapes, threads
 from .compile import Executable, compile_source
+from .convolve import convolve
 from .kernel import Kernel, item_bytes, write_kernel
 from .lapack import MESSAGES
 from .regions import NO_MEMORY
-from .skinny import skinny
 
-TOOLS = Tools(memory.empty, skinny)
+TOOLS = Tools(memory.aligned, convolve)
 VIEWS = (joined, parts)  # complex numbers as pairs of real ones, and back: no work
 ALIGN = 64
 BYTE = np.dtype(np.uint8)
@@ -102,7 +102,7 @@ class KernelRun:
 
     def run(self, env: dict[Value, np.ndarray]) -> None:
         reads = [env[self.step.reads[k]] for k in self.kernel.inputs]
-        outs = [memory.empty(v.shape, NUMPY[v.dtype]) for v in self.step.writes]
+        outs = [memory.aligned(v.shape, NUMPY[v.dtype]) for v in self.step.writes]
         work = self.workspace.take()
         status = self.call(*reads, *outs, *work)
         self.workspace.give(work)
@@ -116,10 +116,11 @@ class KernelRun:
     def launch(self) -> dict[str, Any] | None:
         """What a compiled front needs to call the kernel; None if it takes Python to call it."""
         k = self.kernel
-        # BLAS is told to use one thread first, and what is stopped raises.
-        if k.flops >= LARGE_PRODUCT or k.endless:
+        limited = k.flops >= LARGE_PRODUCT and threads.limits()
+        if limited and k.endless:  # one that was stopped leaves an error, which `end` would lose
             return None
         return {
+            "around": (threads.begin, threads.end) if limited else (),
             "kernel": self.executable.address,
             "sizes": k.sizes,
             "consts": k.consts,

@@ -29,27 +29,43 @@ def wanted() -> int:
         return 1
 
 
+def limits() -> bool:
+    """Whether kernels with large products change the number of BLAS's threads."""
+    return wanted() != 0 and symbols.get_threads() is not None
+
+
+def begin() -> None:
+    """Hold BLAS to the wanted number of threads, until as many calls of `end` came."""
+    global _running, _before
+    count = wanted()
+    with _lock:
+        if _running == 0:
+            _before = symbols.get_threads()
+            if _before != count:
+                symbols.set_threads(count)
+        _running += 1
+
+
+def end() -> None:
+    """A kernel is done."""
+    global _running
+    with _lock:
+        _running -= 1
+        if _running == 0 and _before is not None and _before != wanted():
+            symbols.set_threads(_before)
+
+
 def limited(call: Callable[..., object]) -> Callable[..., object]:
     """`call` with BLAS held to the wanted number of threads."""
-    count = wanted()
-    if count == 0 or symbols.get_threads() is None:
+    if not limits():
         return call
 
     def run(*args: object) -> object:
-        global _running, _before
-        with _lock:
-            if _running == 0:
-                _before = symbols.get_threads()
-                if _before != count:
-                    symbols.set_threads(count)
-            _running += 1
+        begin()
         try:
             return call(*args)
         finally:
-            with _lock:
-                _running -= 1
-                if _running == 0 and _before is not None and _before != count:
-                    symbols.set_threads(_before)
+            end()
 
     return run
 

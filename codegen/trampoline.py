@@ -3,15 +3,17 @@
 `self` is an array of words: the kernel, the number of arguments, whether to release the lock, the
 addresses of sizes and constants, the numbers of pointers and of records; then the records.  A
 record begins with its kind (entry.py) and what the argument must be identical to; that of an array
-goes on with its rank, the bits of its address that must be zero, and for each axis its extent, its
-stride and the bits of the stride that matter.
+goes on as front_array.py says.
 """
+
+from .front_array import CHECK
 
 HEAD = 7  # words: kernel, arguments, nogil, sizes, consts, pointers, records
 
-# self+16 and array+16 are `data` of PyArrayObject_fields; 24 nd, 32 dimensions, 40 strides,
-# 56 descr; object+8 is the type, object+16 the value of a scalar object.
-CODE = """
+# self+16 and array+16 are `data` of PyArrayObject_fields; object+8 is the type, object+16 the value
+# of a scalar object.
+CODE = (
+    """
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
 declare void @Py_IncRef(ptr)
@@ -20,7 +22,9 @@ declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
 @_Py_NoneStruct = external global i8
 @_Py_TrueStruct = external global i8
 @PyArray_Type = external global i8
-
+"""
+    + CHECK
+    + """
 define ptr @adjit_call(ptr %self, ptr %args, i64 %nargs) {
 entry:
   %data = getelementptr i8, ptr %self, i64 16
@@ -104,78 +108,27 @@ unchecked:
   br label %store
 
 array:
-  %type = load ptr, ptr %p.type
-  %is.array = icmp eq ptr %type, @PyArray_Type
-  br i1 %is.array, label %typed, label %miss
-
-typed:
-  %p.descr = getelementptr i8, ptr %object, i64 56
-  %descr = load ptr, ptr %p.descr
-  %dtype.ok = icmp eq ptr %descr, %about
-  br i1 %dtype.ok, label %ranked, label %miss
-
-ranked:
-  %p.nd = getelementptr i8, ptr %object, i64 24
-  %nd32 = load i32, ptr %p.nd
-  %nd = sext i32 %nd32 to i64
-  %word2 = getelementptr i64, ptr %record, i64 2
-  %nd.wanted = load i64, ptr %word2
-  %nd.ok = icmp eq i64 %nd, %nd.wanted
-  br i1 %nd.ok, label %placed, label %miss
+  %array.record = getelementptr i64, ptr %record, i64 1
+  %array.ok = call i1 @adjit_array(ptr %object, ptr %array.record)
+  br i1 %array.ok, label %placed, label %miss
 
 placed:
   %array.data = load ptr, ptr %p.data
-  %array.address = ptrtoint ptr %array.data to i64
-  %word3 = getelementptr i64, ptr %record, i64 3
-  %mask = load i64, ptr %word3
-  %low = and i64 %array.address, %mask
-  %aligned = icmp eq i64 %low, 0
-  br i1 %aligned, label %shaped, label %miss
-
-shaped:
-  %p.dims = getelementptr i8, ptr %object, i64 32
-  %dims = load ptr, ptr %p.dims
-  %p.strides = getelementptr i8, ptr %object, i64 40
-  %strides = load ptr, ptr %p.strides
+  %word2 = getelementptr i64, ptr %record, i64 2
+  %nd = load i64, ptr %word2
+  %axes.words = mul i64 %nd, 3
   %axes = getelementptr i64, ptr %record, i64 4
-  br label %axis
-
-axis:
-  %i = phi i64 [ 0, %shaped ], [ %i.next, %axis.ok ]
-  %at = phi ptr [ %axes, %shaped ], [ %at.next, %axis.ok ]
-  %axes.done = icmp eq i64 %i, %nd
-  br i1 %axes.done, label %store, label %axis.check
-
-axis.check:
-  %p.dim = getelementptr i64, ptr %dims, i64 %i
-  %dim = load i64, ptr %p.dim
-  %dim.wanted = load i64, ptr %at
-  %dim.differs = xor i64 %dim, %dim.wanted
-  %p.stride = getelementptr i64, ptr %strides, i64 %i
-  %stride = load i64, ptr %p.stride
-  %at1 = getelementptr i64, ptr %at, i64 1
-  %stride.wanted = load i64, ptr %at1
-  %stride.xor = xor i64 %stride, %stride.wanted
-  %at2 = getelementptr i64, ptr %at, i64 2
-  %stride.mask = load i64, ptr %at2
-  %stride.differs = and i64 %stride.xor, %stride.mask
-  %differs = or i64 %dim.differs, %stride.differs
-  %axis.same = icmp eq i64 %differs, 0
-  br i1 %axis.same, label %axis.ok, label %miss
-
-axis.ok:
-  %i.next = add i64 %i, 1
-  %at.next = getelementptr i64, ptr %at, i64 3
-  br label %axis
+  %record.array = getelementptr i64, ptr %axes, i64 %axes.words
+  br label %store
 
 store:
   %pointer = phi ptr [ %about, %constant ], [ %p.data, %scalar ], [ %value, %convert ],
-                     [ %unchecked.data, %unchecked ], [ %array.data, %axis ]
+                     [ %unchecked.data, %unchecked ], [ %array.data, %placed ]
   %record.after = phi ptr [ %record.fixed, %constant ], [ %record.scalar, %scalar ],
                      [ %record.integer, %convert ], [ %record.unchecked, %unchecked ],
-                     [ %at, %axis ]
+                     [ %record.array, %placed ]
   %arg.after = phi ptr [ %arg, %constant ], [ %arg.next, %scalar ], [ %arg.next, %convert ],
-                     [ %arg.next, %unchecked ], [ %arg.next, %axis ]
+                     [ %arg.next, %unchecked ], [ %arg.next, %placed ]
   store ptr %pointer, ptr %slot
   %slot.next = getelementptr ptr, ptr %slot, i64 1
   %value.next = getelementptr i64, ptr %value, i64 1
@@ -235,6 +188,7 @@ miss:
   ret ptr @_Py_NoneStruct
 }
 """
+)
 
 C_FUNCTIONS = (
     "PyEval_SaveThread",

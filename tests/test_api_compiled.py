@@ -108,7 +108,7 @@ def test_unused_arguments_still_select_the_variant(run):
     np.testing.assert_array_equal(f(X, np.zeros(3)), X * 3)
 
 
-def test_the_wrapper_of_the_last_variants_is_tried_first(interpreted):
+def test_the_wrapper_of_the_last_variants_is_tried_first(run):
     f = jit(lambda x: x + 1)
     for n in range(6):
         f(np.zeros(n))

@@ -1,0 +1,186 @@
+"""Operations of a compiled front that take a call apart and check it, in LLVM's language.
+
+Each block `op.NAME` reads the words `%a`, `%b`, `%c` (`%bp` and `%cp` as pointers) and goes on to
+`%step`, to `%release` where the call is not this table's, or to `%clear` where Python's error says
+so.  `%ra` and `%rb` are places of registers, `%pb` of a pointer, `%vb` of a local value.  `%own`
+keeps the new object in the register a until the call ends, `%made` too, but hands on the error of
+whoever should have made it.
+
+Offsets: tuple+16 and list+16 size; tuple+24 items; list+24 address of items; scalar objects +16
+value; array+16 data, 64 flags.
+"""
+
+TEXT = """
+; ---- a: positional arguments, b: keywords
+op.nargs:
+  %nargs.ok = icmp eq i64 %nargs, %a
+  %keywords.n = call i64 @adjit_names(ptr %names)
+  %keywords.ok = icmp eq i64 %keywords.n, %b
+  %counts.ok = and i1 %nargs.ok, %keywords.ok
+  br i1 %counts.ok, label %step, label %release
+
+; ---- ra = args[b]
+op.arg:
+  %arg.at = getelementptr ptr, ptr %args, i64 %b
+  %arg.value = load ptr, ptr %arg.at
+  store ptr %arg.value, ptr %ra
+  br label %step
+
+; ---- ra = the keyword whose name is the object b
+op.keyword:
+  %keywords.at = getelementptr i8, ptr %names, i64 24
+  %keywords.all = call i64 @adjit_names(ptr %names)
+  br label %keyword.next
+keyword.next:
+  %k = phi i64 [ 0, %op.keyword ], [ %k.new, %keyword.look ]
+  %keywords.done = icmp sge i64 %k, %keywords.all
+  br i1 %keywords.done, label %release, label %keyword.look
+keyword.look:
+  %name.at = getelementptr ptr, ptr %keywords.at, i64 %k
+  %name = load ptr, ptr %name.at
+  %k.new = add i64 %k, 1
+  %name.ok = icmp eq ptr %name, %bp
+  br i1 %name.ok, label %keyword.found, label %keyword.next
+keyword.found:
+  %keyword.place = add i64 %nargs, %k
+  %keyword.at = getelementptr ptr, ptr %args, i64 %keyword.place
+  %keyword.value = load ptr, ptr %keyword.at
+  store ptr %keyword.value, ptr %ra
+  br label %step
+
+; ---- type(ra) is b
+op.type:
+  %type.object = load ptr, ptr %ra
+  %type.at = getelementptr i8, ptr %type.object, i64 8
+  %type.found = load ptr, ptr %type.at
+  %type.ok = icmp eq ptr %type.found, %bp
+  br i1 %type.ok, label %step, label %release
+
+; ---- len(ra) == b, of a tuple or list
+op.size:
+  %size.object = load ptr, ptr %ra
+  %size.at = getelementptr i8, ptr %size.object, i64 16
+  %size.found = load i64, ptr %size.at
+  %size.ok = icmp eq i64 %size.found, %b
+  br i1 %size.ok, label %step, label %release
+
+; ---- ra = rb[c]
+op.tuple_item:
+  %tuple.object = load ptr, ptr %rb
+  %tuple.items = getelementptr i8, ptr %tuple.object, i64 24
+  %tuple.at = getelementptr ptr, ptr %tuple.items, i64 %c
+  %tuple.value = load ptr, ptr %tuple.at
+  store ptr %tuple.value, ptr %ra
+  br label %step
+op.list_item:
+  %list.object = load ptr, ptr %rb
+  %list.items.at = getelementptr i8, ptr %list.object, i64 24
+  %list.items = load ptr, ptr %list.items.at
+  %list.at = getelementptr ptr, ptr %list.items, i64 %c
+  %list.value = load ptr, ptr %list.at
+  store ptr %list.value, ptr %ra
+  br label %step
+op.dict_size:
+  %sized.object = load ptr, ptr %ra
+  %dict.n = call i64 @PyDict_Size(ptr %sized.object)
+  %dict.ok = icmp eq i64 %dict.n, %b
+  br i1 %dict.ok, label %step, label %release
+op.dict_item:
+  %dict.object = load ptr, ptr %rb
+  %dict.value = call ptr @PyDict_GetItemWithError(ptr %dict.object, ptr %cp)
+  store ptr %dict.value, ptr %ra
+  %dict.missing = icmp eq ptr %dict.value, null
+  br i1 %dict.missing, label %clear, label %step
+op.attribute:
+  %attribute.object = load ptr, ptr %rb
+  %attribute.value = call ptr @PyObject_GetAttr(ptr %attribute.object, ptr %cp)
+  store ptr %attribute.value, ptr %ra
+  br label %own
+
+; ---- ra is b; the int ra equals b
+op.same:
+  %same.object = load ptr, ptr %ra
+  %same.ok = icmp eq ptr %same.object, %bp
+  br i1 %same.ok, label %step, label %release
+op.int:
+  %int.object = load ptr, ptr %ra
+  %int.value = call i64 @PyLong_AsLongLongAndOverflow(ptr %int.object, ptr %overflow)
+  %int.over = load i32, ptr %overflow
+  %int.fits = icmp eq i32 %int.over, 0
+  %int.same = icmp eq i64 %int.value, %b
+  %int.ok = and i1 %int.fits, %int.same
+  br i1 %int.ok, label %step, label %release
+
+; ---- b() is True; ra = b()
+op.holds:
+  %holds.value = call ptr @PyObject_CallNoArgs(ptr %bp)
+  %holds.failed = icmp eq ptr %holds.value, null
+  br i1 %holds.failed, label %clear, label %holds.known
+holds.known:
+  call void @Py_DecRef(ptr %holds.value)
+  %holds.ok = icmp eq ptr %holds.value, @_Py_TrueStruct
+  br i1 %holds.ok, label %step, label %release
+op.read:
+  %read.value = call ptr @PyObject_CallNoArgs(ptr %bp)
+  store ptr %read.value, ptr %ra
+  br label %own
+
+; ---- pointer b = data of the array ra, which is as the record c says; of a target, writeable
+op.target:
+  %target.object = load ptr, ptr %ra
+  %target.type.at = getelementptr i8, ptr %target.object, i64 8
+  %target.type = load ptr, ptr %target.type.at
+  %target.plain = icmp eq ptr %target.type, @PyArray_Type
+  br i1 %target.plain, label %target.flags, label %release
+target.flags:
+  %target.flags.at = getelementptr i8, ptr %target.object, i64 64
+  %target.bits = load i32, ptr %target.flags.at
+  %target.writeable = and i32 %target.bits, 1024
+  %target.ok = icmp ne i32 %target.writeable, 0
+  br i1 %target.ok, label %op.array, label %release
+op.array:
+  %array.object = load ptr, ptr %ra
+  %array.ok = call i1 @adjit_array(ptr %array.object, ptr %cp)
+  br i1 %array.ok, label %array.data, label %release
+array.data:
+  %array.data.at = getelementptr i8, ptr %array.object, i64 16
+  %array.pointer = load ptr, ptr %array.data.at
+  store ptr %array.pointer, ptr %pb
+  br label %step
+
+; ---- the flags C_CONTIGUOUS (1) and F_CONTIGUOUS (2) of the array ra are b
+op.order:
+  %order.object = load ptr, ptr %ra
+  %order.flags.at = getelementptr i8, ptr %order.object, i64 64
+  %order.flags = load i32, ptr %order.flags.at
+  %order.bits = and i32 %order.flags, 3
+  %order.wide = zext i32 %order.bits to i64
+  %order.ok = icmp eq i64 %order.wide, %b
+  br i1 %order.ok, label %step, label %release
+
+; ---- what is written overlaps with nothing else
+op.disjoint:
+  %disjoint.ok = call i1 @adjit_disjoint(ptr %pointers, ptr %cp)
+  br i1 %disjoint.ok, label %step, label %release
+
+; ---- pointer b = the value of the scalar object ra; of the int ra; the address c; a local value
+op.value:
+  %value.object = load ptr, ptr %ra
+  %value.at = getelementptr i8, ptr %value.object, i64 16
+  store ptr %value.at, ptr %pb
+  br label %step
+op.integer:
+  %integer.object = load ptr, ptr %ra
+  %integer.value = call i64 @PyLong_AsLongLongAndOverflow(ptr %integer.object, ptr %overflow)
+  store i64 %integer.value, ptr %vb
+  store ptr %vb, ptr %pb
+  %integer.over = load i32, ptr %overflow
+  %integer.ok = icmp eq i32 %integer.over, 0
+  br i1 %integer.ok, label %step, label %release
+op.fixed:
+  store ptr %cp, ptr %pb
+  br label %step
+op.local:
+  store ptr %vb, ptr %pb
+  br label %step
+"""

@@ -1,0 +1,39 @@
+"""The words that tables of a compiled front are made of, for those who write and who read them."""
+
+# Words of a head, which belongs to one callable: two lists that must be empty, the first table,
+# the table that answered the last call.
+HEAD = (LIST1, LIST2, FIRST, AGAIN) = tuple(range(4))
+
+# Words of a table; the addresses are those of program, kernel, sizes, constants, counts of calls
+# that left at each guard, and of two callables around the kernel (or 0).
+(
+    NEXT,
+    PROGRAM,
+    KERNEL,
+    SIZES,
+    CONSTS,
+    CALLS,
+    POINTERS,
+    REGISTERS,
+    NOGIL,
+    BUSY,
+    SHARED,
+    USERS,
+    LAST,
+    LEFT,
+    AROUND,
+    TABLE,
+) = range(16)
+
+OPERATIONS = (
+    "nargs", "arg", "keyword", "type", "size", "tuple_item", "list_item", "dict_size", "dict_item",
+    "attribute", "same", "int", "holds", "read", "array", "order", "target", "disjoint", "value",
+    "integer", "fixed", "local", "empty", "scalar", "borrow", "copy", "run", "float", "long",
+    "choice", "object", "make_tuple", "make_list", "make_dict", "return",
+)  # fmt: skip
+(
+    NARGS, ARG, KEYWORD, TYPE, SIZE, TUPLE_ITEM, LIST_ITEM, DICT_SIZE, DICT_ITEM,
+    ATTRIBUTE, SAME, INT, HOLDS, READ, ARRAY, ORDER, TARGET, DISJOINT, VALUE,
+    INTEGER, FIXED, LOCAL, EMPTY, SCALAR, BORROW, COPY, RUN, FLOAT, LONG,
+    CHOICE, OBJECT, MAKE_TUPLE, MAKE_LIST, MAKE_DICT, RETURN,
+) = range(len(OPERATIONS))  # fmt: skip
