@@ -15,6 +15,7 @@ from adjit.ir import canonical, evaluate, verify
 from adjit.ir.core import all_ops
 from adjit.passes import pipeline
 from adjit.passes.vjp import vjp
+from adjit.tracer.rolling import segments
 from adjit.tracer.rolling.segments import Policy
 from adjit.tracer.trace import trace
 
@@ -62,6 +63,16 @@ def test_same_bits_and_same_gradient(name, n):
         adjoint = vjp(pipeline.run(t.function, pipeline.PRIMAL), [0])
         slopes.append(evaluate(adjoint, *given, 1.0)[-1])
     np.testing.assert_allclose(*slopes, rtol=1e-9, atol=1e-9 * max(1, np.abs(slopes[1]).max()))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_rounds_taken_together_give_the_text_of_rounds_taken_one_by_one(name, monkeypatch):
+    f, texts = PROGRAMS[name], []
+    for least in (1, 1000):
+        monkeypatch.setattr(segments, "_MANY", least)
+        t = trace(lambda x: f(x, 13), (X,), sampled=True, rolling=EVERY)
+        texts.append(canonical(t.function))
+    assert texts[0] == texts[1]
 
 
 @pytest.mark.parametrize("name", sorted(PROGRAMS.keys() - GROWS))

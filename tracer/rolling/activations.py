@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import CodeType, FrameType
 
 from ..place import USER, owner
@@ -9,40 +10,46 @@ from .evidence import Snapshot, snapshot
 
 
 class Activation:
-    """One call of one user function.
+    """One call of one user function: the entries into adjit from `first` up to `end`.
 
-    items   in order: (instruction, number of the entry into adjit) or (instruction, the call of
-            another function)
+    lasti   the instruction of the caller
+    calls   the calls of other functions in it, in order
     """
 
-    __slots__ = ("code", "items")
+    __slots__ = ("calls", "code", "end", "first", "lasti")
 
-    def __init__(self, code: CodeType) -> None:
+    def __init__(self, code: CodeType, lasti: int, first: int) -> None:
         self.code = code
-        self.items: list[tuple[int, int | Activation]] = []
+        self.lasti = lasti
+        self.first = self.end = first
+        self.calls: list[Activation] = []
 
 
 class Walk:
     """Follows the user's frames while a function is traced.
 
     starts     how many ops there were at each entry from user code
+    lastis     the instruction of each
+    moves      for the entries that came from another frame than the one before: which way that is
     decisions  for each guard, by the number of its op, what Python knew then
     """
 
     def __init__(self, frame: FrameType) -> None:
         self.starts: list[int] = []
+        self.lastis: list[int] = []
+        self.moves: dict[int, int] = {}
         self.decisions: dict[int, Snapshot] = {}
+        self._ways: dict[tuple[int, ...], int] = {}
         self._frame: FrameType | None = frame
         self._frames = [frame]
-        self._calls = [Activation(frame.f_code)]
-        self._items = self._calls[0].items
+        self._calls = [Activation(frame.f_code, -1, 0)]
         self._depth = {frame: 0}
 
     def enter(self, frame: FrameType, ops: int) -> None:
         """The user's frame asks for something, `ops` ops having been recorded."""
         if frame is not self._frame:
             self._move(frame)
-        self._items.append((frame.f_lasti, len(self.starts)))
+        self.lastis.append(frame.f_lasti)
         self.starts.append(ops)
 
     def decided(self, op: int) -> None:
@@ -53,27 +60,42 @@ class Walk:
     def _move(self, frame: FrameType) -> None:
         new: list[FrameType] = []
         f: FrameType | None = frame
-        depth = self._depth
+        depth, frames, calls = self._depth, self._frames, self._calls
         while f is not None and f not in depth:
             if owner(f.f_code.co_filename) == USER:
                 new.append(f)
             f = f.f_back
         keep = depth[f] + 1 if f is not None else 1
-        for gone in self._frames[keep:]:
-            del depth[gone]
-        del self._frames[keep:], self._calls[keep:]
+        now = len(self.starts)
+        while len(frames) > keep:
+            del depth[frames.pop()]
+            calls.pop().end = now
+        way = [keep]
         for g in reversed(new):
-            call = Activation(g.f_code)
-            self._calls[-1].items.append((self._frames[-1].f_lasti, call))
-            depth[g] = len(self._frames)
-            self._frames.append(g)
-            self._calls.append(call)
-        self._frame = self._frames[-1]
-        self._items = self._calls[-1].items
+            call = Activation(g.f_code, frames[-1].f_lasti, now)
+            way += (id(g.f_code), call.lasti)
+            calls[-1].calls.append(call)
+            depth[g] = len(frames)
+            frames.append(g)
+            calls.append(call)
+        self.moves[now] = self._ways.setdefault(tuple(way), len(self._ways) + 1)
+        self._frame = frames[-1]
 
     def done(self) -> Activation:
         """The outermost call, once the trace is over; frames are let go."""
         root = self._calls[0]
+        for call in self._calls:
+            call.end = len(self.starts)
         self._frame = None
         self._frames, self._calls, self._depth = [], [], {}
         return root
+
+
+def places(call: Activation, walk: Walk) -> Iterator[int]:
+    """The instructions of a call that recorded something or called what did."""
+    at = call.first
+    for inner in call.calls:
+        yield from walk.lastis[at : inner.first]
+        yield inner.lasti
+        at = inner.end
+    yield from walk.lastis[at : call.end]

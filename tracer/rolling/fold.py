@@ -18,6 +18,7 @@ from ...ir.core import Const, Op, Value
 from ...ir.ops import shape as shapes
 from ...ir.ops.control_rules import emit_loop
 from ...ir.types import NUMPY, Aval
+from .many import result, stretches, unrolled
 from .match import Affine, Carried, Listed, Local, Matched, Operand, Same, Table, is_literal
 from .steps import INDEX, Reader, Step, integer, region
 
@@ -67,7 +68,7 @@ class Body:
 
 def fold(reader: Reader, rounds: Sequence[Sequence[Step]], found: Matched) -> list[Step]:
     """The steps of matched rounds: those before the loop as they are, the loop, its rows."""
-    before = [s for r in rounds[: found.start] for s in r]
+    before = unrolled(rounds[: found.start])
     inside = rounds[found.start : found.stop]
     made = Fold(reader, inside, found)
     made.step.around = (*made.ahead, *made.behind)
@@ -250,14 +251,20 @@ class Fold:
 
     def _read_after(self) -> dict[tuple[int, int], list[int]]:
         """Which results, and of which rounds, are read after the loop."""
-        read, last = self.reader.read_last.get, self.last
+        read, last = self.reader.columns.last_read, self.last
         out: dict[tuple[int, int], list[int]] = {}
-        for k, r in enumerate(self.rounds):
-            for j, s in enumerate(r):
-                for w, v in enumerate(s.outs):
-                    self._made_inside(v)
-                    if read(v, 0) > last:
-                        out.setdefault((j, w), []).append(k)
+        for many, a, b in stretches(self.rounds):
+            if many is not None:
+                first = self.rounds[a].k  # type: ignore[attr-defined]
+                for k, place in many.read_after(first, first + b - a, last):
+                    out.setdefault(place, []).append(a + k)
+                continue
+            for k in range(a, b):
+                for j, s in enumerate(self.rounds[k]):
+                    for w, v in enumerate(s.outs):
+                        self._made_inside(v)
+                        if read(v) > last:
+                            out.setdefault((j, w), []).append(k)
         return out
 
     def _made_inside(self, v: Value) -> None:
@@ -331,7 +338,7 @@ class Fold:
         outs = self._last()
         known = set(outs)
         for (j, w), ks in extra.items():
-            if any(self.rounds[k][j].outs[w] not in known for k in ks):
+            if any(result(self.rounds[k], j, w) not in known for k in ks):
                 self._stacked((j, w), ks, outs, known)
         starts = [v for chain in self.chains for v in chain.first]
         starts = self._settle()
@@ -355,7 +362,7 @@ class Fold:
             for d in range(len(chain.first)):
                 original = None
                 if d < self.count:
-                    original = self.rounds[-1 - d][chain.step].outs[chain.out]
+                    original = result(self.rounds[-1 - d], chain.step, chain.out)
                 if original is None or original in known:
                     original = Value(chain.first[d].aval)
                 known.add(original)
@@ -385,7 +392,7 @@ class Fold:
         else:
             whole = self._stack_of(place, outs)
         for k in ks:
-            v = self.rounds[k][j].outs[w]
+            v = result(self.rounds[k], j, w)
             self.reader.parts[v] = (whole, first + k * by)
             if v in known:
                 self._rows[outs.index(v)] = whole, first + k * by

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...ir.core import Const, Value
 from ...ir.types import Aval
+from .many import key_of, operand, stretches
 
 LEAST = 3  # rounds that must agree
 
@@ -149,9 +150,9 @@ def match(rounds: Sequence[Sequence[Step]], least: int = LEAST) -> Matched | Mis
     q = len(rounds)
     if q < least:
         return Mismatch(f"only {q} rounds", q)
-    tokens = [s.token for s in rounds[-1]]
+    tokens = key_of(rounds[-1])
     for k in range(q - 2, -1, -1):
-        if [s.token for s in rounds[k]] != tokens:
+        if key_of(rounds[k]) != tokens:
             return Mismatch("the rounds do different things", k + 1)
     return _Wiring(rounds).solve(least)
 
@@ -165,8 +166,8 @@ class _Wiring:
         self.width = max((len(s.outs) for s in self.template), default=0) or 1
         self.period = len(self.template) * self.width
         self.slots = [(j, a) for j, s in enumerate(self.template) for a in range(len(s.args))]
-        self.values = [[v for s in r for v in s.args] for r in rounds]
-        self.ids = self._number()
+        many = any(m is not None for m, _, _ in stretches(rounds))
+        self.ids = self._mapped() if many else self._number()
 
     def _number(self) -> np.ndarray:
         made: dict[Value, int] = {}
@@ -178,17 +179,39 @@ class _Wiring:
                 n += self.width
         literals: dict[Any, int] = {}
         rows = []
-        for values in self.values:
+        for r in self.rounds:
             row = []
-            for a in values:
-                x = made.get(a)
-                if x is None:
-                    key = a.key if type(a) is Const or type(a) is Table else a
-                    x = literals.setdefault(key, -1 - len(literals))
-                    made[a] = x
-                row.append(x)
+            for s in r:
+                for a in s.args:
+                    x = made.get(a)
+                    if x is None:
+                        key = a.key if type(a) is Const or type(a) is Table else a
+                        x = literals.setdefault(key, -1 - len(literals))
+                        made[a] = x
+                    row.append(x)
             rows.append(row)
         return np.array(rows, np.int64).reshape(len(rows), len(self.slots))
+
+    def _mapped(self) -> np.ndarray:
+        """The same from the columns of the trace, where rounds are known to be equal."""
+        runs = list(stretches(self.rounds))
+        columns = next(m.columns for m, _, _ in runs if m is not None)
+        ids = np.empty((len(self.rounds), len(self.slots)), np.int64)
+        names: list[tuple[np.ndarray, np.ndarray]] = []  # of results: as columns say, as we do
+        for many, a, b in runs:
+            rounds, begins = self.rounds[a:b], np.arange(a, b)[:, None] * self.period
+            if many is None:
+                ids[a:b] = [[columns.number(v) for s in r for v in s.args] for r in rounds]
+                known = [[columns.number(v) for s in r for v in s.outs] for r in rounds]
+                outs = [(j, w) for j, s in enumerate(self.template) for w in range(len(s.outs))]
+                seen = np.array(known, np.int64).reshape(b - a, -1)
+            else:
+                first = rounds[0].k  # type: ignore[attr-defined]
+                ids[a:b] = many.numbers(first, first + b - a)
+                outs, seen = many.outs, many.made(first, first + b - a)
+            within = np.array([j * self.width + w for j, w in outs], np.int64)
+            names.append((seen.ravel(), (begins + within).ravel()))
+        return _renamed(ids, *map(np.concatenate, zip(*names, strict=True)))
 
     def solve(self, least: int) -> Matched | Mismatch:
         ids, q = self.ids, len(self.rounds)
@@ -241,15 +264,29 @@ class _Wiring:
     def _operand(self, c: int, kind: tuple[str, int, int], start: int) -> Operand:
         name, _, distance = kind
         if name == "same":
-            return Same(self.values[-1][c])
+            return Same(self._value(-1, c))
         if name == "list":
-            return _listed([r[c] for r in self.values[start:]])
+            return _listed([self._value(k, c) for k in range(start, len(self.rounds))])
         place = int(self.ids[-1, c]) % self.period
         step, out = divmod(place, self.width)
         if not distance:
             return Local(step, out)
-        before = tuple(self.values[k][c] for k in range(start, start + distance))
+        before = tuple(self._value(k, c) for k in range(start, start + distance))
         return Carried(step, out, distance, before)
+
+    def _value(self, k: int, c: int) -> Value:
+        return operand(self.rounds[k], *self.slots[c])
+
+
+def _renamed(ids: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """`ids` with the numbers of `old` replaced by those of `new`, all others below zero."""
+    low, high = int(old.min(initial=0)), int(old.max(initial=-1)) + 1
+    table = np.full(high - low, -1, np.int64)
+    table[old - low] = new
+    inside = (ids >= low) & (ids < high)
+    found = table[np.where(inside, ids - low, 0)] if high > low else ids
+    elsewhere = np.where(ids < 0, ids, -(1 << 40) - ids)
+    return np.where(inside & (found >= 0), found, elsewhere)
 
 
 def _since(holds: np.ndarray) -> int:

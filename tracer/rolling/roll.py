@@ -9,7 +9,8 @@ from typing import Any
 
 from ...ir.builder import Builder
 from ...ir.core import Op, Value
-from .activations import Activation, Walk
+from .activations import Walk
+from .columns import Columns
 from .match import Table
 from .segments import Note, Policy, Segments, expanded, may_loop
 from .steps import Put, Reader, Step
@@ -47,15 +48,13 @@ def roll(
 ) -> Rolled:
     """Roll the loops of a trace."""
     call = walk.done()
-    if not any(isinstance(what, Activation) and may_loop(what) for _, what in call.items):
+    if not any(may_loop(inner, walk) for inner in call.calls):
         return Rolled(tuple(ops), tuple(outs), ())
-    read_last: dict[Value, float] = {}
-    for k, op in enumerate(ops):
-        for a in op.args:
-            read_last[a] = k + 1
-    read_last.update(dict.fromkeys(outs, float("inf")))
-    reader = Reader(ops, tokens, puts, read_last, inputs.limit)
-    segments = Segments(walk.starts, len(ops), reader, policy, walk.decisions)
+    columns = Columns(ops, tokens, puts, walk)
+    for v in outs:
+        columns.reads(v, len(ops) + 1)
+    reader = Reader(ops, tokens, puts, columns, inputs.limit)
+    segments = Segments(walk, len(ops), reader, policy)
     first = walk.starts[0] if walk.starts else len(ops)
     steps = [*reader.steps(0, first), *expanded(segments.parse(call))]
     notes = tuple(segments.notes.values())

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from types import CodeType
+from typing import Any
 
 import numpy as np
 
 from ...ir.core import Const
 from ...ir.ops.shape import reshape
 from ...ir.prim import View
-from .activations import Activation
-from .evidence import Snapshot
+from .activations import Activation, Walk, places
 from .fold import Refused, by_indices, fold
+from .many import Equal, key_of, many_of, unrolled
 from .match import LEAST, Listed, Matched, Mismatch, match
 from .natural_loops import Loop, Loops, jumps_back, loops_of
 from .steps import Reader, Step
 from .whiles import ends_by_guard, rolled
 
+Rounds = Sequence[Sequence[Step]]
 PERIODS = (1, 2, 3, 4)
+_MANY = 8  # equal rounds that are not looked at one by one
 _CUTS = 3  # times that rounds which do not agree are tried in two parts
 
 
@@ -76,13 +79,17 @@ class _Level:
     """A loop that is open: its rounds so far, and from where the last entry of each came."""
 
     loop: Loop
-    rounds: list[_Round]
+    first: int  # the entry that the round began with
+    now: _Round
+    rounds: list[Sequence[Step] | _Round] = field(default_factory=list)  # before it
     ends: set[int] = field(default_factory=set)
+    patience: int = 0  # rounds to look at before the next try to see many at once
 
-    def next(self) -> None:
+    def next(self, first: int) -> None:
         """The last round is over, another one begins."""
-        self.ends.update(q for q, _ in self.rounds[-1].entries[-1:])
-        self.rounds.append(_Round())
+        self.ends.update(q for q, _ in self.now.entries[-1:])
+        self.rounds.append(self.now)
+        self.now, self.first = _Round(), first
 
 
 @dataclass
@@ -96,16 +103,10 @@ class _Round:
 class Segments:
     """Parses the calls of a trace into steps, loops folded."""
 
-    def __init__(
-        self,
-        starts: Sequence[int],
-        count: int,
-        reader: Reader,
-        policy: Policy,
-        decisions: Mapping[int, Snapshot],
-    ) -> None:
-        self.starts = [*starts, count]
-        self.decisions, self.open = decisions, policy.open
+    def __init__(self, walk: Walk, count: int, reader: Reader, policy: Policy) -> None:
+        self.starts = [*walk.starts, count]
+        self.lastis = walk.lastis
+        self.decisions, self.open = walk.decisions, policy.open
         self.reader, self.worth = reader, policy.worth
         self.notes: dict[tuple[str, int], Note] = {}
         self._where = ("", 0)
@@ -119,37 +120,71 @@ class Segments:
             facts = self._loops[id(call.code)] = loops_of(call.code)
         top = _Round()
         levels: list[_Level] = []
-        previous = -1
-        for lasti, what in call.items:
-            p, around = facts.locate(lasti)
+        previous, at, calls = -1, call.first, iter(call.calls)
+        inner = next(calls, None)
+        while at < call.end:
+            what = inner if inner is not None and inner.first == at else None
+            p, around = facts.locate(what.lasti if what is not None else self.lastis[at])
             while levels and levels[-1].loop not in around:
                 self._close(levels, top, call)
-            steps = self._entry(what)  # it may read what the loops that were closed have made
-            if not steps:
-                continue
-            if steps[-1].guards and not isinstance(what, Activation):
-                steps[-1].place = call, p
-            if levels and (p < previous or (p == previous and _repeats(levels[-1], p))):
-                levels[-1].next()
-            if len(levels) < len(around):
-                levels += [_Level(loop, [_Round()]) for loop in around[len(levels) :]]
-            inner = levels[-1].rounds[-1] if levels else top
-            if p == previous:
-                inner.again = True
-            inner.entries.append((p, steps))
-            previous = p
+            end = what.end if what is not None else at + 1
+            if self.starts[at] < self.starts[end]:
+                if levels and (p < previous or (p == previous and _repeats(levels[-1], p))):
+                    far = self._next(levels[-1], at, call)
+                    if far > at:
+                        at = far
+                        while inner is not None and inner.first < at:
+                            inner = next(calls, None)
+                        what = inner if inner is not None and inner.first == at else None
+                        end = what.end if what is not None else at + 1
+                if len(levels) < len(around):
+                    levels += [_Level(loop, at, _Round()) for loop in around[len(levels) :]]
+                steps = self._entry(at, what)  # it may read what the closed loops have made
+                if what is None and steps[-1].guards:
+                    steps[-1].place = call, p
+                now = levels[-1].now if levels else top
+                now.again = now.again or p == previous
+                now.entries.append((p, steps))
+                previous = p
+            if what is not None:
+                inner = next(calls, None)
+            at = end
         while levels:
             self._close(levels, top, call)
-        return self._flat(top, call)
+        return list(self._flat(top, call))
 
-    def _entry(self, what: int | Activation) -> list[Step]:
-        if isinstance(what, Activation):
+    def _entry(self, at: int, what: Activation | None) -> list[Step]:
+        if what is not None:
             return self.parse(what)
-        return self.reader.steps(self.starts[what], self.starts[what + 1])
+        return self.reader.steps(self.starts[at], self.starts[at + 1])
+
+    def _next(self, level: _Level, at: int, call: Activation) -> int:
+        """A round ends: from which entry on another one is to be looked at.
+
+        Rounds that come again and again are taken as they are, but for the last.
+        """
+        first = level.first
+        level.next(at)
+        if level.patience:
+            level.patience -= 1
+            return at
+        columns = self.reader.columns
+        size = at - first
+        count = columns.again(first, at, call.end) - 1 if call.end - at > _MANY * size else 0
+        if count >= _MANY:
+            model = expanded(self._flat(level.rounds.pop(), call))
+            level.rounds.append(model)
+            many = many_of(self.reader, columns, model, self.starts[at])
+            if many is not None:
+                level.rounds += [Equal(many, k) for k in range(count)]
+                level.first = at + count * size
+                return level.first
+        level.patience = len(level.rounds)
+        return at
 
     def _close(self, levels: list[_Level], top: _Round, call: Activation) -> None:
         level = levels.pop()
-        rounds = [self._flat(r, call) for r in level.rounds]
+        rounds = [self._flat(r, call) for r in (*level.rounds, level.now)]
         self._where = (call.code.co_filename, level.loop.line)
         self._inner = bool(levels)
         flat = list(map(expanded, rounds))
@@ -157,11 +192,13 @@ class Segments:
         if steps is None:
             self._where = (call.code.co_filename, level.loop.line)
             steps = self._fold(rounds)
-        outer = levels[-1].rounds[-1] if levels else top
+        outer = levels[-1].now if levels else top
         outer.entries.append((-1, steps))
 
-    def _flat(self, r: _Round, call: Activation) -> list[Step]:
+    def _flat(self, r: Sequence[Step] | _Round, call: Activation) -> Sequence[Step]:
         """The steps of a round; many entries from one instruction are a loop in C."""
+        if not isinstance(r, _Round):
+            return r
         steps: list[Step] = []
         if not r.again:
             for _, more in r.entries:
@@ -178,7 +215,7 @@ class Segments:
 
     # -------------------------------------------------------------- rounds to loops
 
-    def _ended(self, rounds: list[list[Step]], code: CodeType, loop: Loop) -> list[Step] | None:
+    def _ended(self, rounds: Rounds, code: CodeType, loop: Loop) -> list[Step] | None:
         """The steps of a loop that a traced condition ends."""
         count = ends_by_guard(rounds)
         if not count:
@@ -195,7 +232,7 @@ class Segments:
         self.notes[self._where] = Note(*self._where, trips, open=True)
         return [*self._fold(rounds[:first]), *steps]
 
-    def _fold(self, rounds: list[list[Step]]) -> list[Step]:
+    def _fold(self, rounds: Rounds) -> list[Step]:
         """The steps of consecutive rounds, with runs of equal ones rolled up."""
         keys = _keys(plain := list(map(expanded, rounds)))
         out: list[Step] = []
@@ -207,31 +244,31 @@ class Segments:
                 others = list(map(_indexed, rounds[k:])) if any(map(_loops, rounds[k])) else []
                 period, count = _run(_keys(others), 0) if others else (0, 0)
                 if not period:
-                    out += rounds[k]
+                    out += unrolled(rounds[k : k + 1])
                     k += 1
                     continue
                 plain[k : k + period * count] = others[: period * count]
-            whole = [
-                [s for r in plain[k + i * period : k + (i + 1) * period] for s in r]
-                for i in range(count)
-            ]
+            whole = plain[k : k + count]
+            if period > 1:
+                ends = range(k, k + period * (count + 1), period)
+                whole = [[s for r in plain[a:b] for s in r] for a, b in pairwise(ends)]
             out += self._roll(whole, _CUTS)
             k += period * count
         return out
 
-    def _roll(self, rounds: list[list[Step]], cuts: int) -> list[Step]:
+    def _roll(self, rounds: Rounds, cuts: int) -> list[Step]:
         """Equal rounds as a loop, if their wiring says that they are one."""
-        plain = [s for r in rounds for s in r]
         load = load_of(rounds)
         if all(map(_moves, rounds[-1])):
-            return plain
+            return unrolled(rounds)
         if not self.worth(load):
-            return self._perhaps(rounds, plain) if self._inner and not load.guarded else plain
+            inner = self._inner and not load.guarded
+            return self._perhaps(rounds) if inner else unrolled(rounds)
         found = match(rounds)
         if isinstance(found, Matched):
             count = found.stop - found.start
             if not self.worth(replace(load, rounds=count, copied=copied(found, self.reader))):
-                return plain
+                return unrolled(rounds)
             nest = self._nest(rounds, found)
             if nest is not None:
                 return nest
@@ -241,21 +278,21 @@ class Segments:
             a, b = rounds[: found.round], rounds[found.round :]
             return [*self._roll(a, cuts - 1), *self._roll(b, cuts - 1)]
         self._note(len(rounds), self._reason(found, rounds))
-        return plain
+        return unrolled(rounds)
 
-    def _perhaps(self, rounds: list[list[Step]], plain: list[Step]) -> list[Step]:
+    def _perhaps(self, rounds: Rounds) -> list[Step]:
         """Rounds in another loop as a loop that does not pay by itself, but may let that one be."""
         found = match(rounds)
         if not isinstance(found, Matched):
-            return plain
+            return unrolled(rounds)
         inside = rounds[found.start :]
         step = by_indices(self.reader, inside, found)
         if step is None:
-            return plain
-        step.plain = [s for r in inside for s in r]
-        return [*(s for r in rounds[: found.start] for s in r), step]
+            return unrolled(rounds)
+        step.plain = unrolled(inside)
+        return [*unrolled(rounds[: found.start]), step]
 
-    def _nest(self, rounds: list[list[Step]], found: Matched) -> list[Step] | None:
+    def _nest(self, rounds: Rounds, found: Matched) -> list[Step] | None:
         """Rounds of a loop in a loop that has nothing of its own: as two loops, if they are."""
         ends = breaks(found) if self._inner else []
         if len(ends) < LEAST:
@@ -269,9 +306,9 @@ class Segments:
             self.reader.parts.clear()
             self.reader.parts.update(places)
             return None
-        return [*(s for r in rounds[: found.start] for s in r), *steps]
+        return [*unrolled(rounds[: found.start]), *steps]
 
-    def _reason(self, found: Mismatch, rounds: list[list[Step]]) -> str:
+    def _reason(self, found: Mismatch, rounds: Rounds) -> str:
         if found.step < 0:
             return found.reason
         ops = rounds[-1][found.step].ops
@@ -288,18 +325,18 @@ class Segments:
             known.rounds = max(known.rounds, rounds)
 
 
-def may_loop(call: Activation) -> bool:
+def may_loop(call: Activation, walk: Walk) -> bool:
     """Whether anything in a call can have come in rounds."""
-    places = [lasti for lasti, _ in call.items]
-    if jumps_back(call.code) or len(set(places)) + LEAST <= len(places) + 1:
+    seen = list(places(call, walk))
+    if jumps_back(call.code) or len(set(seen)) + LEAST <= len(seen) + 1:
         return True
-    return any(isinstance(what, Activation) and may_loop(what) for _, what in call.items)
+    return any(may_loop(inner, walk) for inner in call.calls)
 
 
-def expanded(steps: Sequence[Step]) -> list[Step]:
+def expanded(steps: Sequence[Step]) -> Sequence[Step]:
     """Without the loops that do not pay by themselves."""
-    if not any(s.plain for s in steps):
-        return list(steps)
+    if isinstance(steps, Equal) or not any(s.plain for s in steps):
+        return steps
     return expanded([t for s in steps for t in (s.plain or (s,))])
 
 
@@ -316,8 +353,8 @@ def _indexed(steps: Sequence[Step]) -> list[Step]:
 
 def _keys(rounds: Sequence[Sequence[Step]]) -> list[int]:
     """Equal numbers for rounds of equal steps."""
-    names: dict[tuple[int, ...], int] = {}
-    return [names.setdefault(tuple([s.token for s in r]), len(names)) for r in rounds]
+    names: dict[tuple[Any, ...], int] = {}
+    return [names.setdefault(key_of(r), len(names)) for r in rounds]
 
 
 def load_of(rounds: Sequence[Sequence[Step]]) -> Load:
@@ -368,8 +405,7 @@ def breaks(found: Matched) -> list[int]:
 
 def _repeats(level: _Level, p: int) -> bool:
     """Whether the instruction that comes again means another round, and not a loop in C."""
-    now = level.rounds[-1].entries
-    if any(q != p for q, _ in now):
+    if any(q != p for q, _ in level.now.entries):
         return False
     return level.ends <= {p}
 

@@ -13,6 +13,7 @@ from ...ir.ops import shape as shapes
 from ...ir.printer import canonical
 from ...ir.types import Aval
 from .activations import Activation
+from .columns import Columns
 
 Shape = tuple[int, ...]
 Emit = Callable[[Builder, Sequence[Value]], Sequence[Value]]
@@ -98,7 +99,7 @@ class Put:
 class Reader:
     """Makes steps of recorded ops, in their order.
 
-    read_last   for each value how many ops had been recorded when it was read for the last time
+    columns     the trace as numbers
     limit       the input that says how many rounds the while at this place may have, given how
                 many there were
     parts       what is known to be a row of a stacked array: value -> (array, row)
@@ -109,14 +110,14 @@ class Reader:
         ops: Sequence[Op],
         tokens: Sequence[Any],
         puts: Mapping[int, Put],
-        read_last: dict[Value, float],
+        columns: Columns,
         limit: Callable[[CodeType, int, int], Value],
     ) -> None:
         self.ops = ops
         self.limit = limit
         self.tokens = tokens
         self.puts = puts
-        self.read_last = read_last
+        self.columns = columns
         self.parts: dict[Value, tuple[Value, int]] = {}
         self._lifted: dict[Value, tuple[Value, int]] = {}  # the same with an axis in front
         self._blocks: dict[Value, tuple[Value, int]] = {}  # rows of an array from one row on
@@ -125,7 +126,7 @@ class Reader:
 
     def reads(self, v: Value, last: int) -> None:
         """A step that is done after `last` ops reads this value."""
-        self.read_last[v] = max(self.read_last.get(v, 0), last)
+        self.columns.reads(v, last)
 
     def token(self, facts: Any) -> int:
         """The number of these facts (below zero: no identity of a recorded token)."""

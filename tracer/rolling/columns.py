@@ -1,0 +1,133 @@
+"""A trace as columns of numbers, in which equal rounds are found and compared all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ir import ops as rows
+from ...ir.core import Op, Value
+from .activations import Walk
+
+if TYPE_CHECKING:
+    from .steps import Put
+
+_FEW = 8  # blocks that are compared first
+
+
+class Columns:
+    """What was recorded, as arrays.
+
+    entries   for each entry from user code one number: instruction, way to it, how many ops
+    starts    how many ops there were at each entry, and in the end
+    tokens    for each op a number, equal where ops are the same up to operands and to where the
+              regions that they read or write begin
+    out_at    the number of the first result of each op
+    args      the operands of all ops: numbers of results, or below zero what is no result
+    arg_at    where those of each op begin
+    read      how many ops there were when each result was read for the last time
+    """
+
+    def __init__(
+        self, ops: Sequence[Op], tokens: Sequence[Any], puts: Mapping[int, Put], walk: Walk
+    ) -> None:
+        self.ops = ops
+        self.puts = puts
+        self.starts = np.array([*walk.starts, len(ops)])
+        moves = np.zeros(len(walk.lastis), np.int64)
+        moves[list(walk.moves)] = list(walk.moves.values())
+        self.entries = (moves << 40) + (np.diff(self.starts) << 20) + np.array(walk.lastis, int)
+        self.tokens = _numbered(ops, tokens, puts)
+        self.out_at = _offsets([len(op.outs) for op in ops])
+        self.arg_at = _offsets([len(op.args) for op in ops])
+        self._later: dict[Value, int] = {}  # of what no recorded op made
+        self._others: dict[Any, int] = {}
+        outs = [v for op in ops for v in op.outs]
+        self._number = dict(zip(outs, range(len(outs)), strict=True))
+        self.args = self._operands()
+        self.read = np.zeros(len(outs), np.int64)
+        made = self.args >= 0
+        done = np.repeat(np.arange(1, len(ops) + 1), np.diff(self.arg_at))
+        np.maximum.at(self.read, self.args[made], done[made])
+
+    def _operands(self) -> np.ndarray:
+        known, found = self._number.get, []
+        for op in self.ops:
+            for a in op.args:
+                x = known(a)
+                found.append(self.number(a) if x is None else x)
+        return np.array(found, np.int64)
+
+    def number(self, v: Value) -> int:
+        """The number of a value; equal literals have one."""
+        x = self._number.get(v)
+        if x is None:
+            key = getattr(v, "key", v)  # literals have one
+            x = self._number[v] = self._others.setdefault(key, -2 - len(self._others))
+        return x
+
+    # -------------------------------------------------------------- who reads what
+
+    def reads(self, v: Value, last: int) -> None:
+        """A value is read by something that is done after `last` ops."""
+        x = self._number.get(v, -1)
+        if x >= 0:
+            self.read[x] = max(int(self.read[x]), last)
+        else:
+            self._later[v] = max(self._later.get(v, 0), last)
+
+    def last_read(self, v: Value) -> int:
+        """How many ops had been recorded when a value was read for the last time."""
+        x = self._number.get(v, -1)
+        return int(self.read[x]) if x >= 0 else self._later.get(v, 0)
+
+    # -------------------------------------------------------------- what comes again
+
+    def again(self, first: int, second: int, end: int) -> int:
+        """How many blocks of entries follow that are equal to the one from `first` to `second`."""
+        size = second - first
+        most = (end - second) // size
+        if most < 1 or self.entries[second] != self.entries[first]:
+            return 0
+        a, b = int(self.starts[first]), int(self.starts[second])
+        few = min(_FEW, most)
+        while True:
+            found = _equal(self.entries, first, size, few)
+            found = min(found, _equal(self.tokens, a, b - a, found))
+            if found < few or few == most:
+                return found
+            few = min(8 * few, most)
+
+
+def _equal(column: np.ndarray, first: int, size: int, count: int) -> int:
+    """How many of the `count` blocks after the one at `first` are equal to it."""
+    head = column[first : first + size]
+    same = (column[first + size : first + size * (count + 1)].reshape(count, size) == head).all(1)
+    return count if same.all() else int(np.argmin(same))
+
+
+def _offsets(sizes: list[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))])
+
+
+def _numbered(ops: Sequence[Op], tokens: Sequence[Any], puts: Mapping[int, Put]) -> np.ndarray:
+    names: dict[Any, int] = {}
+    facts: dict[Any, int] = {}
+    for k, token in enumerate(tokens):
+        if token not in names:
+            op = ops[k]
+            moving = token is not None and op.prim is rows.slice_
+            key = (op.args[0].aval, op.attrs["size"], op.attrs["step"]) if moving else token
+            names[token] = facts.setdefault(key, len(facts))
+    found = np.array([names[t] for t in tokens], np.int64)
+    for k, token in enumerate(tokens):
+        if token is None:  # with regions, or made elsewhere: equal to none
+            found[k] = -1 - k
+    for put in puts.values():
+        if put.first < put.last:
+            key = (put.old.aval, put.new.aval, put.step, put.last - put.first)
+            found[put.first] = facts.setdefault(key, len(facts))
+            found[put.first + 1 : put.last] = facts.setdefault("put", len(facts))
+    return found
