@@ -246,7 +246,7 @@ def _fitted(t: Tensor, result: Tensor) -> Tensor:
         raise RuntimeError(
             f"output with shape {list(t.shape)} doesn't match the broadcast shape {list(shape)}"
         )
-    a, b = result.dtype, t.dtype
+    a, b = result._dtype, t._dtype
     if a == b:
         return result
     if _rank(a) > _rank(b):

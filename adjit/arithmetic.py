@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .promotion import ARRAY, DEFAULT, NUMBER, ZERO_D, floating, number_dtype, promoted
+from .promotion import ARRAY, NUMBER, ZERO_D, default, floating, number_dtype, promoted
 from .tape import Operation, Ref, record, source
 from .tensor_object import Tensor, applied, as_tensor, shown
 
@@ -63,7 +63,7 @@ _PLAIN = (bool, int, float, complex, np.generic)
 
 def _standing(x: Any) -> tuple[np.dtype, int]:
     if isinstance(x, Tensor):
-        return x.dtype, ARRAY if x._aval_shape() else ZERO_D
+        return x._dtype, ARRAY if x._aval_shape() else ZERO_D
     return (x.dtype if isinstance(x, np.bool_) else number_dtype(_kind(x))), NUMBER
 
 
@@ -123,7 +123,7 @@ Unary = Callable[[Tensor], Tensor]
 def unary(names: str, fn: Any, title: str = "", keeps: bool = True, floats: bool = True) -> Unary:
     """One function; integers become floats first where `floats` says so."""
     first = names.split()[0]
-    lower = (lambda x: fn(x if x.dtype.kind in "fc" else x.astype(DEFAULT))) if floats else fn
+    lower = (lambda x: fn(x if x.dtype.kind in "fc" else x.astype(default()))) if floats else fn
     operation = Operation(title or f"{first.capitalize()}Backward0", lower, keeps)
 
     def call(input: Any) -> Tensor:

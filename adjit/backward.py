@@ -57,7 +57,7 @@ def seed_of(root: Tensor, gradient: Any) -> tuple[Ref, Ref]:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
     shape = root._aval_shape()
     if gradient is None:
-        if root.dtype.kind == "c":
+        if root._dtype.kind == "c":
             raise RuntimeError(
                 f"grad can be implicitly created only for real scalar outputs but got {root.dtype}"
             )
@@ -74,7 +74,7 @@ def seed_of(root: Tensor, gradient: Any) -> tuple[Ref, Ref]:
             f"Mismatch in shape: grad_output[0] has a shape of {ct.shape} and output[0] has a "
             f"shape of {root.shape}."
         )
-    return root._ref(), (ct if ct.dtype == root.dtype else to(ct, root.dtype))._ref()
+    return root._ref(), (ct if ct._dtype == root._dtype else to(ct, root._dtype))._ref()
 
 
 def backward(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import method
-from .promotion import DEFAULT
+from .promotion import default
 from .shapes import _sizes
 from .storage import Storage
 from .tensor_object import Tensor, held, plain
@@ -72,12 +72,12 @@ BoolTensor = _typed(np.bool_)
 
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
     """Zeros."""
-    return _made(np.zeros(_sizes(size), dtype or DEFAULT), requires_grad)
+    return _made(np.zeros(_sizes(size), dtype or default()), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
     """Ones."""
-    return _made(np.ones(_sizes(size), dtype or DEFAULT), requires_grad)
+    return _made(np.ones(_sizes(size), dtype or default()), requires_grad)
 
 
 empty = zeros
@@ -91,7 +91,7 @@ def full(size: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = Fa
 
 def eye(n: int, m: int | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal."""
-    return _made(np.eye(n, m, dtype=dtype or DEFAULT), requires_grad)
+    return _made(np.eye(n, m, dtype=dtype or default()), requires_grad)
 
 
 def _like(make: Any) -> Any:
@@ -137,7 +137,7 @@ def arange(
     if end is None:
         start, end = 0, start
     whole = all(isinstance(x, int | np.integer) for x in (start, end, step))
-    kind = dtype or (np.int64 if whole else DEFAULT)
+    kind = dtype or (np.int64 if whole else default())
     count = max(int(np.ceil((end - start) / step)), 0)
     return _made((start + step * np.arange(count)).astype(kind), requires_grad)
 
@@ -146,7 +146,7 @@ def linspace(
     start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """So many numbers from start to end; the second half is counted from the end."""
-    kind = np.dtype(dtype or DEFAULT)
+    kind = np.dtype(dtype or default())
     a, b, i = kind.type(start), kind.type(end), np.arange(steps)
     step = (b - a) / kind.type(max(steps - 1, 1))
     up, down = a + step * i.astype(kind), b - step * i[::-1].astype(kind)
@@ -159,7 +159,7 @@ def logspace(
     start: float, end: float, steps: int, base: float = 10.0, *, requires_grad: bool = False
 ) -> Tensor:
     """Powers of the base at equal distances of the exponent."""
-    return _made((base ** np.linspace(start, end, steps)).astype(DEFAULT), requires_grad)
+    return _made((base ** np.linspace(start, end, steps)).astype(default()), requires_grad)
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
@@ -200,7 +200,7 @@ def _drawn(draw: Any) -> Any:
         **_: Any,
     ) -> Tensor:
         rng = (generator or _default).numpy
-        return _made(np.asarray(draw(rng, _sizes(size))).astype(dtype or DEFAULT), requires_grad)
+        return _made(np.asarray(draw(rng, _sizes(size))).astype(dtype or default()), requires_grad)
 
     return call
 
@@ -226,7 +226,7 @@ def randperm(n: int) -> Tensor:
 
 def normal(mean: float = 0.0, std: float = 1.0, size: Any = ()) -> Tensor:
     """Normally distributed numbers."""
-    return held(_default.numpy.normal(mean, std, tuple(size)).astype(DEFAULT))
+    return held(_default.numpy.normal(mean, std, tuple(size)).astype(default()))
 
 
 def _filled(draw: Any) -> Any:

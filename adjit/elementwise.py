@@ -179,7 +179,7 @@ def to(self: Tensor, dtype: Any = None, *_: Any, **__: Any) -> Tensor:
     if dtype is None or (isinstance(dtype, str) and dtype in ("cpu", "cpu:0")):
         return self
     wanted = np.dtype(dtype)
-    return self if self.dtype == wanted else applied(TO, [self], wanted)
+    return self if self._dtype == wanted else applied(TO, [self], wanted)
 
 
 def _converter(name: str, dtype: Any) -> None:

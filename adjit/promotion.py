@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
-DEFAULT = np.dtype(np.float32)  # of Python's floats
 _RANK = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
-_OF_NUMBER = {bool: np.dtype(np.bool_), int: np.dtype(np.int64), float: DEFAULT}
-_OF_NUMBER[complex] = np.dtype(np.complex64)
+_OF_NUMBER = {
+    bool: np.dtype(np.bool_), int: np.dtype(np.int64), float: np.dtype(np.float32),
+    complex: np.dtype(np.complex64),
+}  # fmt: skip
+CHANGED: list[Callable[[], object]] = []  # what to forget when the default changes
 
 ARRAY, ZERO_D, NUMBER = 2, 1, 0
+
+
+def default() -> np.dtype:
+    """The dtype of Python's floats."""
+    return _OF_NUMBER[float]
+
+
+def set_default(dtype: np.dtype) -> None:
+    """Give Python's floats another dtype."""
+    if dtype == _OF_NUMBER[float]:
+        return
+    _OF_NUMBER[float] = dtype
+    _OF_NUMBER[complex] = np.result_type(dtype, np.complex64)
+    for forget in CHANGED:
+        forget()
 
 
 def number_dtype(kind: type) -> np.dtype:
@@ -58,4 +75,7 @@ def _common(dtypes: Sequence[np.dtype]) -> np.dtype | None:
 
 def floating(dtype: np.dtype) -> np.dtype:
     """The dtype of a function that leaves the integers."""
-    return dtype if dtype.kind in "fc" else DEFAULT
+    return dtype if dtype.kind in "fc" else default()
+
+
+CHANGED.append(promoted.cache_clear)

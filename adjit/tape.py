@@ -25,6 +25,7 @@ from .ir.types import NUMPY, Aval, name_of
 from .modes import recording
 from .passes.dce import dce
 from .passes.vjp import vjp
+from .promotion import CHANGED
 from .tracer import trace as _surface  # noqa: F401  # fills the tables of Tracers
 from .tracer.record import Recorder, stack
 from .tracer.surface import value
@@ -144,6 +145,7 @@ def ones(aval: Aval) -> Node:
 # ------------------------------------------------------------------ pieces
 
 _pieces: dict[Any, Piece] = {}
+CHANGED.append(_pieces.clear)
 _LIMIT = 20_000
 
 

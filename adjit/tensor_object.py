@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import tensor_text
+from .dtypes import CPU, DTYPES, device, dtype
 from .graph import GradFn, grad_fn_of
 from .ir.printer import show
 from .ir.types import NUMPY
-from .promotion import DEFAULT
+from .promotion import default, number_dtype
 from .storage import Handle, Size, Storage
 from .tape import Node, Operation, Ref, flows, record, recorded, run, source, waiting
 
@@ -41,9 +42,9 @@ class Tensor:
     def __init__(self, *data: Any, requires_grad: bool = False) -> None:
         """Floats from nested lists, or as many zeros as the sizes say."""
         if data and all(type(n) is int for n in data):
-            array = np.zeros(data, DEFAULT)
+            array = np.zeros(data, default())
         else:
-            array = plain(data[0], DEFAULT) if data else np.zeros(0, DEFAULT)
+            array = plain(data[0], default()) if data else np.zeros(0, default())
         self._hold(array, Storage())
         if requires_grad:
             self.requires_grad = True
@@ -138,7 +139,12 @@ class Tensor:
     nelement = numel
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> dtype:
+        return DTYPES[self._dtype]
+
+    @property
+    def _dtype(self) -> np.dtype:
+        """As NumPy has it."""
         node = self._node
         if node is None:
             assert self._array is not None
@@ -146,8 +152,8 @@ class Tensor:
         return NUMPY[node.avals[self._index].dtype]
 
     @property
-    def device(self) -> str:
-        return "cpu"
+    def device(self) -> device:
+        return CPU
 
     @property
     def is_leaf(self) -> bool:
@@ -168,10 +174,10 @@ class Tensor:
                 "computed variable in a subgraph that doesn't require differentiation use "
                 "var_no_grad = var.detach()."
             )
-        if on and self.dtype.kind not in "fc":
+        if on and self._dtype.kind not in "fc":
             raise RuntimeError(
                 "only Tensors of floating point and complex dtype can require gradients, "
-                f"not one of dtype {self.dtype}"
+                f"not one of dtype {self.dtype.name}"
             )
         self._own()
         self._requires = bool(on)
@@ -195,7 +201,7 @@ class Tensor:
         if value is not None:
             if not isinstance(value, Tensor):
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got {value!r}")
-            if value.shape != self.shape or value.dtype != self.dtype:
+            if value.shape != self.shape or value._dtype != self._dtype:
                 raise RuntimeError(
                     f"assigned grad has data of shape {list(value.shape)} and dtype {value.dtype}, "
                     f"the Tensor has {list(self.shape)} and {self.dtype}"
@@ -285,7 +291,7 @@ class Tensor:
         return complex(self.item())
 
     def __index__(self) -> int:
-        if self.dtype.kind not in "iub" or self.numel() != 1:
+        if self._dtype.kind not in "iub" or self.numel() != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(self.item())
 
@@ -423,9 +429,9 @@ def plain(data: Any, dtype: Any = None) -> np.ndarray:
     if found.dtype.kind not in "biufc":
         raise TypeError(f"a Tensor cannot be made of {data!r}")
     if dtype is None and found.dtype == np.float64 and not _holds_arrays(data):
-        dtype = DEFAULT
+        dtype = default()
     if dtype is None and found.dtype == np.complex128 and not _holds_arrays(data):
-        dtype = np.complex64
+        dtype = number_dtype(complex)
     return found if dtype is None else found.astype(dtype, copy=False)
 
 

@@ -9,6 +9,17 @@ import numpy as np
 
 from . import autograd, nn, numpy_functions, optim
 from .creation import *
+from .dtypes import (
+    device,
+    dtype,
+    finfo,
+    get_default_dtype,
+    iinfo,
+    layout,
+    of,
+    set_default_dtype,
+    strided,
+)
 from .functions import *
 from .joins import *
 from .matrices import *
@@ -20,15 +31,14 @@ from .storage import Size
 from .tape import report
 from .tensor_object import Tensor
 
-float16 = half = np.dtype(np.float16)
-float32 = float = np.dtype(np.float32)
-float64 = double = np.dtype(np.float64)
-complex64, complex128 = np.dtype(np.complex64), np.dtype(np.complex128)
-int8, int16, int32, int64 = map(np.dtype, ("i1", "i2", "i4", "i8"))
-uint8, bool = np.dtype(np.uint8), np.dtype(np.bool_)
+float16 = half = of(np.float16)
+float32 = float = of(np.float32)
+float64 = double = of(np.float64)
+complex64 = cfloat = of(np.complex64)
+complex128 = cdouble = of(np.complex128)
+int8, int16, int32, int64 = map(of, ("i1", "i2", "i4", "i8"))
+uint8, uint16, uint32, uint64, bool = map(of, ("u1", "u2", "u4", "u8", "?"))
 short, int, long = int16, int32, int64
-promote_types = np.promote_types
-dtype = np.dtype
 pi, e, inf, nan = np.pi, np.e, np.inf, np.nan
 
 
