@@ -23,7 +23,7 @@ class Decisions:
         self.passed: Iterator[int] = count()  # one step per call: atomic, and cheap
         self._left: dict[Op, int] = {}  # of the compiled program, whose ops are copies
         self._last: Op | None = None
-        self._front: tuple[Any, Callable[[Any], int], Callable[[Any], list[int]]] | None = None
+        self._fronts: list[tuple[Any, Callable[[Any], int], Callable[[Any], list[int]]]] = []
         only = sweep(Block(block.params, block.ops, ())) if self.guards else block
         self._only = Function(function.name, only)
 
@@ -34,7 +34,7 @@ class Decisions:
         self, made: Any, calls: Callable[[Any], int], left: Callable[[Any], list[int]]
     ) -> None:
         """Count what a compiled front answers by itself, too."""
-        self._front = (made, calls, left)
+        self._fronts.append((made, calls, left))
 
     def hold(self, inputs: Iterable[Any]) -> bool:
         """Whether a call with these inputs takes this path, by NumPy's own arithmetic."""
@@ -57,8 +57,7 @@ class Decisions:
         lines: Counter[str] = Counter()
         for op, times in list(self._left.items()):
             lines[place(op)] += times
-        if self._front is not None:
-            made, _, left = self._front
+        for made, _, left in list(self._fronts):
             for op, times in zip(self.guards, left(made), strict=False):
                 lines[place(op)] += times
         return +lines
@@ -71,7 +70,7 @@ class Decisions:
     @property
     def calls(self) -> int:
         """How many calls took this path."""
-        by_front = self._front[1](self._front[0]) if self._front is not None else 0
+        by_front = sum(calls(made) for made, calls, _ in list(self._fronts))
         return int(repr(self.passed)[len("count(") : -1]) + by_front
 
     def describe(self) -> Iterator[str]:

@@ -1,32 +1,40 @@
 """The compiled front of a variant: what `wrapper.py` writes in Python, as instructions.
 
-It knows fewer calls than the wrapper does (no copies of strided arguments, no integer results, no
-containers of other classes): `front_of` answers None for those, and the wrapper goes on serving.
+It knows fewer calls than the wrapper does (programs of one kernel alone): `front_of` answers None
+for the others, and the wrapper goes on serving.  Calls with `out=` have fronts of their own, one for
+each structure of it: they take arrays in C order that overlap with nothing else, and leave all
+others to outs.py.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from .outs import pair
 from .signature import Fixed, Signature, Spec
 from .staging import Staged
 from .tracer.guards import one_check
-from .tracer.tree import Tree
+from .tracer.tree import Tree, is_record, join, split
 from .wrapper import Jump
+
+_ORDER = {"C": 1, "F": 2, "A": 0}  # the flags of contiguity
+_SCALARS = "dfbhilqBHILQ"  # dtypes whose scalar objects hold the value in one word
 
 
 class _Unknown(Exception):
     """The variant has something that instructions cannot say."""
 
 
-def front_of(staged: Staged, signature: Signature, jump: Jump | None) -> Any:
-    """The table of a variant whose program is one kernel, or None."""
+def front_of(
+    staged: Staged, signature: Signature, jump: Jump | None, form: Tree | None = None
+) -> Any:
+    """The table of a variant whose program is one kernel, or None; for `out=` of this form."""
     if jump is None or jump.launch is None:
         return None
     from .codegen import front
@@ -34,15 +42,25 @@ def front_of(staged: Staged, signature: Signature, jump: Jump | None) -> Any:
     if not front.works():
         return None
     try:
-        return _Translator(staged, signature, jump).table()
+        return _Translator(staged, signature, jump, form).table()
     except _Unknown:
         return None
+
+
+def _parts(kind: type, data: Any, count: int, x: Any) -> list[Any]:
+    """The children of a container of another class; a LookupError where it has other data."""
+    found = split(x)
+    if type(x) is not kind or found is None or found[1] != data or len(found[0]) != count:
+        raise LookupError
+    return found[0]
 
 
 class _Translator:
     """Translates one variant: unpacking, checks, pointers in the kernel's order, results."""
 
-    def __init__(self, staged: Staged, signature: Signature, jump: Jump) -> None:
+    def __init__(
+        self, staged: Staged, signature: Signature, jump: Jump, form: Tree | None = None
+    ) -> None:
         from .codegen import front, front_words
 
         self.code = front_words
@@ -50,8 +68,11 @@ class _Translator:
         self.signature = signature
         self.jump = jump
         self.program = front.Program()
+        self.form = form
         self.leaves: list[int] = []
         self.outs: dict[int, int] = {}
+        self.read: list[tuple[int, int]] = []  # pointers and bytes of what the kernel reads
+        self.written: list[tuple[int, int]] = []
 
     def table(self) -> Any:
         p, code, jump = self.program, self.code, self.jump
@@ -59,23 +80,27 @@ class _Translator:
         self.captures()
         for k in jump.inputs:
             self.input(k)
+        targets = self.targets()
         kinds: dict[int, set[str]] = {}
         for out in self.staged.outs:
             if out[0] == "value":
                 kinds.setdefault(out[1], set()).add(out[2])
-        numbers: dict[int, int] = {}
+        numbers: dict[int, tuple[int, str]] = {}
         for k in jump.outputs:
-            self.output(k, kinds.get(k, {"array"}), numbers)
+            if k in targets:
+                self.target(k, targets[k])
+            else:
+                self.output(k, kinds.get(k, {"array"}), numbers)
+        if self.written:
+            p.disjoint(self.written, self.read)
         work = jump.fresh()
         for array in work:
             p.add(code.FIXED, 0, p.pointer(), array.ctypes.data)
         self.unread()
         p.add(code.RUN)
-        for k, pointer in numbers.items():
-            self.outs[k] = p.register()
-            p.add(code.FLOAT, self.outs[k], pointer)
-        leaves = [self.leaf(out) for out in self.staged.outs]
-        p.add(code.RETURN, self.build(self.staged.out_tree, iter(leaves)))
+        for k, (pointer, kind) in numbers.items():
+            self.outs[k] = self.number(pointer, *self.jump.out_avals[k], kind)
+        p.add(code.RETURN, self.result())
         assert jump.launch is not None
         return p.table(**jump.launch, shared=bool(work), keep=work)
 
@@ -84,23 +109,26 @@ class _Translator:
     def arguments(self) -> None:
         p, code = self.program, self.code
         args, kwargs = self.signature.tree.children
-        p.add(code.NARGS, len(args.children), len(kwargs.children))
+        p.add(code.NARGS, len(args.children), len(kwargs.children) + (self.form is not None))
         for k, child in enumerate(args.children):
             r = p.register()
             p.add(code.ARG, r, k)
-            self.part(r, child)
+            self.part(r, child, self.leaves)
         for key, child in zip(kwargs.data or (), kwargs.children, strict=True):
-            r = p.register()
-            p.add(code.KEYWORD, r, sys.intern(key.value))
-            self.part(r, child)
+            self.part(self.keyword(key.value), child, self.leaves)
         for spec, r in zip(self.signature.specs, self.leaves, strict=True):
             self.check(r, spec)
 
-    def part(self, r: int, tree: Tree) -> None:
+    def keyword(self, name: str) -> int:
+        r = self.program.register()
+        self.program.add(self.code.KEYWORD, r, sys.intern(name))
+        return r
+
+    def part(self, r: int, tree: Tree, leaves: list[int]) -> None:
         """Check the container in a register and take it apart, down to its leaves."""
         p, code = self.program, self.code
         if tree.kind == "leaf":
-            self.leaves.append(r)
+            leaves.append(r)
         elif tree.kind == "static":
             p.add(code.SAME, r, self.held(tree.data.value))
         elif tree.kind is Fixed:
@@ -113,34 +141,35 @@ class _Translator:
             p.add(code.TYPE, r, dict)
             p.add(code.DICT_SIZE, r, len(tree.children))
             for key, child in zip(tree.data, tree.children, strict=True):
-                if type(key.value) not in (str, int):
-                    raise _Unknown
-                self.child(code.DICT_ITEM, r, key.value, child)
+                self.child(code.DICT_ITEM, r, key.value, child, leaves)
         elif tree.kind in (list, tuple) or hasattr(tree.kind, "_fields"):
             p.add(code.TYPE, r, tree.kind)
             p.add(code.SIZE, r, len(tree.children))
             for k, child in enumerate(tree.children):
-                self.child(code.LIST_ITEM if tree.kind is list else code.TUPLE_ITEM, r, k, child)
-        elif dataclasses.is_dataclass(tree.kind) and tree.data is not None:
+                item = code.LIST_ITEM if tree.kind is list else code.TUPLE_ITEM
+                self.child(item, r, k, child, leaves)
+        elif is_record(tree.kind):
             p.add(code.TYPE, r, tree.kind)
             for name, child in zip(tree.data, tree.children, strict=True):
-                self.child(code.ATTRIBUTE, r, sys.intern(name), child)
+                self.child(code.ATTRIBUTE, r, sys.intern(name), child, leaves)
         else:
-            raise _Unknown
+            parts, count = p.register(), len(tree.children)
+            p.add(code.CALL, parts, r, functools.partial(_parts, tree.kind, tree.data, count))
+            for k, child in enumerate(tree.children):
+                self.child(code.LIST_ITEM, parts, k, child, leaves)
 
-    def child(self, operation: int, r: int, key: Any, tree: Tree) -> None:
+    def child(self, operation: int, r: int, key: Any, tree: Tree, leaves: list[int]) -> None:
         part = self.program.register()
-        if operation == self.code.DICT_ITEM:  # an int among the words would stand for itself
-            self.program.alive.append(key)
-            key = id(key)
-        self.program.add(operation, part, r, key)
-        self.part(part, tree)
+        self.program.add(
+            operation, part, r, self.held(key) if operation == self.code.DICT_ITEM else key
+        )
+        self.part(part, tree, leaves)
 
     def check(self, r: int, spec: Spec) -> None:
         """What a leaf must be, if the kernel does not look at it (else `input` checks)."""
         if spec.kind in ("python", "scalar"):
             self.program.add(self.code.TYPE, r, spec.type)
-        elif spec.kind != "array" or spec.layout != "C":
+        elif spec.kind != "array":
             raise _Unknown
 
     def captures(self) -> None:
@@ -162,7 +191,7 @@ class _Translator:
             c = self.staged.captures[k - len(self.leaves)]
             r = self.hidden[k - len(self.leaves)]
             if c.live:
-                p.array(r, c.value.dtype, c.value.shape)
+                self.array(r, c.value.dtype, c.value.shape)
             else:
                 held = np.asarray(c.value, order="C")  # of ascontiguousarray, 0-d becomes 1-d
                 p.alive.append(held)
@@ -170,25 +199,61 @@ class _Translator:
             return
         spec, r = self.signature.specs[k], self.leaves[k]
         if spec.kind == "array":
-            p.array(r, spec.dtype, spec.shape)
+            self.array(r, spec.dtype, spec.shape, spec.layout)
         elif spec.type is int:
             p.add(code.INTEGER, r, p.pointer())
         else:
             p.add(code.VALUE, r, p.pointer())
+
+    def array(
+        self, r: int, dtype: np.dtype, shape: tuple[int, ...], layout: str = "C"
+    ) -> None:
+        pointer = self.program.array(r, dtype, shape, _ORDER[layout])
+        if layout == "C":  # else the kernel reads a copy
+            self.read.append((pointer, dtype.itemsize * math.prod(shape)))
 
     def unread(self) -> None:
         """Check the arrays that the kernel does not read; their pointers come after its own."""
         p, read = self.program, set(self.jump.inputs)
         for k, (r, spec) in enumerate(zip(self.leaves, self.signature.specs, strict=True)):
             if k not in read and spec.kind == "array":
-                p.array(r, spec.dtype, spec.shape)
+                p.array(r, spec.dtype, spec.shape, _ORDER[spec.layout])
         for k, (r, c) in enumerate(zip(self.hidden, self.staged.captures, strict=True)):
             if k + len(self.leaves) not in read and c.live:
                 p.array(r, c.value.dtype, c.value.shape)
 
     # -------------------------------------------------------------- results
 
-    def output(self, k: int, kinds: set[str], numbers: dict[int, int]) -> None:
+    def targets(self) -> dict[int, int]:
+        """The registers of the arrays in `out`, by the result that they take."""
+        if self.form is None:
+            return {}
+        given: list[int] = []
+        self.root = self.keyword("out")
+        self.part(self.root, self.form, given)
+        try:
+            self.places = pair(self.staged.out_tree, self.form)
+        except ValueError:
+            raise _Unknown from None  # outs.py says what is wrong with it
+        found: dict[int, int] = {}
+        for out, place in zip(self.staged.outs, self.places, strict=True):
+            if place is not None:
+                if out[0] != "value" or out[1] in found:
+                    raise _Unknown
+                found[out[1]] = given[place]
+        twice = [out[1] for out in self.staged.outs if out[0] == "value" and out[1] in found]
+        if len(twice) != len(found):
+            raise _Unknown
+        return found
+
+    def target(self, k: int, r: int) -> None:
+        """The next pointer of the kernel, to an array of the caller's."""
+        dtype, shape = self.jump.out_avals[k]
+        pointer = self.program.target(r, dtype, shape)
+        self.written.append((pointer, dtype.itemsize * math.prod(shape)))
+        self.outs[k] = r
+
+    def output(self, k: int, kinds: set[str], numbers: dict[int, tuple[int, str]]) -> None:
         """The next pointer of the kernel, to result `k`."""
         p, code = self.program, self.code
         dtype, shape = self.jump.out_avals[k]
@@ -200,14 +265,30 @@ class _Translator:
             self.outs[k] = (
                 p.borrow(self.jump.borrow, dtype, shape) if large else p.empty(dtype, shape)
             )
-        elif dtype.char not in "df" or (kind == "python" and dtype.char != "d"):
-            raise _Unknown
-        elif kind == "scalar":
+        elif kind == "scalar" and dtype.char in _SCALARS:
             self.outs[k] = p.register()
             p.add(code.SCALAR, self.outs[k], p.pointer(), dtype.type)
+        elif dtype.char in ("dlq?" if kind == "python" else "?"):
+            numbers[k] = p.pointer(), kind
+            p.add(code.LOCAL, 0, numbers[k][0])
         else:
-            numbers[k] = p.pointer()
-            p.add(code.LOCAL, 0, numbers[k])
+            raise _Unknown
+
+    def number(self, pointer: int, dtype: np.dtype, shape: tuple[int, ...], kind: str) -> int:
+        """A number made of what the kernel left in a local value."""
+        p, code, r = self.program, self.code, self.program.register()
+        if dtype.char == "?":
+            both = (False, True) if kind == "python" else (np.False_, np.True_)
+            p.add(code.CHOICE, r, pointer, p.block(*both))
+        else:
+            p.add(code.FLOAT if dtype.char == "d" else code.LONG, r, pointer)
+        return r
+
+    def result(self) -> int:
+        if self.form is not None and None not in self.places:
+            return self.root
+        leaves = [self.leaf(out) for out in self.staged.outs]
+        return self.build(self.staged.out_tree, iter(leaves))
 
     def leaf(self, out: tuple[Any, ...]) -> int:
         return self.outs[out[1]] if out[0] == "value" else self.object(out[1])
@@ -230,10 +311,33 @@ class _Translator:
             return next(leaves)
         if tree.kind == "static":
             return self.object(tree.data.value)
+        parts = [self.build(c, leaves) for c in tree.children]
         if tree.kind in (tuple, list):
-            parts = [self.build(c, leaves) for c in tree.children]
             return p.box(code.MAKE_LIST if tree.kind is list else code.MAKE_TUPLE, parts)
         if tree.kind is dict:
-            parts = [self.build(c, leaves) for c in tree.children]
             return p.mapping([key.value for key in tree.data], parts)
-        raise _Unknown
+        if _plain_named_tuple(tree.kind):
+            return p.like(tree.kind, parts)
+        if is_record(tree.kind):
+            return self.record(tree.kind, tree.data, parts)
+        r, box = p.register(), p.box(code.MAKE_LIST, parts)
+        p.add(code.CALL, r, box, functools.partial(join, tree.kind, tree.data))
+        return r
+
+    def record(self, kind: type, names: Sequence[str], parts: Sequence[int]) -> int:
+        """An object of a dataclass, whose `__init__` ran when the first one was made."""
+        r = self.program.register()
+        self.program.add(self.code.NEW, r, kind)
+        for name, part in zip(names, parts, strict=True):
+            self.program.add(self.code.SET, r, part, sys.intern(name))
+        return r
+
+
+def _plain_named_tuple(kind: type) -> bool:
+    """Whether the class is one of `collections.namedtuple`, that makes tuples and no more."""
+    made = getattr(kind, "__new__", None)
+    return (
+        kind.__bases__ == (tuple,)
+        and hasattr(kind, "_fields")
+        and getattr(made, "__module__", "") == f"namedtuple_{kind.__name__}"
+    )

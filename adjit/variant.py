@@ -28,7 +28,7 @@ from .passes.schedule import schedule
 from .settings import Options
 from .signature import Signature
 from .staging import Staged, shapes_only
-from .tracer.tree import flatten
+from .tracer.tree import Tree, flatten
 from .trials import Trial
 from .wrapper import MISS, Fact, Jump, Wrapper, make
 
@@ -74,6 +74,7 @@ class Variant:
         self._wrapper: Wrapper | None = None
         self._exact: Wrapper | None = None
         self._front: Any = MISS
+        self._into: dict[Tree, Any] = {}  # fronts by the structure of `out`
         self._exact_lock = threading.Lock()
         self._job: Future[None] | None = None
         self._told = False
@@ -242,18 +243,33 @@ class Variant:
         """The compiled front of the program, or None where calls have to go through Python."""
         with self._lock:
             if self._front is MISS:
-                jump = jump_of(self.program)
-                self._front = front_of(self.staged, self.signature, jump)
-                if self._front is not None and self.decisions:
-                    from .codegen import front
-
-                    self.decisions.count_also(self._front, front.calls, front.left)
+                self._front = self._front_of(None)
             return self._front
+
+    def _front_of(self, form: Tree | None) -> Any:
+        made = front_of(self.staged, self.signature, jump_of(self.program), form)
+        if made is not None and self.decisions:
+            from .codegen import front
+
+            self.decisions.count_also(made, front.calls, front.left)
+        return made
+
+    def write_into(self, form: Tree) -> bool:
+        """Make a front for calls whose `out` has this structure; whether there is a new one."""
+        with self._lock:
+            if form in self._into or len(self._into) >= _FORMS:
+                return False
+            self._into[form] = self._front_of(form)
+            return self._into[form] is not None
+
+    def knows(self, form: Tree) -> bool:
+        """Whether it was asked for a front for such an `out`."""
+        return form in self._into
 
     @property
     def fronts(self) -> list[Any]:
         """The compiled fronts that there are."""
-        return [self.front] if self.front is not None else []
+        return [t for t in (self.front, *self._into.values()) if t is not None]
 
     @property
     def exact(self) -> Wrapper:
@@ -292,6 +308,7 @@ def reason(here: Signature, made: Sequence[Variant], same: Sequence[Variant]) ->
     return ", ".join(f"{name} was {then}, is {now}" for name, then, now in pairs if then != now)
 
 
+_FORMS = 8  # structures of `out` that one variant knows
 _MOST_PARTS = 256
 _LARGE = 8 << 20  # scratch memory from which on parts that fit a cache are faster
 _FITS = 1 << 20

@@ -113,6 +113,12 @@ class Program:
         self.add(operation, register, len(registers), self.block(*registers))
         return register
 
+    def like(self, kind: type, registers: Sequence[int]) -> int:
+        """An object of a subclass of tuple that adds nothing to it."""
+        register = self.register()
+        self.add(code.MAKE_LIKE, register, len(registers), self.block(kind, *registers))
+        return register
+
     def mapping(self, keys: Sequence[object], registers: Sequence[int]) -> int:
         """A dict of registers."""
         register = self.register()

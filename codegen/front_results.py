@@ -84,14 +84,17 @@ list.filled:
   %list.first = load ptr, ptr %list.first.at
   br label %fill
 fill:
-  %items = phi ptr [ %tuple.first, %tuple.filled ], [ %list.first, %list.filled ]
+  %items = phi ptr [ %tuple.first, %tuple.filled ], [ %list.first, %list.filled ],
+                   [ %like.first, %like.filled ]
+  %whose.first = phi ptr [ %cp, %tuple.filled ], [ %cp, %list.filled ],
+                         [ %like.which, %like.filled ]
   br label %fill.next
 fill.next:
   %j = phi i64 [ 0, %fill ], [ %j.new, %fill.one ]
   %fill.done = icmp sge i64 %j, %b
   br i1 %fill.done, label %made, label %fill.one
 fill.one:
-  %which.at = getelementptr i64, ptr %cp, i64 %j
+  %which.at = getelementptr i64, ptr %whose.first, i64 %j
   %which = load i64, ptr %which.at
   %item.at = getelementptr ptr, ptr %registers, i64 %which
   %item = load ptr, ptr %item.at
@@ -120,6 +123,34 @@ pair.one:
   %set = call i32 @PyDict_SetItem(ptr %dict.new, ptr %key, ptr %pair)
   %m.new = add i64 %m, 1
   br label %pair.next
+
+; ---- ra = an object of the tuple's subclass whose words c begin with it, then as make_tuple
+op.make_like:
+  %like.type = load ptr, ptr %cp
+  %like.new = call ptr @PyType_GenericAlloc(ptr %like.type, i64 %b)
+  store ptr %like.new, ptr %ra
+  %like.failed = icmp eq ptr %like.new, null
+  br i1 %like.failed, label %release, label %like.filled
+like.filled:
+  %like.first = getelementptr i8, ptr %like.new, i64 24
+  %like.which = getelementptr ptr, ptr %cp, i64 1
+  br label %fill
+
+; ---- ra = the callable c of rb; ra = an empty object of type b; the attribute c of ra = rb
+op.call:
+  %call.value = call ptr @PyObject_Vectorcall(ptr %cp, ptr %rb, i64 1, ptr null)
+  store ptr %call.value, ptr %ra
+  br label %own
+op.new:
+  %new.value = call ptr @PyType_GenericAlloc(ptr %bp, i64 0)
+  store ptr %new.value, ptr %ra
+  br label %made
+op.set:
+  %set.object = load ptr, ptr %ra
+  %set.value = load ptr, ptr %rb
+  %set.failed = call i32 @PyObject_GenericSetAttr(ptr %set.object, ptr %cp, ptr %set.value)
+  %set.ok = icmp eq i32 %set.failed, 0
+  br i1 %set.ok, label %step, label %clear
 
 ; ---- the answer is ra
 op.return:

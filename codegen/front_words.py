@@ -29,11 +29,13 @@ OPERATIONS = (
     "nargs", "arg", "keyword", "type", "size", "tuple_item", "list_item", "dict_size", "dict_item",
     "attribute", "same", "int", "holds", "read", "array", "order", "target", "disjoint", "value",
     "integer", "fixed", "local", "empty", "scalar", "borrow", "copy", "run", "float", "long",
-    "choice", "object", "make_tuple", "make_list", "make_dict", "return",
+    "choice", "object", "make_tuple", "make_list", "make_dict", "make_like", "call", "new", "set",
+    "return",
 )  # fmt: skip
 (
     NARGS, ARG, KEYWORD, TYPE, SIZE, TUPLE_ITEM, LIST_ITEM, DICT_SIZE, DICT_ITEM,
     ATTRIBUTE, SAME, INT, HOLDS, READ, ARRAY, ORDER, TARGET, DISJOINT, VALUE,
     INTEGER, FIXED, LOCAL, EMPTY, SCALAR, BORROW, COPY, RUN, FLOAT, LONG,
-    CHOICE, OBJECT, MAKE_TUPLE, MAKE_LIST, MAKE_DICT, RETURN,
+    CHOICE, OBJECT, MAKE_TUPLE, MAKE_LIST, MAKE_DICT, MAKE_LIKE, CALL, NEW, SET,
+    RETURN,
 ) = range(len(OPERATIONS))  # fmt: skip

@@ -79,7 +79,7 @@ class Tree:
         if self.kind == "static":
             return self.data.value
         parts = [c._build(leaves) for c in self.children]
-        return _join(self.kind, self.data, parts)
+        return join(self.kind, self.data, parts)
 
     def paths(self, prefix: str = "") -> list[str]:
         """Where each leaf stands, spelled as Python would index it: "[0]", "['w']", ".bias"."""
@@ -147,17 +147,17 @@ def _walk(obj: Any, leaves: list[Any], above: tuple[int, ...]) -> Tree:
     if is_leaf(obj):
         leaves.append(obj)
         return LEAF
-    split = _split(obj)
-    if split is None:
+    found = split(obj)
+    if found is None:
         return Tree("static", _Same(obj))
     if id(obj) in above:
         raise ValueError(f"a {type(obj).__name__} contains itself")
-    parts, data = split
+    parts, data = found
     above = (*above, id(obj))
     return Tree(type(obj), data, tuple(_walk(p, leaves, above) for p in parts))
 
 
-def _split(obj: Any) -> tuple[list[Any], Any] | None:
+def split(obj: Any) -> tuple[list[Any], Any] | None:
     """Children and data of a container, None if the object is not one."""
     t = type(obj)
     if t in _registered:
@@ -176,8 +176,17 @@ def _split(obj: Any) -> tuple[list[Any], Any] | None:
     return None
 
 
-def _join(cls: type, data: Any, parts: list[Any]) -> Any:
-    """The inverse of `_split`."""
+def is_record(cls: type) -> bool:
+    """Whether objects of a class are containers by their fields as a dataclass."""
+    return (
+        dataclasses.is_dataclass(cls)
+        and cls not in _registered
+        and not issubclass(cls, (dict, tuple, list))
+    )
+
+
+def join(cls: type, data: Any, parts: list[Any]) -> Any:
+    """The inverse of `split`."""
     if cls in _registered:
         return _registered[cls][1](data, parts)
     if issubclass(cls, defaultdict):
