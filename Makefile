@@ -9,7 +9,7 @@ BENCH_ARGS ?=
 FUZZ_SECONDS ?= 300
 
 .NOTPARALLEL:
-.PHONY: help demo test examples lint fuzz bench bench-quick clean with-tests with-examples
+.PHONY: help demo test examples lint fuzz bench bench-quick clean with-tests with-examples with-plots
 
 help:
 	@echo "make demo         train a classifier on real handwritten digits"
@@ -17,8 +17,9 @@ help:
 	@echo "make examples     run every example"
 	@echo "make lint         ruff and mypy"
 	@echo "make fuzz         random programs, compared at each stage   FUZZ_SECONDS=$(FUZZ_SECONDS)"
-	@echo "make bench-quick  the benchmarks with few rounds"
-	@echo "make bench        the benchmarks, into benchmarks/RESULTS.md   BENCH_PYTHON=... BENCH_ARGS=..."
+	@echo "make bench-quick  some of the benchmarks, in a minute   BENCH_PYTHON=..."
+	@echo "make bench        all benchmarks, into benchmarks/RESULTS.md   BENCH_PYTHON=... BENCH_ARGS=..."
+	@echo "                  BENCH_PYTHON is a list, A:B:C: JAX, PyTorch, ... are looked for in each"
 	@echo "PYTHON=python3.12 before any of them chooses the interpreter of a new .venv"
 
 demo: with-examples
@@ -39,17 +40,16 @@ fuzz: with-tests
 	$(PY) tests/fuzz.py --seconds $(FUZZ_SECONDS)
 	$(PY) tests/loop_fuzz.py --seconds $(FUZZ_SECONDS)
 
-bench: with-tests
-	$(BENCH_PYTHON) benchmarks/run.py --markdown benchmarks/RESULTS.md $(BENCH_ARGS)
-	$(BENCH_PYTHON) benchmarks/calls.py --markdown benchmarks/RESULTS.md
-	$(BENCH_PYTHON) benchmarks/matrices.py --markdown benchmarks/RESULTS.md
-	$(BENCH_PYTHON) benchmarks/sparse_jacobian.py --markdown benchmarks/RESULTS.md
-	$(BENCH_PYTHON) benchmarks/coldstart.py --markdown benchmarks/RESULTS.md
+bench: with-tests with-plots
+	$(PY) benchmarks/run.py --python $(BENCH_PYTHON) --markdown benchmarks/RESULTS.md \
+		--chart benchmarks/ratios.png $(BENCH_ARGS)
+	$(PY) benchmarks/sparse_jacobian.py --python $(BENCH_PYTHON) --markdown benchmarks/RESULTS.md
+	$(PY) benchmarks/coldstart.py --python $(BENCH_PYTHON) --markdown benchmarks/RESULTS.md
 
 bench-quick: with-tests
-	$(BENCH_PYTHON) benchmarks/run.py --quick $(BENCH_ARGS)
+	$(PY) benchmarks/run.py --python $(BENCH_PYTHON) --quick $(BENCH_ARGS)
 
-with-tests with-examples: with-%: $(PY)
+with-tests with-examples with-plots: with-%: $(PY)
 	@echo "installing this checkout and its extra '$*' into $(VENV)"
 	@$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -e ".[$*]"
 

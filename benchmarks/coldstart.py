@@ -16,15 +16,26 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from processes import HERE, default_python, environment, heading, machine, publish, table
+from processes import (
+    HERE,
+    default_python,
+    environment,
+    heading,
+    interpreters,
+    machine,
+    publish,
+    table,
+    whose,
+)
 
 NAMES = ("hand", "adjit", "jax", "numpy_f")
 FIRST = """
 import sys
-from contestants import CONTESTANTS
+from child import CONTESTANTS
 from problems import PROBLEMS
 problem = PROBLEMS[sys.argv[2]]
-CONTESTANTS[sys.argv[1]](problem, problem.args())()
+step = CONTESTANTS[sys.argv[1]](problem, problem.args())
+step.call(*step.args)
 print("first", flush=True)
 sys.stdin.read()
 """
@@ -51,34 +62,38 @@ def start(python: str, name: str, problem: str, env: dict[str, str]) -> float:
     return seconds
 
 
-def starts(options: argparse.Namespace, name: str) -> tuple[float, float]:
+def starts(options: argparse.Namespace, name: str, python: str) -> tuple[float, float]:
     """Medians of cold and of warm starts."""
     cold, warm = [], []
     for _ in range(options.starts):
         with tempfile.TemporaryDirectory() as store:
-            env = environment(options.threads, Path(store)) | {"BENCH_NUMBA_CACHE": "1"}
-            cold.append(start(options.python, name, options.problem, env))
-            warm.append(start(options.python, name, options.problem, env))
+            env = environment(options.threads, Path(store))
+            cold.append(start(python, name, options.problem, env))
+            warm.append(start(python, name, options.problem, env))
     return median(cold), median(warm)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--python", default=default_python(), help="the children's interpreter")
+    parser.add_argument(
+        "--python", default=default_python(), help="the children's interpreters, A:B"
+    )
     parser.add_argument("--problem", default="digits-64-128-10")
     parser.add_argument("--contestants", default=",".join(NAMES), help="a comma list")
-    parser.add_argument("--starts", type=int, default=5, help="of each kind")
+    parser.add_argument("--starts", type=int, default=3, help="of each kind")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--markdown", type=Path, help="put the table into this page")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as store:
-        facts = machine(options.python, environment(options.threads, store))
-    title = heading(facts, options.threads)
+    known = interpreters(options.python)
+    title = heading(machine(next(iter(known.values()))), options.threads)
     print(title, flush=True)
     rows = []
     for name in options.contestants.split(","):
+        python = whose(name, known)
+        if python is None:
+            continue
         try:
-            cold, warm = starts(options, name)
+            cold, warm = starts(options, name, python)
             rows.append([name, f"{cold:.2f} s", f"{warm:.2f} s"])
         except RuntimeError as failure:
             rows.append([name, "failed", str(failure)[:60]])

@@ -7,10 +7,13 @@ what the differentiated NumPy functions give; the derivatives are worked out on 
 import os
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
 from vector import exp, exp32, log, log1p, normal
 
-kernel = njit(fastmath=True, error_model="numpy", cache="BENCH_NUMBA_CACHE" in os.environ)
+CACHE = "BENCH_NUMBA_CACHE" in os.environ
+PARTS = int(os.environ.get("NUMBA_NUM_THREADS", "1"))  # what the large kernels are cut into
+kernel = njit(fastmath=True, error_model="numpy", cache=CACHE)
+threads = njit(fastmath=True, error_model="numpy", cache=CACHE, parallel=PARTS > 1)
 
 ROWS = 32  # of a matrix at a time: they stay in the first cache between both uses
 
@@ -37,9 +40,13 @@ def rosenbrock_inner(left, here, right, g):
     return value
 
 
-@kernel
+@threads
 def rosenbrock_large(x, g):
-    return rosenbrock_ends(x, g) + rosenbrock_inner(x[:-2], x[1:-1], x[2:], g[1:-1])
+    inner, total = g[1:-1], rosenbrock_ends(x, g)
+    for part in prange(PARTS):
+        a, b = part * inner.size // PARTS, (part + 1) * inner.size // PARTS
+        total += rosenbrock_inner(x[a:b], x[a + 1 : b + 1], x[a + 2 : b + 2], inner[a:b])
+    return total
 
 
 @kernel
@@ -61,7 +68,7 @@ def rosenbrock(x):
 
 
 @kernel
-def logistic_slopes(z, y, scale):
+def slopes(z, y, scale):
     """The margins become slopes; returns the sum of log(1 + exp(-y z))."""
     total = 0.0
     for r in range(z.size):
@@ -70,6 +77,24 @@ def logistic_slopes(z, y, scale):
         total += max(-m, 0.0) + log1p(e)
         z[r] = -scale * y[r] * (e if m > 0.0 else 1.0) / (1.0 + e)
     return total
+
+
+@kernel
+def curvatures(z, t, scale):
+    """The margins become their tangents t times the second derivative of the loss."""
+    for r in range(z.size):
+        e = exp(-abs(z[r]))
+        q = 1.0 + e
+        z[r] = scale * t[r] * e / (q * q)
+
+
+@kernel
+def products(x, w, z):
+    for r in range(z.size):
+        row, s = x[r], 0.0
+        for j in range(w.size):
+            s += row[j] * w[j]
+        z[r] = s
 
 
 @kernel
@@ -87,33 +112,56 @@ def add_rows(g, x, s):
 
 
 @kernel
-def logistic_value_and_gradient(w, x, y, g, z):
-    """One pass over x, block by block: margins, slopes, gradient."""
-    n, d = x.shape
-    total = squares = 0.0
-    for j in range(d):
-        g[j] = 0.001 * w[j]
-        squares += w[j] * w[j]
-    for start in range(0, n, ROWS):
-        m = min(ROWS, n - start)
+def logistic_rows(w, v, x, y, g, z, scale):
+    """One pass over x, block by block: margins, slopes, gradient; along v if there is a v."""
+    total = 0.0
+    g[:] = 0.0
+    for start in range(0, x.shape[0], ROWS):
+        m = min(ROWS, x.shape[0] - start)
         block = x[start : start + m]
-        for r in range(m):
-            row, s = block[r], 0.0
-            for j in range(d):
-                s += row[j] * w[j]
-            z[r] = s
-        total += logistic_slopes(z[:m], y[start : start + m], 1.0 / n)
-        add_rows(g, block, z[:m])
+        products(block, w, z[0, :m])
+        if v.size:
+            products(block, v, z[1, :m])
+            curvatures(z[0, :m], z[1, :m], scale)
+        else:
+            total += slopes(z[0, :m], y[start : start + m], scale)
+        add_rows(g, block, z[0, :m])
+    return total
+
+
+@threads
+def logistic_whole(w, v, x, y, out, g, z):
+    n, total, squares = x.shape[0], 0.0, 0.0
+    for part in prange(PARTS):
+        a, b = part * n // PARTS, (part + 1) * n // PARTS
+        total += logistic_rows(w, v, x[a:b], y[a:b], g[part], z[part], 1.0 / n)
+    along = v if v.size else w
+    for j in range(w.size):
+        squares += w[j] * w[j]
+        out[j] = 0.001 * along[j]
+        for part in range(PARTS):
+            out[j] += g[part, j]
     return total / n + 0.0005 * squares
 
 
 def logistic(w, x, y):
-    g, z = np.empty_like(w), np.empty(ROWS)
-    return lambda: (logistic_value_and_gradient(w, x, y, g, z), g)
+    out, g, z, none = np.empty_like(w), np.empty((PARTS, w.size)), np.empty((PARTS, 2, ROWS)), w[:0]
+    return lambda: (logistic_whole(w, none, x, y, out, g, z), out)
+
+
+def logistic_product(v, w, x, y):
+    """The Hessian times v."""
+    out, g, z = np.empty_like(w), np.empty((PARTS, w.size)), np.empty((PARTS, 2, ROWS))
+
+    def run():
+        logistic_whole(w, v, x, y, out, g, z)
+        return out
+
+    return run
 
 
 @kernel
-def black_scholes_value_and_gradient(spot, strike, time, rate, volatility, gs, gk, gt, gr, gv):
+def black_scholes_part(spot, strike, time, rate, volatility, gs, gk, gt, gr, gv):
     total = 0.0
     for i in range(spot.size):
         s, k, t, r, v = spot[i], strike[i], time[i], rate[i], volatility[i]
@@ -133,9 +181,20 @@ def black_scholes_value_and_gradient(spot, strike, time, rate, volatility, gs, g
     return total
 
 
+@threads
+def black_scholes_whole(s, k, t, r, v, gs, gk, gt, gr, gv):
+    total = 0.0
+    for p in prange(PARTS):
+        a, b = p * s.size // PARTS, (p + 1) * s.size // PARTS
+        total += black_scholes_part(
+            s[a:b], k[a:b], t[a:b], r[a:b], v[a:b], gs[a:b], gk[a:b], gt[a:b], gr[a:b], gv[a:b]
+        )
+    return total
+
+
 def black_scholes(*args):
     g = [np.empty_like(a) for a in args]
-    return lambda: (black_scholes_value_and_gradient(*args, *g), *g)
+    return lambda: (black_scholes_whole(*args, *g), *g)
 
 
 @kernel
@@ -220,11 +279,3 @@ def network(x, y, *params):
     hidden = [np.empty((len(x), b.size), x.dtype) for b in params[1::2]]
     slopes = [np.empty_like(h) for h in hidden[:-1]]
     return lambda: (run(x, y, *params, *hidden, *slopes, *g), *g)
-
-
-WRITTEN = {f.__name__: f for f in (rosenbrock, logistic, black_scholes, network)}
-
-
-def value_and_gradient(problem, args):
-    """A function of no arguments that gives the value and the gradients."""
-    return WRITTEN[problem.fn.__name__](*args)

@@ -22,16 +22,20 @@ def environment(threads: int, store: str | Path) -> dict[str, str]:
     kept = {
         k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
     }
-    count = str(threads)
-    kept |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), count)
+    counts = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+    kept |= {f"{name}_NUM_THREADS": str(threads) for name in counts}
     kept |= {
         "ADJIT_CACHE_DIR": f"{store}/adjit",
-        "NUMBA_CACHE_DIR": f"{store}/numba",
+        "NUMBA_CACHE_DIR": f"{store}/numba-{threads}",  # the hand-written kernels know the number
+        "NUMBA_THREADING_LAYER": "workqueue",
+        "BENCH_NUMBA_CACHE": "1",
         "JAX_COMPILATION_CACHE_DIR": f"{store}/jax",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "JAX_ENABLE_X64": "1",
         "JAX_PLATFORMS": "cpu",
+        "TORCHINDUCTOR_CACHE_DIR": f"{store}/inductor",
+        "PYTENSOR_FLAGS": f"base_compiledir={store}/pytensor",
     }
     if threads == 1:
         kept["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
@@ -43,6 +47,7 @@ class Child:
 
     def __init__(self, command: list[str], env: dict[str, str]) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 closed with the child
+        self._found = b""
         self._process = subprocess.Popen(
             command, env=env, cwd=HERE, stdin=-1, stdout=-1, stderr=self._errors
         )
@@ -53,17 +58,17 @@ class Child:
         if line:
             self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
-        found = b""
         end = time.monotonic() + timeout
-        while not found.endswith(b"\n"):
+        while b"\n" not in self._found:
             left = end - time.monotonic()
             if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
                 return None
             part = os.read(self._process.stdout.fileno(), 1 << 20)
             if not part:
                 return None
-            found += part
-        return json.loads(found)
+            self._found += part
+        answer, _, self._found = self._found.partition(b"\n")
+        return json.loads(answer)
 
     def end(self) -> str:
         """Stop the child; returns the end of what it complained about."""
@@ -75,17 +80,22 @@ class Child:
         return lines[-1] if lines else "no answer"
 
 
-def machine(python: str, env: dict[str, str]) -> dict[str, Any]:
-    """What the figures were taken on."""
+MODULES = {"torch_compile": "torch", "casadi_c": "casadi", "hand": "numba", "numpy_f": "numpy"}
+
+
+def installed(python: str) -> dict[str, str]:
+    """The versions of what an interpreter has; none if it does not run."""
     code = (
         "import importlib.metadata as m, json, platform\n"
-        "names = 'adjit numpy scipy numba llvmlite jax'.split()\n"
         "found = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
-        "print(json.dumps({'python': platform.python_version(),"
-        " **{n: found[n] for n in names if n in found}}))"
+        "print(json.dumps({'python': platform.python_version(), **found}))"
     )
-    done = subprocess.run([python, "-c", code], env=env, capture_output=True, text=True)
-    versions = json.loads(done.stdout) if done.returncode == 0 else {}
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=HERE)
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+def machine(versions: dict[str, str]) -> dict[str, Any]:
+    """What the figures were taken on."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
@@ -96,15 +106,22 @@ def machine(python: str, env: dict[str, str]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": platform.system(),
         "load": round(os.getloadavg()[0], 2),
-        "versions": versions,
+        "versions": {n: versions[n] for n in SHOWN if n in versions},
     }
 
 
-def heading(facts: dict[str, Any], threads: int) -> str:
-    """The machine in a line."""
+SHOWN = (
+    "python", "adjit", "numpy", "scipy", "numba", "llvmlite",
+    "jax", "torch", "pytensor", "casadi", "autograd",
+)  # fmt: skip
+
+
+def heading(facts: dict[str, Any], threads: int | None = None) -> str:
+    """The machine in a line, with what was used of it."""
     versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
+    used = "" if threads is None else f"{threads} used, "
     return (
-        f"{facts['cpu']}, {facts['cores']} cores, {threads} used, "
+        f"{facts['cpu']}, {facts['cores']} cores, {used}"
         f"load {facts['load']} at the start; {versions}"
     )
 
@@ -144,5 +161,17 @@ def publish(path: Path, section: str, title: str, text: str) -> None:
 
 
 def default_python() -> str:
-    """The interpreter of the children: BENCH_PYTHON, or this one."""
+    """The children's interpreters, a list like PATH: BENCH_PYTHON, or this one."""
     return os.environ.get("BENCH_PYTHON", sys.executable)
+
+
+def interpreters(listed: str) -> dict[str, dict[str, str]]:
+    """What each interpreter of such a list has installed; those that do not run are left out."""
+    found = {python: installed(python) for python in listed.split(os.pathsep)}
+    return {python: versions for python, versions in found.items() if versions}
+
+
+def whose(name: str, known: dict[str, dict[str, str]]) -> str | None:
+    """The first interpreter that has what a contestant needs."""
+    module = MODULES.get(name, name)
+    return next((python for python, versions in known.items() if module in versions), None)

@@ -20,10 +20,23 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-from matrices import residual
-from processes import HERE, default_python, duration, environment, heading, machine, publish, table
+from processes import (
+    HERE,
+    default_python,
+    duration,
+    environment,
+    heading,
+    installed,
+    machine,
+    publish,
+    table,
+)
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
+
+
+def residual(u):
+    return u[2:] - 2.0 * u[1:-1] + u[:-2] - 1e-4 * np.exp(u[1:-1])
 
 
 def child(n: int) -> None:
@@ -52,11 +65,12 @@ def main() -> int:
         child(options.child)
         return 0
     rows, title = [], ""
+    python = options.python.split(os.pathsep)[0]
     for n in SIZES:
         with tempfile.TemporaryDirectory() as store:
             env = environment(1, Path(store))
-            title = title or heading(machine(options.python, env), 1)
-            command = [options.python, os.path.abspath(__file__), "--child", str(n)]
+            title = title or heading(machine(installed(python)), 1)
+            command = [python, os.path.abspath(__file__), "--child", str(n)]
             done = subprocess.run(
                 command, env=env, cwd=HERE, capture_output=True, text=True, check=True
             )

@@ -1,4 +1,4 @@
-"""exp, log1p, log and the normal distribution for the hand-written kernels.
+"""exp, log1p, log, tanh and the normal distribution for the hand-written kernels.
 
 Branch-free polynomials that LLVM vectorises; Numba alone would call the C library for each element.
 They cover the range the problems need (no NaN, infinities or subnormals): what an expert would do
@@ -117,6 +117,24 @@ def log1p(x):
     s = x / (2.0 + x)
     z = s * s
     return 2.0 * s + s * z * _log1p(z)
+
+
+_small_tanh = polynomial(
+    fitted(
+        lambda z: np.where(z < 1e-9, -1.0 / 3.0, (np.tanh(r := np.sqrt(z)) / r - 1.0) / z),
+        1e-12,
+        0.0625,
+        7,
+    )
+)
+
+
+@inline
+def tanh(x):
+    a, z = abs(x), x * x
+    e = exp(-2.0 * a)
+    y = select(a < 0.25, a + a * z * _small_tanh(z), (1.0 - e) / (1.0 + e))
+    return select(x < 0.0, -y, y)
 
 
 _SPLIT = 3.5

@@ -23,15 +23,52 @@ def test_contestants_agree_on_a_problem(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "| rosenbrock-10" in done.stdout
-    results = json.loads(figures.read_text())["results"]["rosenbrock-10"]
+    results = json.loads(figures.read_text())["results"]["1"]["rosenbrock-10"]
     assert results["adjit"]["error"] < 1e-12
     assert results["hand"]["slope_error"] < 1e-6
+
+
+def test_a_report_has_every_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import chart
+    import limits
+    import report
+    from problems import PROBLEMS
+
+    assert set(limits.NEEDS) == set(PROBLEMS)
+    start = {"import": 0.1, "first": 1.0, "start": 1.5, "imported": 50.0, "peak": 80.0}
+    hand, ours, peer = (
+        {**start, "median": t, "least": t, "lasting": 90.0} for t in (1e-3, 5e-4, 2e-3)
+    )
+    results: dict[str, dict[str, dict[str, object]]] = {}
+    failed = {"failed": "no gradient"}
+    results["1"] = {"rk4-1000": {"hand": hand, "adjit": ours, "jax": peer, "torch": failed}}
+    results["2"] = {"rk4-1000": {"adjit": {**ours, "cold": start}, "hand": failed, "jax": peer}}
+    machine = {
+        "bandwidth": {"1e6": 1e10, "1e8": 5e9},
+        "gemm": {"float32": 1e11, "float64": 5e10},
+        "function": dict.fromkeys(("exp", "log", "tanh", "normal"), 1e-9),
+        "operation": 1e-9,
+        "call": 2e-7,
+    }
+    about = {"cpu": "one", "cores": 2, "load": 0.0, "versions": {"numpy": "2"}}
+    whole = {"machine": about, "stat": "median", "results": results}
+    text = report.text({**whole, "limits": {"1": machine, "2": None}})
+    for expected in (*report.SECTIONS, "0.50 |", "0.25 |", "a chain", "29 us", "1.00 |"):
+        assert expected in text, expected
+    assert "90 40" in text
+    page = tmp_path / "results.md"
+    report.publish_all(page, {**whole, "limits": {"1": machine}})
+    assert page.read_text().count("## ") == len(report.SECTIONS)
+    if "drew" in chart.draw(whole, tmp_path / "picture.png"):
+        assert (tmp_path / "picture.png").stat().st_size > 5000
 
 
 CASES = {
     "exp": (np.exp, -700.0, 700.0, 4),
     "log": (np.log, 1e-6, 1e6, 2),
     "log1p": (np.log1p, 0.0, 1.0, 3),
+    "tanh": (np.tanh, -20.0, 20.0, 4),
     "exp32": (np.exp, -80.0, 80.0, 4),
     "normal": (special.ndtr, -1.0, 6.0, 200),
 }
