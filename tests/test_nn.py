@@ -183,7 +183,7 @@ def test_the_results_of_a_layer_outlive_backward() -> None:
 
 def test_keys_drop_in_traced_functions() -> None:
     def f(x: Any, key: int) -> Any:
-        return np.sum(F.dropout(x, 0.25, True, key))
+        return np.sum(F.dropout(x, 0.25, True, generator=key))
 
     x = np.ones((40, 50), np.float32)
     with options(interpret=True):

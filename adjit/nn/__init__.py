@@ -2,11 +2,15 @@
 
 # ruff: noqa: F401, F403
 from . import functional, init, models, utils
-from .containers import ModuleDict, ModuleList, ParameterList, Sequential
-from .dense import keyed
+from .attention import *
+from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from .convolutions import *
+from .draws import keyed
 from .files import FileError, load, save
 from .layers import *
-from .layers import _Function
-from .layers_more import *
-from .module import Module, Parameter, functional_call
-from .sequence import GRU, LSTM, RNN, MultiheadAttention
+from .module import Buffer, Module, Parameter, functional_call
+from .named_layers import *
+from .norm_layers import *
+from .pool_layers import *
+from .sequence import *
+from .shape_layers import *

@@ -7,6 +7,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
+from ..tensor_object import Tensor
 from .module import Module, Parameter
 
 
@@ -20,8 +23,6 @@ class Sequential(Module):
         else:
             pairs = [(str(i), m) for i, m in enumerate(layers)]
         for name, m in pairs:
-            if not isinstance(m, Module):
-                raise TypeError(f"{type(m).__name__} is not a Module subclass")
             self.add_module(name, m)
 
     def forward(self, input: Any) -> Any:
@@ -36,13 +37,33 @@ class Sequential(Module):
         return list(self._modules.values())[_place(index, len(self))]
 
     def __setitem__(self, index: int, module: Module) -> None:
-        self._modules[list(self._modules)[_place(index, len(self))]] = module
+        self.add_module(list(self._modules)[_place(index, len(self))], module)
+
+    def __delitem__(self, index: Any) -> None:
+        listed = list(self._modules.values())
+        if not isinstance(index, slice):
+            index = _place(index, len(listed))
+        del listed[index]
+        _renumbered(self, listed)
 
     def __len__(self) -> int:
         return len(self._modules)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._modules.values())
+
+    def __add__(self, other: Iterable[Module]) -> Sequential:
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Iterable[Module]) -> Sequential:
+        return self.extend(other)
+
+    def __mul__(self, times: int) -> Sequential:
+        if times <= 0:
+            raise ValueError(f"Non-positive multiplication factor {times} for {type(self)}")
+        return Sequential(*[m for _ in range(times) for m in self])
+
+    __rmul__ = __mul__
 
     def append(self, module: Module) -> Sequential:
         """One layer more."""
@@ -51,9 +72,35 @@ class Sequential(Module):
 
     def extend(self, modules: Iterable[Module]) -> Sequential:
         """Several layers more."""
-        for m in modules:
+        for m in list(modules):
             self.append(m)
         return self
+
+    def insert(self, index: int, module: Module) -> Sequential:
+        """One layer more, before the one of this number."""
+        _inserted(self, index, module)
+        return self
+
+    def pop(self, index: Any) -> Any:
+        """Take a layer out."""
+        found = self[index]
+        del self[index]
+        return found
+
+
+def _renumbered(owner: Module, listed: list[Any]) -> None:
+    owner._modules.clear()
+    owner._modules.update({str(i): m for i, m in enumerate(listed)})
+
+
+def _inserted(owner: Any, index: int, module: Any) -> None:
+    listed = list(owner._modules.values())
+    if not -len(listed) <= index <= len(listed):
+        raise IndexError(f"Index out of range: {index}")
+    if not isinstance(module, Module):
+        raise TypeError(f"{type(module).__name__} is not a Module subclass")
+    listed.insert(index, module)
+    _renumbered(owner, listed)
 
 
 def _place(index: Any, n: int) -> int:
@@ -66,26 +113,37 @@ def _place(index: Any, n: int) -> int:
 class ModuleList(Module):
     """Layers by number."""
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
-        self.extend(modules)
+        self.extend(modules or ())
 
     def __getitem__(self, index: Any) -> Any:
         listed = list(self._modules.values())
-        return (
-            ModuleList(listed[index])
-            if isinstance(index, slice)
-            else listed[_place(index, len(listed))]
-        )
+        if isinstance(index, slice):
+            return ModuleList(listed[index])
+        return listed[_place(index, len(listed))]
 
     def __setitem__(self, index: int, module: Module) -> None:
-        self._modules[str(_place(index, len(self)))] = module
+        self.add_module(str(_place(index, len(self))), module)
+
+    def __delitem__(self, index: Any) -> None:
+        listed = list(self._modules.values())
+        if not isinstance(index, slice):
+            index = _place(index, len(listed))
+        del listed[index]
+        _renumbered(self, listed)
 
     def __len__(self) -> int:
         return len(self._modules)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._modules.values())
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    def __iadd__(self, other: Iterable[Module]) -> ModuleList:
+        return self.extend(other)
 
     def append(self, module: Module) -> ModuleList:
         """One layer more."""
@@ -94,9 +152,24 @@ class ModuleList(Module):
 
     def extend(self, modules: Iterable[Module]) -> ModuleList:
         """Several layers more."""
-        for m in modules:
+        if not isinstance(modules, Iterable):
+            raise TypeError(
+                "ModuleList.extend should be called with an iterable, but got "
+                f"{type(modules).__name__}"
+            )
+        for m in list(modules):
             self.append(m)
         return self
+
+    def insert(self, index: int, module: Module) -> None:
+        """One layer more, before the one of this number."""
+        _inserted(self, index, module)
+
+    def pop(self, index: Any) -> Any:
+        """Take a layer out."""
+        found = self[index]
+        del self[index]
+        return found
 
     def __repr__(self) -> str:
         """Equal neighbours are shown once."""
@@ -114,19 +187,31 @@ class ModuleList(Module):
         return f"ModuleList({inner}\n)" if lines else "ModuleList()"
 
 
+def _pairs(given: Any) -> list[tuple[str, Any]]:
+    if isinstance(given, Mapping | ModuleDict | ParameterDict):
+        return list(given.items())
+    found = [tuple(pair) for pair in given]
+    for k, pair in enumerate(found):
+        if len(pair) != 2:
+            raise ValueError(f"update sequence element #{k} has length {len(pair)}; 2 is required")
+    return found
+
+
 class ModuleDict(Module):
     """Layers by name."""
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+    def __init__(self, modules: Any = None) -> None:
         super().__init__()
-        for name, m in (modules or {}).items():
-            self.add_module(name, m)
+        self.update(modules or {})
 
     def __getitem__(self, key: str) -> Any:
         return self._modules[key]
 
     def __setitem__(self, key: str, module: Module) -> None:
         self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -136,6 +221,19 @@ class ModuleDict(Module):
 
     def __contains__(self, key: str) -> bool:
         return key in self._modules
+
+    def clear(self) -> None:
+        """Take all layers out."""
+        self._modules.clear()
+
+    def pop(self, key: str) -> Any:
+        """Take a layer out."""
+        return self._modules.pop(key)
+
+    def update(self, modules: Any) -> None:
+        """Enter layers by name, from a dict or pairs."""
+        for name, m in _pairs(modules):
+            self.add_module(name, m)
 
     def keys(self) -> Iterable[str]:
         """The names."""
@@ -150,19 +248,118 @@ class ModuleDict(Module):
         return self._modules.items()
 
 
+# ------------------------------------------------------------------ parameters
+
+
+def _parameter(x: Any) -> Any:
+    return x if isinstance(x, Parameter) else Parameter(x)
+
+
+def _described(x: Any) -> str:
+    kind = "Parameter" if isinstance(x, Parameter) else type(x).__name__
+    sizes = "x".join(map(str, x.shape))
+    name = f"torch.{x.dtype}" if isinstance(x, Tensor) else str(np.dtype(x.dtype))
+    return f"{kind} containing: [{name} of size {sizes}]"
+
+
 class ParameterList(Module):
     """Parameters by number."""
 
-    def __init__(self, values: Iterable[Any] = ()) -> None:
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
-        for i, x in enumerate(values):
-            self.register_parameter(str(i), x if isinstance(x, Parameter) else Parameter(x))
+        self.extend(values or ())
 
-    def __getitem__(self, index: int) -> Any:
-        return list(self._parameters.values())[_place(index, len(self))]
+    def __getitem__(self, index: Any) -> Any:
+        listed = list(self._parameters.values())
+        if isinstance(index, slice):
+            return ParameterList(listed[index])
+        return listed[_place(index, len(self))]
+
+    def __setitem__(self, index: int, param: Any) -> None:
+        self._parameters[str(_place(index, len(self)))] = _parameter(param)
 
     def __len__(self) -> int:
         return len(self._parameters)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._parameters.values())
+
+    def __iadd__(self, other: Iterable[Any]) -> ParameterList:
+        return self.extend(other)
+
+    def append(self, value: Any) -> ParameterList:
+        """One parameter more."""
+        self.register_parameter(str(len(self)), _parameter(value))
+        return self
+
+    def extend(self, values: Iterable[Any]) -> ParameterList:
+        """Several parameters more."""
+        if not isinstance(values, Iterable) or isinstance(values, Tensor):
+            raise TypeError(
+                "ParameterList.extend should be called with an iterable, but got "
+                f"{type(values).__name__}"
+            )
+        for x in list(values):
+            self.append(x)
+        return self
+
+    def extra_repr(self) -> str:
+        return "\n".join(f"  ({k}): {_described(x)}" for k, x in self._parameters.items())
+
+
+class ParameterDict(Module):
+    """Parameters by name."""
+
+    def __init__(self, parameters: Any = None) -> None:
+        super().__init__()
+        self.update(parameters or {})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._parameters[key]
+
+    def __setitem__(self, key: str, param: Any) -> None:
+        self.register_parameter(str(key), _parameter(param))
+
+    def __delitem__(self, key: str) -> None:
+        del self._parameters[key]
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._parameters
+
+    def clear(self) -> None:
+        """Take all parameters out."""
+        self._parameters.clear()
+
+    def pop(self, key: str) -> Any:
+        """Take a parameter out."""
+        return self._parameters.pop(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The parameter of a name, or the default."""
+        return self._parameters.get(key, default)
+
+    def update(self, parameters: Any) -> None:
+        """Enter parameters by name, from a dict or pairs."""
+        for name, x in _pairs(parameters):
+            self[name] = x
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._parameters.keys()
+
+    def values(self) -> Iterable[Any]:
+        """The parameters."""
+        return self._parameters.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Names and parameters."""
+        return self._parameters.items()
+
+    def extra_repr(self) -> str:
+        return "\n".join(f"  ({k}): {_described(x)}" for k, x in self._parameters.items())

@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from ..creation import empty, zeros
-from ..creation import ones as ones_tensor
-from ..tensor_object import Tensor, held
+from ..creation import empty
 from . import functional as F
 from . import init
 from .module import Module, Parameter
-from .normalization import running_statistics
-from .windows import per_dim
+
+__all__ = [
+    "AlphaDropout",
+    "Bilinear",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "Embedding",
+    "EmbeddingBag",
+    "FeatureAlphaDropout",
+    "Flatten",
+    "Identity",
+    "Linear",
+    "Unflatten",
+]
 
 
 class Identity(Module):
@@ -31,8 +41,9 @@ class Linear(Module):
     """x @ weight.T + bias."""
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None
-    ) -> None:
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(empty(out_features, in_features, dtype=dtype))
@@ -43,7 +54,7 @@ class Linear(Module):
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
-        _draw(self)
+        draw(self)
 
     def forward(self, input: Any) -> Any:
         return F.linear(input, self.weight, self.bias)
@@ -55,7 +66,7 @@ class Linear(Module):
         )
 
 
-def _draw(layer: Any) -> None:
+def draw(layer: Any) -> None:
     """Weights and bias, even within 1 / sqrt(fan in)."""
     init.kaiming_uniform_(layer.weight, a=math.sqrt(5))
     if layer.bias is not None:
@@ -66,355 +77,34 @@ def _draw(layer: Any) -> None:
 class Bilinear(Module):
     """x W y + bias."""
 
-    def __init__(self, in1_features: int, in2_features: int, out_features: int, bias: bool = True):
+    def __init__(
+        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True,
+        device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.weight = Parameter(empty(out_features, in1_features, in2_features))
-        self.register_parameter("bias", Parameter(empty(out_features)) if bias else None)
-        bound = 1 / math.sqrt(in1_features)
+        if in1_features <= 0:
+            raise ValueError(f"in1_features must be > 0, but got {in1_features}")
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        self.weight = Parameter(empty(out_features, in1_features, in2_features, dtype=dtype))
+        self.register_parameter(
+            "bias", Parameter(empty(out_features, dtype=dtype)) if bias else None
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        bound = 1 / math.sqrt(self.in1_features)
         for p in self.parameters():
             init.uniform_(p, -bound, bound)
 
     def forward(self, input1: Any, input2: Any) -> Any:
         return F.bilinear(input1, input2, self.weight, self.bias)
 
-
-# ------------------------------------------------------------------ convolutions
-
-
-class _Conv(Module):
-    rank = 2
-    transposed = False
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1,
-        padding: Any = 0, dilation: Any = 1, groups: int = 1, bias: bool = True,
-        padding_mode: str = "zeros", dtype: Any = None, output_padding: Any = 0,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"in_channels {in_channels} and out_channels {out_channels} must be divisible "
-                f"by groups {groups}"
-            )
-        if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
-            raise ValueError(f"padding_mode {padding_mode!r} is none of zeros, reflect, …")
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size = per_dim("kernel_size", kernel_size, self.rank)
-        self.stride = per_dim("stride", stride, self.rank)
-        self.padding = (
-            padding if isinstance(padding, str) else per_dim("padding", padding, self.rank)
-        )
-        self.dilation = per_dim("dilation", dilation, self.rank)
-        self.output_padding = per_dim("output_padding", output_padding, self.rank)
-        self.groups, self.padding_mode = groups, padding_mode
-        ends = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        shape = (ends[0], ends[1] // groups, *self.kernel_size)
-        self.weight = Parameter(empty(*shape, dtype=dtype))
-        self.register_parameter(
-            "bias", Parameter(empty(out_channels, dtype=dtype)) if bias else None
-        )
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw new weights."""
-        _draw(self)
-
-    def forward(self, input: Any) -> Any:
-        run = getattr(F, f"conv{self.rank}d")
-        padding: Any = self.padding
-        if self.padding_mode != "zeros":
-            pairs = [n for p in reversed(padding) for n in (p, p)]
-            input, padding = F.pad(input, pairs, self.padding_mode), 0
-        return run(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
-
-    def extra_repr(self) -> str:
-        words = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
-        words.append(f"stride={self.stride}")
-        if isinstance(self.padding, str) or set(self.padding) != {0}:
-            words.append(f"padding={self.padding}")
-        if set(self.dilation) != {1}:
-            words.append(f"dilation={self.dilation}")
-        if set(self.output_padding) != {0}:
-            words.append(f"output_padding={self.output_padding}")
-        if self.groups != 1:
-            words.append(f"groups={self.groups}")
-        if self.bias is None:
-            words.append("bias=False")
-        if self.padding_mode != "zeros":
-            words.append(f"padding_mode={self.padding_mode}")
-        return ", ".join(words)
-
-
-class Conv1d(_Conv):
-    """`conv1d` with weights of its own."""
-
-    rank = 1
-
-
-class Conv2d(_Conv):
-    """`conv2d` with weights of its own."""
-
-
-class Conv3d(_Conv):
-    """`conv3d` with weights of its own."""
-
-    rank = 3
-
-
-class _ConvTranspose(_Conv):
-    transposed = True
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1,
-        padding: Any = 0, output_padding: Any = 0, groups: int = 1, bias: bool = True,
-        dilation: Any = 1,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
-            output_padding=output_padding,
-        )  # fmt: skip
-
-    def forward(self, input: Any) -> Any:
-        run = getattr(F, f"conv_transpose{self.rank}d")
-        return run(
-            input, self.weight, self.bias, self.stride, self.padding, self.output_padding,
-            self.groups, self.dilation,
-        )  # fmt: skip
-
-
-class ConvTranspose1d(_ConvTranspose):
-    """`conv_transpose1d` with weights of its own."""
-
-    rank = 1
-
-
-class ConvTranspose2d(_ConvTranspose):
-    """`conv_transpose2d` with weights of its own."""
-
-
-# ------------------------------------------------------------------ pooling
-
-
-class _MaxPool(Module):
-    rank = 2
-
-    def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-        ceil_mode: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
-
-    def forward(self, input: Any) -> Any:
-        run = getattr(F, f"max_pool{self.rank}d")
-        return run(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
-        )
-
     def extra_repr(self) -> str:
         return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
-
-
-class MaxPool1d(_MaxPool):
-    """`max_pool1d`."""
-
-    rank = 1
-
-
-class MaxPool2d(_MaxPool):
-    """`max_pool2d`."""
-
-
-class _AvgPool(Module):
-    rank = 2
-
-    def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.ceil_mode = padding, ceil_mode
-        self.count_include_pad = count_include_pad
-
-    def forward(self, input: Any) -> Any:
-        run = getattr(F, f"avg_pool{self.rank}d")
-        return run(
-            input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
-            self.count_include_pad,
-        )  # fmt: skip
-
-    def extra_repr(self) -> str:
-        sizes = [self.kernel_size, self.stride, self.padding]
-        if self.rank == 1:
-            sizes = [per_dim("pool", s, 1) for s in sizes]
-        return "kernel_size={}, stride={}, padding={}".format(*sizes)
-
-
-class AvgPool1d(_AvgPool):
-    """`avg_pool1d`."""
-
-    rank = 1
-
-
-class AvgPool2d(_AvgPool):
-    """`avg_pool2d`."""
-
-
-class _Adaptive(Module):
-    def __init__(self, output_size: Any) -> None:
-        super().__init__()
-        self.output_size = output_size
-
-    def forward(self, input: Any) -> Any:
-        name = type(self).__name__
-        kind = "avg" if "Avg" in name else "max"
-        return getattr(F, f"adaptive_{kind}_pool{name[-2]}d")(input, self.output_size)
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
-
-
-class AdaptiveAvgPool1d(_Adaptive):
-    """`adaptive_avg_pool1d`."""
-
-
-class AdaptiveAvgPool2d(_Adaptive):
-    """`adaptive_avg_pool2d`."""
-
-
-class AdaptiveMaxPool1d(_Adaptive):
-    """`adaptive_max_pool1d`."""
-
-
-class AdaptiveMaxPool2d(_Adaptive):
-    """`adaptive_max_pool2d`."""
-
-
-# ------------------------------------------------------------------ normalisation
-
-
-def _affine(layer: Module, shape: tuple[int, ...], weight: bool, bias: bool) -> None:
-    """Weights of one and biases of zero, or none."""
-    ones = np.ones(shape, np.float32)
-    layer.register_parameter("weight", Parameter(ones) if weight else None)
-    layer.register_parameter("bias", Parameter(np.zeros_like(ones)) if bias else None)
-
-
-class _BatchNorm(Module):
-    dims: tuple[int, ...] = (4,)
-
-    def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
-        affine: bool = True, track_running_stats: bool = True, bias: bool = True,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        _affine(self, (num_features,), affine, affine and bias)
-        track = track_running_stats
-        self.register_buffer("running_mean", zeros(num_features) if track else None)
-        self.register_buffer("running_var", ones_tensor(num_features) if track else None)
-        count = held(np.zeros((), np.int64))
-        self.register_buffer("num_batches_tracked", count if track else None)
-
-    def forward(self, input: Any) -> Any:
-        if len(input.shape) not in self.dims:
-            wanted = " or ".join(f"{d}D" for d in self.dims)
-            raise ValueError(f"expected {wanted} input (got {len(input.shape)}D input)")
-        mean, var = self._buffers["running_mean"], self._buffers["running_var"]
-        batch = self.training or mean is None
-        if batch and self.training and mean is not None:
-            momentum = self._counted()
-            if not isinstance(mean, Tensor):  # a module of arrays: what is new replaces what was
-                moved = running_statistics(input, mean, var, momentum)
-                self._buffers["running_mean"], self._buffers["running_var"] = moved
-                mean = var = None
-            return F.batch_norm(input, mean, var, self.weight, self.bias, True, momentum, self.eps)
-        return F.batch_norm(input, mean, var, self.weight, self.bias, batch, 0.0, self.eps)
-
-    def _counted(self) -> float:
-        count = self.num_batches_tracked
-        if isinstance(count, Tensor):
-            array = count._own()
-            array += 1
-        if self.momentum is None:
-            return 1.0 / float(count.item())
-        return self.momentum
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, bias={self.bias is not None}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
-
-
-class BatchNorm1d(_BatchNorm):
-    """`batch_norm` of (batch, channels) or (batch, channels, length)."""
-
-    dims = (2, 3)
-
-
-class BatchNorm2d(_BatchNorm):
-    """`batch_norm` of (batch, channels, height, width)."""
-
-
-class BatchNorm3d(_BatchNorm):
-    """`batch_norm` of volumes."""
-
-    dims = (5,)
-
-
-class LayerNorm(Module):
-    """`layer_norm` over the last dims."""
-
-    def __init__(
-        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True,
-        bias: bool = True,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        given = normalized_shape
-        self.normalized_shape = (given,) if isinstance(given, int) else tuple(given)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        wanted = elementwise_affine and bias
-        _affine(self, self.normalized_shape, elementwise_affine, wanted)
-
-    def forward(self, input: Any) -> Any:
-        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
-        )
-
-
-class GroupNorm(Module):
-    """`group_norm`."""
-
-    def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
-        bias: bool = True,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        if num_channels % num_groups:
-            raise ValueError("num_channels must be divisible by num_groups")
-        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
-        self.affine = affine
-        _affine(self, (num_channels,), affine, affine and bias)
-
-    def forward(self, input: Any) -> Any:
-        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
-            f"bias={self.bias is not None}"
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
         )
 
 
@@ -442,17 +132,36 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: Any) -> None:
         super().__init__()
-        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+        if not isinstance(dim, int):
+            raise TypeError(f"unflatten: dim is a number, not {dim!r}: there are no named dims")
+        if not isinstance(unflattened_size, tuple | list) or not all(
+            isinstance(n, int) for n in unflattened_size
+        ):
+            raise TypeError(
+                f"unflattened_size must be tuple of ints, but found {unflattened_size!r}"
+            )
+        self.dim, self.unflattened_size = dim, unflattened_size
 
     def forward(self, input: Any) -> Any:
-        s, at = tuple(input.shape), self.dim % len(input.shape)
-        return input.reshape((*s[:at], *self.unflattened_size, *s[at + 1 :]))
+        s = tuple(input.shape)
+        at, sizes = self.dim % len(s), list(self.unflattened_size)
+        if sizes.count(-1) == 1:
+            rest = -math.prod(sizes)
+            sizes[sizes.index(-1)] = s[at] // rest if rest else 0
+        if math.prod(sizes) != s[at]:
+            raise RuntimeError(
+                f"unflatten: Provided sizes {list(self.unflattened_size)} don't multiply up to the "
+                f"size of dim {self.dim} ({s[at]}) in the input tensor of shape {s}"
+            )
+        return input.reshape((*s[:at], *sizes, *s[at + 1 :]))
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class _Dropout(Module):
+    run: Any = None
+
     def __init__(self, p: float = 0.5, inplace: bool = False, generator: Any = None) -> None:
         super().__init__()
         if not 0.0 <= p <= 1.0:
@@ -460,8 +169,7 @@ class _Dropout(Module):
         self.p, self.inplace, self.generator = p, inplace, generator
 
     def forward(self, input: Any) -> Any:
-        run = F.dropout if type(self) is Dropout else F.dropout2d
-        return run(input, self.p, self.training, self.generator)
+        return type(self).run(input, self.p, self.training, self.inplace, generator=self.generator)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
@@ -470,101 +178,143 @@ class _Dropout(Module):
 class Dropout(_Dropout):
     """`dropout` while training."""
 
+    run = staticmethod(F.dropout)
+
+
+class Dropout1d(_Dropout):
+    """`dropout1d` while training: whole channels of signals."""
+
+    run = staticmethod(F.dropout1d)
+
 
 class Dropout2d(_Dropout):
     """`dropout2d` while training: whole channels."""
 
+    run = staticmethod(F.dropout2d)
 
-class Embedding(Module):
-    """Rows of the weight by number."""
+
+class Dropout3d(_Dropout):
+    """`dropout3d` while training: whole channels of volumes."""
+
+    run = staticmethod(F.dropout3d)
+
+
+class AlphaDropout(_Dropout):
+    """`alpha_dropout` while training, for networks of SELU."""
+
+    run = staticmethod(F.alpha_dropout)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """`feature_alpha_dropout` while training: whole channels."""
+
+    run = staticmethod(F.feature_alpha_dropout)
+
+
+# ------------------------------------------------------------------ embeddings
+
+
+class _Table(Module):
+    """A weight of rows, and how they are read."""
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None
-    ) -> None:
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None,
+        max_norm: float | None, norm_type: float, scale_grad_by_freq: bool, sparse: bool,
+        weight: Any, dtype: Any,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.weight = Parameter(empty(num_embeddings, embedding_dim))
+        n = num_embeddings
+        if padding_idx is not None and not -n <= padding_idx < n:
+            raise AssertionError("Padding_idx must be within num_embeddings")
+        self.num_embeddings, self.embedding_dim = n, embedding_dim
+        self.padding_idx = None if padding_idx is None else padding_idx % n
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+        if weight is not None and tuple(weight.shape) != (n, embedding_dim):
+            raise AssertionError("Shape of weight does not match num_embeddings and embedding_dim")
+        self.weight = Parameter(empty(n, embedding_dim, dtype=dtype) if weight is None else weight)
+        if weight is None:
+            self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new rows; that of `padding_idx` is zero."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
             self.weight._own()[self.padding_idx] = 0.0
 
+    def extra_repr(self) -> str:
+        words = [f"{self.num_embeddings}, {self.embedding_dim}"]
+        defaults = {
+            "padding_idx": None, "max_norm": None, "norm_type": 2.0, "scale_grad_by_freq": False,
+            "sparse": False,
+        }  # fmt: skip
+        for name, default in defaults.items():
+            if (x := getattr(self, name)) != default:
+                words.append(f"{name}={x}")
+        return ", ".join(words)
+
+
+class Embedding(_Table):
+    """Rows of the weight by number."""
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
+        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+        sparse: bool = False, _weight: Any = None, _freeze: bool = False, device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq,
+            sparse, _weight, dtype,
+        )  # fmt: skip
+        if _freeze:
+            self.weight.requires_grad_(False)
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, **settings: Any
+    ) -> Embedding:
+        """Rows that are there already; frozen, they are not learned."""
+        if len(embeddings.shape) != 2:
+            raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
+        return cls(*embeddings.shape, padding_idx, _weight=embeddings, _freeze=freeze, **settings)
+
     def forward(self, input: Any) -> Any:
-        return F.embedding(input, self.weight, self.padding_idx)
+        return F.embedding(
+            input, self.weight, self.padding_idx, self.max_norm, self.norm_type,
+            self.scale_grad_by_freq, self.sparse,
+        )  # fmt: skip
+
+
+class EmbeddingBag(_Table):
+    """Sums, means or maxima of rows of the weight."""
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None,
+        norm_type: float = 2.0, scale_grad_by_freq: bool = False, mode: str = "mean",
+        sparse: bool = False, _weight: Any = None, include_last_offset: bool = False,
+        padding_idx: int | None = None, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq,
+            sparse, _weight, dtype,
+        )  # fmt: skip
+        self.mode, self.include_last_offset = mode, include_last_offset
+
+    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
+        return F.embedding_bag(
+            input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq,
+            self.mode, self.sparse, per_sample_weights, self.include_last_offset,
+            self.padding_idx,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
-        words = f"{self.num_embeddings}, {self.embedding_dim}"
-        return words if self.padding_idx is None else f"{words}, padding_idx={self.padding_idx}"
-
-
-# ------------------------------------------------------------------ activations and losses
-
-
-class _Function(Module):
-    """A function of `functional` with its settings, by name."""
-
-    name = ""
-    settings: tuple[tuple[str, Any], ...] = ()
-    shown: tuple[str, ...] | None = None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__()
-        known = [*(k for k, _ in self.settings), "inplace"]
-        given = dict(zip(known, args, strict=False)) | kwargs
-        if len(args) > len(known) or not set(given) <= set(known):
-            raise TypeError(f"{type(self).__name__}() takes {known}, not {args} and {kwargs}")
-        self.inplace = bool(given.pop("inplace", False))
-        for k, default in self.settings:
-            setattr(self, k, given.get(k, default))
-
-    def forward(self, *args: Any) -> Any:
-        settings = {k: getattr(self, k) for k, _ in self.settings}
-        return getattr(F, self.name)(*args, **settings)
-
-    def extra_repr(self) -> str:
-        names = [k for k, _ in self.settings] if self.shown is None else self.shown
-        words = [f"{k}={getattr(self, k)!r}" for k in names]
-        return ", ".join([*words, "inplace=True"] if self.inplace else words)
-
-
-def _module(title: str, name: str, shown: Any = None, **settings: Any) -> Any:
-    body = {"name": name, "settings": tuple(settings.items()), "shown": shown}
-    doc = f"`{name}` as a layer."
-    return type(title, (_Function,), {**body, "__doc__": doc, "__module__": __name__})
-
-
-ReLU = _module("ReLU", "relu")
-ReLU6 = _module("ReLU6", "relu6")
-LeakyReLU = _module("LeakyReLU", "leaky_relu", negative_slope=0.01)
-ELU = _module("ELU", "elu", alpha=1.0)
-SELU = _module("SELU", "selu")
-GELU = _module("GELU", "gelu", approximate="none")
-SiLU = _module("SiLU", "silu")
-Mish = _module("Mish", "mish")
-Sigmoid = _module("Sigmoid", "sigmoid")
-LogSigmoid = _module("LogSigmoid", "logsigmoid")
-Tanh = _module("Tanh", "tanh")
-Hardtanh = _module("Hardtanh", "hardtanh", min_val=-1.0, max_val=1.0)
-Hardswish = _module("Hardswish", "hardswish")
-Hardsigmoid = _module("Hardsigmoid", "hardsigmoid")
-Softplus = _module("Softplus", "softplus", beta=1.0, threshold=20.0)
-Softsign = _module("Softsign", "softsign")
-Softmax = _module("Softmax", "softmax", dim=None)
-LogSoftmax = _module("LogSoftmax", "log_softmax", dim=None)
-GLU = _module("GLU", "glu", dim=-1)
-
-MSELoss = _module("MSELoss", "mse_loss", (), reduction="mean")
-L1Loss = _module("L1Loss", "l1_loss", (), reduction="mean")
-SmoothL1Loss = _module("SmoothL1Loss", "smooth_l1_loss", (), reduction="mean", beta=1.0)
-HuberLoss = _module("HuberLoss", "huber_loss", (), reduction="mean", delta=1.0)
-BCELoss = _module("BCELoss", "binary_cross_entropy", (), weight=None, reduction="mean")
-BCEWithLogitsLoss = _module(
-    "BCEWithLogitsLoss", "binary_cross_entropy_with_logits", (),
-    weight=None, reduction="mean", pos_weight=None,
-)  # fmt: skip
-NLLLoss = _module("NLLLoss", "nll_loss", (), weight=None, ignore_index=-100, reduction="mean")
-KLDivLoss = _module("KLDivLoss", "kl_div", (), reduction="mean", log_target=False)
-CrossEntropyLoss = _module(
-    "CrossEntropyLoss", "cross_entropy", (),
-    weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0,
-)  # fmt: skip
+        words = [f"{self.num_embeddings}, {self.embedding_dim}"]
+        defaults = {
+            "max_norm": None, "norm_type": 2.0, "scale_grad_by_freq": False,
+        }  # fmt: skip
+        words += [f"{k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v]
+        words.append(f"mode={self.mode!r}")
+        if self.padding_idx is not None:
+            words.append(f"padding_idx={self.padding_idx}")
+        return ", ".join(words)

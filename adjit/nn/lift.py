@@ -99,3 +99,22 @@ def rows_of(table: Any, index: Any) -> Any:
     if is_tracer(index) and not is_tracer(table):
         table = lift(table)
     return np.take(table, index, axis=0)
+
+
+def blank(shape: tuple[int, ...], like: Any) -> Any:
+    """Zeros of this dtype that parts of `like` can be written into."""
+    zeros = np.zeros(shape, np.dtype(like.dtype))
+    return lift(zeros) if is_tracer(like) else zeros
+
+
+def over(input: Any, result: Any) -> Any:
+    """A result as the new value of the Tensor that it was made of; arrays stay what they were.
+
+    Raises RuntimeError for a leaf that requires grad.
+    """
+    if not isinstance(input, Tensor):
+        return result
+    pending = input._node is not None and not input._view  # no memory that another one shares
+    if pending and (result._tracked() or not input._tracked()):
+        return input._replace(result)
+    return input._write(lambda: result)

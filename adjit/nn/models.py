@@ -6,8 +6,12 @@ from typing import Any
 
 from . import init
 from .containers import Sequential
-from .layers import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d, ReLU
+from .convolutions import Conv2d
+from .layers import Linear
 from .module import Module
+from .named_layers import ReLU
+from .norm_layers import BatchNorm2d
+from .pool_layers import AdaptiveAvgPool2d, MaxPool2d
 
 
 def _conv3x3(before: int, after: int, stride: int = 1) -> Conv2d:

@@ -4,53 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..storage import Handle, Storage
-from ..tensor_object import Tensor, held, plain
+from ..tensor_object import Tensor, held
 from ..tracer.surface import is_tracer
-from ..tracer.tree import _Same, register_container
+from ..tracer.tree import register_container
+from . import state
+from .carrying import functional_call, leaves_of, with_leaves
+from .hooks import Hook, Passage, Removable, entered
+from .parameter import Buffer, Parameter, overwrite
+
+__all__ = ["Buffer", "Module", "Parameter", "functional_call", "overwrite"]
 
 M = TypeVar("M", bound="Module")
-
-
-class Parameter(Tensor):
-    """A Tensor that a module learns: it asks for its gradient."""
-
-    __slots__ = ()
-
-    def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
-        if isinstance(data, Tensor):
-            found = data.detach()
-            self._hold(found._own(), found._storage or Storage())
-        else:
-            self._hold(plain(data), Storage())
-        self._requires = False
-        if requires_grad:
-            self.requires_grad = True
-
-    def __repr__(self) -> str:
-        return "Parameter containing:\n" + super().__repr__()
-
-    def __deepcopy__(self, memo: Any) -> Parameter:
-        return Parameter(self._value().copy(), self.requires_grad)
-
-    def __reduce__(self) -> Any:
-        return Parameter, (self._value(), self.requires_grad)
-
-
-class Incompatible(NamedTuple):
-    """What `load_state_dict` did not find, and what it did not expect."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return f"_IncompatibleKeys({', '.join(f'{k}={v}' for k, v in self._asdict().items())})"
 
 
 class Module:
@@ -65,17 +33,21 @@ class Module:
     _buffers: dict[str, Any]
     _modules: dict[str, Any]
     _temporary: set[str]
-    _hooks: list[Callable[..., Any]]
-    _before: list[Callable[..., Any]]
+    _hooks: list[Hook]
+    _before: list[Hook]
+    _backward: list[Callable[..., Any]]
+    _backward_before: list[Callable[..., Any]]
+    _after_load: list[Callable[..., Any]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        register_container(cls, _leaves, _with_leaves)
+        register_container(cls, leaves_of, with_leaves)
 
     def __init__(self) -> None:
         fields: dict[str, Any] = {
             "training": True, "_parameters": {}, "_buffers": {}, "_modules": {},
-            "_temporary": set(), "_hooks": [], "_before": [],
+            "_temporary": set(), "_hooks": [], "_before": [], "_backward": [],
+            "_backward_before": [], "_after_load": [],
         }  # fmt: skip
         vars(self).update(fields)
 
@@ -91,7 +63,11 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         fields = vars(self)
         if isinstance(value, Parameter | Module) and "_parameters" not in fields:
-            raise AttributeError(f"{type(self).__name__}: call super().__init__() first")
+            what = "module" if isinstance(value, Module) else "parameters"
+            raise AttributeError(
+                f"cannot assign {what} before Module.__init__() call: "
+                f"{type(self).__name__}.__init__ begins with super().__init__()"
+            )
         if isinstance(value, Parameter):
             self._forget(name)
             self._parameters[name] = value
@@ -100,11 +76,24 @@ class Module:
             self._modules[name] = value
         elif name in fields.get("_parameters", ()):
             _check_array(self, name, value)
+            if isinstance(value, Tensor):
+                raise TypeError(
+                    f"cannot assign a Tensor as parameter '{name}' of {type(self).__name__} "
+                    "(torch.nn.Parameter or None expected)"
+                )
             self._parameters[name] = value
+        elif isinstance(value, Buffer) and "_buffers" in fields:
+            self._forget(name)
+            self.register_buffer(name, value, value.persistent)
         elif name in fields.get("_buffers", ()):
             _check_array(self, name, value)
             self._buffers[name] = value
-        elif name in fields.get("_modules", ()) and value is None:
+        elif name in fields.get("_modules", ()):
+            if value is not None:
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as child module '{name}' "
+                    "(torch.nn.Module or None expected)"
+                )
             self._modules[name] = None
         else:
             object.__setattr__(self, name, value)
@@ -124,31 +113,81 @@ class Module:
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
 
+    def _free(self, what: str, name: Any, place: dict[str, Any]) -> None:
+        """Refuse names that cannot be those of a parameter, buffer or layer."""
+        if "_parameters" not in vars(self):
+            raise AttributeError(f"cannot assign {what} before Module.__init__() call")
+        if not isinstance(name, str):
+            raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
+        if "." in name:
+            raise KeyError(f'{what} name can\'t contain ".", got: {name}')
+        if not name:
+            raise KeyError(f'{what} name can\'t be empty string ""')
+        if hasattr(self, name) and name not in place:
+            raise KeyError(f"attribute '{name}' already exists")
+
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Enter a parameter under a name; None for one that is left out."""
+        self._free("parameter", name, self._parameters)
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
+                "(torch.nn.Parameter or None required)"
+            )
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Enter a Tensor that is no parameter; `state_dict` has it if it is persistent."""
+        self._free("buffer", name, self._buffers)
+        _check_array(self, name, tensor)
         self._buffers[name] = tensor
-        if not persistent:
+        if persistent:
+            self._temporary.discard(name)
+        else:
             self._temporary.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Enter a layer under a name."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        self._free("module", name, self._modules)
         self._modules[name] = module
 
     register_module = add_module
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> Any:
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> Removable:  # fmt: skip
         """Call `hook(module, args, result)` after `forward`; what it returns is the result."""
-        self._hooks.append(hook)
-        return Handle(self._hooks, hook)
+        return entered(self._hooks, Hook(hook, with_kwargs, always_call), prepend)
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> Any:
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Removable:
         """Call `hook(module, args)` before `forward`; what it returns are the arguments."""
-        self._before.append(hook)
-        return Handle(self._before, hook)
+        return entered(self._before, Hook(hook, with_kwargs), prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> Removable:
+        """Call `hook(module, grad_input, grad_output)` when gradients have passed the module.
+
+        What it returns replaces `grad_input`.
+        """
+        return entered(self._backward, hook, prepend)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> Removable:
+        """Call `hook(module, grad_output)` when gradients arrive; it may replace them."""
+        return entered(self._backward_before, hook, prepend)
+
+    register_backward_hook = register_full_backward_hook
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> Removable:
+        """Call `hook(module, incompatible_keys)` after `load_state_dict`."""
+        return entered(self._after_load, hook)
 
     # -------------------------------------------------------------- calls
 
@@ -159,65 +198,112 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for hook in self._before:
-            given = hook(self, args)
-            if given is not None:
-                args = given if isinstance(given, tuple) else (given,)
+        if self._before or self._hooks or self._backward or self._backward_before:
+            return self._watched(args, kwargs)
         try:
-            out = self.forward(*args, **kwargs)
+            return self.forward(*args, **kwargs)
         except (RuntimeError, ValueError, IndexError) as error:
             _locate(error, self)
             raise
-        for hook in self._hooks:
-            found = hook(self, args, out)
-            out = out if found is None else found
-        return out
+
+    def _watched(self, args: Any, kwargs: Any) -> Any:
+        """A call with hooks."""
+        for hook in self._before:
+            given = hook.fn(self, args, kwargs) if hook.with_kwargs else hook.fn(self, args)
+            if given is not None and hook.with_kwargs:
+                if not isinstance(given, tuple) or len(given) != 2:
+                    raise RuntimeError(
+                        "forward pre-hook must return None or a tuple of (new_args, new_kwargs), "
+                        f"but got {given}."
+                    )
+                args, kwargs = given
+            elif given is not None:
+                args = given if isinstance(given, tuple) else (given,)
+        passage = Passage(self) if self._backward or self._backward_before else None
+        out, done = None, False
+        try:
+            out = self.forward(*(passage.into(args) if passage else args), **kwargs)
+            for hook in self._hooks:
+                out = self._after(hook, args, kwargs, out)
+            done = True
+        except (RuntimeError, ValueError, IndexError) as error:
+            _locate(error, self)
+            raise
+        finally:
+            for hook in self._hooks if not done else ():
+                if hook.always:
+                    self._after(hook, args, kwargs, out)
+        return passage.out(out) if passage else out
+
+    def _after(self, hook: Hook, args: Any, kwargs: Any, out: Any) -> Any:
+        told = (args, kwargs, out) if hook.with_kwargs else (args, out)
+        found = hook.fn(self, *told)
+        return out if found is None else found
 
     # -------------------------------------------------------------- what is inside
 
-    def named_modules(self, memo: Any = None, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all below, each once."""
+    def named_modules(
+        self, memo: Any = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all below, each once unless duplicates are asked for."""
         memo = set() if memo is None else memo
         if id(self) in memo:
             return
-        memo.add(id(self))
+        if remove_duplicate:
+            memo.add(id(self))
         yield prefix, self
         for name, m in self._modules.items():
             if m is not None:
-                yield from m.named_modules(memo, f"{prefix}.{name}" if prefix else name)
+                path = f"{prefix}.{name}" if prefix else name
+                yield from m.named_modules(memo, path, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
         """This module and all below."""
         return (m for _, m in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The layers right below."""
-        return ((n, m) for n, m in self._modules.items() if m is not None)
+        """The layers right below, each once."""
+        seen: set[int] = set()
+        for name, m in self._modules.items():
+            if m is not None and id(m) not in seen:
+                seen.add(id(m))
+                yield name, m
 
     def children(self) -> Iterator[Module]:
         """The layers right below."""
         return (m for _, m in self.named_children())
 
-    def _named(self, place: str, prefix: str, recurse: bool) -> Iterator[tuple[str, Any]]:
+    def _named(
+        self, place: str, prefix: str, recurse: bool, once: bool = True
+    ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        found = self.named_modules(prefix=prefix) if recurse else iter([(prefix, self)])
+        found = (
+            self.named_modules(prefix=prefix, remove_duplicate=once)
+            if recurse
+            else iter([(prefix, self)])
+        )
         for path, m in found:
             for name, x in getattr(m, place).items():
                 if x is not None and id(x) not in seen:
-                    seen.add(id(x))
+                    if once:
+                        seen.add(id(x))
                     yield (f"{path}.{name}" if path else name), x
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Any]]:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
         """Every parameter once, with its name."""
-        return self._named("_parameters", prefix, recurse)
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Any]:
         """Every parameter once."""
         return (p for _, p in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Any]]:
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
         """Every Tensor that is no parameter, with its name."""
-        return self._named("_buffers", prefix, recurse)
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Any]:
         """Every Tensor that is no parameter."""
@@ -235,8 +321,28 @@ class Module:
 
     def get_parameter(self, target: str) -> Any:
         """The parameter of a dotted name."""
+        return self._get("_parameters", "parameter", target)
+
+    def get_buffer(self, target: str) -> Any:
+        """The buffer of a dotted name."""
+        return self._get("_buffers", "buffer", target)
+
+    def _get(self, place: str, what: str, target: str) -> Any:
         path, _, name = target.rpartition(".")
-        return self.get_submodule(path)._parameters[name]
+        owner = self.get_submodule(path)
+        if name not in getattr(owner, place):
+            raise AttributeError(f"{type(owner).__name__} has no {what} {name!r} (of {target!r})")
+        return getattr(owner, place)[name]
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a layer in the place of a dotted name."""
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if strict and name not in owner._modules:
+            raise AttributeError(f"{type(owner).__name__} has no layer {name!r} (of {target!r})")
+        if not isinstance(module, Module):
+            raise ValueError(f"{module!r} is not an nn.Module")
+        setattr(owner, name, module)
 
     def apply(self: M, fn: Callable[[Module], Any]) -> M:
         """Call `fn` with every layer below, then with this module."""
@@ -249,6 +355,8 @@ class Module:
 
     def train(self: M, mode: bool = True) -> M:
         """Set how layers behave that differ between training and use."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
         for m in self.modules():
             m.training = mode
         return self
@@ -272,87 +380,102 @@ class Module:
                 p.grad = p.grad.detach()
                 p.grad.zero_()
 
-    def to(self: M, dtype: Any = None, *_: Any, **__: Any) -> M:
-        """Parameters and floating-point buffers in another dtype; other devices there are none."""
-        if dtype is None or isinstance(dtype, str):
-            return self
+    def to(self: M, *args: Any, dtype: Any = None, device: Any = None, **_: Any) -> M:
+        """Parameters and floating-point buffers in another dtype, or that of a Tensor.
+
+        Raises RuntimeError for devices other than the CPU, TypeError for whole numbers and for
+        dtypes that nothing computes with.
+        """
+        for x in args:
+            if isinstance(x, Tensor):
+                dtype = x.dtype
+            elif isinstance(x, np.dtype | type):
+                dtype = x
+            elif not isinstance(x, bool):
+                device = x
+        on_cpu(device)
+        return self if dtype is None else self._cast(np.dtype(dtype))
+
+    def _cast(self: M, dtype: np.dtype) -> M:
+        if dtype.kind not in "fc":
+            raise TypeError(
+                "nn.Module.to only accepts floating point or complex dtypes, but got desired "
+                f"dtype={dtype}"
+            )
+        if dtype.itemsize < 4:
+            raise TypeError(
+                f"{dtype}: modules compute in float32 or float64; keep the model in float32"
+            )
         for m in self.modules():
             for place in (m._parameters, m._buffers):
                 for name, x in place.items():
                     if isinstance(x, Tensor):
                         if x.dtype.kind == "f" and x.dtype != dtype:
                             x.data = held(x._value().astype(dtype))
+                            if x._grad is not None:
+                                x._grad = held(x._grad._value().astype(dtype))
                     elif x is not None and x.dtype.kind == "f":
                         place[name] = x.astype(dtype)
         return self
 
     def float(self: M) -> M:
         """In single precision."""
-        return self.to(np.float32)
+        return self._cast(np.dtype(np.float32))
 
     def double(self: M) -> M:
         """In double precision."""
-        return self.to(np.float64)
+        return self._cast(np.dtype(np.float64))
+
+    def half(self: M) -> M:
+        """Refused: nothing computes in half precision."""
+        return self._cast(np.dtype(np.float16))
+
+    def bfloat16(self: M) -> M:
+        """Refused: nothing computes in this precision."""
+        raise TypeError("bfloat16: modules compute in float32 or float64")
+
+    def type(self: M, dst_type: Any) -> M:
+        """In another dtype."""
+        return self._cast(np.dtype(dst_type))
 
     def cpu(self: M) -> M:
         """The module: there is no other device."""
         return self
 
+    def cuda(self: M, device: Any = None) -> M:
+        """Refused: there is no other device than the CPU."""
+        on_cpu("cuda")
+        return self
+
+    def share_memory(self: M) -> M:
+        """The module: threads share its memory as it is."""
+        return self
+
+    def compile(self, *_: Any, **__: Any) -> None:
+        """Nothing: steps that come again are compiled anyway."""
+
     # -------------------------------------------------------------- state
 
-    def _state(self, prefix: str = "") -> Iterator[tuple[str, Module, str, str]]:
-        """Name, module, place and key of everything that is saved."""
-        for path, m in self.named_modules(prefix=prefix):
-            for place in ("_parameters", "_buffers"):
-                for name, x in getattr(m, place).items():
-                    if x is not None and name not in m._temporary:
-                        yield (f"{path}.{name}" if path else name), m, place, name
-
-    def state_dict(self, prefix: str = "") -> OrderedDict[str, Any]:
+    def state_dict(
+        self, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> OrderedDict[str, Any]:
         """Parameters and buffers by name; their memory is shared."""
-        found: OrderedDict[str, Any] = OrderedDict()
-        for key, m, place, name in self._state():
+        found: OrderedDict[str, Any] = OrderedDict() if destination is None else destination
+        for key, m, place, name in state.entries(self, prefix):
             x = getattr(m, place)[name]
-            found[prefix + key] = x.detach() if isinstance(x, Tensor) else x
+            found[key] = x.detach() if isinstance(x, Tensor) and not keep_vars else x
         return found
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Incompatible:
-        """Copy arrays by name into parameters and buffers.
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> state.Incompatible:
+        """Copy arrays by name into parameters and buffers; with `assign` put them in their place.
 
         Values may be Tensors, arrays or what NumPy can read.  If entries are missing, unexpected
         (unless `strict` is false) or of another shape, a RuntimeError lists all of them, and
         nothing is changed.
         """
-        wanted = {key: (m, place, name) for key, m, place, name in self._state()}
-        missing = [k for k in wanted if k not in state_dict]
-        extra = [k for k in state_dict if k not in wanted]
-        arrays = {k: _array(state_dict[k]) for k in wanted if k in state_dict}
-        faults: list[str] = []
-        if strict and extra:
-            faults.append(f"Unexpected key(s) in state_dict: {_quoted(extra)}. ")
-        if strict and missing:
-            faults.append(f"Missing key(s) in state_dict: {_quoted(missing)}. ")
-        for key, x in arrays.items():
-            m, place, name = wanted[key]
-            shape = tuple(getattr(m, place)[name].shape)
-            if x.shape != shape:
-                faults.append(
-                    f"size mismatch for {key}: copying a param with shape {list(x.shape)} from "
-                    f"checkpoint, the shape in current model is {list(shape)}."
-                )
-        if faults:
-            raise RuntimeError(
-                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
-                + "\n\t".join(faults)
-            )
-        for key, x in arrays.items():
-            m, place, name = wanted[key]
-            old = getattr(m, place)[name]
-            if isinstance(old, Tensor):
-                overwrite(old, x)
-            else:
-                getattr(m, place)[name] = x.astype(old.dtype)
-        return Incompatible(missing, extra)
+        return state.load(self, state_dict, strict, assign)
 
     # -------------------------------------------------------------- text
 
@@ -377,6 +500,12 @@ class Module:
 # ------------------------------------------------------------------ values
 
 
+def on_cpu(device: Any) -> None:
+    """Refuse devices that are not there."""
+    if device is not None and str(device).split(":")[0] not in ("cpu", "None"):
+        raise RuntimeError(f"there is no device {str(device)!r} here: Tensors live on the CPU")
+
+
 def _check_array(module: Module, name: str, value: Any) -> None:
     if value is None or isinstance(value, Tensor | np.ndarray) or is_tracer(value):
         return
@@ -384,27 +513,6 @@ def _check_array(module: Module, name: str, value: Any) -> None:
         f"cannot assign '{type(value).__name__}' as parameter or buffer '{name}' of "
         f"{type(module).__name__} (Parameter, Tensor, array or None expected)"
     )
-
-
-def overwrite(t: Tensor, values: Any) -> None:
-    """Write into a Tensor, whatever it requires."""
-    array = t._own()
-    assert t._storage is not None
-    t._storage.touch()
-    np.copyto(array, values)
-    t._source = None
-
-
-def _array(x: Any) -> np.ndarray:
-    if isinstance(x, Tensor):
-        return x._value()
-    if hasattr(x, "detach"):  # torch's
-        x = x.detach().cpu().numpy()
-    return np.asarray(x)
-
-
-def _quoted(keys: list[str]) -> str:
-    return ", ".join(f'"{k}"' for k in keys)
 
 
 def _locate(error: Any, module: Module) -> None:
@@ -422,97 +530,4 @@ def _locate(error: Any, module: Module) -> None:
     error.args = (f"{base}\n  in layer {path + ': ' if path else ''}{line}",)
 
 
-# ------------------------------------------------------------------ as containers
-
-
-class _Skeleton:
-    """A module without its arrays: equal to those that compute the same from theirs."""
-
-    def __init__(self, module: Module) -> None:
-        self.module = module
-        self.facts = _facts(module)
-
-    @property
-    def names(self) -> list[str]:
-        """How each leaf is spelled."""
-        buffers = {id(b) for b in self.module.buffers()}
-        found = [*self.module.named_parameters(), *self.module.named_buffers()]
-        leaves = {id(x) for x in _slots(self.module)}
-        return [
-            f".{name}" + (" (a buffer)" if id(x) in buffers else "")
-            for name, x in found
-            if id(x) in leaves
-        ]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Skeleton) and self.facts == other.facts
-
-    def __hash__(self) -> int:
-        return hash((type(self.module), len(self.facts)))
-
-    def __repr__(self) -> str:
-        return type(self.module).__name__
-
-
-_OWN = frozenset(("_parameters", "_buffers", "_modules", "_temporary", "_hooks", "_before"))
-
-
-def _facts(module: Module) -> tuple[Any, ...]:
-    facts: list[Any] = []
-    for path, m in module.named_modules():
-        facts.append((path, type(m)))
-        facts += [(k, _Same(v)) for k, v in vars(m).items() if k not in _OWN]
-        facts += [(k, v is None) for k, v in (*m._parameters.items(), *m._buffers.items())]
-    return tuple(facts)
-
-
-def _slots(module: Module) -> Iterator[Any]:
-    """Parameters, and buffers of floats, each once: what is a leaf of the container."""
-    yield from module.parameters()
-    for b in module.buffers():
-        if np.dtype(b.dtype).kind in "fc":
-            yield b
-
-
-def _leaves(module: Module) -> tuple[list[Any], _Skeleton]:
-    found = [x._value() if isinstance(x, Tensor) else x for x in _slots(module)]
-    return found, _Skeleton(module)
-
-
-def _with_leaves(skeleton: _Skeleton, leaves: Any) -> Module:
-    new = {id(old): x for old, x in zip(_slots(skeleton.module), leaves, strict=True)}
-    return replaced(skeleton.module, new)
-
-
-def replaced(module: Module, new: Mapping[int, Any], memo: Any = None) -> Any:
-    """A copy of a module with other arrays in the places of those of these ids."""
-    memo = {} if memo is None else memo
-    if id(module) in memo:
-        return memo[id(module)]
-    copy = memo[id(module)] = object.__new__(type(module))
-    fields = dict(vars(module))
-    for place in ("_parameters", "_buffers"):
-        fields[place] = {k: new.get(id(x), x) for k, x in fields[place].items()}
-    fields["_modules"] = {
-        k: None if m is None else replaced(m, new, memo) for k, m in module._modules.items()
-    }
-    vars(copy).update(fields)
-    return copy
-
-
-def functional_call(module: Module, params: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-    """The module's result with arrays by name in the places of its parameters and buffers."""
-    named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    extra = [k for k in params if k not in named]
-    if extra:
-        raise KeyError(f"functional_call: {type(module).__name__} has no {', '.join(extra)}")
-    new = {id(x): params[k] for k, x in named.items() if k in params}
-    rest = {
-        id(x): x._value() for k, x in named.items() if k not in params and isinstance(x, Tensor)
-    }
-    if any(isinstance(x, Tensor) for x in params.values()):
-        rest = {}
-    return replaced(module, {**rest, **new})(*args, **kwargs)
-
-
-register_container(Module, _leaves, _with_leaves)
+register_container(Module, leaves_of, with_leaves)

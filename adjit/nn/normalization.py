@@ -10,7 +10,7 @@ import numpy as np
 from ..modes import no_grad
 from ..reductions import root
 from ..tensor_object import Tensor, later
-from .lift import lifted, shape_of, tracing
+from .lift import lifted, same_dtype, shape_of, tracing
 
 EPS = 1e-5
 
@@ -89,7 +89,9 @@ def batch_norm(
     return _batch_norm(input, weight, bias, eps=float(eps))
 
 
-def write_statistics(input: Any, mean: Any, var: Any, momentum: float) -> None:
+def write_statistics(
+    input: Any, mean: Any, var: Any, momentum: float, moved: Any = running_statistics
+) -> None:
     """Move running statistics in place; of Tensors, when something next is computed."""
     if tracing(mean, var):
         raise TypeError(
@@ -98,7 +100,7 @@ def write_statistics(input: Any, mean: Any, var: Any, momentum: float) -> None:
         )
     if tracing(input):
         return
-    new = running_statistics(input, mean, var, momentum)
+    new = moved(input, mean, var, momentum)
     for old, value in zip((mean, var), new, strict=True):
         if isinstance(old, Tensor):
             later(old, value)
@@ -116,6 +118,7 @@ def _check_channels(name: str, input: Any, *per_channel: Any) -> None:
                 f"{name}: statistics and weights of shape {shape_of(v)} do not fit the {s[1]} "
                 f"channels of input of shape {s}"
             )
+    same_dtype(name, input, *per_channel)
 
 
 @lifted("NativeLayerNormBackward0")
@@ -127,20 +130,27 @@ def layer_norm(
     input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = EPS
 ) -> Any:
     """The last dims less their mean, over their standard deviation."""
-    wanted = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    wanted = _normalized("layer_norm", input, normalized_shape, weight, bias)
+    return _layer_norm(input, weight, bias, dims=len(wanted), eps=float(eps))
+
+
+def _normalized(name: str, input: Any, shape: Any, *learned: Any) -> tuple[int, ...]:
+    """The dims to normalise over; RuntimeError if input or weights do not have them."""
+    wanted = (int(shape),) if isinstance(shape, int | np.integer) else tuple(map(int, shape))
     s = shape_of(input)
     if not wanted or s[-len(wanted) :] != wanted:
         raise RuntimeError(
-            f"layer_norm: given normalized_shape={list(wanted)}, expected input with shape "
+            f"{name}: given normalized_shape={list(wanted)}, expected input with shape "
             f"[*, {', '.join(map(str, wanted))}], but got input of size {list(s)}"
         )
-    for v in (weight, bias):
+    for v in learned:
         if v is not None and shape_of(v) != wanted:
             raise RuntimeError(
-                f"layer_norm: weight or bias of shape {shape_of(v)} does not fit "
+                f"{name}: weight or bias of shape {shape_of(v)} does not fit "
                 f"normalized_shape={list(wanted)}"
             )
-    return _layer_norm(input, weight, bias, dims=len(wanted), eps=float(eps))
+    same_dtype(name, input, *learned)
+    return wanted
 
 
 @lifted("NativeGroupNormBackward0")
@@ -165,14 +175,82 @@ def group_norm(
     return _group_norm(input, weight, bias, groups=int(num_groups), eps=float(eps))
 
 
+@lifted("RunningStatistics")
+def _moved_instances(x: Any, mean: Any, var: Any, *, momentum: float) -> Any:
+    space = tuple(range(2, x.ndim))
+    count = math.prod(x.shape[2:])
+    now = np.mean(x, axis=space, keepdims=True)
+    centred = x - now
+    spread = np.mean(centred * centred, axis=space) * (count / max(count - 1, 1))
+    keep = 1.0 - momentum
+    now = np.mean(now, axis=0).reshape(-1)
+    return keep * mean + momentum * now, keep * var + momentum * np.mean(spread, axis=0)
+
+
+def instance_statistics(
+    input: Any, running_mean: Any, running_var: Any, momentum: float = 0.1
+) -> tuple[Any, Any]:
+    """The running statistics after this batch, as means of those of its images."""
+    with no_grad():
+        return _moved_instances(input, running_mean, running_var, momentum=float(momentum))
+
+
 def instance_norm(
     input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None,
     bias: Any = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = EPS,
 ) -> Any:  # fmt: skip
     """Each channel of each image less its mean, over its standard deviation."""
+    s = shape_of(input)
     if not use_input_stats:
+        if running_mean is None:
+            raise RuntimeError("instance_norm: without running statistics use_input_stats is true")
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    return group_norm(input, shape_of(input)[1], weight, bias, eps)
+    if math.prod(s[2:]) == 1:
+        raise ValueError(
+            f"Expected more than 1 spatial element when training, got input size {list(s)}"
+        )
+    _check_channels("instance_norm", input, running_mean, running_var, weight, bias)
+    if running_mean is not None:
+        write_statistics(input, running_mean, running_var, momentum, instance_statistics)
+    return _group_norm(input, weight, bias, groups=s[1], eps=float(eps))
+
+
+@lifted("FusedRmsNormBackward0")
+def _rms_norm(x: Any, w: Any, *, dims: int, eps: float) -> Any:
+    axes = tuple(range(x.ndim - dims, x.ndim))
+    y = x / np.sqrt(np.mean(x * x, axis=axes, keepdims=True) + eps)
+    return y if w is None else y * w
+
+
+def rms_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
+) -> Any:
+    """The last dims over the root of the mean of their squares (plus eps: that of the dtype)."""
+    wanted = _normalized("rms_norm", input, normalized_shape, weight)
+    given = float(np.finfo(np.dtype(input.dtype)).eps if eps is None else eps)
+    return _rms_norm(input, weight, dims=len(wanted), eps=given)
+
+
+@lifted("MulBackward0")
+def _local_response(x: Any, *, size: int, alpha: float, beta: float, k: float) -> Any:
+    widths = [(0, 0), (size // 2, (size - 1) // 2), *[(0, 0)] * (x.ndim - 2)]
+    squares, n = np.pad(x * x, widths), x.shape[1]
+    total = squares[:, :n]
+    for i in range(1, size):
+        total = total + squares[:, i : i + n]
+    return x / (k + alpha / size * total) ** beta
+
+
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """Each element over (k + alpha * mean of squares of `size` channels around)^beta."""
+    s = shape_of(input)
+    if len(s) < 3:
+        raise ValueError(
+            f"local_response_norm: expected 3D or higher dimensionality input (got {len(s)} dims)"
+        )
+    return _local_response(input, size=int(size), alpha=float(alpha), beta=float(beta), k=float(k))
 
 
 @lifted("DivBackward0")

@@ -1,4 +1,4 @@
-"""Layers over sequences: recurrent networks and attention."""
+"""Recurrent layers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from ..shapes import cat
 from ..tensor_object import Tensor, held
 from . import functional as F
 from . import init
-from .dense import attention
-from .layers import Linear
-from .lift import shape_of
+from .lift import same_dtype, shape_of
 from .module import Module, Parameter
-from .recurrent import gru, lstm, rnn
+from .packing import PackedSequence, packed, padded
+from .recurrent import gru, gru_step, lstm, lstm_step, rnn, rnn_step
+
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell"]
 
 
 def _zeros(like: Any, shape: tuple[int, ...]) -> Any:
@@ -34,7 +35,7 @@ def _stacked(parts: list[Any]) -> Any:
     return _joined([p[None] for p in parts], 0)
 
 
-class _Recurrent(Module):
+class RNNBase(Module):
     """Weights by layer and direction: w_ih, w_hh, b_ih, b_hh, as many gates in each."""
 
     gates = 1
@@ -43,84 +44,147 @@ class _Recurrent(Module):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-        nonlinearity: str = "tanh",
+        proj_size: int = 0, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        if not isinstance(hidden_size, int):
+            raise TypeError(f"hidden_size should be of type int, got: {type(hidden_size).__name__}")
+        if hidden_size <= 0:
+            raise ValueError("hidden_size must be greater than zero")
+        if num_layers <= 0:
+            raise ValueError("num_layers must be greater than zero")
+        if not 0 <= dropout <= 1:
+            raise ValueError(
+                "dropout should be a number in range [0, 1] representing the probability of an "
+                "element being zeroed"
+            )
+        if not 0 <= proj_size < hidden_size or (proj_size and self.states == 1):
+            raise ValueError(
+                f"{type(self).__name__}: proj_size {proj_size} is for LSTM, from 0 to hidden_size "
+                f"{hidden_size}"
+            )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
-        self.bidirectional, self.nonlinearity = bidirectional, nonlinearity
-        bound = 1 / math.sqrt(hidden_size)
-        rows = self.gates * hidden_size
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        rows, out = self.gates * hidden_size, proj_size or hidden_size
         for suffix, size in self._runs():
             shapes: dict[str, tuple[int, ...]] = {
                 "weight_ih": (rows, size),
-                "weight_hh": (rows, hidden_size),
+                "weight_hh": (rows, out),
             }
             if bias:
                 shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+            if proj_size:
+                shapes["weight_hr"] = (proj_size, hidden_size)
             for name, shape in shapes.items():
-                p = Parameter(empty(*shape))
-                init.uniform_(p, -bound, bound)
-                self.register_parameter(name + suffix, p)
+                self.register_parameter(name + suffix, Parameter(empty(*shape, dtype=dtype)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for p in self.parameters():
+            init.uniform_(p, -bound, bound)
+
+    def flatten_parameters(self) -> None:
+        """Nothing: weights lie as they are."""
 
     def _runs(self) -> list[tuple[str, int]]:
         """The names' ending and the number of features of every layer and direction."""
         ways = ("", "_reverse") if self.bidirectional else ("",)
-        sizes = [self.input_size] + [len(ways) * self.hidden_size] * (self.num_layers - 1)
+        inner = len(ways) * (self.proj_size or self.hidden_size)
+        sizes = [self.input_size] + [inner] * (self.num_layers - 1)
         return [(f"_l{k}{way}", n) for k, n in enumerate(sizes) for way in ways]
 
     def _weights(self, suffix: str) -> list[Any]:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         return [self._parameters.get(n + suffix) for n in names]
 
-    def _run(self, x: Any, states: list[Any], weights: list[Any], reverse: bool) -> Any:
+    def _run(
+        self, x: Any, states: list[Any], suffix: str, lengths: Any, reverse: bool
+    ) -> tuple[Any, ...]:
         raise NotImplementedError
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """Outputs of all steps, and the last states (layers * directions, batch, hidden)."""
-        s = shape_of(input)
-        if len(s) not in (2, 3) or s[-1] != self.input_size:
-            raise RuntimeError(
-                f"{type(self).__name__}: expected input of (…, {self.input_size}) with 2 or 3 "
-                f"dims for weight_ih of shape {shape_of(self.weight_ih_l0)}, got {s}"
-            )
-        single = len(s) == 2
-        x = input[:, None] if single else input.swapaxes(0, 1) if self.batch_first else input
+        lengths = order = None
+        if isinstance(input, PackedSequence):
+            given, x, lengths = input, *padded(input)
+            order = given.sorted_indices
+            hx = _permuted(hx, order)
+            single = False
+        else:
+            s = shape_of(input)
+            self._check(s)
+            same_dtype(type(self).__name__, input, self.weight_ih_l0)
+            single = len(s) == 2
+            x = input[:, None] if single else input.swapaxes(0, 1) if self.batch_first else input
         states = self._first(x, hx, single)
-        last: list[list[Any]] = []
+        x, last = self._layers(x, states, lengths)
+        ends = [_stacked([e[i] for e in last]) for i in range(self.states)]
+        if lengths is not None:
+            back = given.unsorted_indices
+            found = [_permuted(e, back) for e in ends]
+            return packed(x, given), found[0] if self.states == 1 else tuple(found)
+        out = x[:, 0] if single else x.swapaxes(0, 1) if self.batch_first else x
+        ends = [e[:, 0] for e in ends] if single else ends
+        return out, ends[0] if self.states == 1 else tuple(ends)
+
+    def _layers(self, x: Any, states: list[Any], lengths: Any) -> tuple[Any, list[Any]]:
+        last: list[Any] = []
         ways = 2 if self.bidirectional else 1
         for layer in range(self.num_layers):
             found = []
             for way in range(ways):
                 k = layer * ways + way
                 suffix = f"_l{layer}" + ("_reverse" if way else "")
-                out, *ends = self._run(x, [v[k] for v in states], self._weights(suffix), way == 1)
+                out, *ends = self._run(x, [v[k] for v in states], suffix, lengths, way == 1)
                 found.append(out)
                 last.append(ends)
             x = _joined(found, 2)
             if self.dropout and layer < self.num_layers - 1:
                 x = F.dropout(x, self.dropout, self.training)
-        out = x[:, 0] if single else x.swapaxes(0, 1) if self.batch_first else x
-        ends = [_stacked([e[i] for e in last]) for i in range(self.states)]
-        ends = [e[:, 0] for e in ends] if single else ends
-        return out, ends[0] if self.states == 1 else tuple(ends)
+        return x, last
+
+    def _check(self, s: tuple[int, ...]) -> None:
+        name = type(self).__name__
+        if len(s) not in (2, 3):
+            raise ValueError(f"{name}: Expected input to be 2D or 3D, got shape {s} instead")
+        if s[-1] != self.input_size:
+            raise RuntimeError(
+                f"{name}: input.size(-1) must be equal to input_size. Expected {self.input_size}, "
+                f"got {s[-1]}: input of shape {s} for weight_ih_l0 of shape "
+                f"{shape_of(self.weight_ih_l0)}"
+            )
 
     def _first(self, x: Any, hx: Any, single: bool) -> list[Any]:
+        name = type(self).__name__
         n = self.num_layers * (2 if self.bidirectional else 1)
-        shape = (n, shape_of(x)[1], self.hidden_size)
+        sizes = [self.proj_size or self.hidden_size, self.hidden_size][: self.states]
+        shapes = [(n, shape_of(x)[1], size) for size in sizes]
         if hx is None:
-            return [_zeros(x, shape)] * self.states
+            return [_zeros(x, shape) for shape in shapes]
+        if self.states == 1 and isinstance(hx, tuple | list):
+            raise TypeError(f"{name}: expected one hidden state, got a {type(hx).__name__}")
         given = [hx] if self.states == 1 else list(hx)
+        if len(given) != self.states:
+            raise TypeError(f"{name}: expected (hidden, cell), got {len(given)} states")
+        wanted = 2 if single else 3
+        if any(len(shape_of(h)) != wanted for h in given):
+            raise RuntimeError(
+                f"{name}: For {'unbatched 2-D' if single else 'batched 3-D'} input, hx should also "
+                f"be {wanted}-D but got shapes {', '.join(str(shape_of(h)) for h in given)}"
+            )
         given = [h[:, None] for h in given] if single else given
-        for h in given:
+        for h, shape, what in zip(given, shapes, ("hidden[0]", "hidden[1]"), strict=False):
             if shape_of(h) != shape:
-                raise RuntimeError(
-                    f"{type(self).__name__}: expected hidden size {shape}, got {shape_of(h)}"
-                )
+                raise RuntimeError(f"{name}: Expected {what} size {shape}, got {list(shape_of(h))}")
         return given
 
     def extra_repr(self) -> str:
         words = [f"{self.input_size}, {self.hidden_size}"]
+        if self.proj_size:
+            words.append(f"proj_size={self.proj_size}")
         defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
         for k, default in {**defaults, "bidirectional": False}.items():
             if getattr(self, k) != default:
@@ -128,125 +192,172 @@ class _Recurrent(Module):
         return ", ".join(words)
 
 
-class RNN(_Recurrent):
+def _permuted(states: Any, order: Any) -> Any:
+    """States of sequences in another order."""
+    if states is None or order is None:
+        return states
+    if isinstance(states, tuple | list):
+        return tuple(_permuted(h, order) for h in states)
+    return states[:, order]
+
+
+class RNN(RNNBase):
     """h' = tanh(W x + b + U h + c), or relu."""
 
-    def _run(self, x: Any, states: list[Any], weights: list[Any], reverse: bool) -> Any:
-        return rnn(x, *states, *weights, reverse=reverse, relu=self.nonlinearity == "relu")
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
+        bias: bool = True, batch_first: bool = False, dropout: float = 0.0,
+        bidirectional: bool = False, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        _known(nonlinearity)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            dtype=dtype,
+        )  # fmt: skip
+        self.nonlinearity = nonlinearity
+
+    def _run(
+        self, x: Any, states: list[Any], suffix: str, lengths: Any, reverse: bool
+    ) -> tuple[Any, ...]:
+        relu = self.nonlinearity == "relu"
+        return rnn(x, *states, *self._weights(suffix), lengths, reverse=reverse, relu=relu)
 
 
-class GRU(_Recurrent):
+def _known(nonlinearity: str) -> None:
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+
+
+class GRU(RNNBase):
     """Gated recurrent units."""
 
     gates = 3
 
-    def _run(self, x: Any, states: list[Any], weights: list[Any], reverse: bool) -> Any:
-        return gru(x, *states, *weights, reverse=reverse)
+    def _run(
+        self, x: Any, states: list[Any], suffix: str, lengths: Any, reverse: bool
+    ) -> tuple[Any, ...]:
+        return gru(x, *states, *self._weights(suffix), lengths, reverse=reverse)
 
 
-class LSTM(_Recurrent):
+class LSTM(RNNBase):
     """Long short-term memory; its state is (hidden, cell)."""
 
     gates = 4
     states = 2
 
-    def _run(self, x: Any, states: list[Any], weights: list[Any], reverse: bool) -> Any:
-        return lstm(x, *states, *weights, reverse=reverse)
+    def _run(
+        self, x: Any, states: list[Any], suffix: str, lengths: Any, reverse: bool
+    ) -> tuple[Any, ...]:
+        out = self._parameters.get("weight_hr" + suffix)
+        return lstm(x, *states, *self._weights(suffix), out, lengths, reverse=reverse)
 
 
-# ------------------------------------------------------------------ attention
+# ------------------------------------------------------------------ one step
 
 
-class NonDynamicallyQuantizableLinear(Linear):
-    """A linear layer under the name that its model gives it."""
-
-
-class MultiheadAttention(Module):
-    """Attention of several heads between projected sequences."""
+class _Cell(Module):
+    gates = 1
+    states = 1
 
     def __init__(
-        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True,
-        kdim: int | None = None, vdim: int | None = None, batch_first: bool = False,
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None,
+        dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        if embed_dim % num_heads:
-            raise ValueError(f"embed_dim {embed_dim} must be divisible by num_heads {num_heads}")
-        self.embed_dim, self.num_heads = embed_dim, num_heads
-        self.dropout, self.batch_first = dropout, batch_first
-        self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
-        self.alike = self.kdim == self.vdim == embed_dim
-        sizes = {"q_proj_weight": embed_dim, "k_proj_weight": self.kdim, "v_proj_weight": self.vdim}
-        for name, n in sizes.items():
-            self.register_parameter(name, None if self.alike else Parameter(empty(embed_dim, n)))
-        whole = Parameter(empty(3 * embed_dim, embed_dim)) if self.alike else None
-        self.register_parameter("in_proj_weight", whole)
-        zeros = np.zeros(3 * embed_dim, np.float32)
-        self.register_parameter("in_proj_bias", Parameter(zeros) if bias else None)
-        for p in (self.in_proj_weight, *(self._parameters[n] for n in sizes)):
-            if p is not None:
-                init.xavier_uniform_(p)
-        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias)
-        if bias:
-            init.zeros_(self.out_proj.bias)
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        rows = self.gates * hidden_size
+        self.weight_ih = Parameter(empty(rows, input_size, dtype=dtype))
+        self.weight_hh = Parameter(empty(rows, hidden_size, dtype=dtype))
+        for name in ("bias_ih", "bias_hh"):
+            found = Parameter(empty(rows, dtype=dtype)) if bias else None
+            self.register_parameter(name, found)
+        self.reset_parameters()
 
-    def _projected(self, *xs: Any) -> list[Any]:
-        e = self.embed_dim
-        found = []
-        for k, (x, name) in enumerate(zip(xs, "qkv", strict=True)):
-            rows = slice(k * e, (k + 1) * e)
-            own = self._parameters[f"{name}_proj_weight"]
-            w = self.in_proj_weight[rows] if own is None else own
-            b = None if self.in_proj_bias is None else self.in_proj_bias[rows]
-            found.append(F.linear(x, w, b))
-        return found
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        bound = 1 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0.0
+        for p in self.parameters():
+            init.uniform_(p, -bound, bound)
 
-    def forward(
-        self, query: Any, key: Any, value: Any, key_padding_mask: Any = None,
-        need_weights: bool = True, attn_mask: Any = None, average_attn_weights: bool = True,
-        generator: Any = None,
-    ) -> tuple[Any, Any]:  # fmt: skip
-        """The result, and the weights of attention (None if they are not needed).
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """The next state."""
+        s, name = shape_of(input), type(self).__name__
+        if len(s) not in (1, 2):
+            raise ValueError(f"{name}: Expected input to be 1D or 2D, got shape {s} instead")
+        if s[-1] != self.input_size:
+            raise RuntimeError(
+                f"{name}: input has inconsistent input_size: got {s[-1]}, expected "
+                f"{self.input_size}: input of shape {s} for weight_ih of shape "
+                f"{shape_of(self.weight_ih)}"
+            )
+        same_dtype(name, input, self.weight_ih)
+        x = input if len(s) == 2 else input[None]
+        found = self._step(x, self._given(x, hx, len(s)))
+        if len(s) == 2:
+            return found
+        return tuple(h[0] for h in found) if self.states == 2 else found[0]
 
-        Masks are true, or minus infinity, where no attention is paid.
-        """
-        single = len(shape_of(query)) == 2
-        xs = [query, key, value]
-        if single:
-            xs = [x[None] for x in xs]
-        elif not self.batch_first:
-            xs = [x.swapaxes(0, 1) for x in xs]
-        mask = self._mask(shape_of(xs[0]), key_padding_mask, attn_mask)
-        q, k, v = self._projected(*xs)
-        rate = self.dropout if self.training else 0.0
-        out, weights = attention(q, k, v, self.num_heads, mask, rate, generator)
-        out = self.out_proj(out)
-        weights = weights.mean(1) if average_attn_weights else weights
-        if single:
-            out, weights = out[0], weights[0]
-        elif not self.batch_first:
-            out = out.swapaxes(0, 1)
-        return out, weights if need_weights else None
+    def _given(self, x: Any, hx: Any, ndim: int) -> list[Any]:
+        name, shape = type(self).__name__, (shape_of(x)[0], self.hidden_size)
+        if hx is None:
+            return [_zeros(x, shape)] * self.states
+        given = [hx] if self.states == 1 else list(hx)
+        for h in given:
+            if len(shape_of(h)) not in (1, 2):
+                raise ValueError(f"{name}: Expected hidden to be 1D or 2D, got shape {shape_of(h)}")
+        given = [h if ndim == 2 else h[None] for h in given]
+        for h in given:
+            if shape_of(h) != shape:
+                raise RuntimeError(
+                    f"{name}: hidden of shape {shape_of(h)} does not fit input of shape "
+                    f"{shape_of(x)} and hidden_size {self.hidden_size}: expected {shape}"
+                )
+        return given
 
-    def _mask(self, shape: tuple[int, ...], padding: Any, mask: Any) -> Any:
-        """One mask to be added to the scores (batch, heads, queries, keys)."""
-        total = None
-        if mask is not None:
-            total = _additive(mask)
-            if len(shape_of(total)) == 3:
-                total = total.reshape((shape[0], self.num_heads, *shape_of(total)[1:]))
-        if padding is not None:
-            more = _additive(padding)
-            more = more.reshape((-1, 1, 1, shape_of(more)[-1]))
-            total = more if total is None else total + more
-        return total
+    def _weights(self) -> list[Any]:
+        return [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+
+    def _step(self, x: Any, states: list[Any]) -> Any:
+        raise NotImplementedError
 
     def extra_repr(self) -> str:
-        return ""
+        words = f"{self.input_size}, {self.hidden_size}"
+        return words if self.bias else f"{words}, bias={self.bias}"
 
 
-def _additive(mask: Any) -> Any:
-    if np.dtype(mask.dtype) != np.bool_:
-        return mask
-    if isinstance(mask, Tensor):
-        return held(np.where(mask._value(), np.float32(-np.inf), np.float32(0)))
-    return np.where(mask, np.float32(-np.inf), np.float32(0))
+class RNNCell(_Cell):
+    """One step of `RNN`."""
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
+        device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        _known(nonlinearity)
+        super().__init__(input_size, hidden_size, bias, dtype=dtype)
+        self.nonlinearity = nonlinearity
+
+    def _step(self, x: Any, states: list[Any]) -> Any:
+        return rnn_step(x, *states, *self._weights(), relu=self.nonlinearity == "relu")
+
+    def extra_repr(self) -> str:
+        words = super().extra_repr()
+        return words if self.nonlinearity == "tanh" else f"{words}, nonlinearity=relu"
+
+
+class GRUCell(_Cell):
+    """One step of `GRU`."""
+
+    gates = 3
+
+    def _step(self, x: Any, states: list[Any]) -> Any:
+        return gru_step(x, *states, *self._weights())
+
+
+class LSTMCell(_Cell):
+    """One step of `LSTM`; its state is (hidden, cell)."""
+
+    gates = 4
+    states = 2
+
+    def _step(self, x: Any, states: list[Any]) -> Any:
+        return lstm_step(x, *states, *self._weights())

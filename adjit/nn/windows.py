@@ -1,15 +1,13 @@
-"""Convolutions and pooling, on (batch, channels, *space) or without the batch."""
+"""Convolutions, on (batch, channels, *space) or without the batch."""
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 
 from ..ir.ops import convolutions as rows
 from ..ir.ops.convolutions import extents
-from ..ir.ops.windows import window_argmax
 from .lift import lifted, row, same_dtype, shape_of
 
 Sizes = int | tuple[int, ...]
@@ -41,11 +39,12 @@ def _conv_transpose(x: Any, w: Any, b: Any, **settings: Any) -> Any:
     return np.moveaxis(y if b is None else y + b, -1, 1)
 
 
-def _padding(
+def paddings(
     name: str, padding: Any, kernel: tuple[int, ...], stride: tuple[int, ...],
     dilation: tuple[int, ...],
 ) -> tuple[tuple[int, int], ...]:  # fmt: skip
     rank = len(kernel)
+    """What is added before and after each dim of the space."""
     if padding == "valid":
         return ((0, 0),) * rank
     if padding == "same":
@@ -92,7 +91,7 @@ def _convolve(
     kernel = shape_of(weight)[2:]
     stride = per_dim(f"{name}: stride", stride, rank)
     dilation = per_dim(f"{name}: dilation", dilation, rank)
-    around = _padding(name, padding, kernel, stride, dilation)
+    around = paddings(name, padding, kernel, stride, dilation)
     space = shape_of(input)[-rank:]
     if min(stride) < 1 or min(dilation) < 1:
         raise ValueError(f"{name}: stride {stride} and dilation {dilation} must be positive")
@@ -103,10 +102,10 @@ def _convolve(
             f"to {padded}, kernel {kernel} with dilation {dilation}"
         )
     settings = {"stride": stride, "padding": around, "dilation": dilation, "groups": int(groups)}
-    return _batched(input, rank, lambda x: _conv(x, weight, bias, **settings))
+    return batched(input, rank, lambda x: _conv(x, weight, bias, **settings))
 
 
-def _batched(x: Any, rank: int, run: Any) -> Any:
+def batched(x: Any, rank: int, run: Any) -> Any:
     """Run on images with a batch dim, which is put there and taken away if there is none."""
     if len(shape_of(x)) == rank + 2:
         return run(x)
@@ -154,7 +153,7 @@ def _deconvolve(
         raise RuntimeError(
             f"{name}: output padding {more} must be smaller than either stride or dilation"
         )
-    around = _padding(name, padding, kernel, stride, dilation)
+    around = paddings(name, padding, kernel, stride, dilation)
     space = tuple(
         (n - 1) * s - lo - hi + d * (k - 1) + m + 1
         for n, s, (lo, hi), d, k, m in zip(
@@ -163,7 +162,7 @@ def _deconvolve(
     )
     settings = {"space": space, "stride": stride, "padding": around, "dilation": dilation}
     settings["groups"] = int(groups)
-    return _batched(input, rank, lambda x: _conv_transpose(x, weight, bias, **settings))
+    return batched(input, rank, lambda x: _conv_transpose(x, weight, bias, **settings))
 
 
 def conv_transpose1d(
@@ -171,18 +170,8 @@ def conv_transpose1d(
     output_padding: Sizes = 0, groups: int = 1, dilation: Sizes = 1,
 ) -> Any:  # fmt: skip
     """The transpose of conv1d; weights are (channels, results / groups, size)."""
-    return _deconvolve(
-        "conv_transpose1d",
-        1,
-        input,
-        weight,
-        bias,
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
-    )
+    settings = stride, padding, output_padding, groups, dilation
+    return _deconvolve("conv_transpose1d", 1, input, weight, bias, *settings)
 
 
 def conv_transpose2d(
@@ -190,236 +179,14 @@ def conv_transpose2d(
     output_padding: Sizes = 0, groups: int = 1, dilation: Sizes = 1,
 ) -> Any:  # fmt: skip
     """The transpose of conv2d; weights are (channels, results / groups, height, width)."""
-    return _deconvolve(
-        "conv_transpose2d",
-        2,
-        input,
-        weight,
-        bias,
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
-    )
+    settings = stride, padding, output_padding, groups, dilation
+    return _deconvolve("conv_transpose2d", 2, input, weight, bias, *settings)
 
 
-# ------------------------------------------------------------------ pooling
-
-
-def _places(
-    name: str, space: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...],
-    padding: tuple[int, ...], dilation: tuple[int, ...], ceil: bool,
-) -> tuple[int, ...]:  # fmt: skip
-    """How many windows there are; with `ceil` a last one may reach beyond the padding."""
-    found = []
-    for n, k, s, p, d in zip(space, kernel, stride, padding, dilation, strict=True):
-        over = n + 2 * p - d * (k - 1) - 1
-        count = over // s + 1
-        if ceil and over % s and (count * s) < n + p:
-            count += 1
-        if count < 1:
-            raise RuntimeError(
-                f"{name}: windows of {kernel} do not fit input of {space} padded by {padding}"
-            )
-        found.append(count)
-    return tuple(found)
-
-
-def _window_slices(
-    x: Any, fill: float, places: tuple[int, ...], kernel: tuple[int, ...],
-    stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...],
+def conv_transpose3d(
+    input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Sizes = 0,
+    output_padding: Sizes = 0, groups: int = 1, dilation: Sizes = 1,
 ) -> Any:  # fmt: skip
-    """For each place in a window the elements there, and where they are outside (or None)."""
-    space = x.shape[2:]
-    ends = [
-        (c - 1) * s + (k - 1) * d + 1
-        for c, s, k, d in zip(places, stride, kernel, dilation, strict=True)
-    ]
-    widths = [(p, max(0, e - n - p)) for n, p, e in zip(space, padding, ends, strict=True)]
-    outside = None
-    if any(pair != (0, 0) for pair in widths):
-        x = np.pad(x, [(0, 0), (0, 0), *widths])
-        if fill:
-            outside = np.pad(np.zeros(space, bool), widths, constant_values=True)
-    for at in itertools.product(*map(range, kernel)):
-        seen = tuple(
-            slice(k * d, k * d + (c - 1) * s + 1, s)
-            for k, d, c, s in zip(at, dilation, places, stride, strict=True)
-        )
-        part = x[(slice(None), slice(None), *seen)]
-        beyond = None if outside is None else outside[seen]
-        if beyond is not None and beyond.any():
-            part = np.where(beyond, fill, part)
-        yield part
-
-
-@lifted("MaxPool2DWithIndicesBackward0")
-def _max_pool(x: Any, *, dilation: Any, **settings: Any) -> Any:
-    if set(dilation) != {1}:
-        return _dilated_max(x, dilation=dilation, **settings)
-    images = np.moveaxis(x, 1, -1)
-    where = row(window_argmax, images, **settings)
-    flat = images.reshape((x.shape[0], -1, x.shape[1]))
-    best = np.take_along_axis(flat, where.reshape((x.shape[0], -1, x.shape[1])), 1)
-    return np.moveaxis(best.reshape(where.shape), -1, 1)
-
-
-def _dilated_max(x: Any, **settings: Any) -> Any:
-    low = -np.inf if np.dtype(x.dtype).kind == "f" else np.iinfo(x.dtype).min
-    best = None
-    for part in _window_slices(x, low, **settings):
-        if best is None:
-            best = part
-            continue
-        better = part > best
-        if np.dtype(x.dtype).kind == "f":
-            better = better | (part != part)
-        best = np.where(better, part, best)
-    return best
-
-
-@lifted("AvgPool2DBackward0")
-def _avg_pool(x: Any, counts: Any, **settings: Any) -> Any:
-    total = None
-    for part in _window_slices(x, 0.0, **settings):
-        total = part if total is None else total + part
-    return total / counts
-
-
-def _pool_settings(
-    name: str, rank: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
-    ceil_mode: bool,
-) -> dict[str, Any]:  # fmt: skip
-    s = shape_of(input)
-    if len(s) not in (rank + 1, rank + 2):
-        raise RuntimeError(
-            f"{name}: expected {rank + 1}D or {rank + 2}D input, but got input of shape {s}"
-        )
-    kernel = per_dim(f"{name}: kernel_size", kernel_size, rank)
-    given = kernel if stride is None else per_dim(f"{name}: stride", stride, rank)
-    around = per_dim(f"{name}: padding", padding, rank)
-    if any(2 * p > k for p, k in zip(around, kernel, strict=True)):
-        raise RuntimeError(
-            f"{name}: pad should be at most half of effective kernel size, but got "
-            f"padding {around} for kernel {kernel}"
-        )
-    apart = per_dim(f"{name}: dilation", dilation, rank)
-    settings = {"kernel": kernel, "stride": given, "padding": around, "dilation": apart}
-    places = _places(name, s[-rank:], kernel, given, around, apart, ceil_mode)
-    return {"places": places, **settings}
-
-
-def _max(name: str, rank: int) -> Any:
-    def pool(
-        input: Any, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0,
-        dilation: Sizes = 1, ceil_mode: bool = False,
-    ) -> Any:  # fmt: skip
-        """The largest element of each window; the first of equal ones gets the derivative."""
-        settings = _pool_settings(
-            name, rank, input, kernel_size, stride, padding, dilation, ceil_mode
-        )
-        return _batched(input, rank, lambda x: _max_pool(x, **settings))
-
-    pool.__name__ = pool.__qualname__ = name
-    return pool
-
-
-def _counts(
-    space: tuple[int, ...], settings: dict[str, Any], include: bool, dtype: Any
-) -> np.ndarray:
-    """How many elements the mean of each window is over."""
-    ones = np.ones((), dtype)
-    parts = zip(
-        space, settings["places"], settings["kernel"], settings["stride"], settings["padding"],
-        strict=True,
-    )  # fmt: skip
-    for n, count, k, s, p in parts:
-        start = np.arange(count) * s - p
-        end = np.minimum(start + k, n + p)
-        inside = end - start if include else np.minimum(end, n) - np.maximum(start, 0)
-        ones = ones[..., None] * inside.astype(dtype)
-    return ones if (ones != ones.flat[0]).any() else np.asarray(ones.flat[0])
-
-
-def _avg(name: str, rank: int) -> Any:
-    def pool(
-        input: Any, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0,
-        ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: Any = None,
-    ) -> Any:  # fmt: skip
-        """The mean of each window."""
-        settings = _pool_settings(name, rank, input, kernel_size, stride, padding, 1, ceil_mode)
-        dtype = np.dtype(input.dtype)
-        counts = (
-            np.asarray(divisor_override, dtype)
-            if divisor_override
-            else _counts(shape_of(input)[-rank:], settings, count_include_pad, dtype)
-        )
-        return _batched(input, rank, lambda x: _avg_pool(x, counts, **settings))
-
-    pool.__name__ = pool.__qualname__ = name
-    return pool
-
-
-max_pool1d, max_pool2d, max_pool3d = (_max(f"max_pool{r}d", r) for r in (1, 2, 3))
-avg_pool1d, avg_pool2d, avg_pool3d = (_avg(f"avg_pool{r}d", r) for r in (1, 2, 3))
-
-
-# ------------------------------------------------------------------ adaptive pooling
-
-
-def _regions(n: int, count: int) -> list[tuple[int, int]]:
-    """Where each of `count` windows over n elements begins and ends."""
-    return [(i * n // count, -(-(i + 1) * n // count)) for i in range(count)]
-
-
-def _reduced(x: Any, sizes: tuple[int, ...], reduce: Any) -> Any:
-    """Reduce each dim of the space to its number of windows, one dim after the other."""
-    for axis, count in enumerate(sizes, 2):
-        n = x.shape[axis]
-        if count == n:
-            continue
-        if n % count == 0:
-            split = x.reshape((*x.shape[:axis], count, n // count, *x.shape[axis + 1 :]))
-            x = reduce(split, axis + 1)
-            continue
-        parts = [
-            reduce(x[(slice(None),) * axis + (slice(lo, hi),)], axis)
-            for lo, hi in _regions(n, count)
-        ]
-        x = np.stack(parts, axis)
-    return x
-
-
-@lifted("AdaptiveAvgPool2DBackward0", keeps=False)
-def _adaptive_avg(x: Any, *, sizes: tuple[int, ...]) -> Any:
-    if set(sizes) == {1}:
-        return np.mean(x, axis=tuple(range(2, x.ndim)), keepdims=True)
-    return _reduced(x, sizes, lambda part, axis: np.mean(part, axis=axis))
-
-
-@lifted("AdaptiveMaxPool2DBackward0")
-def _adaptive_max(x: Any, *, sizes: tuple[int, ...]) -> Any:
-    return _reduced(x, sizes, lambda part, axis: np.max(part, axis=axis))
-
-
-def _adaptive(name: str, rank: int, run: Any) -> Any:
-    def pool(input: Any, output_size: Any) -> Any:
-        """So many windows that the result has this size (None keeps a dim)."""
-        s = shape_of(input)
-        if len(s) not in (rank + 1, rank + 2):
-            raise RuntimeError(
-                f"{name}: expected {rank + 1}D or {rank + 2}D input, but got input of shape {s}"
-            )
-        wanted = (output_size,) * rank if isinstance(output_size, int) else tuple(output_size)
-        sizes = tuple(n if m is None else int(m) for n, m in zip(s[-rank:], wanted, strict=True))
-        return _batched(input, rank, lambda x: run(x, sizes=sizes))
-
-    pool.__name__ = pool.__qualname__ = name
-    return pool
-
-
-adaptive_avg_pool1d = _adaptive("adaptive_avg_pool1d", 1, _adaptive_avg)
-adaptive_avg_pool2d = _adaptive("adaptive_avg_pool2d", 2, _adaptive_avg)
-adaptive_max_pool1d = _adaptive("adaptive_max_pool1d", 1, _adaptive_max)
-adaptive_max_pool2d = _adaptive("adaptive_max_pool2d", 2, _adaptive_max)
+    """The transpose of conv3d, for volumes."""
+    settings = stride, padding, output_padding, groups, dilation
+    return _deconvolve("conv_transpose3d", 3, input, weight, bias, *settings)
