@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..ir.core import Value
+from ..ir.core import Op, Value
 from ..ir.plan import Root
 from ..ir.types import KIND
 from .emit import At, fold_start
@@ -59,24 +59,29 @@ def operand(w: Writer, r: Root, v: Value, dims: list[int]) -> tuple[str, str]:
 def scatter(w: Writer, r: Root) -> None:
     """A copy of x (x itself, where it lies in the same place) with updates set or added."""
     assert r.op is not None
-    x, upd, *idx = r.op.args
-    axes = r.op.attrs["axes"]
+    x, upd = r.op.args[:2]
     if not w.same_place(x, r.value):
         with w.nest(x.shape) as index:
             w.line(f"{w.target(r, index)} = {w.pull(x, tuple(index))}")
-    n = idx[0].ndim
     with w.nest(upd.shape) as index:
-        found = {}
-        for axis, i in zip(axes, idx, strict=True):
-            found[axis] = w.taken(i, x.shape[axis], r.op, tuple(index[:n]), ())
-        rest = iter(index[n:])
-        at = tuple(found[d] if d in found else next(rest) for d in range(x.ndim))
-        value = w.pull(upd, tuple(index))
-        cell = w.target(r, at)
-        if r.op.prim.name == "scatter_add":
-            w.line(f"{cell} = {cell} + {value}")
-        else:
-            w.line(f"{cell} = {value}")
+        add_at(w, r, r.op, tuple(index))
+
+
+def add_at(w: Writer, r: Root, op: Op, index: tuple[At, ...]) -> None:
+    """One update of a scatter, that at an index of the updates."""
+    x, upd, *idx = op.args
+    n = idx[0].ndim
+    found = {}
+    for axis, i in zip(op.attrs["axes"], idx, strict=True):
+        found[axis] = w.taken(i, x.shape[axis], op, index[:n], ())
+    rest = iter(index[n:])
+    at = tuple(found[d] if d in found else next(rest) for d in range(x.ndim))
+    value = w.pull(upd, index)
+    cell = w.target(r, at)
+    if op.prim.name == "scatter_add":
+        w.line(f"{cell} = {cell} + {value}")
+    else:
+        w.line(f"{cell} = {value}")
 
 
 SCAN_FLOAT = {

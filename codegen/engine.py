@@ -23,6 +23,9 @@ def cpu() -> tuple[str, str]:
     if "+avx512f" in features.split(","):
         # LLVM shuns 512-bit registers on some CPUs; long polynomials run twice as fast in them.
         features += ",-prefer-256-bit"
+    if "+avx2" in features.split(",") and llvm.llvm_version_info >= (17, 0, 0):
+        # Eight loads are faster than what microcode against data sampling has made of a gather.
+        features += ",+prefer-no-gather,+prefer-no-scatter"
     told = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
     if told[0] not in (None, "host"):
         features = ""

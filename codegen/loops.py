@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..ir.core import Const, Op
+from ..ir.core import Const, Op, Value
 from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Call, Fold
 from ..ir.types import KIND
-from .calls import CALLS, gemm, strided_pad
+from .calls import CALLS, add_at, gemm, strided_pad
 from .emit import LITERAL_SIZE, At, fold_start
 from .reader import Reader
 from .regions import region
@@ -30,6 +30,23 @@ def _unrolls(loop: Loop) -> bool:
     """Whether LLVM may unroll a loop: no long loop is inside, which would be there many times."""
     inner = [i for i in loop.body if isinstance(i, Loop)]
     return all(i.high - i.low <= LITERAL_SIZE and _unrolls(i) for i in inner)
+
+
+def indices_of(plan: Plan, r: Root) -> Iterator[tuple[Value, int]]:
+    """The indices from data that the updates of a scatter read, with the extents they are for."""
+    stack, seen = [*r.chain], set()
+    while stack:
+        op = stack.pop()
+        if op in seen:
+            continue
+        seen.add(op)
+        if op.prim.name in ("gather", "scatter_add") and op.attrs.get("mode", "raise") == "raise":
+            first = 1 if op.prim.name == "gather" else 2
+            for axis, i in zip(op.attrs["axes"], op.args[first:], strict=True):
+                yield i, op.args[0].shape[axis]
+        read = op.args[1:] if op in r.chain else op.args
+        made = (a for a in read if a not in plan.roots and a not in plan.aliases)
+        stack.extend(plan.defs[a] for a in made if a in plan.defs)
 
 
 class Writer(Reader):
@@ -98,6 +115,10 @@ class Writer(Reader):
             self.guard(r)
             return
         domain = tuple(self.at[r, d] for d in range(len(r.dims)))
+        if r.kind == "scatter":
+            for op in r.chain:
+                add_at(self, r, op, domain)
+            return
         if r.kind == "fold":
             assert r.op is not None
             value = self.pull(r.op.args[0], domain)
@@ -177,6 +198,13 @@ class Writer(Reader):
             if r.kind == "gemm":
                 self.clear(r, "0.0")
                 continue
+            if r.kind == "scatter":
+                for i, extent in indices_of(self.plan, r):
+                    self.validate(i, extent)
+                with self.nest(r.value.shape) as index:
+                    start = self.pull(r.chain[0].args[0], tuple(index))
+                    self.line(f"{self.target(r, index)} = {start}")
+                continue
             if r.kind != "fold":
                 continue
             assert r.op is not None and isinstance(r.op.prim.emit, Fold)
@@ -189,6 +217,19 @@ class Writer(Reader):
             else:
                 self.clear(r, start)
         return opened
+
+    def validate(self, i: Value, extent: int) -> None:
+        """Check indices from data in a loop of vectors, before one that cannot be."""
+        if i not in self.param_names or (i, extent) in self.valid:
+            return
+        n = self.names.size(extent)
+        self.uses_status = True
+        with self.nest(i.shape) as index:
+            raw = self.pull(i, tuple(index))
+            self.line(f"status |= ll.select(({raw} >= -{n}) & ({raw} < {n}), 0, 1)")
+        self.line("if status != 0:")
+        self.line("    return status")
+        self.valid.add((i, extent))
 
     def clear(self, r: Root, start: str) -> None:
         """Set what a root's storage holds at this point to a start value."""

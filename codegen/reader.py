@@ -61,6 +61,7 @@ class Reader:
         self.rows: dict[Loop, str] = {}  # the row within a block
         self.strips: list[Loop] = []
         self.uses_status = False
+        self.valid: set[tuple[Value, int]] = set()  # indices known to be within an extent
         self.param_names = {v: self.names.fresh(v.hint or "x") for v in plan.params}
         self.pointer_names: dict[Value, str] = {}
         self.tapes: dict[Value, str] = {}  # arrays that grow with the number of rounds
@@ -426,6 +427,12 @@ class Reader:
             if last < 0 and first >= -extent:
                 return who, off + extent, step
         raw = self.pull(i, index, mask)
+        if (i, extent) in self.valid and op.attrs.get("mode", "raise") == "raise":
+            n, depth = self.names.size(extent), self.depth(index, mask)
+            text = f"ll.select({raw} < 0, {raw} + {n}, {raw})"
+            name = self.compute(("valid", raw, extent), text, depth, "k")
+            self.of_var[name] = depth
+            return name, 0, 1
         return self.checked(raw, extent, op, index, mask), 0, 1
 
     def affine(self, v: Value) -> At | None:

@@ -28,7 +28,7 @@ class Root:
 
     value: Value
     op: Op | None
-    kind: str  # store, fold, gemm, call, guard, region, part (a result of a region)
+    kind: str  # store, fold, scatter, gemm, call, guard, region, part (a result of a region)
     dims: tuple[int, ...]
     par: tuple[int, ...]
     source: Value | None = None  # what a plain copy (op None) copies
@@ -36,6 +36,7 @@ class Root:
     matrices: list[Access] = field(default_factory=list)  # of a product, before aliases
     breaks: list[tuple[int, int]] = field(default_factory=list)  # (domain dim, index)
     bodies: dict[str, Body] = field(default_factory=dict)  # of a region, by label
+    chain: tuple[Op, ...] = ()  # of a scatter: the ops that add to it in one pass, in order
 
     @property
     def red(self) -> tuple[int, ...]:

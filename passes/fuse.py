@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..ir.access import Index, is_inline, reads
+from ..ir.access import DYNAMIC, Index, is_inline, reads
 from ..ir.core import Block, Function, Op, Value
 from ..ir.plan import Access, Body, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Expr
@@ -58,7 +58,7 @@ def _planned(block: Block, rounding: Rounding, *, inner: bool = False) -> Plan:
     products = rounding.products(block)
     promoted = _deep_values(block, products)
     for _ in range(MAX_ROUNDS):
-        roots = Roots(block, promoted)
+        roots = Roots(block, promoted, inner=inner)
         items = Scheduler(roots).run()
         more = _promotions(roots, items) - promoted
         if not more:
@@ -179,7 +179,8 @@ class Scheduler:
             (place[p] + (groups[place[p]].kind != "stmts") for p, _ in producers), default=first
         )
         for g in range(low, len(groups)):
-            if groups[g].kind == "stmts":
+            # What is added to places that the data say keeps a loop from running in vectors.
+            if groups[g].kind == "stmts" and "scatter" not in (r.kind, groups[g].members[0].kind):
                 groups[g].members.append(r)
                 return g
         groups.append(Group("stmts", [r], []))
@@ -225,8 +226,12 @@ class Scheduler:
         stores = Access(r.value, tuple((d, 0, 1) for d in r.par))
         for a in (*r.accesses, stores):
             dims = [i[0] for i in a.index if i[0] is not None and i[0] in free]
-            if dims and len(set(dims)) > 1 and a.index[-1][0] == dims[-1]:
+            # A row found by an index from data is as far from the next as rows of any array.
+            apart = len(set(dims)) > 1 or (DYNAMIC in a.index and len(free) > 1)
+            if dims and apart and a.index[-1][0] == dims[-1]:
                 inner.add(dims[-1])
+        if r.kind == "scatter" and len(free) > 1 and r.chain[0].args[2].ndim < len(r.dims):
+            inner.add(len(r.dims) - 1)
         rows = [d for d in free if d not in inner]
         if rows:
             return rows

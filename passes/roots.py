@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..ir.access import DYNAMIC, Index, boundaries, identity, is_inline, reads, view_map
-from ..ir.core import Block, Const, Op, Value, definitions
+from ..ir.core import Block, Const, Op, Value, definitions, use_counts
 from ..ir.ops.guards import guard
 from ..ir.plan import Access, Root
 from ..ir.prim import Call, Fold
@@ -19,10 +19,12 @@ from .operands import stored_operands
 class Roots:
     """The roots of a block, in program order, under a set of promoted values."""
 
-    def __init__(self, block: Block, promoted: set[Value]) -> None:
+    def __init__(self, block: Block, promoted: set[Value], *, inner: bool = False) -> None:
         self.block = block
+        self.inner = inner
         self.defs = definitions(block)
         self.params = set(block.params)
+        self.chains = {} if inner else _chains(block, self.defs)
         self.aliases: dict[Value, Value] = {}
         self.values: dict[Value, Root] = {}
         wanted = self._wanted(promoted)
@@ -60,6 +62,7 @@ class Roots:
             elif isinstance(emit, Call):
                 wanted.update(self._stored_operands(op, emit.name))
         wanted |= _elements(self.block, self.defs)
+        wanted -= {op.outs[0] for chain in self.chains.values() for op in chain[:-1]}
         return {v for v in wanted if v in self.defs and v not in self.aliases}
 
     def _stored_operands(self, op: Op, name: str) -> list[Value]:
@@ -103,6 +106,8 @@ class Roots:
             k = op.args[0].shape[ca]
             dims = (*v.shape, k)
             return Root(v, op, "gemm", dims, tuple(range(v.ndim)))
+        if op in self.chains:
+            return Root(v, op, "scatter", op.args[1].shape, (), chain=self.chains[op])
         if not is_inline(op):
             return Root(v, op, "call", v.shape, tuple(range(v.ndim)))
         return Root(v, op, "store", v.shape, tuple(range(v.ndim)))
@@ -138,6 +143,13 @@ class Roots:
             return [(r.op.args[0], here)]
         if r.kind == "store":
             return list(reads(r.op, here))
+        if r.kind == "scatter":
+            x = r.chain[0].args[0]
+            found = [(x, (DYNAMIC,) * x.ndim)]
+            for op in r.chain:
+                found += [(i, here[: i.ndim]) for i in op.args[2:]]
+                found.append((op.args[1], here))
+            return found
         # A nest of its own shape: nothing is aligned with it.
         return [(a, (DYNAMIC,) * a.ndim) for a in r.op.args]
 
@@ -185,6 +197,27 @@ class Roots:
                 back[p] = index[j]
             r.matrices.append(Access(stored, tuple(back)))
             r.accesses.append(self._access(stored, tuple(back)))
+
+
+def _chains(block: Block, defs: Mapping[Value, Op]) -> dict[Op, tuple[Op, ...]]:
+    """Sums into places that the data say, by the last op of those that one pass can add up."""
+    found: dict[Op, tuple[Op, ...]] = {}
+    uses = use_counts(block)
+    for op in block.ops:
+        if op.prim.name != "scatter_add" or all(n == 1 for n in op.args[1].shape):
+            continue
+        x, upd, *at = op.args
+        before = defs.get(x)
+        same = (
+            before in found
+            and before is not None
+            and uses[x] == 1
+            and before.attrs == op.attrs
+            and before.args[1].shape == upd.shape
+            and before.args[2].ndim == at[0].ndim
+        )
+        found[op] = (*found.pop(before), op) if same and before is not None else (op,)
+    return found
 
 
 def _elements(block: Block, defs: Mapping[Value, Op]) -> set[Value]:

@@ -8,6 +8,7 @@ from .roots import Roots
 
 STRIP_BYTES = 14 << 10  # half of a first cache: the rest is for what streams through it
 STRIP_MAX = 32
+STRIP_FLAT = 256  # rows of a single element
 STRIP_GEMM = 64
 Path = tuple[tuple[int, ...], tuple[Loop, ...]]
 
@@ -74,7 +75,7 @@ def _contract(r: Root, users: list[tuple[Root, object]], paths: dict[Root, Path]
         common = min(common, shared)
         if loops and loops_u and loops[0] is loops_u[0] and at[1:2] != at_u[1:2]:
             same_item = False
-    own = r.kind in ("gemm", "call") or (r.kind == "part" and r.value.ndim > 0)
+    own = r.kind in ("gemm", "call", "scatter") or (r.kind == "part" and r.value.ndim > 0)
     kept = ["drop" if n == 1 and not own else "full" for n in r.value.shape]
     for loop in loops[:common]:
         d = loop.dims[r][0]
@@ -112,7 +113,8 @@ def _strip_rows(loop: Loop, roots: Roots) -> int:
             if q is not None and a.base not in seen:
                 seen.add(a.base)
                 row_bytes += size * _rest(a.base.shape, q)
-    rows = max(1, min(STRIP_MAX, STRIP_BYTES // max(1, row_bytes)))
+    most = STRIP_MAX if any(isinstance(item, Loop) for item in loop.body) else STRIP_FLAT
+    rows = max(1, min(most, STRIP_BYTES // max(1, row_bytes)))
     return rows - rows % 4 if rows > 4 else rows
 
 
@@ -125,6 +127,8 @@ def _rest(shape: tuple[int, ...], dim: int) -> int:
 
 def _needs_strip(loop: Loop, roots: Roots) -> bool:
     """Whether a row holds scalar work worth a vector loop of its own."""
+    if any(isinstance(b, Stmts) and b.members[0].kind == "scatter" for b in loop.body):
+        return True
     inner = any(isinstance(b, Loop) for b in loop.body)
     for item in loop.body:
         if not inner:
