@@ -16,6 +16,7 @@ from .ir.interp import GuardMiss, evaluate
 from .ir.printer import canonical
 from .staging import Staged
 from .tracer.facts import Trace
+from .tracer.rolling.segments import Note
 
 _NUMBERS = 3  # of rounds not seen before that must agree
 _CALLS = 8  # that are looked at, at most
@@ -45,8 +46,13 @@ class Trial:
 
 
 def trips(trace: Trace) -> tuple[int, ...]:
-    """The rounds that each open loop had in this trace."""
-    return tuple(n.rounds for n in trace.loops if n.open and not n.reason)
+    """The rounds that each open loop had in this trace, and the ways that rounds took."""
+    return tuple(n.rounds if n.open else n.ways for n in trace.loops if is_open(n))
+
+
+def is_open(note: Note) -> bool:
+    """Whether other calls may go through a loop in another way."""
+    return (note.open or bool(note.ways)) and not note.reason
 
 
 def same_text(staged: Staged, other: Staged) -> bool:

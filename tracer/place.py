@@ -62,6 +62,14 @@ class Place:
         self._lasti = lasti
 
     @property
+    def code(self) -> CodeType:
+        return self._code
+
+    @property
+    def lasti(self) -> int:
+        return self._lasti
+
+    @property
     def file(self) -> str:
         return self._code.co_filename
 

@@ -7,6 +7,7 @@ from types import CodeType, FrameType
 
 from ..place import USER, owner
 from .evidence import Snapshot, snapshot
+from .names import Held, held
 
 
 class Activation:
@@ -32,6 +33,7 @@ class Walk:
     lastis     the instruction of each
     moves      for the entries that came from another frame than the one before: which way that is
     decisions  for each guard, by the number of its op, what Python knew then
+    held       and what the names of the innermost frames held
     """
 
     def __init__(self, frame: FrameType) -> None:
@@ -39,6 +41,7 @@ class Walk:
         self.lastis: list[int] = []
         self.moves: dict[int, int] = {}
         self.decisions: dict[int, Snapshot] = {}
+        self.held: dict[int, Held] = {}
         self._ways: dict[tuple[int, ...], int] = {}
         self._frame: FrameType | None = frame
         self._frames = [frame]
@@ -56,6 +59,7 @@ class Walk:
         """The op of this number is a guard, asked for by the last entry."""
         if self._frame is not None:
             self.decisions[op] = snapshot(self._frame)
+            self.held[op] = held(self._frames[1:])
 
     def _move(self, frame: FrameType) -> None:
         new: list[FrameType] = []

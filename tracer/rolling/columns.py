@@ -83,6 +83,17 @@ class Columns:
         x = self._number.get(v, -1)
         return int(self.read[x]) if x >= 0 else self._later.get(v, 0)
 
+    def rename(self, old: Value, new: Value | None, last: int) -> None:
+        """What reads a value after `last` ops reads another one instead."""
+        later = self.last_read(old)
+        x = self._number.get(old, -1)
+        if x >= 0:
+            self.read[x] = last
+        else:
+            self._later[old] = last
+        if new is not None:
+            self.reads(new, later)
+
     # -------------------------------------------------------------- what comes again
 
     def again(self, first: int, second: int, end: int) -> int:

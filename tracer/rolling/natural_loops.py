@@ -19,6 +19,7 @@ class Loop(NamedTuple):
     targets  what its `for` statements store the items of their iterators in
     outlive  of these, what is read after the loop
     stores   what it assigns that is no local variable
+    head     where its rounds begin
     """
 
     number: int
@@ -28,6 +29,7 @@ class Loop(NamedTuple):
     targets: frozenset[str]
     outlive: frozenset[str]
     stores: tuple[str, ...]
+    head: int
 
 
 class Loops:
@@ -99,7 +101,8 @@ def _name(opname: str) -> str:
     return "JUMP_IF" if "JUMP" in opname and "_IF_" in opname else opname
 
 
-def _natural(instructions: list[dis.Instruction], canonical: list[int]) -> list[Loop]:
+def successors(instructions: list[dis.Instruction]) -> dict[int, list[int]]:
+    """For the offset of each instruction those that may come next, exceptions apart."""
     jumps = {*dis.hasjrel, *dis.hasjabs}
     after: dict[int, list[int]] = {}
     for this, following in pairwise([*instructions, None]):
@@ -110,6 +113,11 @@ def _natural(instructions: list[dis.Instruction], canonical: list[int]) -> list[
         if following is not None and not always:
             targets.append(following.offset)
         after[this.offset] = targets
+    return after
+
+
+def _natural(instructions: list[dis.Instruction], canonical: list[int]) -> list[Loop]:
+    after = successors(instructions)
     before: dict[int, list[int]] = {}
     for source, targets in after.items():
         for t in targets:
@@ -121,7 +129,7 @@ def _natural(instructions: list[dis.Instruction], canonical: list[int]) -> list[
                 members.setdefault(head, {head}).update(_reaching(source, head, before))
     places = {i.offset: k for k, i in enumerate(instructions)}
     loops: list[Loop] = []
-    for inside in members.values():
+    for head, inside in members.items():
         exits = {m for m in inside if any(t not in inside for t in after[m])}
         exits |= {e for m in exits for e in _asked_at(instructions, places[m])}
         lines = (p.lineno for m in inside if (p := instructions[places[m]].positions))
@@ -134,9 +142,10 @@ def _natural(instructions: list[dis.Instruction], canonical: list[int]) -> list[
                 frozenset(canonical[m // 2] for m in inside),
                 frozenset(canonical[m // 2] for m in exits),
                 stored,
-                frozenset(t for t in stored if _read(t, beyond, after, instructions, places)),
+                frozenset(t for t in stored if is_read(t, beyond, after, instructions, places)),
                 tuple(str(i.argval) for i in instructions
                       if i.offset in inside and i.opname.startswith(_ELSEWHERE)),
+                head,
             )
         )  # fmt: skip
     return loops
@@ -167,7 +176,7 @@ def _targets(instructions: list[dis.Instruction], inside: set[int]) -> frozenset
     return frozenset(out)
 
 
-def _read(
+def is_read(
     name: str,
     start: set[int],
     after: dict[int, list[int]],

@@ -15,7 +15,10 @@ from ...ir.core import Const
 from ...ir.ops.shape import reshape
 from ...ir.prim import View
 from .activations import Activation, Walk, places
+from .branches import branched
+from .flow import flow_of
 from .fold import Refused, by_indices, fold
+from .forks import cut_down, differ, grown, pattern
 from .many import Equal, key_of, many_of, unrolled
 from .match import LEAST, Listed, Matched, Mismatch, match
 from .natural_loops import Loop, Loops, jumps_back, loops_of
@@ -33,6 +36,7 @@ class Note:
     """What became of a loop: `rounds` rolled of those seen, or the reason why not.
 
     open   whether a traced condition ends it, so that the number of rounds is not fixed
+    ways   of a loop whose rounds decide by traced values: a number for the ways they took
     """
 
     file: str
@@ -40,6 +44,7 @@ class Note:
     rounds: int
     reason: str = ""
     open: bool = False
+    ways: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class Segments:
         self.starts = [*walk.starts, count]
         self.lastis = walk.lastis
         self.decisions, self.open = walk.decisions, policy.open
+        self.held = walk.held
         self.reader, self.worth = reader, policy.worth
         self.notes: dict[tuple[str, int], Note] = {}
         self._where = ("", 0)
@@ -172,8 +178,8 @@ class Segments:
         size = at - first
         count = columns.again(first, at, call.end) - 1 if call.end - at > _MANY * size else 0
         if count >= _MANY:
-            model = expanded(self._flat(level.rounds.pop(), call))
-            level.rounds.append(model)
+            level.rounds.append(self._flat(level.rounds.pop(), call, level.loop))
+            model = expanded(level.rounds[-1])
             many = many_of(self.reader, columns, model, self.starts[at])
             if many is not None:
                 level.rounds += [Equal(many, k) for k in range(count)]
@@ -184,21 +190,28 @@ class Segments:
 
     def _close(self, levels: list[_Level], top: _Round, call: Activation) -> None:
         level = levels.pop()
-        rounds = [self._flat(r, call) for r in (*level.rounds, level.now)]
+        rounds = [self._flat(r, call, level.loop) for r in (*level.rounds, level.now)]
         self._where = (call.code.co_filename, level.loop.line)
         self._inner = bool(levels)
         flat = list(map(expanded, rounds))
         steps = self._ended(flat, call.code, level.loop) if self.open else None
         if steps is None:
             self._where = (call.code.co_filename, level.loop.line)
+            steps = self._branched(rounds, call.code, level.loop) if self.open else None
+        if steps is None:
+            self._where = (call.code.co_filename, level.loop.line)
             steps = self._fold(rounds)
         outer = levels[-1].now if levels else top
-        outer.entries.append((-1, steps))
+        outer.entries.append((-1 - level.loop.head, steps))
 
-    def _flat(self, r: Sequence[Step] | _Round, call: Activation) -> Sequence[Step]:
+    def _flat(
+        self, r: Sequence[Step] | _Round, call: Activation, loop: Loop | None = None
+    ) -> Sequence[Step]:
         """The steps of a round; many entries from one instruction are a loop in C."""
         if not isinstance(r, _Round):
             return r
+        if self.open and any(s and s[-1].place is not None for _, s in r.entries):
+            return grown(r.entries, flow_of(call.code), loop.exits if loop else frozenset())
         steps: list[Step] = []
         if not r.again:
             for _, more in r.entries:
@@ -232,8 +245,27 @@ class Segments:
         self.notes[self._where] = Note(*self._where, trips, open=True)
         return [*self._fold(rounds[:first]), *steps]
 
+    def _branched(self, rounds: Rounds, code: CodeType, loop: Loop) -> list[Step] | None:
+        """The steps of a loop whose rounds differ by traced conditions alone."""
+        if not differ(rounds) or not self.worth(load_of(list(map(expanded, rounds)))):
+            return None
+        for first, last in ((0, 0), (1, 0), (2, 0), (0, 1), (1, 1)):
+            inside = rounds[first : len(rounds) - last]
+            if len(inside) < LEAST or not differ(inside):
+                continue
+            note = self.notes[self._where] = Note(*self._where, len(inside), ways=pattern(inside))
+            try:
+                steps = branched(self.reader, inside, self.held, code, loop)
+            except Refused as why:
+                note.reason = str(why)
+                continue
+            ends = rounds[:first], rounds[len(rounds) - last :]
+            return [*unrolled(ends[0]), *steps, *unrolled(ends[1])]
+        return None
+
     def _fold(self, rounds: Rounds) -> list[Step]:
         """The steps of consecutive rounds, with runs of equal ones rolled up."""
+        given, rounds = rounds, list(map(cut_down, rounds))
         keys = _keys(plain := list(map(expanded, rounds)))
         out: list[Step] = []
         k = 0
@@ -244,7 +276,7 @@ class Segments:
                 others = list(map(_indexed, rounds[k:])) if any(map(_loops, rounds[k])) else []
                 period, count = _run(_keys(others), 0) if others else (0, 0)
                 if not period:
-                    out += unrolled(rounds[k : k + 1])
+                    out += unrolled(given[k : k + 1])
                     k += 1
                     continue
                 plain[k : k + period * count] = others[: period * count]
@@ -252,7 +284,9 @@ class Segments:
             if period > 1:
                 ends = range(k, k + period * (count + 1), period)
                 whole = [[s for r in plain[a:b] for s in r] for a, b in pairwise(ends)]
-            out += self._roll(whole, _CUTS)
+            made = self._roll(whole, _CUTS)
+            stays = not any(s.weight > 1 and not s.ops for s in made)
+            out += unrolled(given[k : k + period * count]) if stays else made
             k += period * count
         return out
 

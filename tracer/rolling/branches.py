@@ -1,0 +1,581 @@
+"""Rounds that differ by traced conditions become equal rounds: conditions and what they decide turn
+into one `cond` step each.
+
+That a column of operands follows a rule is concluded from all rounds that were seen, with what
+names held whenever Python decided.  Where two rules would do, or one that no round has tested, the
+rounds stay as they are: one program for each way through them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+from ...ir.builder import Builder
+from ...ir.core import Const, Value
+from ...ir.ops.control_rules import emit_cond
+from ...ir.types import Aval
+from .flow import Flow, flow_of
+from .fold import Refused, fold, name_values
+from .forks import Branch, Fork, Side, Spot, Template
+from .match import Matched, is_literal, match
+from .names import Held
+from .natural_loops import Loop
+from .origins import Origins, affine
+from .steps import Reader, Step
+
+Column = dict[int, Value]  # by round
+Ref = tuple[Any, ...]  # ("spot", number, result), ("phi", phi) or ("capture", number)
+MOST_LAG = 4
+
+
+@dataclass(eq=False)
+class Phi:
+    """A result of a condition: what each way gives for it, and its values in the rounds."""
+
+    refs: dict[bool, Ref]
+    aval: Aval
+    outs: dict[int, Value] = field(default_factory=dict)
+    actual: dict[int, Value] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Plan:
+    """What is known of a branch: what its sides read from before it, and what it results in."""
+
+    branch: Branch
+    captures: list[Column] = field(default_factory=list)
+    inner: list[Any] = field(default_factory=list)  # where the captures are found around it
+    phis: list[Phi] = field(default_factory=list)
+    condition: Any = None
+    spots: dict[int, list[Ref]] = field(default_factory=dict)
+
+
+@dataclass
+class Converted:
+    """Equal rounds, and what is read after them under which name it has now."""
+
+    rounds: list[list[Step]]
+    after: list[tuple[Value, Value]]
+
+
+def key(v: Value) -> Any:
+    """Equal for the same value, and for equal literals."""
+    return v.key if is_literal(v) else id(v)  # type: ignore[attr-defined]
+
+
+def converted(
+    reader: Reader,
+    rounds: Sequence[Sequence[Step]],
+    held: Mapping[int, Held],
+    flows: Callable[[Any], Flow],
+    live: Callable[[str], bool],
+) -> Converted:
+    """The rounds with a `cond` for each condition that was met both ways."""
+    return _Conversion(reader, rounds, held, flows, live).result()
+
+
+def branched(
+    reader: Reader,
+    rounds: Sequence[Sequence[Step]],
+    held: Mapping[int, Held],
+    code: CodeType,
+    loop: Loop,
+) -> list[Step]:
+    """The loop of rounds that differ by traced conditions, and what names its results have after
+    it.
+    """
+    flow, prefix = flow_of(code), f"{id(code)} "
+
+    def live(path: str) -> bool:
+        return path.startswith(prefix) and flow.read_after(path.removeprefix(prefix), loop)
+
+    found = converted(reader, rounds, held, flow_of, live)
+    matched = match(found.rounds)
+    if not isinstance(matched, Matched):
+        raise Refused(f"{matched.reason}, its conditions apart")
+    last = found.rounds[-1][-1].last
+    for old, new in found.after:
+        reader.columns.rename(old, new, last)
+    steps = fold(reader, found.rounds, matched)
+    for old, new in found.after:
+        token = reader.token(("same", new.aval))
+        steps.append(Step(token, (new,), (old,), lambda b, args: args, last))
+    return steps
+
+
+class _Conversion:
+    """One conversion, column by column."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        rounds: Sequence[Sequence[Step]],
+        held: Mapping[int, Held],
+        flows: Callable[[Any], Flow],
+        live: Callable[[str], bool],
+    ) -> None:
+        self.reader = reader
+        self.live = live
+        self.template = Template(rounds)
+        self.held = held
+        self.last = _last(rounds[-1][-1])
+        self.size = self.template.size
+        self.plans = {b: Plan(b) for b in self.template.branches}
+        self.top = [b for b in self.template.root.items if type(b) is Branch]
+        if not self.top:
+            raise Refused("no condition was met both ways")
+        self.origins = Origins(self.template, flows, held)
+        self._known: dict[Any, list[Value | None]] = {}
+        self.rows: dict[int, list[list[Value]]] = {}  # new operands of the steps of all rounds
+        self.steady: set[Phi] = set()  # what lists were seen to end with, round by round
+
+    def result(self) -> Converted:
+        """Resolve all that is read, in the rounds and after them."""
+        self._check_evidence()
+        self._check_python()
+        for x in self.template.root.items:
+            if type(x) is Branch:
+                self._sides(x)
+                continue
+            assert type(x) is Spot
+            args = [[x.at[k].args[a] for k in range(self.size)] for a in range(len(_args(x)))]
+            self.rows[x.number] = [self.resolved(c, x.number) for c in args]
+        for b in self.top:
+            self.plans[b].condition = self.resolved(_conditions(b, self.size), b.number)
+        after = self._after()
+        self.emissions = {b: Emission(b, self.plans) for b in self.top}
+        return Converted([self._round(k) for k in range(self.size)], after)
+
+    # -------------------------------------------------------------- what must have been seen
+
+    def _check_evidence(self) -> None:
+        """Demand that both ways were followed by another round."""
+        for b in self.template.branches:
+            if not self._seen(b, 1):
+                raise Refused(f"one way was taken in the last round alone{_where(b)}")
+
+    def _check_python(self) -> None:
+        """Demand that Python itself keeps nothing that depends on the way taken."""
+        for name in self.origins.changing():
+            column = self.origins.column(name)
+            try:
+                self.resolved(column, self.top[0].number)
+            except Refused:
+                raise Refused(
+                    f"`{name.split(' ', 1)[-1]}`, which Python keeps, depends on the way taken"
+                ) from None
+
+    # -------------------------------------------------------------- columns at the top
+
+    def resolved(self, column: Sequence[Value | None], at: int) -> list[Any]:
+        """The values of the rounds that are read here, those that depend on a way renamed."""
+        values = [v for v in column if v is not None]
+        known = (at, tuple(None if v is None else key(v) for v in column))
+        found = self._known.get(known)
+        if found is None:
+            found = self._known[known] = list(column)
+            if not self._plain(column, at):
+                try:
+                    found[:] = self._renamed(column, _one_aval(values), at)
+                except Refused:
+                    del self._known[known]
+                    raise
+        return found
+
+    def _plain(self, column: Sequence[Value | None], at: int) -> bool:
+        """Whether no way decides what is read: then the wiring alone says what it is."""
+        present = [(k, v) for k, v in enumerate(column) if v is not None]
+        values = [v for _, v in present]
+        if len({key(v) for v in values}) <= 1:
+            return self._root(values[0]) if values else True
+        if all(map(is_literal, values)):
+            return affine(present) is not None or not self.origins.conditional(at)
+        made = [(k, self.template.made.get(v)) for k, v in present]
+        if any(m is not None and m[1].side is not self.template.root for _, m in made):
+            return False
+        inside = [(k - m[0], m[1].number, m[2]) for k, m in made if m is not None]
+        if not inside:
+            return len({key(v) for v in values}) == len(values)
+        distance = inside[0][0]
+        if len(set(inside)) > 1 or any((k < distance) is (m is not None) for k, m in made):
+            return False
+        return not distance or all(self._tested(b, distance, at) for b in self.template.branches)
+
+    def _tested(self, b: Branch, distance: int, at: int) -> bool:
+        """Whether rounds that read what was made in the loop came after both ways."""
+        late = {f.outcome for k, f in b.at.items() if k >= distance}
+        return self._seen(b, distance) and (b.end > at or len(late) == 2)
+
+    def _seen(self, b: Branch, distance: int) -> bool:
+        """Whether both ways were taken so many rounds before another one, at least."""
+        return len({f.outcome for k, f in b.at.items() if k < self.size - distance}) == 2
+
+    def _root(self, v: Value) -> bool:
+        made = self.template.made.get(v)
+        return made is None or made[1].side is self.template.root
+
+    def _renamed(
+        self, column: Sequence[Value | None], aval: Aval, at: int
+    ) -> Iterator[Value | None]:
+        for lag in range(MOST_LAG + 1):
+            early = [v for v in column[:lag] if v is not None]
+            if any(v in self.template.made for v in early):
+                break
+            for b in reversed(self.top):
+                if lag == 0 and b.end > at:
+                    continue
+                rows = {k - lag: v for k, v in enumerate(column) if v is not None and k >= lag}
+                phi = self._explained(b, rows, aval)
+                if phi is not None:
+                    return iter(
+                        [
+                            _as(column[k], aval) if k < lag else phi.outs[k - lag]
+                            if column[k] is not None else None
+                            for k in range(self.size)
+                        ]
+                    )  # fmt: skip
+        raise Refused("what a round reads follows no rule that its conditions could give")
+
+    # -------------------------------------------------------------- what a branch gives
+
+    def _explained(self, b: Branch, rows: Column, aval: Aval) -> Phi | None:
+        """The result of a branch that is read in rounds; None if they read what it left alone."""
+        if not self._may_give(b, rows):
+            return None
+        refs: dict[bool, Ref] = {}
+        for outcome in (True, False):
+            given = {k: v for k, v in rows.items() if b.at[k].outcome is outcome}
+            if not given:
+                raise Refused(f"nothing was read after one of the ways{_where(b)}")
+            side = b.sides[outcome]
+            refs[outcome] = self._inside(side, given, b.end, aval)
+        if refs[True] == refs[False]:
+            return None
+        plan = self.plans[b]
+        for phi in plan.phis:
+            if phi.refs == refs:
+                phi.actual.update(rows)
+                return phi
+        phi = Phi(refs, aval, {k: Value(aval) for k in b.at})
+        phi.actual.update(rows)
+        plan.phis.append(phi)
+        return phi
+
+    def _may_give(self, b: Branch, rows: Column) -> bool:
+        """Whether the branch can have had to do with values: nobody rebinds what has no name."""
+        made = self.template.made
+        for k, v in rows.items():
+            m = made.get(v)
+            if m is not None and m[0] == k and b.number < m[1].number < b.end:
+                return True
+            if is_literal(v) or self.origins.names(b, k, v):
+                return True
+        return not all(
+            (m := made.get(v)) is not None and m[0] == k for k, v in rows.items()
+        )
+
+    def _inside(self, side: Side, rows: Column, at: int, aval: Aval) -> Ref:
+        """Where a side finds what was read in these rounds."""
+        made, b = self.template.made, side.branch
+        assert b is not None
+        places = [made.get(v) for v in rows.values()]
+        first = places[0]
+        if first is not None and first[1].side is side and first[1].number < at:
+            same = all(
+                m is not None and m[0] == k and m[1:] == first[1:]
+                for k, m in zip(rows, places, strict=True)
+            )
+            if same:
+                return ("spot", first[1].number, first[2])
+        here = any(
+            m is not None and m[0] == k and m[1].number > b.number
+            for k, m in zip(rows, places, strict=True)
+        )
+        if not here:
+            found = self._captured(b, side, rows, aval)
+            if found is not None:
+                return ("capture", found)
+        for inner in side.branches(at):
+            phi = self._explained(inner, rows, aval)
+            if phi is not None:
+                return ("phi", phi)
+        raise Refused(f"what is read after a condition follows no rule{_where(b)}")
+
+    def _captured(self, b: Branch, side: Side, rows: Column, aval: Aval) -> int | None:
+        """The value from before the branch that was read, known in all rounds; None: it is not."""
+        columns = {
+            tuple(key(v) for v in c.values()): c for c in self.origins.before(b, side, rows, aval)
+        }
+        if not columns:
+            return None
+        if len(columns) > 1:
+            raise Refused(f"more than one variable held what is read{_where(b)}")
+        ((wanted, column),) = columns.items()
+        plan = self.plans[b]
+        for c, known in enumerate(plan.captures):
+            if tuple(key(v) for v in known.values()) == wanted:
+                return c
+        plan.captures.append(column)
+        plan.inner.append(None)
+        c = len(plan.captures) - 1
+        if b.side is self.template.root:
+            plan.inner[c] = self.resolved([column[k] for k in range(self.size)], b.number)
+        else:
+            plan.inner[c] = self._inside(b.side, column, b.number, aval)
+        return c
+
+    def _sides(self, b: Branch) -> None:
+        """Where the steps of both sides find their operands."""
+        plan = self.plans[b]
+        if b.side is not self.template.root:
+            rows = {k: f.args[0] for k, f in b.at.items()}
+            plan.condition = self._inside(b.side, rows, b.number, Aval("bool"))
+        for side in b.sides.values():
+            for x in side.items:
+                if type(x) is Branch:
+                    self._sides(x)
+                    continue
+                assert type(x) is Spot
+                refs = []
+                for a, like in enumerate(_args(x)):
+                    rows = {k: s.args[a] for k, s in x.at.items()}
+                    _one_aval(list(rows.values()))
+                    refs.append(self._inside(side, rows, x.number, like.aval))
+                plan.spots[x.number] = refs
+
+    # -------------------------------------------------------------- what is read after the loop
+
+    def _after(self) -> list[tuple[Value, Value]]:
+        """Values that are read after the rounds, and as what."""
+        read = self.reader.columns.last_read
+        wanted = [v for v in self.template.made if read(v) > self.last]
+        if not wanted:
+            return []
+        finals = self._finals()
+        out = []
+        for v in wanted:
+            k, spot, _ = self.template.made[v]
+            named = {id(new): new for new, (old, _) in finals.items() if old is v}
+            top = spot.side is self.template.root
+            if top and not named:
+                continue
+            if top and any(self.origins.read_as_made(v, k, self.live)):
+                raise Refused("a value is read after the loop that two variables held")
+            if not named:
+                named = {id(n): n for n in self._ends(v)}
+            if len(named) != 1:
+                raise Refused("a value of a condition's way is read after the loop")
+            (new,) = named.values()
+            out.append((v, new))
+        return out
+
+    def _finals(self) -> dict[Value, tuple[Value, str]]:
+        """What names hold after the last round that a branch gave: its name now, and before."""
+        out: dict[Value, tuple[Value, str]] = {}
+        b = self.top[0]
+        for path in self.origins.traced(b):
+            if "[" not in path and "." not in path and not self.live(path):
+                continue
+            column = self.origins.column(path)
+            try:
+                found = self.resolved(column, b.number)
+            except Refused:
+                continue
+            phi = self._phi_of(found[-1])
+            if phi is None:
+                continue
+            if path.endswith("[-1]"):
+                self.steady.add(phi)
+                continue
+            value = self._value_of(phi, self.size - 1)
+            out[phi.outs[self.size - 1]] = value, path
+        return out
+
+    def _phi_of(self, v: Value | None) -> Phi | None:
+        for b in self.top:
+            for phi in self.plans[b].phis:
+                if any(v is o for o in phi.outs.values()):
+                    return phi
+        return None
+
+    def _ends(self, v: Value) -> list[Value]:
+        """The results that this value was, in the last round or, of a list, in any."""
+        out = []
+        for b in self.top:
+            for phi in self.plans[b].phis:
+                rounds = range(self.size) if phi in self.steady else (self.size - 1,)
+                out += [phi.outs[k] for k in rounds if self._value_of(phi, k) is v]
+        return out
+
+    def _value_of(self, phi: Phi, k: int) -> Value:
+        """What was recorded for a result in a round."""
+        b = next(b for b in self.template.branches if phi in self.plans[b].phis)
+        ref = phi.refs[b.at[k].outcome]
+        while True:
+            if ref[0] == "spot":
+                spot = self._spot(ref[1])
+                return spot.at[k].outs[ref[2]]
+            if ref[0] == "capture":
+                return self.plans[b].captures[ref[1]][k]
+            b = next(x for x in self.template.branches if ref[1] in self.plans[x].phis)
+            ref = ref[1].refs[b.at[k].outcome]
+
+    def _spot(self, number: int) -> Spot:
+        todo: list[Side] = [self.template.root]
+        while todo:
+            for x in todo.pop().items:
+                if type(x) is Branch:
+                    todo += x.sides.values()
+                elif x.number == number:
+                    assert type(x) is Spot
+                    return x
+        raise KeyError(number)
+
+    # -------------------------------------------------------------- rounds again
+
+    def _round(self, k: int) -> list[Step]:
+        out: list[Step] = []
+        for x in self.template.root.items:
+            if type(x) is Branch:
+                out.append(self._cond(x, k))
+                continue
+            assert type(x) is Spot
+            s, args = x.at[k], tuple(c[k] for c in self.rows[x.number])
+            if all(a is b for a, b in zip(args, s.args, strict=True)):
+                out.append(s)
+                continue
+            name_values(s.ops)
+            new = copy.copy(s)
+            new.args, new.ops, new.again = args, (), None
+            out.append(new)
+        return out
+
+    def _cond(self, b: Branch, k: int) -> Step:
+        plan, emission = self.plans[b], self.emissions[b]
+        args = (plan.condition[k], *(plan.inner[c][k] for c in emission.used))
+        outs = tuple(phi.outs[k] for phi in plan.phis)
+        token = self.reader.token(("cond", tuple(a.aval for a in args), emission.facts))
+        made = Step(token, args, outs, emission, _last(b.at[k]), (), emission.weight)
+        made.guards = emission.guards
+        return made
+
+
+# ------------------------------------------------------------------ emission
+
+
+class Emission:
+    """Says a branch in ops."""
+
+    def __init__(self, b: Branch, plans: Mapping[Branch, Plan]) -> None:
+        self.branch, self.plan = b, plans[b]
+        self.inner = {
+            x: Emission(x, plans) for s in b.sides.values() for x in s.items if type(x) is Branch
+        }
+        self.weight, self.guards = 2, 0
+        self.used: list[int] = []  # captures, in the order of the operands
+        facts: list[Any] = []
+        for side in b.sides.values():
+            for x in side.items:
+                if type(x) is Branch:
+                    e = self.inner[x]
+                    refs = tuple(map(self._fact, e.given()))
+                    facts.append((x.number - b.number, refs, e.facts))
+                    self.weight, self.guards = self.weight + e.weight, self.guards + e.guards
+                    continue
+                assert type(x) is Spot
+                s = next(iter(x.at.values()))
+                name_values(s.ops)
+                refs = tuple(map(self._fact, self.plan.spots[x.number]))
+                facts.append((x.number - b.number, s.token, refs))
+                self.weight, self.guards = self.weight + s.weight, self.guards + s.guards
+            facts.append(tuple(self._fact(p.refs[side.outcome]) for p in self.plan.phis))
+        self.facts = tuple(facts)
+
+    def _fact(self, ref: Ref) -> Any:
+        """The same for the same place in equal branches; notes what is read from outside."""
+        if ref[0] == "spot":
+            return ref[1] - self.branch.number, ref[2]
+        if ref[0] == "capture":
+            if self.plan.inner[ref[1]] is None:
+                raise Refused("what a round reads follows no rule")
+            if ref[1] not in self.used:
+                self.used.append(ref[1])
+            return -1, self.used.index(ref[1])
+        inner = next(x for x, e in self.inner.items() if ref[1] in e.plan.phis)
+        return "phi", inner.number - self.branch.number, self.inner[inner].plan.phis.index(ref[1])
+
+    def given(self) -> list[Ref]:
+        """What a branch within another reads there."""
+        return [self.plan.condition, *(self.plan.inner[c] for c in self.used)]
+
+    def __call__(self, b: Builder, args: Sequence[Value]) -> Sequence[Value]:
+        condition, captures = args[0], args[1:]
+        given = [x for x in captures if type(x) is not Const]
+        then, otherwise = (self._block(captures, outcome) for outcome in (True, False))
+        guard = next(iter(self.branch.at.values())).guard
+        b.where = guard.ops[0].where
+        return emit_cond(condition, given, then, otherwise)
+
+    def _block(self, captures: Sequence[Value], outcome: bool) -> Any:
+        params = [x if type(x) is Const else Value(x.aval, x.hint) for x in captures]
+        with Builder([p for p in params if type(p) is not Const], number=False) as inner:
+            found: dict[Any, Value] = {}
+
+            def at(ref: Ref) -> Value:
+                if ref[0] == "capture":
+                    return params[self.used.index(ref[1])]
+                return found[ref[1:] if ref[0] == "spot" else ref[1]]
+
+            for x in self.branch.sides[outcome].items:
+                if type(x) is Branch:
+                    e = self.inner[x]
+                    outs = e(inner, list(map(at, e.given())))
+                    found.update(zip(e.plan.phis, outs, strict=True))
+                    continue
+                assert type(x) is Spot
+                s = x.at[max(x.at)]
+                outs = s.emit(inner, [at(r) for r in self.plan.spots[x.number]])
+                found.update({(x.number, w): v for w, v in enumerate(outs)})
+            return inner.done([at(p.refs[outcome]) for p in self.plan.phis])
+
+
+# ------------------------------------------------------------------ small things
+
+
+def _conditions(b: Branch, size: int) -> list[Value]:
+    return [b.at[k].args[0] for k in range(size)]
+
+
+def _args(x: Spot) -> tuple[Value, ...]:
+    return x.at[max(x.at)].args
+
+
+def _last(s: Step) -> int:
+    if type(s) is Fork and s.middle:
+        return _last(s.middle[-1])
+    return s.last
+
+
+def _where(b: Branch) -> str:
+    where = next(iter(b.at.values())).guard.ops[0].where
+    return f" at {where}" if where is not None else ""
+
+
+def _one_aval(values: Sequence[Value]) -> Aval:
+    """The type of a column, whose numbers may yet have another."""
+    avals = {v.aval for v in values if not is_literal(v)} or {v.aval for v in values}
+    if len(avals) != 1:
+        raise Refused("a value is of another shape or dtype in some rounds")
+    return next(iter(avals))
+
+
+def _as(v: Value | None, aval: Aval) -> Value | None:
+    if type(v) is Const and v.aval != aval:
+        if aval.shape or v.aval.shape:
+            raise Refused("a value is of another shape or dtype in some rounds")
+        return Const(v.data, aval.dtype)
+    return v

@@ -1,0 +1,279 @@
+"""Where what a condition's way reads comes from, and what Python keeps beside the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ...ir.builder import literal
+from ...ir.core import Const, Value
+from ...ir.types import Aval
+from .flow import Flow
+from .forks import Branch, Side, Spot, Template, offers
+from .match import is_literal
+from .names import Held
+
+_NUMBERS = (bool, int, float, complex, np.generic)
+Column = dict[int, Value]
+_NONE = object()
+
+
+class Origins:
+    """What names held at the decisions of rounds, and what the code says of literals."""
+
+    def __init__(
+        self, template: Template, flows: Callable[[Any], Flow], held: Mapping[int, Held]
+    ) -> None:
+        self.template = template
+        self.flows = flows
+        self.held = {b: {k: offers(held, f) for k, f in b.at.items()} for b in template.branches}
+        self.top = next((b for b in template.root.items if type(b) is Branch), None)
+        self._by_value: dict[tuple[Branch, int], dict[Any, list[str]]] = {}
+        self._levels: dict[Side, tuple[int, set[object]]] = {}
+        self._left: dict[Branch, bool] = {}
+
+    # -------------------------------------------------------------- names
+
+    def names(self, b: Branch, k: int, v: Value) -> list[str]:
+        """The names that held a value when Python decided in a round."""
+        known = self._by_value.get((b, k))
+        if known is None:
+            known = self._by_value[b, k] = {}
+            for path, x in self.held[b][k].items():
+                known.setdefault(_held_key(x), []).append(path)
+        return known.get(v.data.item() if type(v) is Const else v, [])
+
+    def column(self, path: str) -> list[Value | None]:
+        """What a name held at the first decision of each round; None where that was no number."""
+        assert self.top is not None
+        rounds = self.held[self.top]
+        seen = [rounds[k].get(path) for k in range(self.template.size)]
+        aval = next((x.aval for x in seen if isinstance(x, Value)), None)
+        return [_value(x, aval) for x in seen]
+
+    def traced(self, b: Branch) -> list[str]:
+        """The names that hold traced values in the end."""
+        return [p for p, x in self.held[b][max(b.at)].items() if isinstance(x, Value)]
+
+    def before(self, b: Branch, side: Side, rows: Column, aval: Aval) -> Iterator[Column]:
+        """What each rule says that was there before a branch, in all rounds that came to it.
+
+        `rows` is what was read in some rounds.
+        """
+        for path in self._paths(b, rows):
+            column = {k: _value(self.held[b][k].get(path), aval) for k in sorted(b.at)}
+            if all(v is not None and v.aval == aval for v in column.values()):
+                yield column  # type: ignore[misc]
+        if all(map(is_literal, rows.values())):
+            yield from self._literals(b, side, rows, aval)
+            return
+        values = list(rows.values())
+        made = [self.template.made.get(v) for v in values]
+        first = made[0]
+        if first is None:
+            if all(v is values[0] for v in values):
+                yield dict.fromkeys(sorted(b.at), values[0])
+            return
+        if all(m is not None and m[0] == k and m[1:] == first[1:]
+               for k, m in zip(rows, made, strict=True)) and _sees(b, first[1]):  # fmt: skip
+            yield {k: first[1].at[k].outs[first[2]] for k in sorted(b.at)}
+
+    def _paths(self, b: Branch, rows: Column) -> list[str]:
+        found: set[str] | None = None
+        for k, v in rows.items():
+            here = self.names(b, k, v)
+            found = set(here) if found is None else found.intersection(here)
+            if not found:
+                return []
+        return sorted(found or ())
+
+    # -------------------------------------------------------------- literals
+
+    def _literals(self, b: Branch, side: Side, rows: Column, aval: Aval) -> Iterator[Column]:
+        """A literal that is always the same, or an index that moves by equal steps."""
+        values = list(rows.values())
+        level, known = self._level(side)
+        if any(type(v) is not Const for v in values):
+            if all(v is values[0] for v in values):
+                yield dict.fromkeys(sorted(b.at), values[0])
+            return
+        numbers = [v.data.item() for v in values]  # type: ignore[attr-defined]
+        if all(v.key == values[0].key for v in values):  # type: ignore[attr-defined]
+            sure = level == 0 or abs(numbers[0]) in known or (level == 1 and len(rows) > 2)
+            if sure:
+                same = values[0] if values[0].aval == aval else Const(numbers[0], aval.dtype)
+                yield dict.fromkeys(sorted(b.at), same)
+            return
+        found = affine(list(rows.items()))
+        if found is not None and level < 2 and len(rows) > 2:
+            start, step = found
+            yield {k: Const(start + k * step, aval.dtype) for k in sorted(b.at)}
+
+    def _level(self, side: Side) -> tuple[int, set[object]]:
+        """How the code of a side may make numbers that no trace sees; its literals."""
+        found = self._levels.get(side)
+        if found is None:
+            found = self._levels[side] = self._looked_at(side)
+        return found
+
+    def _looked_at(self, side: Side) -> tuple[int, set[object]]:
+        b = side.branch
+        assert b is not None
+        guard = next(iter(b.at.values())).guard
+        assert guard.place is not None
+        call, place = guard.place
+        seen: dict[Any, set[int]] = {}
+        todo: list[Any] = list(side.items)
+        while todo:
+            x = todo.pop()
+            if type(x) is Branch:
+                todo += [y for s in x.sides.values() for y in s.items]
+                continue
+            for s in x.at.values():
+                for op in s.ops:
+                    code = getattr(op.where, "code", None)
+                    if code is not None:
+                        at = self.flows(code).canonical(op.where.lasti)
+                        seen.setdefault(code, set()).add(at)
+        worst, literals = 0, set()
+        for code, offsets in {call.code: set(), **seen}.items():
+            flow = self.flows(code)
+            region = flow.side(place, side.outcome) if code is call.code else None
+            more, known = flow.computes(region, offsets)
+            worst, literals = max(worst, more), literals | known
+        return worst, literals
+
+    # -------------------------------------------------------------- what Python keeps
+
+    def conditional(self, at: int) -> bool:
+        """Whether literals that are read here may follow from the ways that were taken."""
+        if self.changing():
+            return True
+        return any(b.end <= at and self._leaves(b) for b in self.template.branches)
+
+    def _leaves(self, b: Branch) -> bool:
+        """Whether a branch is an expression, or returns from a function: its value has no name."""
+        found = self._left.get(b)
+        if found is None:
+            guard = next(iter(b.at.values())).guard
+            assert guard.place is not None
+            call, place = guard.place
+            found = self._left[b] = self.flows(call.code).leaves(place)
+        return found
+
+    def changing(self) -> list[str]:
+        """Names of what Python keeps, and may keep otherwise if another way is taken."""
+        assert self.top is not None
+        rounds = self.held[self.top]
+        stored = self._stored()
+        out = []
+        paths = {p for k in rounds for p in rounds[k]}
+        for path in sorted(paths):
+            seen = [rounds[k].get(path, _NONE) for k in range(self.template.size)]
+            if all(isinstance(x, Value) or x is seen[0] for x in seen):
+                continue
+            plain = [x for x in seen if not isinstance(x, Value) and x is not _NONE]
+            name = path.split(" ", 1)[1]
+            if path.startswith("len("):
+                name = path[4:-1].split(" ", 1)[1]
+                sizes = [x for x in seen if x is not _NONE]
+                if len({b - a for a, b in pairwise(sizes)}) > 1:
+                    out.append(path)
+            elif "[-" in name:
+                continue  # what a list ends with: see its length
+            elif "[" in name or "." in name:
+                if any(x != plain[0] for x in plain) and not self._grows(path):
+                    out.append(path)
+            elif (path in stored or name in stored) and any(
+                type(x) is not type(plain[0]) or x != plain[0] for x in plain
+            ):
+                out.append(path)
+        return out
+
+    def _grows(self, path: str) -> bool:
+        """Whether an element stands in a list that grows."""
+        assert self.top is not None
+        base = f"len({path[: path.rindex('[')]})" if "[" in path else ""
+        sizes = {self.held[self.top][k].get(base) for k in range(self.template.size)}
+        return len(sizes) > 1
+
+    def _stored(self) -> set[str]:
+        """The names that are bound or not, or bound to this or that, by the ways taken."""
+        out: set[str] = set()
+        for b in self.template.branches:
+            guard = next(iter(b.at.values())).guard
+            assert guard.place is not None
+            call, place = guard.place
+            flow = self.flows(call.code)
+            out |= {f"{id(call.code)} {n}" for n in flow.stored(flow.region(place))}
+            out |= {f"{id(call.code)} {n}" for n in flow.stored_next(place)}
+        return out
+
+    def read_as_made(self, v: Value, k: int, live: Callable[[str], bool]) -> Iterator[bool]:
+        """Whether names that may be read after the loop held a value as the round had made it."""
+        assert self.top is not None
+        _, spot, w = self.template.made[v]
+        before = spot.at.get(k - 1)
+        for at in (k - 1, k):
+            if before is not None and at in self.held[self.top]:
+                for path in self.names(self.top, at, before.outs[w]):
+                    alike = all(
+                        spot.at[j].outs[w] is self.held[self.top][j + at - k + 1].get(path)
+                        for j in range(1, k)
+                    )
+                    if alike and (live(path) or "[" in path or "." in path):
+                        yield True
+
+
+def _held_key(x: Any) -> Any:
+    if type(x) is Const:
+        return x.data.item()
+    if isinstance(x, np.generic):
+        return x.item()
+    return x
+
+
+def _value(x: Any, aval: Aval | None) -> Value | None:
+    """What a name held, as a value of this type where it was a number."""
+    if type(x) is Const and aval is not None and x.aval != aval and not aval.shape:
+        x = x.data.item()
+    if isinstance(x, Value):
+        return x
+    if not isinstance(x, _NUMBERS) or (aval is not None and aval.shape):
+        return None
+    if aval is None:
+        return literal(x)
+    kind = aval.kind
+    if isinstance(x, complex) and kind != "c":
+        return None
+    if isinstance(x, float) and kind not in "fc":
+        return None
+    return Const(x, aval.dtype)
+
+
+def _sees(b: Branch, spot: Spot) -> bool:
+    """Whether a step is done before a branch, whenever that is reached."""
+    side: Side | None = b.side
+    while side is not None:
+        if spot.side is side:
+            return spot.number < b.number
+        side = side.branch.side if side.branch is not None else None
+    return False
+
+
+def affine(present: Sequence[tuple[int, Value]]) -> tuple[int, int] | None:
+    """Start and step of integers that grow by equal steps from round to round."""
+    if any(type(v) is not Const or v.aval.kind not in "iuf" for _, v in present):
+        return None
+    numbers = [(k, v.data) for k, v in present]  # type: ignore[attr-defined]
+    if any(x != int(x) if abs(x) < 2**53 else True for _, x in numbers):
+        return None
+    (k, x), (m, y) = numbers[0], numbers[-1]
+    if m == k or (int(y) - int(x)) % (m - k):
+        return None
+    step = (int(y) - int(x)) // (m - k)
+    start = int(x) - k * step
+    return (start, step) if all(int(z) == start + j * step for j, z in numbers) else None
