@@ -99,7 +99,7 @@ def logsigmoid(input: Any) -> Any:
 @lifted("SoftplusBackward0")
 def _softplus(x: Any, *, beta: float, threshold: float) -> Any:
     scaled = beta * x
-    small = np.minimum(scaled, threshold)
+    small = np.where(scaled > threshold, 0, scaled)
     return np.where(scaled > threshold, x, np.logaddexp(0.0, small) / beta)
 
 

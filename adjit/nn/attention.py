@@ -211,14 +211,14 @@ def _additive(mask: Any) -> Any:
 
 # ------------------------------------------------------------------ transformers
 
-ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+ACTIVATIONS: dict[str, Any] = {"relu": F.relu, "gelu": F.gelu}
 
 
-def _activation(given: Any) -> Callable[..., Any]:
+def _activation(given: Any) -> Any:
     found = ACTIVATIONS.get(given) if isinstance(given, str) else given
     if found is None:
         raise RuntimeError(f"activation should be relu/gelu, not {given}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 class _Layer(Module):

@@ -42,14 +42,14 @@ class _Skeleton:
 
 _OWN = frozenset((
     "_parameters", "_buffers", "_modules", "_temporary", "_hooks", "_before", "_backward",
-    "_backward_before", "_after_load",
+    "_backward_before", "_after_load", "_computed",
 ))  # fmt: skip
 
 
 def _facts(module: Any) -> tuple[Any, ...]:
     facts: list[Any] = []
     for path, m in module.named_modules():
-        facts.append((path, type(m)))
+        facts.append((path, type(m), tuple(m._computed)))
         facts += [(k, _Same(v)) for k, v in vars(m).items() if k not in _OWN]
         facts += [(k, v is None) for k, v in (*m._parameters.items(), *m._buffers.items())]
     return tuple(facts)

@@ -139,7 +139,7 @@ class _ConvTranspose(_Conv):
     def _more(self, input: Any, output_size: Any) -> tuple[int, ...]:
         """The output padding that leads to a size."""
         wanted = tuple(map(int, output_size))[-self.rank :]
-        settings = self.stride, self.padding, self.dilation, self.kernel_size
+        settings: Any = (self.stride, self.padding, self.dilation, self.kernel_size)
         parts = zip(tuple(input.shape)[-self.rank :], *settings, strict=True)
         least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in parts]
         found = tuple(w - m for w, m in zip(wanted, least, strict=True))

@@ -160,7 +160,7 @@ def feature_alpha_dropout(
 
 @lifted("RreluWithNoiseBackward0")
 def _rrelu(x: Any, slope: Any) -> Any:
-    return np.where(x >= 0, x, slope * x)
+    return np.where(x > 0, x, slope * x)
 
 
 def rrelu(

@@ -49,6 +49,7 @@ from .adaptive import (
     max_unpool2d,
     max_unpool3d,
 )
+from .alignment import ctc_loss
 from .dense import bilinear, cosine_similarity, linear, scaled_dot_product_attention
 from .draws import (
     alpha_dropout,
@@ -138,6 +139,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",

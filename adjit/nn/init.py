@@ -135,3 +135,31 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
     q, r = np.linalg.qr(_rng(generator).standard_normal((max(n, m), min(n, m))))
     q = q * np.sign(np.diag(r))
     return _fill(tensor, gain * (q.T if n < m else q).reshape(shape))
+
+
+def dirac_(tensor: Any, groups: int = 1) -> Any:
+    """Kernels of convolutions that hand on their channels as they are."""
+    shape = tuple(tensor.shape)
+    if len(shape) not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if shape[0] % groups:
+        raise ValueError("dim 0 must be divisible by groups")
+    values = np.zeros(shape)
+    each = shape[0] // groups
+    middle = tuple(n // 2 for n in shape[2:])
+    for g in range(groups):
+        for d in range(min(each, shape[1])):
+            values[(g * each + d, d, *middle)] = 1.0
+    return _fill(tensor, values)
+
+
+def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:
+    """Normal draws, with this share of zeros in each column."""
+    if len(tensor.shape) != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rng = _rng(generator)
+    values = rng.normal(0.0, std, tuple(tensor.shape))
+    zeros = math.ceil(sparsity * values.shape[0])
+    for column in values.T:
+        column[rng.permutation(len(column))[:zeros]] = 0.0
+    return _fill(tensor, values)

@@ -277,7 +277,8 @@ class Embedding(_Table):
         """Rows that are there already; frozen, they are not learned."""
         if len(embeddings.shape) != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
-        return cls(*embeddings.shape, padding_idx, _weight=embeddings, _freeze=freeze, **settings)
+        n, size = embeddings.shape
+        return cls(n, size, padding_idx, _weight=embeddings, _freeze=freeze, **settings)
 
     def forward(self, input: Any) -> Any:
         return F.embedding(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..ir.ops import special
-from .lift import lifted, row, rows_of, shape_of
+from ..tensor_object import Tensor
+from .lift import lifted, row, rows_of, same_dtype, shape_of, tracing
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -26,8 +27,20 @@ def _reduced(loss: Any, reduction: str) -> Any:
     return np.sum(loss) if reduction == "sum" else np.mean(loss)
 
 
+def fits(name: str, s: tuple[int, ...], t: tuple[int, ...]) -> None:
+    """Refuse input and target whose shapes do not broadcast."""
+    for k, (a, b) in enumerate(zip(reversed(s), reversed(t), strict=False), 1):
+        if a != b and 1 not in (a, b):
+            raise RuntimeError(
+                f"{name}: The size of tensor a ({a}) must match the size of tensor b ({b}) at "
+                f"non-singleton dimension {max(len(s), len(t)) - k}: input of shape {s}, target "
+                f"of shape {t}"
+            )
+
+
 def _warn_sizes(name: str, input: Any, target: Any) -> None:
     s, t = shape_of(input), shape_of(target)
+    fits(name, s, t)
     if s != t:
         warnings.warn(
             f"{name}: using a target size ({t}) that is different to the input size ({s}). This "
@@ -39,54 +52,85 @@ def _warn_sizes(name: str, input: Any, target: Any) -> None:
 # ------------------------------------------------------------------ distances
 
 
+def _weights(name: str, input: Any, weight: Any) -> None:
+    if weight is not None and shape_of(weight) != shape_of(input):
+        raise ValueError(
+            f"{name}: weights and input must have the same size, but have {shape_of(weight)} and "
+            f"{shape_of(input)}"
+        )
+
+
+def _weighted(loss: Any, w: Any, reduction: str) -> Any:
+    """Reduced; the mean is that of the weights."""
+    if w is None or reduction != "mean":
+        return _reduced(loss if w is None else loss * w, reduction)
+    return np.sum(loss * w) / np.sum(w)
+
+
+def _check_dtype(name: str, *xs: Any) -> None:
+    """Refuse whole numbers that need a derivative: PyTorch has no mean of them."""
+    if all(np.dtype(x.dtype).kind in "iub" for x in xs):
+        raise RuntimeError(
+            f"{name}: expected input or target of a floating point dtype, got {xs[0].dtype} and "
+            f"{xs[1].dtype}"
+        )
+
+
 @lifted("MseLossBackward0")
-def _mse(x: Any, y: Any, *, reduction: str) -> Any:
+def _mse(x: Any, y: Any, w: Any, *, reduction: str) -> Any:
     d = x - y
-    return _reduced(d * d, reduction)
+    return _weighted(d * d, w, reduction)
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+def mse_loss(input: Any, target: Any, reduction: str = "mean", *, weight: Any = None) -> Any:
     """(x - y)²."""
     _warn_sizes("mse_loss", input, target)
-    return _mse(input, target, reduction=_reduction("mse_loss", reduction))
+    _weights("mse_loss", input, weight)
+    _check_dtype("mse_loss", input, target)
+    return _mse(input, target, weight, reduction=_reduction("mse_loss", reduction))
 
 
 @lifted("L1LossBackward0")
-def _l1(x: Any, y: Any, *, reduction: str) -> Any:
-    return _reduced(np.abs(x - y), reduction)
+def _l1(x: Any, y: Any, w: Any, *, reduction: str) -> Any:
+    return _weighted(np.abs(x - y), w, reduction)
 
 
-def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+def l1_loss(input: Any, target: Any, reduction: str = "mean", *, weight: Any = None) -> Any:
     """|x - y|."""
     _warn_sizes("l1_loss", input, target)
-    return _l1(input, target, reduction=_reduction("l1_loss", reduction))
+    _weights("l1_loss", input, weight)
+    return _l1(input, target, weight, reduction=_reduction("l1_loss", reduction))
 
 
 @lifted("HuberLossBackward0")
-def _huber(x: Any, y: Any, *, delta: float, over: float, reduction: str) -> Any:
+def _huber(x: Any, y: Any, w: Any, *, delta: float, over: float, reduction: str) -> Any:
     d = np.abs(x - y)
     loss = np.where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta))
-    return _reduced(loss / over if over != 1 else loss, reduction)
+    loss = loss / over if over != 1 else loss
+    return _reduced(loss if w is None else loss * w, reduction)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+def huber_loss(
+    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Any:
     """d²/2 below delta, delta * (d - delta/2) above."""
     if delta <= 0:
-        raise ValueError(f"huber_loss does not support non-positive values for delta: {delta}")
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta: {delta}")
     _warn_sizes("huber_loss", input, target)
+    _weights("huber_loss", input, weight)
     reduction = _reduction("huber_loss", reduction)
-    return _huber(input, target, delta=float(delta), over=1.0, reduction=reduction)
+    return _huber(input, target, weight, delta=float(delta), over=1.0, reduction=reduction)
 
 
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
     """d²/(2 beta) below beta, d - beta/2 above."""
     if beta < 0:
-        raise ValueError(f"smooth_l1_loss does not support negative values for beta: {beta}")
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta: {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction)
     _warn_sizes("smooth_l1_loss", input, target)
     reduction = _reduction("smooth_l1_loss", reduction)
-    return _huber(input, target, delta=float(beta), over=float(beta), reduction=reduction)
+    return _huber(input, target, None, delta=float(beta), over=float(beta), reduction=reduction)
 
 
 # ------------------------------------------------------------------ probabilities
@@ -145,6 +189,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     """y (log y - x), for logarithms x of probabilities."""
     if reduction != "batchmean":
         _reduction("kl_div", reduction)
+    fits("kl_div", shape_of(input), shape_of(target))
     return _kl(input, target, logged=bool(log_target), reduction=reduction)
 
 
@@ -217,22 +262,41 @@ def _soft_cross_entropy(
     return _reduced(loss, reduction)
 
 
-def _check_classes(name: str, input: Any, target: Any) -> None:
+def _check_classes(name: str, input: Any, target: Any, weight: Any, ignore: int) -> None:
     s, t = shape_of(input), shape_of(target)
     if len(s) < 1:
         raise ValueError(f"{name}: expected at least 1 dim, got input of shape {s}")
     wanted = (s[0], *s[2:]) if len(s) > 1 else ()
+    classes = s[1] if len(s) > 1 else s[0]
     if t != wanted:
         raise ValueError(
             f"{name}: expected target of shape {wanted} for input of shape {s}, got {t}"
         )
+    if np.dtype(target.dtype).kind not in "iu":
+        raise RuntimeError(
+            f"{name}: expected target dtype to be a whole number's, but got {target.dtype}"
+        )
+    if weight is not None and shape_of(weight) != (classes,):
+        raise RuntimeError(
+            f"{name}: weight tensor should be defined either for all {classes} classes or no "
+            f"classes but got weight tensor of shape: {shape_of(weight)}"
+        )
+    if not tracing(target):
+        plain = target._value() if isinstance(target, Tensor) else np.asarray(target)
+        wrong = (plain < 0) | (plain >= classes)
+        if wrong.any() and (found := plain[wrong & (plain != ignore)]).size:
+            raise IndexError(
+                f"{name}: Target {found.flat[0]} is out of bounds for the {classes} classes of "
+                f"input of shape {s}"
+            )
 
 
 def nll_loss(
     input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Any:
     """Minus the entries of the target classes; the mean is weighted by the weights of classes."""
-    _check_classes("nll_loss", input, target)
+    same_dtype("nll_loss", input, weight)
+    _check_classes("nll_loss", input, target, weight, ignore_index)
     reduction = _reduction("nll_loss", reduction)
     return _nll(input, target, weight, ignore=int(ignore_index), reduction=reduction)
 
@@ -246,14 +310,21 @@ def cross_entropy(
     smoothing = float(label_smoothing)
     if not 0.0 <= smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    same_dtype("cross_entropy", input, weight)
+    s, t = shape_of(input), shape_of(target)
+    if np.dtype(target.dtype).kind != "f" and s == t and s not in ((), (1,)):
+        raise RuntimeError(
+            "cross_entropy: expected floating point type for target with class probabilities, got "
+            f"{target.dtype} of shape {t}"
+        )
     if np.dtype(target.dtype).kind == "f":
         if shape_of(target) != shape_of(input):
             raise ValueError(
-                f"cross_entropy: expected floating point target of shape {shape_of(input)}, "
-                f"got {shape_of(target)}"
+                f"cross_entropy: expected floating point target of shape {shape_of(input)}, or "
+                f"whole numbers of classes, got {target.dtype} of shape {shape_of(target)}"
             )
         return _soft_cross_entropy(input, target, weight, reduction=reduction, smoothing=smoothing)
-    _check_classes("cross_entropy", input, target)
+    _check_classes("cross_entropy", input, target, weight, ignore_index)
     return _cross_entropy(
         input, target, weight, ignore=int(ignore_index), reduction=reduction, smoothing=smoothing
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .lift import lifted, shape_of
-from .losses import _reduced, _reduction
+from .losses import _reduced, _reduction, fits
 
 # ------------------------------------------------------------------ distances
 
@@ -157,6 +157,7 @@ def hinge_embedding_loss(
 ) -> Any:
     """x where target is 1, max(margin - x, 0) where it is -1."""
     reduction = _reduction("hinge_embedding_loss", reduction)
+    fits("hinge_embedding_loss", shape_of(input), shape_of(target))
     return _hinge(input, target, margin=float(margin), reduction=reduction)
 
 
@@ -167,6 +168,7 @@ def _soft_margin(x: Any, t: Any, *, reduction: str) -> Any:
 
 def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """log(1 + exp(-target * x))."""
+    fits("soft_margin_loss", shape_of(input), shape_of(target))
     return _soft_margin(input, target, reduction=_reduction("soft_margin_loss", reduction))
 
 
@@ -272,6 +274,7 @@ def poisson_nll_loss(
 ) -> Any:  # fmt: skip
     """exp(x) - target * x, of counts; of x itself with `log_input=False`."""
     reduction = _reduction("poisson_nll_loss", reduction)
+    fits("poisson_nll_loss", shape_of(input), shape_of(target))
     return _poisson(input, target, log=log_input, full=full, eps=float(eps), reduction=reduction)
 
 

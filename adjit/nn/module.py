@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .. import dtypes
 from ..tensor_object import Tensor, held
 from ..tracer.surface import is_tracer
 from ..tracer.tree import register_container
@@ -38,6 +39,7 @@ class Module:
     _backward: list[Callable[..., Any]]
     _backward_before: list[Callable[..., Any]]
     _after_load: list[Callable[..., Any]]
+    _computed: dict[str, Callable[[Any], Any]]  # attributes that are made of parameters
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -47,7 +49,7 @@ class Module:
         fields: dict[str, Any] = {
             "training": True, "_parameters": {}, "_buffers": {}, "_modules": {},
             "_temporary": set(), "_hooks": [], "_before": [], "_backward": [],
-            "_backward_before": [], "_after_load": [],
+            "_backward_before": [], "_after_load": [], "_computed": {},
         }  # fmt: skip
         vars(self).update(fields)
 
@@ -58,6 +60,9 @@ class Module:
             found = vars(self).get(place)
             if found is not None and name in found:
                 return found[name]
+        made = vars(self).get("_computed", {}).get(name)
+        if made is not None:
+            return made(self)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -389,11 +394,12 @@ class Module:
         for x in args:
             if isinstance(x, Tensor):
                 dtype = x.dtype
-            elif isinstance(x, np.dtype | type):
+            elif isinstance(x, dtypes.dtype | np.dtype | type):
                 dtype = x
             elif not isinstance(x, bool):
                 device = x
-        on_cpu(device)
+        if device is not None:
+            dtypes.device(device)
         return self if dtype is None else self._cast(np.dtype(dtype))
 
     def _cast(self: M, dtype: np.dtype) -> M:
@@ -444,7 +450,7 @@ class Module:
 
     def cuda(self: M, device: Any = None) -> M:
         """Refused: there is no other device than the CPU."""
-        on_cpu("cuda")
+        dtypes.device("cuda" if device is None else device)
         return self
 
     def share_memory(self: M) -> M:
@@ -498,12 +504,6 @@ class Module:
 
 
 # ------------------------------------------------------------------ values
-
-
-def on_cpu(device: Any) -> None:
-    """Refuse devices that are not there."""
-    if device is not None and str(device).split(":")[0] not in ("cpu", "None"):
-        raise RuntimeError(f"there is no device {str(device)!r} here: Tensors live on the CPU")
 
 
 def _check_array(module: Module, name: str, value: Any) -> None:

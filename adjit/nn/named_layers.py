@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import promotion
 from ..tensor_object import Tensor, held
 from . import functional as F
 from .module import Module, Parameter
@@ -19,6 +20,7 @@ __all__ = [
     "SELU",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
@@ -159,7 +161,7 @@ class PReLU(Module):
     ) -> None:
         super().__init__()
         self.num_parameters = num_parameters
-        start = np.full(num_parameters, init, np.float32 if dtype is None else dtype)
+        start = np.full(num_parameters, init, promotion.default() if dtype is None else dtype)
         self.weight = Parameter(held(start))
 
     def forward(self, input: Any) -> Any:
@@ -271,6 +273,9 @@ PoissonNLLLoss = _loss(
     "PoissonNLLLoss", "poisson_nll_loss", "log_input full size_average eps reduce reduction",
     log_input=True, full=False, eps=1e-8,
 )  # fmt: skip
+CTCLoss = _loss(
+    "CTCLoss", "ctc_loss", "blank reduction zero_infinity", blank=0, zero_infinity=False
+)
 GaussianNLLLoss = _loss(
     "GaussianNLLLoss", "gaussian_nll_loss", "full eps reduction", full=False, eps=1e-6
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import promotion
 from ..creation import ones as ones_tensor
 from ..creation import zeros
 from ..tensor_object import Tensor, held
@@ -34,7 +35,7 @@ def _affine(
     layer: Module, shape: tuple[int, ...], weight: bool, bias: bool, dtype: Any = None
 ) -> None:
     """Weights of one and biases of zero, or none."""
-    ones = np.ones(shape, np.float32 if dtype is None else dtype)
+    ones = np.ones(shape, promotion.default() if dtype is None else dtype)
     layer.register_parameter("weight", Parameter(ones) if weight else None)
     layer.register_parameter("bias", Parameter(np.zeros_like(ones)) if bias else None)
 
@@ -237,7 +238,7 @@ class RMSNorm(Module):
         given = normalized_shape
         self.normalized_shape = (given,) if isinstance(given, int) else tuple(given)
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        ones = np.ones(self.normalized_shape, np.float32 if dtype is None else dtype)
+        ones = np.ones(self.normalized_shape, promotion.default() if dtype is None else dtype)
         self.register_parameter("weight", Parameter(ones) if elementwise_affine else None)
 
     def reset_parameters(self) -> None:

@@ -79,7 +79,8 @@ def _dilated(x: Any, **settings: Any) -> tuple[Any, Any]:
     low = -np.inf if np.dtype(x.dtype).kind == "f" else np.iinfo(x.dtype).min
     space = x.shape[2:]
     numbers = np.arange(int(np.prod(space))).reshape((1, 1, *space))
-    best = where = None
+    best: Any = None
+    where: Any = None
     parts = zip(
         _window_slices(x, low, **settings), _window_slices(numbers, 0, **settings), strict=True
     )

@@ -231,7 +231,7 @@ def _grid_sample(x: Any, grid: Any, *, mode: str, padding: str, corners: bool) -
     low = [np.floor(p) for p in places]
     total = None
     for corner in itertools.product((0, 1), repeat=len(space)):
-        weight = None
+        weight: Any = None
         for p, a, c in zip(places, low, corner, strict=True):
             part = p - a if c else 1 - (p - a)
             weight = part if weight is None else weight * part
@@ -243,13 +243,13 @@ def _grid_sample(x: Any, grid: Any, *, mode: str, padding: str, corners: bool) -
 
 def _read(flat: Any, places: list[Any], space: list[int], found: tuple[int, ...]) -> Any:
     """The elements at whole places, zeros outside."""
-    index, valid = None, None
+    index: Any = None
+    valid: Any = None
     for p, n in zip(places, space, strict=True):
         within = (p >= 0) & (p <= n - 1)
         at = np.where(within, p, 0).astype(np.int64)
         index = at if index is None else index * n + at
         valid = within if valid is None else valid & within
-    assert index is not None and valid is not None
     batch, channels = flat.shape[:2]
     where = np.broadcast_to(index.reshape((batch, 1, -1)), (batch, channels, math.prod(found)))
     seen = np.take_along_axis(flat, where, 2).reshape((batch, channels, *found))

@@ -42,10 +42,10 @@ def load(module: Any, state: Any, strict: bool, assign: bool) -> Incompatible:
     missing = [k for k in wanted if k not in state]
     extra = [k for k in state if k not in wanted]
     faults: list[str] = []
-    if strict and extra:
-        faults.append(f"Unexpected key(s) in state_dict: {_quoted(extra)}. ")
     if strict and missing:
         faults.append(f"Missing key(s) in state_dict: {_quoted(missing)}. ")
+    if strict and extra:
+        faults.append(f"Unexpected key(s) in state_dict: {_quoted(extra)}. ")
     arrays: dict[str, np.ndarray] = {}
     for key, (m, place, name) in wanted.items():
         if key in state:
