@@ -138,32 +138,32 @@ class _Translator:
             p.add(code.TYPE, r, kind)
             p.add(code.INT, r, int(value))
         elif tree.kind is dict:
-            p.add(code.TYPE, r, dict)
-            p.add(code.DICT_SIZE, r, len(tree.children))
-            for key, child in zip(tree.data, tree.children, strict=True):
-                self.child(code.DICT_ITEM, r, key.value, child, leaves)
-        elif tree.kind in (list, tuple) or hasattr(tree.kind, "_fields"):
-            p.add(code.TYPE, r, tree.kind)
-            p.add(code.SIZE, r, len(tree.children))
-            for k, child in enumerate(tree.children):
-                item = code.LIST_ITEM if tree.kind is list else code.TUPLE_ITEM
-                self.child(item, r, k, child, leaves)
+            keys = p.block(len(tree.children), *(self.held(key.value) for key in tree.data))
+            self.children(code.DICT_ITEMS, r, keys, tree, leaves)
+        elif tree.kind is list:
+            self.children(code.LIST_ITEMS, r, len(tree.children), tree, leaves)
+        elif tree.kind is tuple or hasattr(tree.kind, "_fields"):
+            self.children(code.TUPLE_ITEMS, r, len(tree.children), tree, leaves)
         elif is_record(tree.kind):
             p.add(code.TYPE, r, tree.kind)
             for name, child in zip(tree.data, tree.children, strict=True):
-                self.child(code.ATTRIBUTE, r, sys.intern(name), child, leaves)
+                part = p.register()
+                p.add(code.ATTRIBUTE, part, r, sys.intern(name))
+                self.part(part, child, leaves)
         else:
-            parts, count = p.register(), len(tree.children)
-            p.add(code.CALL, parts, r, functools.partial(_parts, tree.kind, tree.data, count))
-            for k, child in enumerate(tree.children):
-                self.child(code.LIST_ITEM, parts, k, child, leaves)
+            box, count = p.register(), len(tree.children)
+            p.add(code.CALL, box, r, functools.partial(_parts, tree.kind, tree.data, count))
+            listed = Tree(list, None, tree.children)
+            self.children(code.LIST_ITEMS, box, count, listed, leaves)
 
-    def child(self, operation: int, r: int, key: Any, tree: Tree, leaves: list[int]) -> None:
-        part = self.program.register()
-        self.program.add(
-            operation, part, r, self.held(key) if operation == self.code.DICT_ITEM else key
-        )
-        self.part(part, tree, leaves)
+    def children(self, items: int, r: int, which: Any, tree: Tree, leaves: list[int]) -> None:
+        """The children of a tuple, list or dict, in registers that follow each other."""
+        p, count = self.program, len(tree.children)
+        p.add(self.code.BOX, r, tree.kind, count)
+        first = p.register(count)
+        p.add(items, first, r, which)
+        for k, child in enumerate(tree.children, first):
+            self.part(k, child, leaves)
 
     def check(self, r: int, spec: Spec) -> None:
         """What a leaf must be, if the kernel does not look at it (else `input` checks)."""

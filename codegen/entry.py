@@ -211,6 +211,7 @@ def _layout_is_known() -> bool:
             for one in (float("1.5"), np.float64("1.5"), complex("1.5"))
         )
         and ctypes.c_int64.from_address(id(np.int64(7)) + 16).value == 7
+        and all(word(id(x) + 16).value == 3 for x in ((1, 2, 3), [1, 2, 3], dict.fromkeys("abc")))
     )
 
 

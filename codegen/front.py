@@ -37,10 +37,10 @@ class Program:
         self.pointers = 0
         self.alive: list[object] = []  # what the words point to
 
-    def register(self) -> int:
-        """A new register."""
-        self.registers += 1
-        return self.registers - 1
+    def register(self, count: int = 1) -> int:
+        """A new register, the first of as many."""
+        self.registers += count
+        return self.registers - count
 
     def pointer(self) -> int:
         """The next argument of the kernel."""
@@ -122,7 +122,7 @@ class Program:
     def mapping(self, keys: Sequence[object], registers: Sequence[int]) -> int:
         """A dict of registers."""
         register = self.register()
-        words: list[Any] = []
+        words: list[Any] = [dict.fromkeys(keys)]
         for key, r in zip(keys, registers, strict=True):
             self.alive.append(key)
             words += [id(key), r]

@@ -6,7 +6,7 @@ so.  `%ra` and `%rb` are places of registers, `%pb` of a pointer, `%vb` of a loc
 keeps the new object in the register a until the call ends, `%made` too, but hands on the error of
 whoever should have made it.
 
-Offsets: tuple+16 and list+16 size; tuple+24 items; list+24 address of items; scalar objects +16
+Offsets: tuple+16, list+16 and dict+16 size; tuple+24 items; list+24 address of items; scalar objects +16
 value; array+16 data, 64 flags.
 """
 
@@ -56,41 +56,80 @@ op.type:
   %type.ok = icmp eq ptr %type.found, %bp
   br i1 %type.ok, label %step, label %release
 
-; ---- len(ra) == b, of a tuple or list
-op.size:
-  %size.object = load ptr, ptr %ra
-  %size.at = getelementptr i8, ptr %size.object, i64 16
-  %size.found = load i64, ptr %size.at
-  %size.ok = icmp eq i64 %size.found, %b
-  br i1 %size.ok, label %step, label %release
+; ---- type(ra) is b and len(ra) == c, of a tuple, a list or a dict
+op.box:
+  %box.object = load ptr, ptr %ra
+  %box.type.at = getelementptr i8, ptr %box.object, i64 8
+  %box.type = load ptr, ptr %box.type.at
+  %box.ok = icmp eq ptr %box.type, %bp
+  br i1 %box.ok, label %box.size, label %release
+box.size:
+  %box.size.at = getelementptr i8, ptr %box.object, i64 16
+  %box.count = load i64, ptr %box.size.at
+  %box.size.ok = icmp eq i64 %box.count, %c
+  br i1 %box.size.ok, label %step, label %release
 
-; ---- ra = rb[c]
-op.tuple_item:
+; ---- ra and the next registers = the c items of rb
+op.tuple_items:
   %tuple.object = load ptr, ptr %rb
   %tuple.items = getelementptr i8, ptr %tuple.object, i64 24
-  %tuple.at = getelementptr ptr, ptr %tuple.items, i64 %c
-  %tuple.value = load ptr, ptr %tuple.at
-  store ptr %tuple.value, ptr %ra
-  br label %step
-op.list_item:
+  br label %several
+op.list_items:
   %list.object = load ptr, ptr %rb
   %list.items.at = getelementptr i8, ptr %list.object, i64 24
   %list.items = load ptr, ptr %list.items.at
-  %list.at = getelementptr ptr, ptr %list.items, i64 %c
-  %list.value = load ptr, ptr %list.at
-  store ptr %list.value, ptr %ra
-  br label %step
-op.dict_size:
-  %sized.object = load ptr, ptr %ra
-  %dict.n = call i64 @PyDict_Size(ptr %sized.object)
-  %dict.ok = icmp eq i64 %dict.n, %b
-  br i1 %dict.ok, label %step, label %release
-op.dict_item:
+  br label %several
+several:
+  %items.from = phi ptr [ %tuple.items, %op.tuple_items ], [ %list.items, %op.list_items ]
+  br label %several.next
+several.next:
+  %it = phi i64 [ 0, %several ], [ %it.next, %several.one ]
+  %items.done = icmp eq i64 %it, %c
+  br i1 %items.done, label %step, label %several.one
+several.one:
+  %items.at = getelementptr ptr, ptr %items.from, i64 %it
+  %items.value = load ptr, ptr %items.at
+  %items.to = getelementptr ptr, ptr %ra, i64 %it
+  store ptr %items.value, ptr %items.to
+  %it.next = add i64 %it, 1
+  br label %several.next
+
+; ---- the same of a dict, by keys: c lists their number and them; they come in this order mostly
+op.dict_items:
   %dict.object = load ptr, ptr %rb
-  %dict.value = call ptr @PyDict_GetItemWithError(ptr %dict.object, ptr %cp)
-  store ptr %dict.value, ptr %ra
+  %dict.count = load i64, ptr %cp
+  %dict.keys = getelementptr i64, ptr %cp, i64 1
+  store i64 0, ptr %place
+  br label %dict.next
+dict.next:
+  %dk = phi i64 [ 0, %op.dict_items ], [ %dk.next, %dict.one ]
+  %dict.done = icmp eq i64 %dk, %dict.count
+  br i1 %dict.done, label %step, label %dict.look
+dict.look:
+  %dict.key.at = getelementptr ptr, ptr %dict.keys, i64 %dk
+  %dict.key = load ptr, ptr %dict.key.at
+  %dict.more = call i32 @PyDict_Next(ptr %dict.object, ptr %place, ptr %entry.key, ptr %entry.value)
+  %dict.some = icmp ne i32 %dict.more, 0
+  br i1 %dict.some, label %dict.compare, label %dict.search
+dict.compare:
+  %dict.found = load ptr, ptr %entry.key
+  %dict.same = icmp eq ptr %dict.found, %dict.key
+  br i1 %dict.same, label %dict.hit, label %dict.search
+dict.hit:
+  %dict.hit.value = load ptr, ptr %entry.value
+  br label %dict.one
+dict.search:
+  %dict.value = call ptr @PyDict_GetItemWithError(ptr %dict.object, ptr %dict.key)
   %dict.missing = icmp eq ptr %dict.value, null
-  br i1 %dict.missing, label %clear, label %step
+  br i1 %dict.missing, label %clear, label %dict.one
+dict.one:
+  %dict.item = phi ptr [ %dict.hit.value, %dict.hit ], [ %dict.value, %dict.search ]
+  %dict.to = getelementptr ptr, ptr %ra, i64 %dk
+  store ptr %dict.item, ptr %dict.to
+  %dk.next = add i64 %dk, 1
+  br label %dict.next
+
+; ---- ra = the attribute c of rb
 op.attribute:
   %attribute.object = load ptr, ptr %rb
   %attribute.value = call ptr @PyObject_GetAttr(ptr %attribute.object, ptr %cp)

@@ -22,7 +22,7 @@ declare ptr @PyErr_Occurred()
 declare void @PyErr_Clear()
 declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
 declare ptr @PyLong_FromLongLong(i64)
-declare i64 @PyDict_Size(ptr)
+declare i32 @PyDict_Next(ptr, ptr, ptr, ptr)
 declare ptr @PyDict_GetItemWithError(ptr, ptr)
 declare ptr @PyObject_GetAttr(ptr, ptr)
 declare ptr @PyObject_CallNoArgs(ptr)
@@ -33,7 +33,7 @@ declare ptr @PyType_GenericAlloc(ptr, i64)
 declare ptr @PyFloat_FromDouble(double)
 declare ptr @PyTuple_New(i64)
 declare ptr @PyList_New(i64)
-declare ptr @PyDict_New()
+declare ptr @PyDict_Copy(ptr)
 declare i32 @PyDict_SetItem(ptr, ptr, ptr)
 declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
 declare ptr @PyArray_NewCopy(ptr, i32)
@@ -183,6 +183,9 @@ start:
   %values = alloca i64, i64 %pointers.n
   %owned.n = alloca i64
   %overflow = alloca i32
+  %place = alloca i64
+  %entry.key = alloca ptr
+  %entry.value = alloca ptr
   %last.at = getelementptr i64, ptr %t, i64 {words.LAST}
   store i64 0, ptr %last.at
   %pc.at = alloca ptr

@@ -65,7 +65,8 @@ op.object:
   store ptr %bp, ptr %ra
   br label %step
 
-; ---- ra = a container of b things: the registers that c lists; of a dict, pairs (key, register)
+; ---- ra = a container of b things: the registers that c lists; of a dict, a dict with its keys
+; ---- and pairs (key, register)
 op.make_tuple:
   %tuple.new = call ptr @PyTuple_New(i64 %b)
   store ptr %tuple.new, ptr %ra
@@ -104,7 +105,8 @@ fill.one:
   %j.new = add i64 %j, 1
   br label %fill.next
 op.make_dict:
-  %dict.new = call ptr @PyDict_New()
+  %dict.like = load ptr, ptr %cp
+  %dict.new = call ptr @PyDict_Copy(ptr %dict.like)
   store ptr %dict.new, ptr %ra
   %dict.failed = icmp eq ptr %dict.new, null
   br i1 %dict.failed, label %release, label %pair.next
@@ -114,7 +116,8 @@ pair.next:
   br i1 %pairs.done, label %made, label %pair.one
 pair.one:
   %m2 = shl i64 %m, 1
-  %key.at = getelementptr i64, ptr %cp, i64 %m2
+  %m21 = add i64 %m2, 1
+  %key.at = getelementptr i64, ptr %cp, i64 %m21
   %key = load ptr, ptr %key.at
   %whose.at = getelementptr i64, ptr %key.at, i64 1
   %whose = load i64, ptr %whose.at
