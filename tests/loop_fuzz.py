@@ -31,18 +31,28 @@ def helper(y: Any, p: Any) -> Any:
     return y + 0.1 * np.cos(y + 0.5 * k)
 
 
+def branchy(y: Any, p: Any) -> Any:
+    if y > 0.3:
+        return y - 0.5 * p
+    if p > 0.2:
+        y = y + 0.2
+    return np.sin(y * 2)
+
+
 class Writer:
     """Writes one random program."""
 
-    def __init__(self, seed: int, guards: bool) -> None:
+    def __init__(self, seed: int, guards: bool, branchy: bool = False) -> None:
         self.rng = random.Random(seed)
         self.guards = guards
+        self.branchy = branchy
         self.lines: list[str] = []
 
     def program(self) -> str:
         rng = self.rng
         self.lines = ["def f(x):", "    a, b, c, t = x[0], x[1], x[2], 0.0", "    hs = [a, b, c]"]
         self.lines += ["    z = np.zeros(40)", "    w = np.concatenate([x] * 7)", "    n = 0"]
+        self.lines += ["    m, flag, old = x[4] - 0.5, 0.0, x[5]"]
         self.lines += ["    z[0] = x[3]", "    table = [0.3, -0.2, 0.7, 0.1, 0.5, -0.6, 0.2, 0.9]"]
         for k in range(rng.choice([1, 1, 2])):
             self.loop(1, k)
@@ -52,8 +62,10 @@ class Writer:
     def loop(self, depth: int, k: int) -> None:
         rng, pad = self.rng, "    " * depth
         rounds = rng.choice([3, 4, 5, 6, 9, 12]) if depth == 1 else rng.choice([2, 3, 4])
+        if self.branchy and depth == 1:
+            rounds = rng.choice([5, 9, 14, 18])
         i = f"i{depth}{k}"
-        kind = rng.random()
+        kind = rng.random() + self.branchy * 0.3
         if self.guards and depth == 1 and kind < 0.35:
             self.lines.append(f"{pad}for {i} in range(30):")
             stop = f"{pad}    if {rng.choice(['a', 'b', 'c'])} > {rng.choice([0.5, 1.0, 2.0])}:"
@@ -83,6 +95,8 @@ class Writer:
         line = rng.choice(STATEMENTS if rng.random() < 0.7 else PATTERNS)
         if self.guards and rng.random() < 0.2:
             line = rng.choice(BRANCHES)
+        if self.branchy and rng.random() < 0.5:
+            line = rng.choice(BRANCHES + MORE_BRANCHES * 2)
         v, u = rng.choice("abc"), rng.choice("abc")
         k = rng.choice([0, 1, 2, 3])
         line = line.replace("V", v).replace("U", u).replace("I", i).replace("K", str(k))
@@ -121,6 +135,40 @@ BRANCHES = [
     "V = max(V, U) * 0.9",
     "if U > 0.1:\n    V = V + 0.1 * I",
 ]
+MORE_BRANCHES = [
+    "if V > 0.2:\n    V = V * 0.5\nelif U > 0:\n    V = V - U\nelse:\n    U = np.sin(U) - 0.1",
+    "V = V * 0.5 if U > 0 else U * 0.3 + 0.1",
+    "V = V * 0.7 + (0.3 if U > 0 else -0.2) * U",
+    "q = 0.3 if U > 0.2 else 0.7\nV = V * q - 0.1",
+    "q = U if V > 0 else V\nV = np.sin(q * 3)",
+    "if V > 0 and U < 0.5:\n    V = V - 0.4",
+    "if V > 0.3 or U > 0.4:\n    V = V - U * 0.5",
+    "if V > m:\n    m = V",
+    "if V > m:\n    m, n = V, I",
+    "V = np.sin(V * 4)\nif V < m:\n    m = V + 0.1",
+    "if V > 0.1:\n    z[I] = V",
+    "if V > 0.1:\n    z[I] += V\nelse:\n    z[I] -= 0.1",
+    "if V > 0.1:\n    hs.append(V)",
+    "if V > 0.1:\n    V = V - 0.2\nhs.append(V)",
+    "if V > 0.1:\n    V = V * table[I % 8]",
+    "if V > 0.1:\n    V = V - w[I + K]",
+    "if V > 0.1:\n    V = V - w[2 * I] - 0.2",
+    "if V > 0.1:\n    V = V - 0.1 * I",
+    "if U > 0.3:\n    V = V * 0.7 - 0.1\n    continue",
+    "if V > U:\n    a, b = b, a",
+    "if V > U:\n    a, b = b, np.sin(a)",
+    "if V > 0.1:\n    if U > 0:\n        V = V * 0.2 - 0.1\n    else:\n        U = U + 0.1",
+    "V = branchy(V, U)",
+    "V = np.sin(V * 3) + w[I + K]\nif V > 0.1:\n    V = branchy(U, V) * 0.5",
+    "V = min(V, 0.4) + max(U, -0.3) * 0.2",
+    "if V > 0.2:\n    t = t + 0.1\nV = V - t * 0.1",
+    "t = t + 0.1\nif V > 0.2:\n    V = V - np.sin(t)",
+    "if V > 0.2:\n    flag = 1.0\nelse:\n    flag = 0.0\nV = np.sin(V * 3) - flag * 0.1",
+    "V = V - n * 0.01\nif V > 0.2:\n    n = I",
+    "old = V\nV = np.sin(V * 3 + 0.2)\nif V > old:\n    V = old - 0.1",
+    "for j in range(2):\n    if V > 0:\n        V = V - 0.3\n    else:\n        V = V + 0.4",
+    "while V > 0.5:\n    V = V * 0.6 - 0.05",
+]
 RESULTS = [
     "a + b + c",
     "a * b + np.sum(z)",
@@ -129,6 +177,7 @@ RESULTS = [
     "a + n * b + t",
     "np.sum(z * z) + c",
     "sum(hs) + a * t",
+    "a - m + n * 0.1",
 ]
 
 
@@ -137,14 +186,14 @@ def compiled(text: str, seed: int) -> Callable[..., Any]:
 
     name = f"loop_{seed}.py"
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-    names: dict[str, Any] = {"np": np, "helper": helper}
+    names: dict[str, Any] = {"np": np, "helper": helper, "branchy": branchy}
     exec(compile(text, name, "exec"), names)
     return names["f"]  # type: ignore[no-any-return]
 
 
-def check(seed: int, guards: bool) -> tuple[int, int, int]:
+def check(seed: int, guards: bool, branchy: bool = False) -> tuple[int, int, int]:
     """Compare one program with itself unrolled; returns loops, calls that were right, or left."""
-    text = Writer(seed, guards).program()
+    text = Writer(seed, guards, branchy).program()
     f = compiled(text, seed)
     rng = np.random.default_rng(seed)
     x = rng.normal(size=6)
@@ -182,14 +231,14 @@ def check(seed: int, guards: bool) -> tuple[int, int, int]:
     return sum(not n.reason for n in rolled.loops), right, left
 
 
-def run(seeds: range, guards: bool) -> tuple[int, int, int, int]:
+def run(seeds: range, guards: bool, branchy: bool = False) -> tuple[int, int, int, int]:
     """Check these programs; returns how many there were, loops, right and left elsewhere."""
     total = np.zeros(3, int)
     for seed in seeds:
         try:
-            total += check(seed, guards)
+            total += check(seed, guards, branchy)
         except Exception as error:
-            text = Writer(seed, guards).program()
+            text = Writer(seed, guards, branchy).program()
             error.add_note(f"seed {seed}, guards={guards}\n{text}")
             raise
     return (len(seeds), *map(int, total))
@@ -203,7 +252,8 @@ def main() -> None:
     end, seed = time.monotonic() + args.seconds, args.seed
     totals = np.zeros(4, int)
     while time.monotonic() < end:
-        totals += run(range(seed, seed + 10), guards=bool(seed // 10 % 2))
+        kind = seed // 10 % 3
+        totals += run(range(seed, seed + 10), guards=kind > 0, branchy=kind > 1)
         seed += 10
     programs, loops, right, left = totals
     print(f"{programs} programs, {loops} loops; elsewhere {right} right, {left} left at a guard")

@@ -222,7 +222,7 @@ class Reader:
             array, k = self._lifted.get(a, (a, -1))
             if pieces and k >= 0:
                 x, first, by, n = pieces[-1]
-                if x is array and first >= 0 and (n == 1 or k == first + n * by):
+                if x is array and first >= 0 and (k > first if n == 1 else k == first + n * by):
                     pieces[-1] = (x, first, k - first if n == 1 else by, n + 1)
                     continue
             pieces.append((array, k, 1, 1))
