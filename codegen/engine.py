@@ -4,7 +4,7 @@ import functools
 import itertools
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import llvmlite.binding as llvm
 
@@ -75,13 +75,23 @@ def load_object(code: bytes, symbol: str, imports: Mapping[str, int]) -> int:
         return int(tracker[symbol])
 
 
-def compile_text(text: str) -> bytes:
+def tidy(module: llvm.ModuleRef) -> None:
+    """Put slots into registers and fold instructions: enough for what is written in vectors."""
+    builder = llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options())
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
+
+
+def compile_text(text: str, passes: Callable[[llvm.ModuleRef], None] = optimise) -> bytes:
     """Object code of a module written in LLVM's language."""
     target_machine()
     module = llvm.parse_assembly(text)
     module.triple = llvm.get_process_triple()
     module.data_layout = str(target_machine().target_data)
-    optimise(module)
+    passes(module)
     return target_machine().emit_object(module)
 
 

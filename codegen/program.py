@@ -15,18 +15,16 @@ import numpy as np
 from ..ir.core import Const, Op, Value
 from ..ir.interp import GuardMiss, apply
 from ..ir.ops.control import hold
-from ..ir.ops.patches import Tools
 from ..ir.ops.planes import joined, parts
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.types import NUMPY, Aval
 from . import entry, memory, tapes, threads
 from .compile import Executable, compile_source
-from .convolve import convolve
+from .convolve import prepared
 from .kernel import Kernel, item_bytes, write_kernel
 from .lapack import MESSAGES
 from .regions import NO_MEMORY
 
-TOOLS = Tools(memory.aligned, convolve)
 VIEWS = (joined, parts)  # complex numbers as pairs of real ones, and back: no work
 ALIGN = 64
 BYTE = np.dtype(np.uint8)
@@ -143,21 +141,18 @@ class KernelRun:
 @functools.cache
 def _on_host() -> Callable[..., Any]:
     """What runs a host step: NumPy's LAPACK spins on busy cores as its BLAS does."""
-    return threads.limited(_host)
-
-
-def _host(op: Op, args: list[Any]) -> Sequence[Any]:
-    host = op.prim.host
-    if host is None:
-        return apply(op, args)
-    return (host(*(a.data if type(a) is Const else a for a in args), **op.attrs, tools=TOOLS),)
+    return threads.limited(apply)
 
 
 @dataclass(eq=False)
 class HostRun:
-    """One op run in Python through its row's reference."""
+    """One op run in Python: through its row's reference, or a convolution by kernels."""
 
     op: Op
+
+    @functools.cached_property
+    def native(self) -> Callable[..., np.ndarray] | None:
+        return prepared(self.op)
 
     @property
     def reads(self) -> tuple[Value, ...]:
@@ -174,6 +169,9 @@ class HostRun:
             return
         if self.op.prim in VIEWS:
             env[self.op.outs[0]] = self.op.prim.ref(env[self.op.args[0]])
+            return
+        if self.native is not None:
+            env[self.op.outs[0]] = self.native(*(env[a] for a in self.op.args))
             return
         args = [a if type(a) is Const else env[a] for a in self.op.args]
         with np.errstate(all="ignore"):

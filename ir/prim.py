@@ -105,7 +105,6 @@ class Prim:
     name        the op's name in the text form
     infer       (*avals, **attrs) -> result avals, one or a tuple; raises as NumPy would
     ref         (*arrays, **attrs) -> array or tuple: the NumPy meaning
-    host        the same as a host step runs it, with `tools` (see ops/patches.py)
     emit        how kernels compute it; None: a host step through `ref`
     partials    (y, *args, **attrs) -> d y / d arg for each arg, None where there is none (it is
                 zero), a `NoPartial` where it is refused
@@ -127,7 +126,6 @@ class Prim:
     name: str
     infer: Callable[..., Aval | tuple[Aval, ...]]
     ref: Callable[..., Any]
-    host: Callable[..., Any] | None = None
     emit: Emission | None = None
     partials: Callable[..., tuple[Any, ...]] | None = None
     transpose: Callable[..., tuple[Any, ...]] | None = None

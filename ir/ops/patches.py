@@ -8,31 +8,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 Shape = tuple[int, ...]
 Padding = tuple[tuple[int, int], ...]
 
-
-def _never(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
-    return False
-
-
-class Tools(NamedTuple):
-    """What a host step may have better than NumPy: memory for results, and products of few rows.
-
-    `skinny(a, b, out)` does the product and answers true, or leaves it.
-    """
-
-    empty: Callable[[Shape, np.dtype], np.ndarray] = np.empty
-    skinny: Callable[[np.ndarray, np.ndarray, np.ndarray], bool] = _never
-
-
-NUMPY = Tools()
 
 KEEP = 1 << 26  # bytes of scratch that a thread keeps
 SKINNY = 128  # rows of a product up to which it is worth asking for it the other way round
@@ -116,13 +99,11 @@ def _like_patches(w: np.ndarray, as_weights: bool) -> np.ndarray:
     return out.reshape(w.shape[0], -1)
 
 
-def _product(a: np.ndarray, b: np.ndarray, out: np.ndarray, tools: Tools) -> None:
+def _product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """a @ b, asked for the way round in which the longer side of the result is BLAS's second.
 
     OpenBLAS is several times slower where its first dimension is the long one and the other tiny.
     """
-    if tools.skinny(a, b, out):
-        return
     if 2 * a.shape[0] <= b.shape[1] and a.shape[0] <= SKINNY:
         turned = _scratch("turned", (b.shape[1], a.shape[0]), out.dtype)
         np.matmul(b.T, a.T, out=turned)
@@ -148,30 +129,29 @@ def _contiguous(*xs: Any) -> list[np.ndarray]:
 
 
 def conv(
-    x: Any, w: Any, *, stride: Shape, padding: Padding, dilation: Shape, groups: int,
-    tools: Tools = NUMPY,
+    x: Any, w: Any, *, stride: Shape, padding: Padding, dilation: Shape, groups: int
 ) -> np.ndarray:  # fmt: skip
     """The images seen through the kernels."""
     x, w = _contiguous(x, w)
     kernel = w.shape[2:]
     places = _places(x.shape[1:-1], kernel, stride, padding, dilation)
-    out = tools.empty((x.shape[0], *places, w.shape[0]), x.dtype)
+    out = np.empty((x.shape[0], *places, w.shape[0]), x.dtype)
     if groups > 1:
         return _grouped_conv(x, w, stride, padding, dilation, groups, places, out)
     flat = out.reshape(-1, w.shape[0])
     as_weights = _few(len(flat), w.shape[0])
     rows = _matrix(x, kernel, stride, padding, dilation, places, as_weights)
-    _product(rows, _like_patches(w, as_weights).T, flat, tools)
+    _product(rows, _like_patches(w, as_weights).T, flat)
     return out
 
 
 def conv_weight(
     x: Any, ct: Any, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape,
-    groups: int, tools: Tools = NUMPY,
+    groups: int,
 ) -> np.ndarray:  # fmt: skip
     """The cotangent of the weights."""
     x, ct = _contiguous(x, ct)
-    out = tools.empty((ct.shape[-1], x.shape[-1] // groups, *kernel), x.dtype)
+    out = np.empty((ct.shape[-1], x.shape[-1] // groups, *kernel), x.dtype)
     places = ct.shape[1:-1]
     if groups > 1:
         return _grouped_weight(x, ct, stride, padding, dilation, groups, places, out)
@@ -179,9 +159,7 @@ def conv_weight(
     as_weights = _few(len(flat), ct.shape[-1]) or prod(kernel) == 1
     rows = _matrix(x, kernel, stride, padding, dilation, places, as_weights)
     if as_weights:
-        matrix = out.reshape(len(out), -1)
-        if not tools.skinny(flat.T, rows, matrix):
-            np.matmul(flat.T, rows, out=matrix)
+        np.matmul(flat.T, rows, out=out.reshape(len(out), -1))
         return out
     turned = _scratch("weights", (ct.shape[-1], *kernel, x.shape[-1]), x.dtype)
     np.matmul(flat.T, rows, out=turned.reshape(len(out), -1))
@@ -191,22 +169,22 @@ def conv_weight(
 
 def conv_input(
     ct: Any, w: Any, *, space: Shape, stride: Shape, padding: Padding, dilation: Shape,
-    groups: int, tools: Tools = NUMPY,
+    groups: int,
 ) -> np.ndarray:  # fmt: skip
     """The cotangent of the images."""
     ct, w = _contiguous(ct, w)
     kernel, channels = w.shape[2:], groups * w.shape[1]
-    out = tools.empty((ct.shape[0], *space, channels), ct.dtype)
+    out = np.empty((ct.shape[0], *space, channels), ct.dtype)
     flat = ct.reshape(-1, ct.shape[-1])
     if groups > 1:
         columns = _grouped_columns(flat, w, groups)
     elif set(stride) == {1} and not _few(len(flat), ct.shape[-1]) and prod(kernel) > 1:
         return _mirrored(ct, w, space, padding, dilation, out)
     elif prod(kernel) == 1 and set(stride) == {1} and set(padding) == {(0, 0)}:
-        _product(flat, w.reshape(len(w), -1), out.reshape(-1, channels), tools)
+        _product(flat, w.reshape(len(w), -1), out.reshape(-1, channels))
         return out
     else:
-        columns = _columns(flat, w, tools)
+        columns = _columns(flat, w)
     _gathered(columns.reshape(*ct.shape[:-1], *kernel, channels), stride, padding, dilation, out)
     return out
 
@@ -230,13 +208,12 @@ def _mirrored(
     return out
 
 
-def _columns(flat: np.ndarray, w: np.ndarray, tools: Tools) -> np.ndarray:
+def _columns(flat: np.ndarray, w: np.ndarray) -> np.ndarray:
     """What each place adds to the pixels it sees, as (places, *kernel, channels)."""
     as_weights = _few(len(flat), w.shape[0])
     matrix = _like_patches(w, as_weights)
     out = _scratch("patches", (len(flat), matrix.shape[1]), w.dtype)
-    if not tools.skinny(flat, matrix, out):
-        np.matmul(flat, matrix, out=out)
+    np.matmul(flat, matrix, out=out)
     if not as_weights:
         return out
     rank = w.ndim - 2
@@ -256,7 +233,7 @@ def _gathered(
             out.shape[1:-1], padding, dilation, kernel, stride, places, strict=True
         )
     )
-    same = whole == out.shape[1:-1]
+    same = whole == out.shape[1:-1] and set(padding) == {(0, 0)}
     total = out if same else _scratch("padded", (len(out), *whole, out.shape[-1]), out.dtype)
     total[...] = 0
     for at in itertools.product(*map(range, kernel)):
