@@ -222,7 +222,7 @@ def test_states_are_saved() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda p: torch.optim.SGD([p], lr=-1.0), "Invalid lr: -1.0"),
+        (lambda p: torch.optim.SGD([p], lr=-1.0), "Invalid learning rate: -1.0"),
         (lambda p: torch.optim.Adam([p], betas=(0.9, 1.0)), "index 1"),
         (lambda p: torch.optim.SGD([p], nesterov=True), "Nesterov"),
         (lambda p: torch.optim.SGD([]), "empty parameter list"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,16 @@ class Optimizer:
     """Parameters in groups with settings of their own; `update` is one parameter's step."""
 
     counts = False  # whether the state has the number of steps
+    # Settings of PyTorch's that say how a step is run, and make no difference here.
+    ways: Mapping[str, Any] = {"foreach": None, "differentiable": False, "capturable": False}
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
-                "params argument given to the optimizer should be an iterable of Tensors or dicts"
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                "but got a Tensor"
             )
+        defaults = {k: _number(v) for k, v in defaults.items()}
         listed = list(params)
         if not listed:
             raise ValueError("optimizer got an empty parameter list")
@@ -35,18 +40,54 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
-    def add_param_group(self, group: dict[str, Any]) -> None:
+    def unused(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings in `ways`, as they are given; TypeError for others."""
+        for k in given:
+            if k not in self.ways:
+                raise TypeError(
+                    f"{type(self).__name__}.__init__() got an unexpected keyword argument '{k}'"
+                )
+        if given.get("differentiable"):
+            raise NotImplementedError(
+                f"{type(self).__name__}: differentiable=True is not there; the optimisers of "
+                "adjit.optim.functional can be differentiated, in traced functions"
+            )
+        return {**self.ways, **given}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
         """More parameters, perhaps with other settings."""
-        given = group["params"]
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        given = param_group["params"]
+        if isinstance(given, set):
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the "
+                "ordering of tensors in sets will change between runs. Please use a list instead."
+            )
         params = [given] if isinstance(given, Tensor) else list(given)
+        names: dict[str, Any] = {}
+        if params and all(isinstance(p, tuple) and len(p) == 2 for p in params):
+            names = {"param_names": [name for name, _ in params]}
+            params = [p for _, p in params]
+        known = {id(p) for group in self.param_groups for p in group["params"]}
         for p in params:
             if not isinstance(p, Tensor):
                 raise TypeError(
-                    f"optimizer can only optimize Tensors, but one is {type(p).__name__}"
+                    f"optimizer can only optimize Tensors, but one of the params is "
+                    f"{type(p).__name__}"
                 )
             if not p.is_leaf:
                 raise ValueError("can't optimize a non-leaf Tensor")
-        self.param_groups.append({**self.defaults, **group, "params": params})
+        if known & {id(p) for p in params}:
+            raise ValueError("some parameters appear in more than one parameter group")
+        if len({id(p) for p in params}) < len(params):
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this "
+                "will cause an error",
+                stacklevel=3,
+            )
+        settings = {k: _number(v) for k, v in param_group.items()}
+        self.param_groups.append({**self.defaults, **settings, "params": params, **names})
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -113,36 +154,73 @@ class Optimizer:
             {**group, "params": [place[p] for p in group["params"]]} for group in self.param_groups
         ]
         return {
-            "state": {place[p]: _copied(s) for p, s in self.state.items()},
+            "state": {place[p]: _copied(s) for p, s in self.state.items() if s and p in place},
             "param_groups": groups,
         }
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a saved state, also one that PyTorch saved; nothing is half loaded."""
         params = [p for group in self.param_groups for p in group["params"]]
+        groups = state_dict["param_groups"]
+        if len(groups) != len(self.param_groups):
+            raise ValueError("loaded state dict has a different number of parameter groups")
         sizes = [len(g["params"]) for g in self.param_groups]
-        if [len(g["params"]) for g in saved["param_groups"]] != sizes:
-            raise ValueError("loaded state dict has other parameter groups than this optimizer")
-        for group, other in zip(self.param_groups, saved["param_groups"], strict=True):
-            group.update({k: v for k, v in other.items() if k != "params"})
-        self.state = {params[i]: _copied(s) for i, s in saved["state"].items()}
+        if [len(g["params"]) for g in groups] != sizes:
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of "
+                f"optimizer's group: {[len(g['params']) for g in groups]} parameters for {sizes}"
+            )
+        places = [i for g in groups for i in g["params"]]
+        owner = dict(zip(places, params, strict=True))
+        state = {owner[i]: _restored(s, owner[i]) for i, s in state_dict["state"].items()}
+        for group, other in zip(self.param_groups, groups, strict=True):
+            group.update({k: _number(v) for k, v in other.items() if k != "params"})
+        self.state = state
 
 
 def _copied(state: dict[str, Any]) -> dict[str, Any]:
     return {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in state.items()}
 
 
-def _numbers(group: dict[str, Any]) -> dict[str, float]:
+def _restored(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
+    """A parameter's state as arrays of its dtype, and numbers."""
+    found: dict[str, Any] = {}
+    for k, v in state.items():
+        if isinstance(v, Tensor) or hasattr(v, "detach"):
+            v = v.detach().numpy()
+        if not isinstance(v, np.ndarray):
+            found[k] = v
+        elif v.shape == tuple(p.shape) and (v.ndim or k not in ("step", "mu_product", "eta", "mu")):
+            found[k] = np.array(v, np.dtype(p.dtype), order="C")
+        elif v.size == 1:
+            found[k] = int(v.item()) if k == "step" else v.item()
+        else:
+            raise ValueError(
+                f"loaded state dict: {k} of shape {v.shape} for a parameter of shape "
+                f"{tuple(p.shape)}"
+            )
+    return found
+
+
+def _number(x: Any) -> Any:
+    """A setting; one that is given as a Tensor is a number as well."""
+    return x.item() if isinstance(x, Tensor) else x
+
+
+def numbers_of(group: dict[str, Any]) -> dict[str, float]:
     return {k: v for k, v in group.items() if isinstance(v, int | float)}
 
 
-def _positive(**settings: float) -> None:
+WORDS = {"lr": "learning rate", "eps": "epsilon value"}
+
+
+def positive(**settings: Any) -> None:
     for name, x in settings.items():
-        if not x >= 0.0:
-            raise ValueError(f"Invalid {name}: {x}")
+        if not _number(x) >= 0.0:
+            raise ValueError(f"Invalid {WORDS.get(name, name + ' value')}: {x}")
 
 
-def _betas(betas: tuple[float, float]) -> None:
+def check_betas(betas: tuple[float, float]) -> None:
     for k, b in enumerate(betas):
         if not 0.0 <= b < 1.0:
             raise ValueError(f"Invalid beta parameter at index {k}: {b}")
@@ -151,22 +229,26 @@ def _betas(betas: tuple[float, float]) -> None:
 class SGD(Optimizer):
     """Gradient descent: buf = momentum * buf + g (at first g), p = p - lr * buf."""
 
+    ways: Mapping[str, Any] = {"foreach": None, "differentiable": False, "fused": None}
+
     def __init__(
         self,
         params: Iterable[Any],
         lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
         nesterov: bool = False,
+        *,
         maximize: bool = False,
+        **unused: Any,
     ) -> None:
-        _positive(lr=lr, momentum=momentum, weight_decay=weight_decay)
+        positive(lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(params, {
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-            "nesterov": nesterov, "maximize": maximize,
+            "nesterov": nesterov, "maximize": maximize, **self.unused(unused),
         })  # fmt: skip
 
     def rule(self, group: dict[str, Any], state: dict[str, Any]) -> Rule:
@@ -181,14 +263,14 @@ class SGD(Optimizer):
 
     def numbers(self, group: dict[str, Any], state: dict[str, Any]) -> dict[str, float]:
         """What the step is told."""
-        return {**_numbers(group), "fresh": 1 - group["dampening"]}
+        return {**numbers_of(group), "fresh": 1 - group["dampening"]}
 
 
 class Adam(Optimizer):
     """Steps by the first and second moments of the gradient."""
 
-    decay = "l2"
     counts = True
+    ways: Mapping[str, Any] = {**Optimizer.ways, "fused": None}
 
     def __init__(
         self,
@@ -196,27 +278,32 @@ class Adam(Optimizer):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
         amsgrad: bool = False,
+        *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        **unused: Any,
     ) -> None:
-        _positive(lr=lr, eps=eps, weight_decay=weight_decay)
-        _betas(betas)
+        positive(lr=lr, eps=eps, weight_decay=weight_decay)
+        check_betas(betas)
         super().__init__(params, {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
             "amsgrad": amsgrad, "maximize": maximize,
+            "decoupled_weight_decay": decoupled_weight_decay, **self.unused(unused),
         })  # fmt: skip
 
     def rule(self, group: dict[str, Any], state: dict[str, Any]) -> Rule:
         """This parameter's step."""
-        decay = self.decay if group["weight_decay"] else ""
+        decay = "own" if group["decoupled_weight_decay"] else "l2"
+        decay = decay if group["weight_decay"] else ""
         return rules.adam(amsgrad=group["amsgrad"], maximize=group["maximize"], decay=decay)
 
     def numbers(self, group: dict[str, Any], state: dict[str, Any]) -> dict[str, float]:
         """What the step is told."""
         (b1, b2), k, lr = group["betas"], state["step"], group["lr"]
         return {
-            **_numbers(group),
+            **numbers_of(group),
             "fresh1": 1 - b1,
             "beta2": b2,
             "fresh2": 1 - b2,
@@ -229,8 +316,6 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with the weights themselves decayed."""
 
-    decay = "own"
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -239,9 +324,14 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
+        *,
         maximize: bool = False,
+        **unused: Any,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize)
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize,
+            decoupled_weight_decay=True, **unused,
+        )  # fmt: skip
 
 
 class RMSprop(Optimizer):
@@ -255,15 +345,18 @@ class RMSprop(Optimizer):
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum: float = 0.0,
+        weight_decay: float = 0,
+        momentum: float = 0,
         centered: bool = False,
+        *,
         maximize: bool = False,
+        **unused: Any,
     ) -> None:
-        _positive(lr=lr, eps=eps, alpha=alpha, momentum=momentum, weight_decay=weight_decay)
+        positive(lr=lr, eps=eps, alpha=alpha, momentum=momentum, weight_decay=weight_decay)
         super().__init__(params, {
             "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
             "momentum": momentum, "centered": centered, "maximize": maximize,
+            **self.unused(unused),
         })  # fmt: skip
 
     def rule(self, group: dict[str, Any], state: dict[str, Any]) -> Rule:
@@ -277,28 +370,32 @@ class RMSprop(Optimizer):
 
     def numbers(self, group: dict[str, Any], state: dict[str, Any]) -> dict[str, float]:
         """What the step is told."""
-        return {**_numbers(group), "fresh": 1 - group["alpha"]}
+        return {**numbers_of(group), "fresh": 1 - group["alpha"]}
 
 
 class Adagrad(Optimizer):
     """Steps by the gradient over the root of the sum of its squares so far."""
 
     counts = True
+    ways: Mapping[str, Any] = {"foreach": None, "differentiable": False, "fused": None}
 
     def __init__(
         self,
         params: Iterable[Any],
         lr: float = 1e-2,
-        lr_decay: float = 0.0,
-        weight_decay: float = 0.0,
-        initial_accumulator_value: float = 0.0,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
         eps: float = 1e-10,
+        *,
         maximize: bool = False,
+        **unused: Any,
     ) -> None:
-        _positive(lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
+        positive(lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
         super().__init__(params, {
             "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value, "maximize": maximize,
+            **self.unused(unused),
         })  # fmt: skip
 
     def start(self, name: str, p: np.ndarray, group: dict[str, Any]) -> np.ndarray:
@@ -312,7 +409,7 @@ class Adagrad(Optimizer):
     def numbers(self, group: dict[str, Any], state: dict[str, Any]) -> dict[str, float]:
         """What the step is told."""
         lr = group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
-        return {**_numbers(group), "lr": lr}
+        return {**numbers_of(group), "lr": lr}
 
 
 class Adadelta(Optimizer):
@@ -326,12 +423,15 @@ class Adadelta(Optimizer):
         lr: float = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
+        *,
         maximize: bool = False,
+        **unused: Any,
     ) -> None:
-        _positive(lr=lr, rho=rho, weight_decay=weight_decay, eps=eps)
+        positive(lr=lr, rho=rho, weight_decay=weight_decay, eps=eps)
         super().__init__(params, {
             "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
+            **self.unused(unused),
         })  # fmt: skip
 
     def rule(self, group: dict[str, Any], state: dict[str, Any]) -> Rule:
@@ -340,4 +440,4 @@ class Adadelta(Optimizer):
 
     def numbers(self, group: dict[str, Any], state: dict[str, Any]) -> dict[str, float]:
         """What the step is told."""
-        return {**_numbers(group), "fresh": 1 - group["rho"]}
+        return {**numbers_of(group), "fresh": 1 - group["rho"]}

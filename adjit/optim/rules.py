@@ -125,3 +125,84 @@ def adadelta(*, maximize: bool, decayed: bool) -> Rule:
 
     numbers = ("lr", "rho", "fresh", "eps") + (("weight_decay",) if decayed else ())
     return Rule(f"adadelta{maximize:d}{decayed:d}", ("square_avg", "acc_delta"), numbers, step)
+
+
+@cache
+def adamax(*, maximize: bool, decayed: bool) -> Rule:
+    """Steps by the first moment over the largest gradient so far, which is forgotten slowly."""
+
+    def step(p: Any, g: Any, m: Any, top: Any, **n: Any) -> tuple[Any, ...]:
+        g = _signed(p, g, n, maximize, decayed)
+        m = m + n["fresh1"] * (g - m)
+        top = np.maximum(n["beta2"] * top, np.abs(g) + n["eps"])
+        return p - n["size"] * (m / top), m, top
+
+    numbers = ("fresh1", "beta2", "eps", "size") + (("weight_decay",) if decayed else ())
+    return Rule(f"adamax{maximize:d}{decayed:d}", ("exp_avg", "exp_inf"), numbers, step)
+
+
+@cache
+def nadam(*, maximize: bool, decay: str) -> Rule:
+    """Adam with Nesterov's momentum (Dozat 2016); `decay` is "", "l2" or "own"."""
+
+    def step(p: Any, g: Any, m: Any, v: Any, **n: Any) -> tuple[Any, ...]:
+        g = _signed(p, g, n, maximize, decay == "l2")
+        if decay == "own":
+            p = p * n["shrink"]
+        m = m + n["fresh1"] * (g - m)
+        v = n["beta2"] * v + n["fresh2"] * g * g
+        root = np.sqrt(v) / n["root"] + n["eps"]
+        return p - (n["near"] * g + n["far"] * m) / root, m, v
+
+    numbers: tuple[str, ...] = ("fresh1", "beta2", "fresh2", "root", "eps", "near", "far")
+    numbers += {"": (), "l2": ("weight_decay",), "own": ("shrink",)}[decay]
+    return Rule(f"nadam{maximize:d}{decay}", ("exp_avg", "exp_avg_sq"), numbers, step)
+
+
+@cache
+def radam(*, rectified: bool, maximize: bool, decay: str) -> Rule:
+    """Adam whose second moment counts only once it is known well (Liu et al. 2019)."""
+
+    def step(p: Any, g: Any, m: Any, v: Any, **n: Any) -> tuple[Any, ...]:
+        g = _signed(p, g, n, maximize, decay == "l2")
+        if decay == "own":
+            p = p * n["shrink"]
+        m = m + n["fresh1"] * (g - m)
+        v = n["beta2"] * v + n["fresh2"] * g * g
+        move = m / (np.sqrt(v) + n["eps"]) if rectified else m
+        return p - n["size"] * move, m, v
+
+    numbers: tuple[str, ...] = ("fresh1", "beta2", "fresh2", "size")
+    numbers += ("eps",) if rectified else ()
+    numbers += {"": (), "l2": ("weight_decay",), "own": ("shrink",)}[decay]
+    name = f"radam{rectified:d}{maximize:d}{decay}"
+    return Rule(name, ("exp_avg", "exp_avg_sq"), numbers, step)
+
+
+@cache
+def rprop(*, maximize: bool) -> Rule:
+    """Steps by the sign of the gradient, longer while it stays and shorter where it turns."""
+
+    def step(p: Any, g: Any, before: Any, size: Any, **n: Any) -> tuple[Any, ...]:
+        g = -g if maximize else g
+        same = g * before
+        factor = np.where(same > 0, n["longer"], np.where(same < 0, n["shorter"], n["one"]))
+        size = np.minimum(np.maximum(size * factor, n["least"]), n["most"])
+        g = np.where(same < 0, 0, g)
+        return p - np.sign(g) * size, g, size
+
+    numbers = ("shorter", "longer", "one", "least", "most")
+    return Rule(f"rprop{maximize:d}", ("prev", "step_size"), numbers, step)
+
+
+@cache
+def asgd(*, maximize: bool, decayed: bool) -> Rule:
+    """Gradient descent, and the mean of where it was (Polyak and Juditsky 1992)."""
+
+    def step(p: Any, g: Any, mean: Any, **n: Any) -> tuple[Any, ...]:
+        g = _signed(p, g, n, maximize, decayed)
+        p = p * n["shrink"] - n["eta"] * g
+        return p, mean + (p - mean) * n["mu"]
+
+    numbers = ("shrink", "eta", "mu") + (("weight_decay",) if decayed else ())
+    return Rule(f"asgd{maximize:d}{decayed:d}", ("ax",), numbers, step)
