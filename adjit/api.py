@@ -196,25 +196,28 @@ def companion(fn: Fn, transform: Transform) -> CompiledFunction:
 def vjp(fn: Fn, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """`(out, pullback)`: the result, and a function from its cotangent to those of the arguments.
 
-    `pullback(ct)` gives a tuple with one entry per argument; leaves that are no floating-point
-    numbers have None.  None in the place of a part of the cotangent stands for zero.  With
-    `has_aux` the function returns (out, aux), and so does vjp at its end.
+    `pullback(ct)` gives a tuple with one entry per argument, written into `pullback(ct, out=...)` if
+    that is given; leaves that are no floating-point numbers have None.  None in the place of a part
+    of the cotangent stands for zero.  With `has_aux` the function returns (out, aux), and so does
+    vjp at its end.
     """
     args = _snapshot(args)
     out = companion(fn, Jit())(*args)
     pull = companion(fn, Pullback(None, has_aux))
 
-    def pullback(ct: Any) -> tuple[Any, ...]:
-        return pull(args, ct)
+    def pullback(ct: Any, *, out: Any = None) -> tuple[Any, ...]:
+        return pull(args, ct, out=out)
 
     return (out[0], pullback, out[1]) if has_aux else (out, pullback)
 
 
-def jvp(fn: Fn, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-    """`(out, tangent of out)` at these arguments in the direction of their tangents.
+def jvp(
+    fn: Fn, primals: Sequence[Any], tangents: Sequence[Any], *, out: Any = None
+) -> tuple[Any, Any]:
+    """`(result, its tangent)` at these arguments in the direction of their tangents.
 
     The tangent None stands for zero, also in the place of a part of a container; what is no
-    floating-point number has no other.
+    floating-point number has no other.  `out` holds arrays for both, or None.
     """
     for name, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple | list):
@@ -222,14 +225,14 @@ def jvp(fn: Fn, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, A
                 f"jvp takes {name} as a tuple with one entry per argument, "
                 f"not as a {type(given).__name__}"
             )
-    return companion(fn, Pushforward())(tuple(primals), tuple(tangents))
+    return companion(fn, Pushforward())(tuple(primals), tuple(tangents), out=out)
 
 
 def linearize(fn: Fn, *args: Any) -> tuple[Any, Fn]:
     """`(out, pushforward)`: the result, and the linear function from tangents to its tangent.
 
-    `pushforward(*tangents)` takes one tangent per argument, None for one that does not move; it
-    does not compute the result again.
+    `pushforward(*tangents, out=None)` takes one tangent per argument, None for one that does not
+    move; it does not compute the result again.
     """
     return linearized(companion(fn, Linearize()), args)
 

@@ -1,8 +1,8 @@
 """The compiled front of a variant: what `wrapper.py` writes in Python, as instructions.
 
 It knows fewer calls than the wrapper does (programs of one kernel alone): `front_of` answers None
-for the others, and the wrapper goes on serving.  Calls with `out=` have fronts of their own, one for
-each structure of it: they take arrays in C order that overlap with nothing else, and leave all
+for the others, and the wrapper goes on serving.  Calls with `out=` have fronts of their own, one
+for each structure of it: they take arrays in C order that overlap with nothing else, and leave all
 others to outs.py.
 """
 
@@ -205,9 +205,7 @@ class _Translator:
         else:
             p.add(code.VALUE, r, p.pointer())
 
-    def array(
-        self, r: int, dtype: np.dtype, shape: tuple[int, ...], layout: str = "C"
-    ) -> None:
+    def array(self, r: int, dtype: np.dtype, shape: tuple[int, ...], layout: str = "C") -> None:
         pointer = self.program.array(r, dtype, shape, _ORDER[layout])
         if layout == "C":  # else the kernel reads a copy
             self.read.append((pointer, dtype.itemsize * math.prod(shape)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .arguments import Argument, adapted, leaf_aval, match, positional
 from .compiled import CompiledFunction
@@ -103,6 +103,7 @@ class LinearMap(Transform):
     leaves: tuple[tuple[Aval, str], ...]
     outs_tree: Tree
     outs: tuple[Out, ...]
+    keywords: ClassVar[bool] = False
 
     @property
     def verb(self) -> str:
@@ -148,7 +149,7 @@ def linearized(whole: CompiledFunction, args: Sequence[Any]) -> tuple[Any, Calla
     """The result, and a function from tangents of the arguments to that of the result."""
     out, kept, push = whole(*args)
 
-    def pushforward(*tangents: Any) -> Any:
-        return push(kept, tangents)
+    def pushforward(*tangents: Any, out: Any = None) -> Any:
+        return push(kept, tangents, out=out)
 
     return out, pushforward

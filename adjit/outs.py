@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from .staging import NOTHING, AtPoint, Transform
+from .staging import NOTHING, Transform
 from .tracer.record import is_tracing
 from .tracer.trace import is_tracer
 from .tracer.tree import Tree, flatten
@@ -20,7 +21,7 @@ from .tracer.tree import Tree, flatten
 
 def is_ours(fn: Callable[..., Any], transform: Transform) -> bool:
     """Whether `out=` is not an argument of the function itself."""
-    if isinstance(transform, AtPoint) or isinstance(fn, np.ufunc):
+    if not transform.keywords or isinstance(fn, np.ufunc):
         return True
     try:
         given = inspect.signature(fn).parameters.values()
@@ -124,7 +125,7 @@ def _check_apart(targets: Sequence[tuple[Any, str]]) -> None:
         for k, (x, path) in enumerate(targets)
         if not is_tracer(x) and x.size
     )
-    for ((_, end), path, k), ((begin, _), other, i) in zip(spans, spans[1:], strict=False):
+    for ((_, end), path, k), ((begin, _), other, i) in pairwise(spans):
         if begin < end and np.shares_memory(targets[k][0], targets[i][0]):
             raise ValueError(f"{path} and {other} share memory")
 

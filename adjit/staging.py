@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from .ir.core import Function
 from .passes import pipeline
@@ -97,7 +97,12 @@ def traced(fn: Callable[..., Any], args: Any, kwargs: Any, made_up: Sequence[Any
 
 
 class Transform:
-    """What a compiled function does with the Python function it wraps."""
+    """What a compiled function does with the Python function it wraps.
+
+    keywords  whether the keyword arguments of a call are those of the Python function
+    """
+
+    keywords: ClassVar[bool] = True
 
     @property
     def verb(self) -> str:
@@ -119,6 +124,8 @@ class Transform:
 
 class AtPoint(Transform):
     """A transformation that is called as (primals, something)."""
+
+    keywords: ClassVar[bool] = False
 
     def primals(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The first argument."""

@@ -63,9 +63,7 @@ class Program:
 
     # -------------------------------------------------------------- what takes several words
 
-    def array(
-        self, register: int, dtype: np.dtype, shape: tuple[int, ...], bits: int = 1
-    ) -> int:
+    def array(self, register: int, dtype: np.dtype, shape: tuple[int, ...], bits: int = 1) -> int:
         """The array in a register has this dtype and shape: the next pointer, which is returned.
 
         `bits` are the flags of its order: 1 for C, 2 for Fortran alone, 0 for none; the pointer is
@@ -87,9 +85,7 @@ class Program:
         self.add(code.TARGET, register, pointer, self.block(dtype, *entry.array_words(one)))
         return pointer
 
-    def disjoint(
-        self, written: Sequence[tuple[int, int]], read: Sequence[tuple[int, int]]
-    ) -> None:
+    def disjoint(self, written: Sequence[tuple[int, int]], read: Sequence[tuple[int, int]]) -> None:
         """What is written, pairs of pointer and bytes, overlaps with nothing else."""
         pieces = [word for pair in (*written, *read) for word in pair]
         count = len(written) + len(read)

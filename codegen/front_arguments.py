@@ -6,8 +6,8 @@ so.  `%ra` and `%rb` are places of registers, `%pb` of a pointer, `%vb` of a loc
 keeps the new object in the register a until the call ends, `%made` too, but hands on the error of
 whoever should have made it.
 
-Offsets: tuple+16, list+16 and dict+16 size; tuple+24 items; list+24 address of items; scalar objects +16
-value; array+16 data, 64 flags.
+Offsets: tuple+16, list+16 and dict+16 size; tuple+24 items; list+24 address of items; scalar
+objects +16 value; array+16 data, 64 flags.
 """
 
 TEXT = """
