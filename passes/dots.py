@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
-from ..ir.core import Value
+from ..ir.core import Op, Value
 from ..ir.ops.contract import dot, free_dims
 from ..ir.ops.elementwise import mul
 from ..ir.ops.shape import broadcast, permuted, sum_
@@ -14,6 +15,8 @@ from .normal import Normal, missing
 Attrs = Mapping[str, Any]
 Args = tuple[Value, ...]
 Dims = tuple[int, ...]
+TINY_EXTENT = 8
+TINY_PRODUCT = 256
 
 
 def _absorb(b: Normal, args: Args, attrs: Attrs) -> Value | None:
@@ -68,6 +71,23 @@ def _as_sum(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     if all(x.shape[d] == 1 for d in cx):
         return _reduced(x, y, (bx, fx, cx), (by, fy, cy))
     return None
+
+
+def tiny(op: Op) -> bool:
+    """Whether matrices are so small that a call of BLAS takes longer than their product."""
+    if op.prim is not dot:
+        return False
+    (x, y), (bx, by), (_, cy) = op.args, op.attrs["batch"], op.attrs["contract"]
+    rows = [n for d, n in enumerate(x.shape) if d not in bx]
+    extents = rows + [y.shape[d] for d in free_dims(y.ndim, by, cy)]
+    return max(extents, default=0) <= TINY_EXTENT and prod(extents) <= TINY_PRODUCT
+
+
+def as_sum(op: Op, args: Sequence[Value]) -> Value:
+    """A product of matrices as a sum of products, which fuses."""
+    (x, y), (cx, cy), (bx, by) = args, op.attrs["contract"], op.attrs["batch"]
+    fx, fy = free_dims(x.ndim, bx, cx), free_dims(y.ndim, by, cy)
+    return _reduced(x, y, (bx, fx, cx), (by, fy, cy))
 
 
 def _reduced(x: Value, y: Value, xs: Sequence[Dims], ys: Sequence[Dims]) -> Value:

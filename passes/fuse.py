@@ -27,6 +27,7 @@ REPEAT_COST = 16  # the same for work that one loop would do again at other indi
 GATHER_COST = 4
 MAX_SHIFT = 4  # how far the ranges of members of one loop may differ at either end
 MAX_MEMBERS = 40
+MAX_MERGES = 8  # earlier loops that one is tried with
 TINY_LOOP = 4  # an outer loop this short is no worse than a longer one
 BLOCK_ROWS = 64  # rows of a block that holds products
 L2 = 1 << 20  # bytes of a core's second cache, of the smallest machine worth tuning for
@@ -130,10 +131,60 @@ class Scheduler:
                 place[r] = place[producers[0][0]]
                 continue
             place[r] = self._place(r, producers, groups, place, fixed)
+        self._merge(groups, place, fixed)
         items: list[Item] = []
         for g in groups:
             items.extend(self._items(g, fixed))
         return items
+
+    def _merge(
+        self, groups: list[Group], place: dict[Root, int], fixed: dict[Root, frozenset[int]]
+    ) -> None:
+        """Join loops that a member placed later has brought together.
+
+        One that reads what two loops do shares the first of them; only then have these two an
+        array in common.
+        """
+        touching: dict[Value, list[int]] = {}
+        for late, group in enumerate(groups):
+            if group.kind != "loop":
+                continue
+            bases = {a.base for r in group.members for a in r.accesses}
+            near = sorted({g for base in bases for g in touching.get(base, ())})
+            for base in bases.union(r.value for r in group.members):
+                touching.setdefault(base, []).append(late)
+            for early in near[-MAX_MERGES:]:
+                a, b = groups[early], groups[late]
+                if not a.members or not self._adjacent(early, late, groups, place):
+                    continue
+                joined = Group("loop", list(a.members), a.cands)
+                for r in b.members:
+                    edges = [(p, x) for p, x in self.producers[r] if p in joined.members]
+                    joined.cands = self._joined(joined, r, edges, fixed[r])
+                    if not joined.cands:
+                        break
+                    joined.members.append(r)
+                if not joined.cands:
+                    continue
+                first = self._movable(b, early, late, place)
+                home, gone = (a, b) if first else (b, a)
+                home.members, home.cands = joined.members, joined.cands
+                gone.members, gone.cands = [], []
+                place.update((r, early if first else late) for r in home.members)
+                if first:
+                    break
+
+    def _movable(self, late: Group, early: int, g: int, place: dict[Root, int]) -> bool:
+        """Whether what group `g` reads is there by the end of an earlier one."""
+        made = (place.get(p, g) for r in late.members for p, _ in self.producers[r])
+        return all(at == g or at <= early for at in made)
+
+    def _adjacent(self, early: int, late: int, groups: list[Group], place: dict[Root, int]) -> bool:
+        """Whether two loops could stand where one of them does."""
+        if self._movable(groups[late], early, late, place):
+            return True
+        between = (r for g in groups[early + 1 : late] for r in g.members)
+        return not any(place.get(p) == early for r in between for p, _ in self.producers[r])
 
     def _place(
         self,
@@ -197,6 +248,8 @@ class Scheduler:
         return bool(self._gemm_row_dims(r, [d for d in range(len(r.dims)) if d not in fixed[r]]))
 
     def _items(self, g: Group, fixed: dict[Root, frozenset[int]]) -> list[Item]:
+        if not g.members:
+            return []
         if g.kind == "stmts":
             return [Stmts(g.members)]
         if g.kind == "call":
@@ -259,9 +312,14 @@ class Scheduler:
         g: int,
         fixed: frozenset[int],
     ) -> list[Cand]:
+        return self._joined(group, r, [(p, a) for p, a in producers if place[p] == g], fixed)
+
+    def _joined(
+        self, group: Group, r: Root, edges: list[tuple[Root, Access]], fixed: frozenset[int]
+    ) -> list[Cand]:
+        """The ways in which a root can share a loop with a group that makes `edges` for it."""
         if len(group.members) >= MAX_MEMBERS:
             return []
-        edges = [(p, a) for p, a in producers if place[p] == g]
         rows = self._row_dims(r, fixed)
         out: list[Cand] = []
         for cand in group.cands:

@@ -19,6 +19,7 @@ from .calls import expand
 from .carries import carries
 from .constant_shifts import constant_shifts
 from .dce import dce
+from .dots import as_sum, tiny
 from .factorings import factorings
 from .layouts import layouts
 from .licm import licm
@@ -84,9 +85,18 @@ def joint(strict: int | None = None) -> list[Pass]:
         Pass("scalars", scalars),
         Pass("layouts", layouts),
         Pass("simplify", partial(simplify, strict=strict, rounds=2), "rounding"),
+        Pass("products", partial(_products, strict=strict), "rounding"),
         Pass("licm", licm),
         Pass("carries", partial(_carries, strict=strict), "rounding"),
     ]
+
+
+def _products(function: Function, strict: int | None) -> Function:
+    """The function with tiny matrix products as sums, in normal form again."""
+    if not any(tiny(op) for op in all_ops(function.block)):
+        return function
+    opened = rebuild(function, lambda b, op, args: (as_sum(op, args),) if tiny(op) else None)
+    return simplify(opened, strict=strict, rounds=2)
 
 
 def _carries(function: Function, strict: int | None) -> Function:

@@ -1,0 +1,84 @@
+"""Which roots share loops: sums into places from data, rows of several arrays, tiny products."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adjit import options, value_and_grad
+
+rng = np.random.default_rng(3)
+X, REST = rng.normal(size=(40, 3)), rng.uniform(size=700)
+A, B = rng.integers(-40, 40, 700), rng.integers(0, 40, 700)
+
+
+@value_and_grad
+def springs(x, a, b, rest):
+    d = x[a] - x[b]
+    r = np.sqrt(np.sum(d * d, axis=1) + 1e-9)
+    return 0.5 * np.sum((r - rest) ** 2)
+
+
+def test_two_ends_of_an_edge_are_added_in_one_pass():
+    value, slope = springs(X, A, B, REST)
+    with options(interpret=True):
+        expected, wanted = springs(X, A, B, REST)
+    np.testing.assert_allclose(value, expected)
+    np.testing.assert_allclose(slope, wanted, rtol=1e-12, atol=1e-12)
+    plan = springs.ir(X, A, B, REST, stage="fused")
+    assert plan.count("scatter scatter_add") == 1
+    assert plan.count("[0, 700)") == 1
+
+
+def test_products_by_sparse_rows():
+    def square(data, x, columns, rows):
+        y = np.zeros(40)
+        np.add.at(y, rows, data * x[columns])
+        return np.sum(np.exp(y) * y)
+
+    square = value_and_grad(square, (0, 1))
+    data, x = rng.normal(size=700), rng.normal(size=40)
+    got = square(data, x, A, B)
+    with options(interpret=True):
+        wanted = square(data, x, A, B)
+    for g, w in zip((got[0], *got[1]), (wanted[0], *wanted[1]), strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [40, -41])
+def test_an_index_beyond_the_end_raises(bad):
+    wrong = A.copy()
+    wrong[300] = bad
+    for args in ((X, wrong, B, REST), (X, B, wrong, REST)):
+        with pytest.raises(IndexError):
+            springs(*args)
+    value, _ = springs(X, A, B, REST)
+    assert np.isfinite(value)
+
+
+def test_rows_of_two_arrays_share_the_loop_of_their_product():
+    @value_and_grad
+    def cosine(x, y):
+        a = x / np.linalg.norm(x, axis=1, keepdims=True)
+        b = y / np.linalg.norm(y, axis=1, keepdims=True)
+        return np.sum(1 - np.sum(a * b, axis=1))
+
+    x, y = rng.normal(size=(2, 50, 20))
+    got = cosine(x, y)
+    with options(interpret=True):
+        wanted = cosine(x, y)
+    np.testing.assert_allclose(got[1], wanted[1], rtol=1e-9, atol=1e-12)
+    assert cosine.ir(x, y, stage="fused").count("[0, 50)") == 1
+
+
+def test_tiny_products_need_no_library():
+    @value_and_grad
+    def turned(a, b):
+        return np.sum(np.sin(np.einsum("bij,bjk->bik", a, b)) * a)
+
+    a, b = rng.normal(size=(2, 30, 3, 3))
+    got = turned(a, b)
+    with options(interpret=True):
+        wanted = turned(a, b)
+    np.testing.assert_allclose(got[1], wanted[1], rtol=1e-12, atol=1e-12)
+    assert "blas" not in turned.source(a, b)
