@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import tape
 from .arithmetic import method
-from .modes import recording
+from .modes import no_grad, recording
 from .saved import Written, scalar_name, written
 from .storage import Storage
 from .tape import Node, Operation, Ref, flows, record, run
@@ -219,6 +220,7 @@ def _put(x: Any, v: Any, chain: Chain) -> Any:
     return y.reshape(shape)
 
 
+SAME = Operation("AliasBackward0", lambda x: x.copy(), keeps=False)
 PUT = Operation("CopySlices", _put, keeps=False)
 
 
@@ -428,6 +430,9 @@ def shared(self: Tensor) -> np.ndarray:
 @method("_detached")
 def detached(t: Tensor, counted: bool = True) -> Tensor:
     """The same memory, without history."""
+    if tape.rows.open and t._node is not None and t._node.values is None:
+        with no_grad():
+            return applied(SAME, [t])
     if t._tracked():
         family, chain = family_of(t)
         found = held(along(family.memory(), chain), family.storage)

@@ -15,6 +15,7 @@ from .ir.core import Function as Program
 from .ir.types import NUMPY, Aval
 from .modes import no_grad, recording
 from .reductions import sum as total
+from .saved import refuse
 from .tape import Foreign, Node, Operation, Ref, aval_of
 from .tensor_object import Tensor, as_tensor, held, shown
 from .tracer.surface import is_tracer
@@ -85,6 +86,12 @@ class Function:
         raise NotImplementedError(
             "You must implement either the backward or vjp method for your custom "
             "autograd.Function to use it with backward mode AD."
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use "
+            "new-style autograd function with static forward method: call .apply of the class."
         )
 
     @classmethod
@@ -178,12 +185,14 @@ def _saved(
 
 
 def _same(ref: Ref) -> Ref:
+    refuse(*ref)
     return ref
 
 
 def _result(node: weakref.ref[Node], at: int) -> Ref:
     found = node()
     assert found is not None
+    refuse(found, at)
     return found, at
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .anomalies import anomaly
 from .arithmetic import add, method
 from .elementwise import to
+from .modes import no_grad
 from .plans import Graph, Plan
 from .saved import check
+from .storage import Handle
 from .sweep import Sweep, _without_values, release
-from .tape import Node, Ref, ones, run, waiting
+from .tape import Node, Ref, ones, rows, run, waiting
 from .tensor_object import Tensor, as_tensor, held, shown
 
 NOT_SCALAR = "grad can be implicitly created only for scalar outputs"
@@ -68,6 +72,9 @@ def seed_of(root: Tensor, gradient: Any) -> tuple[Ref, Ref]:
             )
         ref = root._ref()
         return ref, (ones(ref[0].avals[ref[1]]), 0)
+    if isinstance(gradient, list | tuple) and gradient and not isinstance(gradient[0], Tensor):
+        kind = type(gradient[0]).__name__
+        raise TypeError(f"gradients can be either Tensors or None, but got {kind}")
     ct = as_tensor(gradient)
     if ct._aval_shape() != shape:
         raise RuntimeError(
@@ -88,28 +95,37 @@ def backward(
     keep = create_graph if retain_graph is None else retain_graph
     seeds = [seed_of(t, g) for t, g in zip(roots, gradients, strict=True)]
     asked = None
+    listed: list[Tensor] = []
     if inputs is not None:
         listed = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        if not listed:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         asked = {id(t) for t in listed}
     graph = None
-    if len(seeds) == 1 and not create_graph and asked is None and roots[0]._node is not None:
+    plain = asked is None and not anomaly.on and not rows.open
+    if len(seeds) == 1 and not create_graph and plain and roots[0]._node is not None:
         graph = Graph(*seeds[0])
         plan = graph.plan() if graph.plain else None
         if plan is not None and not any(leaf._hooks for leaf in graph.leaves):
             check(graph.order)
             follow(graph, plan, keep)
             return
-    sweep = Sweep(seeds, (), create_graph)
+    between = [t for t in listed if t._node is not None]
+    sweep = Sweep(seeds, [t._ref() for t in between], create_graph)
     arrived = [
         (leaf, hooked(leaf, ct))
         for leaf, ct in sweep.leaves.values()
         if asked is None or id(leaf) in asked
     ]
+    arrived += [(t, sweep.found[t._ref()]) for t in between if t._ref() in sweep.found]
     if graph is not None and graph.plain and not any(leaf._hooks for leaf in graph.leaves):
         graph.learn([leaf for leaf, _ in arrived], [ct for _, ct in arrived])
     settle(sweep, roots, [ct for _, ct in arrived], keep)
     for leaf, ct in arrived:
         deposit(leaf, shown(*ct), create_graph)
+        for hook in leaf._hooks or ():
+            if isinstance(hook, After):
+                hook.call(leaf)
 
 
 def follow(graph: Graph, plan: Plan, keep: bool) -> None:
@@ -149,15 +165,38 @@ def _forget(order: Sequence[Node]) -> None:
 def hooked(leaf: Tensor, ct: Ref) -> Ref:
     """The cotangent of a leaf after its hooks."""
     for hook in leaf._hooks or ():
-        ct = hook(ct)
+        if not isinstance(hook, After):
+            ct = hook(ct)
     return ct
+
+
+@dataclass(frozen=True, eq=False)
+class After:
+    """What is called with a leaf after its `.grad` was added to."""
+
+    call: Callable[[Tensor], Any]
+
+
+@method("register_post_accumulate_grad_hook")
+def after_accumulation(self: Tensor, hook: Callable[[Tensor], Any]) -> Handle:
+    """Call `hook` with this leaf whenever its `.grad` was added to."""
+    if not self.requires_grad:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    if self._node is not None:
+        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+    if self._hooks is None:
+        self._hooks = []
+    entry: Any = After(hook)
+    self._hooks.append(entry)
+    return Handle(self._hooks, entry)
 
 
 def settle(sweep: Sweep, roots: Sequence[Tensor], cts: Sequence[Ref], keep: bool) -> None:
     """Run what a sweep recorded, and free the graph unless it is to be kept."""
     nodes = [n for n, _ in cts]
-    if keep:
-        run(nodes)
+    if keep or rows.open:
+        if not rows.open:
+            run(nodes)
         return
     alive = [n for n in sweep.visited if n.values is None and n.owner and n.owner() is not None]
     run([*nodes, *alive])
@@ -174,9 +213,11 @@ def deposit(leaf: Tensor, ct: Tensor, create_graph: bool = False) -> None:
     known = leaf._grad
     if create_graph and ct._tracked():
         leaf._grad = ct if known is None else add(known, ct)
-    elif known is None or known._tracked():
-        value = ct._value() if known is None else known._value() + ct._value()
-        leaf._grad = held(np.array(value))
+    elif known is None:
+        leaf._grad = held(np.array(ct._value()))
+    elif known._tracked():
+        with no_grad():
+            known.add_(ct.detach())
     else:
         array = known._own()
         assert known._storage is not None

@@ -10,6 +10,7 @@ from .arithmetic import method
 from .promotion import default
 from .shapes import _sizes
 from .storage import Storage
+from .tape import rows
 from .tensor_object import Tensor, held, plain
 
 # What `tensors` shows.
@@ -174,12 +175,28 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
 class Generator:
     """A source of random numbers."""
 
+    mapped: Any = None  # (randomness, rows) inside vmap
+
     def __init__(self) -> None:
-        self.numpy = np.random.default_rng()
+        self._numpy = np.random.default_rng()
+
+    @property
+    def numpy(self) -> np.random.Generator:
+        """What draws."""
+        if rows.open and _default.mapped and _default.mapped[0] != "same":
+            raise RuntimeError(
+                "vmap: called random operation while in randomness error mode. Please either use "
+                "the 'same' or 'different' randomness flags on vmap or perform the randomness "
+                "operation out of vmap"
+                if _default.mapped[0] == "error"
+                else "vmap: randomness='different' is not available; draw before vmap and map over "
+                "what was drawn"
+            )
+        return self._numpy
 
     def manual_seed(self, seed: int) -> Generator:
         """Start from a seed."""
-        self.numpy = np.random.default_rng(seed)
+        self._numpy = np.random.default_rng(seed)
         return self
 
 

@@ -124,10 +124,10 @@ clone = unary("clone", lambda x: x.copy(), keeps=False, floats=False)
 softplus = unary("softplus", lambda x: np.logaddexp(x, 0.0))
 
 
-CLAMP_MIN = Operation("ClampMinBackward0", lambda x, lo, _: _clamped(x, x < lo, lo))
-CLAMP_MAX = Operation("ClampMaxBackward0", lambda x, hi, _: _clamped(x, x > hi, hi))
+CLAMP_MIN = Operation("ClampMinBackward0", lambda x, lo, _: _clamped(x, x < lo, lo), edges=1)
+CLAMP_MAX = Operation("ClampMaxBackward0", lambda x, hi, _: _clamped(x, x > hi, hi), edges=1)
 CLAMP = Operation(
-    "ClampBackward1", lambda x, lo, hi, _: _clamped(_clamped(x, x < lo, lo), x > hi, hi)
+    "ClampBackward1", lambda x, lo, hi, _: _clamped(_clamped(x, x < lo, lo), x > hi, hi), edges=1
 )
 WHERE = Operation("WhereBackward0", lambda c, a, b, d: np.where(c, cast(a, d), cast(b, d)))
 TO = Operation("ToCopyBackward0", lambda x, dtype: x.astype(dtype), keeps=False)

@@ -12,6 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class _Recording(threading.local):
     on = True
+    inferring = 0
 
 
 recording = _Recording()
@@ -37,11 +38,11 @@ class _Mode:
         recording.on = self._before.pop()
 
     def __call__(self, fn: F) -> F:
-        on = self._on
+        on, kind = self._on, _Inference if isinstance(self, _Inference) else _Mode
 
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
-            with _Mode(on):
+            with kind(on):
                 return fn(*args, **kwargs)
 
         return call  # type: ignore[return-value]
@@ -62,11 +63,28 @@ def enable_grad(fn: Callable[..., Any] | None = None) -> Any:
     return _mode(True, fn)
 
 
+class _Inference(_Mode):
+    """A block that records nothing, and knows that it is for inference."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        recording.inferring += 1
+
+    def __exit__(self, *_: object) -> None:
+        recording.inferring -= 1
+        super().__exit__()
+
+
 def inference_mode(mode: Any = True) -> Any:
     """A block, or a decorator, that records nothing; `inference_mode(False)` changes nothing."""
     if callable(mode):
-        return _mode(False, mode)
-    return _Mode(False if mode else recording.on)
+        return _Inference(False)(mode)
+    return _Inference(False) if mode else _Mode(recording.on)
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this is inside `inference_mode`."""
+    return recording.inferring > 0
 
 
 class set_grad_enabled(_Mode):  # a function in use, like its model

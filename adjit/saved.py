@@ -79,8 +79,10 @@ def check_one(node: Node) -> None:
 def refuse(node: Node, i: int) -> None:
     """Raise if this value was written over."""
     found = written.get(node)
-    if found is not None:
-        raise _error(node, i, found, node.piece.operation.name if node.piece is not None else "")
+    if found is not None and found.stale:
+        after = found.by() if found.by is not None else None
+        last = after if after is not None else node
+        raise _error(node, i, found, last.piece.operation.name if last.piece is not None else "")
 
 
 def _error(node: Node, i: int, found: Written, name: str) -> RuntimeError:

@@ -15,7 +15,7 @@ from .aliases import view, views
 from .arithmetic import cast, method, operands
 from .elementwise import to
 from .reductions import Extremes, extremes, one_axis
-from .tape import Operation, record
+from .tape import Operation, record, rows
 from .tensor_object import Tensor, applied, as_tensor, held, shown
 
 # What `tensors` shows.
@@ -222,8 +222,8 @@ def frozen(index: Any) -> tuple[Key, list[Tensor]]:
     parts: list[tuple[Any, ...]] = []
     arrays: list[Tensor] = []
     for part in index if isinstance(index, tuple) else (index,):
-        if isinstance(part, Tensor) and not part.ndim and part.dtype.kind in "iu":
-            part = part.item()
+        if isinstance(part, Tensor) and not part.ndim and not rows.open:
+            part = part.item() if part._dtype.kind in "iu" else part
         if part is None or part is Ellipsis:
             parts.append(("new",) if part is None else ("rest",))
         elif isinstance(part, slice):

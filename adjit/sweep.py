@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .anomalies import anomaly, inspect
 from .ir.types import NUMPY
 from .modes import recording
 from .saved import check_one, written
@@ -22,6 +23,7 @@ AGAIN = (
     "backward."
 )
 Hook = Callable[[Ref], Ref]
+BEFORE, AFTER = -1, -2  # where the hooks of an operation stand among those of its results
 
 
 class Sweep:
@@ -52,6 +54,9 @@ class Sweep:
         cts = [self._hooked(ref) if ref in self.cts else None for ref in refs]
         if all(ct is None for ct in cts):
             return
+        if node.hooks and BEFORE in node.hooks:
+            for before in node.hooks[BEFORE]:
+                cts = before(cts)
         if node.piece is None:
             self._arrive(node.leaf, cts[0])
             return
@@ -72,9 +77,27 @@ class Sweep:
         operands = (*inputs, *given)
         tracked = self.keep and any(flows(operands[i]) for i in pull.reads)
         made = node_of(pull, operands, tracked)
+        if anomaly.on:
+            inspect(node, made)
         wanted = [ref for ref, a in zip(inputs, active, strict=True) if a]
-        for i, ref in enumerate(wanted):
-            self._add(ref, (made, i))
+        found: list[Ref | None] = [(made, i) for i in range(len(wanted))]
+        if node.hooks and AFTER in node.hooks:
+            found = self._seen(node, active, found, cts)
+        for ref, ct in zip(wanted, found, strict=True):
+            if ct is not None:
+                self._add(ref, ct)
+
+    def _seen(
+        self, node: Node, active: Sequence[bool], found: list[Ref | None], cts: Sequence[Ref | None]
+    ) -> list[Ref | None]:
+        """The cotangents of the operands after the hooks of the operation."""
+        rest = iter(found)
+        every = [next(rest) if a else None for a in active]
+        assert node.hooks is not None and node.piece is not None
+        n = node.piece.shown
+        for hook in node.hooks[AFTER]:
+            every = [*hook(every[:n], cts), *every[n:]]
+        return [ct for ct, a in zip(every, active, strict=True) if a]
 
     def _ask(self, node: Node, piece: Foreign, cts: Sequence[Ref | None]) -> None:
         """The cotangents by a function of the user's."""

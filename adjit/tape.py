@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -162,6 +163,11 @@ def record(operation: Operation, inputs: tuple[Ref, ...], statics: tuple[Any, ..
     return node_of(piece, inputs, tracked)
 
 
+def statics_of(node: Node) -> tuple[Any, ...]:
+    """What an operation was recorded with besides its operands."""
+    return next((k[1] for k, p in _pieces.items() if p is node.piece), ())
+
+
 def node_of(piece: Piece, operands: tuple[Ref, ...], tracked: bool) -> Node:
     """The pending node of a piece."""
     if len(piece.reads) != len(operands):
@@ -212,6 +218,14 @@ def _pull(piece: Piece, active: tuple[bool, ...]) -> Piece:
 
 # ------------------------------------------------------------------ running
 
+
+class _Rows(threading.local):
+    open = 0  # how many functions of one row are being recorded
+
+
+rows = _Rows()
+ROW = Piece(Operation("vmap", tuple), Function("row", Block((), (), ())), (), (), (), True)
+
 _structures: dict[Any, hot.Structure] = {}
 
 
@@ -220,6 +234,12 @@ def run(targets: Sequence[Node]) -> None:
     order = pending(targets)
     if not order:
         return
+    if rows.open and any(n.piece is ROW for n in order):
+        raise RuntimeError(
+            "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over "
+            "calling .item() on a Tensor, please try to rewrite what you're doing with other "
+            "operations (instead of an index by a mask, torch.where)."
+        )
     if waiting:
         targets = [*targets, *joining(order)]
         order = pending(targets)
@@ -230,7 +250,7 @@ def run(targets: Sequence[Node]) -> None:
     else:
         _run_known(order, targets)
     for node in order:
-        if not node.tracked and node.values is not None:
+        if not node.tracked and node.values is not None and not rows.open:
             node.inputs = ()
 
 

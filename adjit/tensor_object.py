@@ -16,7 +16,7 @@ from .ir.printer import show
 from .ir.types import NUMPY
 from .promotion import default, number_dtype
 from .storage import Handle, Size, Storage
-from .tape import Node, Operation, Ref, flows, record, recorded, run, source, waiting
+from .tape import Node, Operation, Ref, flows, record, recorded, rows, run, source, waiting
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
 
@@ -28,8 +28,8 @@ class Tensor:
     """
 
     __slots__ = (
-        "__weakref__", "_array", "_grad", "_hooks", "_index", "_node", "_requires", "_retains",
-        "_source", "_storage", "_view",
+        "__dict__", "__weakref__", "_array", "_grad", "_hooks", "_index", "_node", "_requires",
+        "_retains", "_source", "_storage", "_view",
     )  # fmt: skip
     __array_priority__ = 1e7
 
@@ -200,11 +200,20 @@ class Tensor:
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got {value!r}")
-            if value.shape != self.shape or value._dtype != self._dtype:
+                raise TypeError(
+                    "assigned grad expected to be a Tensor or None but got grad of type "
+                    f"{type(value).__name__}"
+                )
+            if value.shape != self.shape:
                 raise RuntimeError(
-                    f"assigned grad has data of shape {list(value.shape)} and dtype {value.dtype}, "
-                    f"the Tensor has {list(self.shape)} and {self.dtype}"
+                    f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of "
+                    f"size '{list(self.shape)}'. Please ensure that the gradient and the tensor "
+                    "are the same size"
+                )
+            if value._dtype != self._dtype:
+                raise RuntimeError(
+                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor of "
+                    f"dtype '{self.dtype}'"
                 )
         self._grad = value
 
@@ -279,6 +288,11 @@ class Tensor:
         if n != 1:
             what = "no values" if n == 0 else "more than one value"
             raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
+        if rows.open and self._node is not None and self._node.values is None:
+            raise RuntimeError(
+                "vmap: It looks like you're attempting to use a Tensor in some data-dependent "
+                "control flow. We don't support that yet: use torch.where."
+            )
         return bool(self._value().item())
 
     def __float__(self) -> float:
@@ -321,7 +335,10 @@ class Tensor:
 
     def __deepcopy__(self, memo: Any) -> Tensor:
         if self._tracked():
-            raise RuntimeError("Only Tensors created explicitly by the user support deepcopy")
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+                "protocol at the moment."
+            )
         new = held(self._value().copy(), Storage())
         new._requires = self._requires
         return new

@@ -7,7 +7,8 @@ import builtins
 
 import numpy as np
 
-from . import autograd, nn, numpy_functions, optim
+from . import autograd, func, nn, numpy_functions, optim, utils
+from .anomalies import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
 from .creation import *
 from .dtypes import (
     device,
@@ -23,13 +24,21 @@ from .dtypes import (
 from .functions import *
 from .joins import *
 from .matrices import *
-from .modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from .scatters import *
 from .selections import *
 from .shapes import *
 from .storage import Size
 from .tape import report
 from .tensor_object import Tensor
+from .tensor_rows import vmap
 
 float16 = half = of(np.float16)
 float32 = float = of(np.float32)
