@@ -196,7 +196,7 @@ def companion(fn: Fn, transform: Transform) -> CompiledFunction:
 def vjp(fn: Fn, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """`(out, pullback)`: the result, and a function from its cotangent to those of the arguments.
 
-    `pullback(ct)` gives a tuple with one entry per argument, written into `pullback(ct, out=...)` if
+    `pullback(ct)` gives a tuple with one entry per argument, as `pullback(ct, out=...)` wants it if
     that is given; leaves that are no floating-point numbers have None.  None in the place of a part
     of the cotangent stands for zero.  With `has_aux` the function returns (out, aux), and so does
     vjp at its end.

@@ -23,6 +23,8 @@ def is_ours(fn: Callable[..., Any], transform: Transform) -> bool:
     """Whether `out=` is not an argument of the function itself."""
     if not transform.keywords or isinstance(fn, np.ufunc):
         return True
+    if getattr(fn, "__module__", None) == "numpy":  # whose own `out` no trace could follow
+        return True
     try:
         given = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):  # a builtin
