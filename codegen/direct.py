@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable
+from collections import ChainMap, Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from . import engine, interrupts, machine, routines, symbols, tapes
+from . import engine, interrupts, machine, nests, routines, symbols, tapes
 from .elementary import BODIES as ELEMENTARY
 from .irmath import Num, emit
 from .power import BODIES as POWER
@@ -57,43 +58,91 @@ class Slot:
 
 
 class Compiler:
-    """Writes one kernel function."""
+    """Writes one function: a kernel, or a nest of a long one."""
 
-    def __init__(self, source: Source, module: ir.Module) -> None:
-        self.source = source
-        self.tree = ast.parse(source.text).body[0]
-        if not isinstance(self.tree, ast.FunctionDef):
-            raise Unsupported("a kernel is one function")
-        try:
-            pointers = [ELEMENTS[p].as_pointer() for p in source.pointers]
-        except KeyError as error:
-            raise Unsupported(f"pointers to {error}") from None
-        kinds = [*pointers, *[I64] * source.n_sizes, *[F64] * source.n_consts]
-        self.function = ir.Function(module, ir.FunctionType(I64, kinds), f"{source.name}.kernel")
-        self.function.linkage = "internal"
-        # Inlined into the entry it would lose the no-overlap promise of its parameters.
-        self.function.attributes.add("noinline")
-        self.entry = ir.IRBuilder(self.function.append_basic_block("entry"))
-        self.b = ir.IRBuilder(self.function.append_basic_block("body"))
+    def __init__(
+        self,
+        function: ir.Function,
+        parameters: Sequence[str],
+        body: Sequence[ast.stmt],
+        cutter: nests.Cutter | None = None,
+        shared: dict[object, ir.Function] | None = None,
+    ) -> None:
+        self.function = function
+        self.cutter = cutter
+        self.shared = {} if shared is None else shared  # nests that are functions already
+        function.linkage = "internal"
+        # Inlined it would lose the no-overlap promise of its parameters.
+        function.attributes.add("noinline")
+        self.entry = ir.IRBuilder(function.append_basic_block("entry"))
+        self.b = ir.IRBuilder(function.append_basic_block("body"))
+        self.first = self.b.block
         self.values: dict[str, ir.Value] = {}
         self.slots: dict[str, Slot] = {}
         self.exits: list[ir.Block] = []  # where a `break` goes
-        for arg, parameter in zip(self.tree.args.args, self.function.args, strict=True):
-            self.values[arg.arg] = parameter
+        assigned = Counter(_targets(body))
+        self.assigned = {name for name, n in assigned.items() if n > 1}  # these need a slot
+        for name, parameter in zip(parameters, function.args, strict=True):
             if isinstance(parameter.type, ir.PointerType):
                 parameter.add_attribute("noalias")
-        self.assigned = _assigned_more_than_once(self.tree)
+            if name in assigned:
+                self.assigned.add(name)
+                self.assign(ast.Name(name), parameter)
+            else:
+                self.values[name] = parameter
 
-    def compile(self) -> ir.Function:
-        assert isinstance(self.tree, ast.FunctionDef)
-        first = self.b.block
-        self.block(self.tree.body)
-        self.entry.branch(first)
+    def done(self) -> ir.Function:
+        self.entry.branch(self.first)
         return self.function
 
     # ---------------------------------------------------------------- statements
 
-    def block(self, statements: list[ast.stmt]) -> None:
+    def pieces(self, statements: Iterable[ast.stmt]) -> None:
+        """Statements whose loops become functions if the kernel is long."""
+        if self.cutter is None:
+            self.block(statements)
+            return
+        for piece in self.cutter.pieces(statements, ChainMap(self.values, self.slots)):
+            if isinstance(piece, nests.Nest):
+                self.nest(piece)
+            else:
+                self.statement(piece)
+
+    def nest(self, piece: nests.Nest) -> None:
+        """A call of the nest's function, which is written at its first use."""
+        args = [self.name(n) for n in piece.reads]
+        if any(isinstance(a.type, ir.PointerType) and not _is_apart(a) for a in args):
+            self.block(piece.statements)
+            return
+        key = (piece.shape, *(str(a.type) for a in args))
+        fn = self.shared.get(key)
+        if fn is None:
+            fn = self.shared[key] = self.written(piece, [a.type for a in args])
+        made = self.b.call(fn, args)
+        for k, name in enumerate(piece.leaves):
+            self.assign(ast.Name(name), self.b.extract_value(made, k))
+
+    def written(self, piece: nests.Nest, kinds: Sequence[ir.Type]) -> ir.Function:
+        given = dict(zip(piece.reads, kinds, strict=True))
+        form = ir.LiteralStructType([given[n] for n in piece.leaves])
+        returns = form if piece.leaves else ir.VoidType()
+        fn = ir.Function(
+            self.b.module,
+            ir.FunctionType(returns, list(kinds)),
+            f"{self.function.name}.nest{len(self.shared)}",
+        )
+        inner = Compiler(fn, piece.reads, piece.statements, self.cutter, self.shared)
+        inner.block(piece.statements)
+        if not piece.leaves:
+            inner.b.ret_void()
+        else:
+            result: ir.Value = ir.Constant(form, ir.Undefined)
+            for k, name in enumerate(piece.leaves):
+                result = inner.b.insert_value(result, inner.name(name), k)
+            inner.b.ret(result)
+        return inner.done()
+
+    def block(self, statements: Iterable[ast.stmt]) -> None:
         for statement in statements:
             self.statement(statement)
 
@@ -160,7 +209,7 @@ class Compiler:
         index = self.b.phi(I64)
         index.add_incoming(low, before)
         self.values[s.target.id] = index
-        self.block(s.body)
+        (self.pieces if nests.over_blocks(s) else self.block)(s.body)
         following = self.b.add(index, step, flags=("nsw",))
         index.add_incoming(following, self.b.block)
         self.b.cbranch(self.b.icmp_signed("<", following, high), body, after)
@@ -448,33 +497,50 @@ class Compiler:
             and e.func.attr in ("dgemm", "sgemm")
         ):
             raise Unsupported(ast.unparse(e))
-        kind = e.func.attr[0]
-        real = F64 if kind == "d" else F32
-        ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = map(self.value, e.args)
-        integer = ir.IntType(symbols.blas().bits)
+        real = F64 if e.func.attr == "dgemm" else F32
+        args = [self.value(x) for x in e.args]
+        args = [self.cast(x, real) if x.type in (F32, F64) else x for x in args]
+        self.b.call(_gemm(self.b.module, e.func.attr, real), args)
 
-        def flag(truth: ir.Value) -> ir.Value:
-            return self.b.select(truth, I8(ord("T")), I8(ord("N")))
 
-        def size(n: ir.Value) -> ir.Value:
-            return n if integer == I64 else self.b.trunc(n, integer)
+def _gemm(module: ir.Module, name: str, real: ir.Type) -> ir.Function:
+    """`(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)`, rows first, on BLAS's by columns."""
+    known = module.globals.get(f"{name}.rows")
+    if known is not None:
+        return known
+    flags, matrix = [I1, I1], [real.as_pointer(), I64]
+    kinds = [*flags, I64, I64, I64, real, *matrix, *matrix, real, *matrix]
+    fn = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), f"{name}.rows")
+    fn.linkage = "internal"
+    fn.attributes.add("noinline")
+    block = ir.IRBuilder(fn.append_basic_block())
+    ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = fn.args
+    integer = ir.IntType(symbols.blas().bits)
 
-        def leading(n: ir.Value) -> ir.Value:  # BLAS refuses 0
-            return size(self.b.select(self.b.icmp_signed("<", n, I64(1)), I64(1), n))
+    def flag(truth: ir.Value) -> ir.Value:
+        return block.select(truth, I8(ord("T")), I8(ord("N")))
 
-        values = [
-            flag(tb), flag(ta), size(n), size(m), size(k), self.cast(alpha, real),
-            b, leading(ldb), a, leading(lda), self.cast(beta, real), c, leading(ldc),
-        ]  # fmt: skip
-        passed = []
-        for v in values:
-            if not isinstance(v.type, ir.PointerType):
-                slot = self.entry.alloca(v.type)
-                self.b.store(v, slot)
-                v = slot
-            passed.append(v)
-        form = ir.FunctionType(ir.VoidType(), [v.type for v in passed])
-        self.b.call(_declared(self.b.module, f"{symbols.PREFIX}{kind}gemm", form), passed)
+    def size(n: ir.Value) -> ir.Value:
+        return n if integer == I64 else block.trunc(n, integer)
+
+    def leading(n: ir.Value) -> ir.Value:  # BLAS refuses 0
+        return size(block.select(block.icmp_signed("<", n, I64(1)), I64(1), n))
+
+    values = [
+        flag(tb), flag(ta), size(n), size(m), size(k), alpha,
+        b, leading(ldb), a, leading(lda), beta, c, leading(ldc),
+    ]  # fmt: skip
+    passed = []
+    for v in values:
+        if not isinstance(v.type, ir.PointerType):
+            slot = block.alloca(v.type)
+            block.store(v, slot)
+            v = slot
+        passed.append(v)
+    form = ir.FunctionType(ir.VoidType(), [v.type for v in passed])
+    block.call(_declared(module, f"{symbols.PREFIX}{name}", form), passed)
+    block.ret_void()
+    return fn
 
 
 def _declared(module: ir.Module, name: str, form: ir.FunctionType) -> ir.Function:
@@ -494,18 +560,40 @@ def _suffix(name: str) -> tuple[str, ir.Type]:
     return name[:-2], F64 if name.endswith("64") else F32
 
 
-def _assigned_more_than_once(tree: ast.FunctionDef) -> set[str]:
-    """Names that need a slot: those assigned twice, or inside a branch."""
-    seen: set[str] = set()
-    again: set[str] = set()
-    for node in ast.walk(tree):
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if isinstance(node, ast.AugAssign):
-            targets = [node.target]
-        for t in targets:
-            if isinstance(t, ast.Name):
-                (again if t.id in seen else seen).add(t.id)
-    return again
+def _is_apart(pointer: ir.Value) -> bool:
+    """Whether nothing else in a kernel points to the same memory."""
+    if isinstance(pointer, ir.CastInstr):  # a tape
+        return True
+    return isinstance(pointer, ir.Argument)
+
+
+def _targets(body: Iterable[ast.stmt]) -> list[str]:
+    """The names that are assigned, as often as they are."""
+    return [
+        t.id
+        for s in body
+        for node in ast.walk(s)
+        if isinstance(node, ast.Assign | ast.AugAssign)
+        for t in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(t, ast.Name)
+    ]
+
+
+def kernel_function(source: Source, module: ir.Module) -> ir.Function:
+    """A kernel's function in a module, and the nests it calls."""
+    tree = ast.parse(source.text).body[0]
+    if not isinstance(tree, ast.FunctionDef):
+        raise Unsupported("a kernel is one function")
+    try:
+        pointers = [ELEMENTS[p].as_pointer() for p in source.pointers]
+    except KeyError as error:
+        raise Unsupported(f"pointers to {error}") from None
+    kinds = [*pointers, *[I64] * source.n_sizes, *[F64] * source.n_consts]
+    fn = ir.Function(module, ir.FunctionType(I64, kinds), f"{source.name}.kernel")
+    cutter = nests.cutter(tree, source.text)
+    compiler = Compiler(fn, [a.arg for a in tree.args.args], tree.body, cutter)
+    compiler.pieces(tree.body)
+    return compiler.done()
 
 
 def entry_function(module: ir.Module, kernel: ir.Function, source: Source, symbol: str) -> None:
@@ -529,7 +617,7 @@ def compile_object(source: Source, symbol: str) -> tuple[bytes, list[str], dict[
     """Object code of a kernel, the symbols it needs from outside, and where the time went."""
     start = perf_counter()
     module = ir.Module(symbol)
-    kernel = Compiler(source, module).compile()
+    kernel = kernel_function(source, module)
     entry_function(module, kernel, source, symbol)
     engine.target_machine()
     parsed = llvm.parse_assembly(str(module))
