@@ -426,10 +426,32 @@ def _promotions(roots: Roots, items: list[Item]) -> set[Value]:
         if again >= REPEAT_COST:  # what is left of it beside earlier picks must still be
             again = (times[v] - 1) * _subtree_cost(roots, v, picked)
         wanted = (many or v in row_work) and not _covered(roots, v, picked, cost)
-        if wanted or again >= REPEAT_COST:
+        loops = len(leaves.get(v, ()))
+        if wanted or again >= REPEAT_COST or (loops > 2 and _traffic(roots, v, loops, picked) > 0):
             picked.add(v)
             cost[v] = 0
     return picked
+
+
+def _traffic(roots: Roots, v: Value, loops: int, stop: set[Value]) -> int:
+    """How many passes over memory are saved if a value is kept that so many loops would compute.
+
+    To compute it again reads all its operands of its size; to keep it is one write (for which the
+    line is read first) and one read for each loop but the first.
+    """
+    streams: set[Value] = set()
+    stack, seen = list(roots.defs[v].args), {v}
+    while stack:
+        w = stack.pop()
+        if w in seen:
+            continue
+        seen.add(w)
+        if w in stop or roots.is_base(w):
+            if w.aval.size >= v.aval.size > 1:
+                streams.add(roots.base(w))
+        elif w in roots.defs:
+            stack.extend(roots.defs[w].args)
+    return len(streams) * loops - (len(streams) + 2 + loops - 1)
 
 
 def _covered(roots: Roots, v: Value, picked: set[Value], cost: dict[Value, int]) -> bool:
