@@ -504,7 +504,7 @@ class Compiler:
 
 
 def _gemm(module: ir.Module, name: str, real: ir.Type) -> ir.Function:
-    """`(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)`, rows first, on BLAS's by columns."""
+    """`(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)`, by rows; BLAS has columns."""
     known = module.globals.get(f"{name}.rows")
     if known is not None:
         return known
