@@ -184,10 +184,17 @@ def native() -> bool:
     if sys.maxsize < 2**63 - 1 or sys.byteorder != "little" or "free-threading" in sys.version:
         return False
     try:
-        return _layout_is_known() and bool(_method())
+        return _is_main() and _layout_is_known() and bool(_method())
     except (OSError, RuntimeError, AttributeError) as error:
         log.debug("arguments are checked in Python: %s", error)
         return False
+
+
+def _is_main() -> bool:
+    """Whether this is the interpreter that the process started with: NumPy knows no other."""
+    here, first = ctypes.pythonapi.PyInterpreterState_Get, ctypes.pythonapi.PyInterpreterState_Main
+    here.restype = first.restype = ctypes.c_void_p
+    return bool(here() == first())
 
 
 def _layout_is_known() -> bool:
