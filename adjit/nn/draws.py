@@ -89,9 +89,14 @@ def dropout(
     _probability(p)
     if not training or p == 0.0:
         return input
-    kept = _uniform(shape_of(input), generator) >= p
+    kept = _kept(shape_of(input), p, generator)
     found = _dropped(input, kept, scale=1.0 / (1.0 - p) if p < 1 else 0.0)
     return over(input, found) if inplace else found
+
+
+def _kept(shape: tuple[int, ...], p: float, generator: Any) -> Any:
+    """Which elements stay."""
+    return np.zeros(shape, bool) if p == 1 else _uniform(shape, generator) >= p
 
 
 def _channels(rank: int) -> Any:
@@ -109,7 +114,7 @@ def _channels(rank: int) -> Any:
         if not training or p == 0.0:
             return input
         lead = 1 if len(s) == rank + 1 and rank != 2 else 2
-        kept = _uniform((*s[:lead], *(1,) * (len(s) - lead)), generator) >= p
+        kept = _kept((*s[:lead], *(1,) * (len(s) - lead)), p, generator)
         found = _dropped(input, kept, scale=1.0 / (1.0 - p) if p < 1 else 0.0)
         return over(input, found) if inplace else found
 
@@ -134,7 +139,7 @@ def _alpha(input: Any, p: float, training: bool, inplace: bool, generator: Any, 
         return input
     s = shape_of(input)
     shape = s if dims < 0 else (*s[:dims], *(1,) * (len(s) - dims))
-    kept = _uniform(shape, generator) >= p
+    kept = _kept(shape, p, generator)
     found = _mixed(input, kept, p=float(p)) if p < 1 else input * 0
     return over(input, found) if inplace else found
 

@@ -20,7 +20,7 @@ def _rng(generator: Any) -> np.random.Generator:
 
 def _fill(tensor: Any, values: Any) -> Any:
     if isinstance(tensor, Tensor):
-        overwrite(tensor, values)
+        overwrite(tensor, np.asarray(values).astype(np.dtype(tensor.dtype)))
     else:
         tensor[...] = values
     return tensor

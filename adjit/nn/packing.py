@@ -120,6 +120,10 @@ def pad_packed_sequence(
     return (x.swapaxes(0, 1) if batch_first else x), lengths
 
 
+def _one(parts: list[Any]) -> Any:
+    return cat(parts) if isinstance(parts[0], Tensor) else np.concatenate(parts)
+
+
 def pad_sequence(
     sequences: Any, batch_first: bool = False, padding_value: float = 0.0,
     padding_side: str = "right",
@@ -132,9 +136,10 @@ def pad_sequence(
     rows = []
     for x in listed:
         s = shape_of(x)
-        fill = held(np.full((longest - s[0], *s[1:]), padding_value, np.dtype(x.dtype)))
-        rows.append(cat([x, fill] if padding_side == "right" else [fill, x])[None])
-    found = cat(rows)
+        fill: Any = np.full((longest - s[0], *s[1:]), padding_value, np.dtype(x.dtype))
+        fill = held(fill) if isinstance(x, Tensor) else fill
+        rows.append(_one([x, fill] if padding_side == "right" else [fill, x])[None])
+    found = _one(rows)
     return found if batch_first else found.swapaxes(0, 1)
 
 

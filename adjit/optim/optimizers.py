@@ -69,6 +69,11 @@ class Optimizer:
         if params and all(isinstance(p, tuple) and len(p) == 2 for p in params):
             names = {"param_names": [name for name, _ in params]}
             params = [p for _, p in params]
+        if self.param_groups and bool(names) != ("param_names" in self.param_groups[0]):
+            raise ValueError(
+                "all optimizer param groups should be with/without names. cannot add param group "
+                f"{'with' if names else 'without'} names to the optimizer"
+            )
         known = {id(p) for group in self.param_groups for p in group["params"]}
         for p in params:
             if not isinstance(p, Tensor):
