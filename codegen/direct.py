@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import math
 from collections import ChainMap, Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -567,16 +567,16 @@ def _is_apart(pointer: ir.Value) -> bool:
     return isinstance(pointer, ir.Argument)
 
 
-def _targets(body: Iterable[ast.stmt]) -> list[str]:
+def _targets(body: Iterable[ast.stmt]) -> Iterator[str]:
     """The names that are assigned, as often as they are."""
-    return [
-        t.id
-        for s in body
-        for node in ast.walk(s)
-        if isinstance(node, ast.Assign | ast.AugAssign)
-        for t in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if isinstance(t, ast.Name)
-    ]
+    for s in body:
+        if isinstance(s, ast.Assign | ast.AugAssign):
+            target = s.targets[0] if isinstance(s, ast.Assign) else s.target
+            if isinstance(target, ast.Name):
+                yield target.id
+        elif isinstance(s, ast.For | ast.While | ast.If):
+            yield from _targets(s.body)
+            yield from _targets(s.orelse)
 
 
 def kernel_function(source: Source, module: ir.Module) -> ir.Function:
@@ -590,7 +590,7 @@ def kernel_function(source: Source, module: ir.Module) -> ir.Function:
         raise Unsupported(f"pointers to {error}") from None
     kinds = [*pointers, *[I64] * source.n_sizes, *[F64] * source.n_consts]
     fn = ir.Function(module, ir.FunctionType(I64, kinds), f"{source.name}.kernel")
-    cutter = nests.cutter(tree, source.text)
+    cutter = nests.cutter(source.text)
     compiler = Compiler(fn, [a.arg for a in tree.args.args], tree.body, cutter)
     compiler.pieces(tree.body)
     return compiler.done()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 LONG = 150  # lines of a kernel that is still compiled in one piece
 _WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
+_STORE = re.compile(r"^\s*(?:for )?(\w+) (?:=|in) ", re.M)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Cutter:
         """
         plain: list[ast.stmt] = []  # scalars, which the next loop may take along
         for s in statements:
-            if _is_plain(s):
+            if self._is_plain(s):
                 plain.append(s)
                 continue
             own = self._own(plain, s)
@@ -62,45 +63,63 @@ class Cutter:
                 yield nest
         yield from plain
 
+    def _is_plain(self, s: ast.stmt) -> bool:
+        """Whether it computes a scalar and does nothing else."""
+        name = isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name)
+        return name and not re.search(r"\bblas\.|\.tape_", self._text([s]))
+
+    def _text(self, statements: Iterable[ast.stmt]) -> str:
+        lines = (
+            line.split("#")[0].rstrip()
+            for s in statements
+            for line in self.lines[s.lineno - 1 : s.end_lineno]
+        )
+        return "\n".join(lines)
+
     def _own(self, plain: Sequence[ast.stmt], s: ast.stmt) -> list[ast.stmt]:
         """Those of the scalars before a statement that only it reads."""
-        inside = _loads([s])
+        if not plain:
+            return []
+        inside, _ = _names(self._text([s]))
         own: list[ast.stmt] = []
         for p in reversed(plain):
-            (name,) = _stores([p])
+            reads, (name,) = _names(self._text([p]))
             if self.loads[name] == inside[name]:
                 own.insert(0, p)
-                inside += _loads([p])
+                inside += reads
         return own
 
     def _nest(self, statements: Sequence[ast.stmt], known: Container[str]) -> Nest | None:
         """The nest of these; None where they return, or leave what was not there before."""
-        inside, stored = _loads(statements), _stores(statements)
+        text = self._text(statements)
+        inside, stored = _names(text)
         leaves = tuple(n for n in stored if self.loads[n] > inside[n])
-        returns = any(isinstance(n, ast.Return) for n in ast.walk(statements[-1]))
-        if returns or any(n not in known for n in leaves):
+        if re.search(r"^\s*return\b", text, re.M) or any(n not in known for n in leaves):
             return None
-        names = {*inside, *stored}
+        own = frozenset(stored)
         number: dict[str, str] = {}
 
         def numbered(found: re.Match[str]) -> str:
             name = found.group()
-            return number.setdefault(name, f"_{len(number)}") if name in names else name
+            if name in number:
+                return number[name]
+            if name not in own and name not in known:
+                return name
+            return number.setdefault(name, f"_{len(number)}")
 
-        text = "\n".join(
-            _WORD.sub(numbered, line.split("#")[0].rstrip())
-            for s in statements
-            for line in self.lines[s.lineno - 1 : s.end_lineno]
-        )
+        shape = _WORD.sub(numbered, text)
         reads = tuple(n for n in number if n in known)
         ends = [[number[n] for n in names] for names in (reads, leaves)]
-        return Nest(tuple(statements), reads, leaves, f"{ends}\n{text}")
+        return Nest(tuple(statements), reads, leaves, f"{ends}\n{shape}")
 
 
-def cutter(tree: ast.FunctionDef, text: str) -> Cutter | None:
+def cutter(text: str) -> Cutter | None:
     """What cuts a kernel into pieces, if it is long."""
     lines = text.splitlines()
-    return Cutter(lines, _loads(tree.body)) if len(lines) > LONG else None
+    if len(lines) <= LONG:
+        return None
+    body = "\n".join(line.split("#")[0] for line in lines[1:])
+    return Cutter(lines, _names(body)[0])
 
 
 def over_blocks(s: ast.For) -> bool:
@@ -108,34 +127,9 @@ def over_blocks(s: ast.For) -> bool:
     return isinstance(s.iter, ast.Call) and len(s.iter.args) == 3
 
 
-def _is_plain(s: ast.stmt) -> bool:
-    """Whether it computes a scalar and does nothing else."""
-    if not (isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name)):
-        return False
-    called = [n.func for n in ast.walk(s.value) if isinstance(n, ast.Call)]
-    return not any(
-        f.attr.startswith("tape_") or (isinstance(f.value, ast.Name) and f.value.id == "blas")
-        for f in called
-        if isinstance(f, ast.Attribute)
-    )
-
-
-def _loads(statements: Iterable[ast.stmt]) -> Counter[str]:
-    """How often names are read."""
-    return Counter(
-        n.id
-        for s in statements
-        for n in ast.walk(s)
-        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-    )
-
-
-def _stores(statements: Iterable[ast.stmt]) -> tuple[str, ...]:
-    """The names that are given a value, each once."""
-    names = (
-        n.id
-        for s in statements
-        for n in ast.walk(s)
-        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-    )
-    return tuple(dict.fromkeys(names))
+def _names(text: str) -> tuple[Counter[str], tuple[str, ...]]:
+    """How often words are read in a text, and the names it gives a value, each once."""
+    stores = [m.group(1) for m in _STORE.finditer(text)]
+    words = Counter(_WORD.findall(text))
+    words.subtract(stores)
+    return words, tuple(dict.fromkeys(stores))
