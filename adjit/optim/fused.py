@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,22 +24,64 @@ _TRACED = 1 << 20  # of no program: only that it is no small size matters
 KINDS = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
 _kernels: dict[Any, Any] = {}
 _calls: dict[Any, Callable[..., object] | None] = {}
+_LIMIT = 1000
 _given: dict[Any, tuple[tuple[float, ...], list[np.ndarray]]] = {}
+
+
+class Step(NamedTuple):
+    """A parameter's step: (parameter, gradient, *states), of which all but the gradient move."""
+
+    rule: Rule
+    arrays: Sequence[np.ndarray]
+    numbers: Mapping[str, float]
 
 
 def apply(rule: Rule, arrays: Sequence[np.ndarray], numbers: Mapping[str, float]) -> None:
     """Take a step: (parameter, gradient, *states), all but the gradient written in place."""
-    p = arrays[0]
-    if p.size >= LEAST and p.dtype in KINDS and not settings.current().interpret:
-        call = _call(rule, p.dtype, p.size)
-        if call is not None and all(x.dtype == p.dtype and x.flags.c_contiguous for x in arrays):
-            call(*arrays, *_scalars(rule, p.dtype, numbers), p, *arrays[2:])
-            return
-    given = {k: p.dtype.type(numbers[k]) for k in rule.numbers}
+    apply_all([Step(rule, arrays, numbers)])
+
+
+def apply_all(steps: Iterable[Step]) -> None:
+    """Take the steps of many parameters; those of one rule and equal numbers are one call."""
+    alike: dict[Any, list[Step]] = {}
+    for step in steps:
+        numbers = tuple([step.numbers[k] for k in step.rule.numbers])
+        alike.setdefault((step.rule.name, step.arrays[0].dtype, numbers), []).append(step)
+    compiled = not settings.current().interpret
+    for (_, dtype, _), group in alike.items():
+        large = compiled and dtype in KINDS and max(s.arrays[0].size for s in group) >= LEAST
+        if not large or not _run(group, dtype):
+            for step in group:
+                _interpret(step)
+
+
+def _interpret(step: Step) -> None:
+    p, _, *states = step.arrays
+    given = {k: p.dtype.type(step.numbers[k]) for k in step.rule.numbers}
     with np.errstate(all="ignore"):
-        found = rule.step(*arrays, **given)
-    for old, new in zip((p, *arrays[2:]), found, strict=True):
+        found = step.rule.step(*step.arrays, **given)
+    for old, new in zip((p, *states), found, strict=True):
         np.copyto(old, new)
+
+
+def _run(group: Sequence[Step], dtype: np.dtype) -> bool:
+    """Take steps by the rule's kernel, if it has one and the arrays are as it takes them."""
+    rule = group[0].rule
+    call = _call(rule, dtype, tuple([s.arrays[0].size for s in group]))
+    if call is None:
+        return False
+    for step in group:
+        if not all(x.dtype == dtype and x.flags.c_contiguous for x in step.arrays):
+            return False
+    scalars = _scalars(rule, dtype, group[0].numbers)
+    given: list[np.ndarray] = []
+    for _, arrays, _ in group:
+        given += arrays
+        given += scalars
+        given.append(arrays[0])
+        given += arrays[2:]
+    call(*given)
+    return True
 
 
 def _scalars(rule: Rule, dtype: np.dtype, numbers: Mapping[str, float]) -> list[np.ndarray]:
@@ -51,15 +93,17 @@ def _scalars(rule: Rule, dtype: np.dtype, numbers: Mapping[str, float]) -> list[
     return kept[1]
 
 
-def _call(rule: Rule, dtype: np.dtype, size: int) -> Callable[..., object] | None:
-    """The rule's kernel for so many elements; None if it takes more than one loop."""
-    key = rule.name, dtype, size
+def _call(rule: Rule, dtype: np.dtype, sizes: tuple[int, ...]) -> Callable[..., object] | None:
+    """The rule's kernel for arrays of these sizes; None if it takes more than one loop."""
+    key = rule.name, dtype, sizes
     if key not in _calls:
         kind = key[:2]
         if kind not in _kernels:
             _kernels[kind] = _compiled(rule, KINDS[dtype])
+        if len(_calls) > _LIMIT:
+            _calls.clear()
         made = _kernels[kind]
-        _calls[key] = None if made is None else _sized(made, size)
+        _calls[key] = None if made is None else _sized(made, sizes)
     return _calls[key]
 
 
@@ -96,10 +140,9 @@ def traced(rule: Rule, dtype: str) -> Function:
     return Function(rule.name, Block(tuple(rec.params), tuple(rec.builder.ops), tuple(outs)))
 
 
-def _sized(made: Any, size: int) -> Callable[..., object]:
-    from ..codegen import entry
+def _sized(made: Any, sizes: Sequence[int]) -> Callable[..., object]:
+    from ..codegen.many import make_call
 
     kernel, executable = made
-    count = len(kernel.inputs) + len(kernel.outputs)
-    spec = [entry.unchecked()] * count
-    return entry.make_call(executable.address, spec, (size,), kernel.consts, nogil=size >= 1 << 16)
+    pointers = len(kernel.inputs) + len(kernel.outputs)
+    return make_call(executable.address, pointers, [(n,) for n in sizes], kernel.consts)

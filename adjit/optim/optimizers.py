@@ -12,7 +12,7 @@ import numpy as np
 from ..modes import enable_grad
 from ..tensor_object import Tensor
 from . import rules
-from .fused import apply
+from .fused import Step, apply_all
 from .rules import Rule
 
 
@@ -118,26 +118,32 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        steps: list[Step] = []
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
+                grad = p._grad
+                if grad is not None:
                     array = p._own()
                     p._storage.touch()
                     p._source = None
-                    self.update(array, p.grad._value(), self.state.setdefault(p, {}), group)
+                    steps.append(
+                        self.update(array, grad._value(), self.state.setdefault(p, {}), group)
+                    )
+        apply_all(steps)
         return loss
 
     def update(
         self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]
-    ) -> None:
-        """Write the parameter's next value into it, and its next state."""
+    ) -> Step:
+        """What writes the parameter's next value into it, and its next state."""
         if self.counts:
             state["step"] = state.get("step", 0) + 1
         rule = self.rule(group, state)
         for name in rule.states:
             if name not in state:
                 state[name] = self.start(name, p, group)
-        apply(rule, [p, g, *(state[name] for name in rule.states)], self.numbers(group, state))
+        arrays = [p, g, *[state[name] for name in rule.states]]
+        return Step(rule, arrays, self.numbers(group, state))
 
     def rule(self, group: dict[str, Any], state: dict[str, Any]) -> Rule:
         """This parameter's step."""
