@@ -60,6 +60,8 @@ def scatter(w: Writer, r: Root) -> None:
     """A copy of x (x itself, where it lies in the same place) with updates set or added."""
     assert r.op is not None
     x, upd = r.op.args[:2]
+    for axis, i in zip(r.op.attrs["axes"], r.op.args[2:], strict=True):
+        w.validate(i, x.shape[axis])
     if not w.same_place(x, r.value):
         with w.nest(x.shape) as index:
             w.line(f"{w.target(r, index)} = {w.pull(x, tuple(index))}")

@@ -17,6 +17,7 @@ from .regions import region
 
 FIRST_MISS = -2  # the status of a kernel whose first guard missed
 MAX_INTERVALS = 12
+FEW_INDICES = 64  # that are checked where they are used
 JAM = 4  # rows that share one pass of an inner loop
 JAM_READS = 4
 
@@ -220,7 +221,8 @@ class Writer(Reader):
 
     def validate(self, i: Value, extent: int) -> None:
         """Check indices from data in a loop of vectors, before one that cannot be."""
-        if i not in self.param_names or (i, extent) in self.valid:
+        known = (i, extent) in self.valid or len(self.scopes) > 1
+        if i not in self.param_names or known or i.aval.size < FEW_INDICES:
             return
         n = self.names.size(extent)
         self.uses_status = True

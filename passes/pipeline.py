@@ -23,6 +23,7 @@ from .dots import as_sum, tiny
 from .factorings import factorings
 from .layouts import layouts
 from .licm import licm
+from .outward import outward
 from .planes import planes
 from .puts import puts
 from .replay import rebuild
@@ -63,6 +64,7 @@ PRIMAL: list[Pass] = [
     Pass("puts", puts),
     Pass("cleanup", cleanup),
     Pass("constant_shifts", constant_shifts),
+    Pass("outward", outward, "rounding"),
     Pass("dce", dce),
 ]
 

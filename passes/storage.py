@@ -127,9 +127,11 @@ def _rest(shape: tuple[int, ...], dim: int) -> int:
 
 def _needs_strip(loop: Loop, roots: Roots) -> bool:
     """Whether a row holds scalar work worth a vector loop of its own."""
-    if any(isinstance(b, Stmts) and b.members[0].kind == "scatter" for b in loop.body):
-        return True
-    inner = any(isinstance(b, Loop) for b in loop.body)
+    # What is added to places that the data say stands beside what could run in vectors.
+    inner = any(
+        isinstance(b, Loop) or (isinstance(b, Stmts) and b.members[0].kind == "scatter")
+        for b in loop.body
+    )
     for item in loop.body:
         if not inner:
             return False

@@ -82,3 +82,37 @@ def test_tiny_products_need_no_library():
         wanted = turned(a, b)
     np.testing.assert_allclose(got[1], wanted[1], rtol=1e-12, atol=1e-12)
     assert "blas" not in turned.source(a, b)
+
+
+def test_work_on_repeated_rows_is_done_once_per_row():
+    @value_and_grad
+    def loss(x, i, y):
+        return np.sum((np.exp(np.log(x[i])) - y) ** 2)
+
+    x, y = rng.uniform(1, 2, size=40), rng.normal(size=700)
+    i = rng.integers(1, 30, 700)
+    x[0], x[39] = np.nan, 0.0  # no index reaches these
+    value, slope = loss(x, i, y)
+    wanted = np.zeros(40)
+    np.add.at(wanted, i, 2 * (x[i] - y))
+    np.testing.assert_allclose(value, np.sum((x[i] - y) ** 2))
+    np.testing.assert_allclose(slope, wanted, rtol=1e-12, atol=1e-12)
+    assert slope[0] == slope[39] == 0
+    assert "f64[700] = log" not in loss.ir(x, i, y, stage="simplified")
+
+
+def test_products_with_repeated_rows_are_products_with_the_rows():
+    @value_and_grad
+    def messages(h, w, source, target):
+        total = np.zeros((40, 12))
+        np.add.at(total, target, np.tanh(h[source] @ w))
+        return np.sum((total + h) ** 2)
+
+    h, w = rng.normal(size=(40, 12)), rng.normal(size=(12, 12))
+    source = A
+    got = messages(h, w, source, B)
+    with options(interpret=True):
+        wanted = messages(h, w, source, B)
+    np.testing.assert_allclose(got[1], wanted[1], rtol=1e-9, atol=1e-12)
+    program = messages.ir(h, w, source, B, stage="simplified")
+    assert "f64[700,12] = dot" not in program and "f64[40,12] = dot" in program

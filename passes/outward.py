@@ -1,0 +1,144 @@
+"""Gathers of rows move outward: `f(x[i])` is `f(x)[i]`, on fewer rows where `i` repeats them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..ir.builder import Builder
+from ..ir.core import Const, Function, Op, Value, all_ops
+from ..ir.ops.contract import dot
+from ..ir.ops.elementwise import select
+from ..ir.ops.index import gather, scatter
+from ..ir.ops.shape import broadcast, full, zeros
+from ..ir.prim import Expr
+from ..ir.types import KIND, Aval
+from .replay import rebuild
+
+REPEATS = 2  # how often a row must be read on average
+COST = 16  # additions per row that must be saved: each index is looked at once more
+MAX_OPS = 32  # of an expression that is taken apart
+
+
+def outward(function: Function) -> Function:
+    """The function whose elementwise work and products on repeated rows run on the rows once.
+
+    Rows that no index reaches count as zeros, and get a cotangent of exactly zero: what they hold
+    may be outside of `f`'s domain.
+    """
+    if not any(map(_repeats, all_ops(function.block))):
+        return function
+    return rebuild(function, _Mover().visit)
+
+
+def _repeats(op: Op) -> bool:
+    """Whether an op gathers whole rows, most of them several times."""
+    if (
+        op.prim is not gather
+        or op.attrs["axes"] != (0,)
+        or op.attrs.get("mode", "raise") != "raise"
+    ):
+        return False
+    x, i = op.args
+    known = -1 not in (*x.shape, *i.shape)
+    return known and i.ndim > 0 and i.aval.size >= REPEATS * x.shape[0] > 0
+
+
+@dataclass(eq=False)
+class _Tree:
+    """What an expression on gathered rows comes to: its gathers' rows and index, its cost."""
+
+    index: Value | None = None
+    cost: int = 0
+    ops: list[Op] = field(default_factory=list)
+    leaves: dict[Value, Value] = field(default_factory=dict)  # gathered values, by their rows
+
+
+class _Mover:
+    """Moves the gathers of one function."""
+
+    def __init__(self) -> None:
+        self.sound: set[Value] = set()  # rows without what no index reaches
+
+    def visit(self, b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
+        """The op on the rows, then gathered; None where that does not pay."""
+        if op.prim is dot:
+            return self.product(b, op, args)
+        if op.blocks or type(op.prim.emit) is not Expr or not op.outs[0].ndim:
+            return None
+        tree = _Tree(cost=op.prim.emit.cost)
+        if not all(_grow(b, a, op.outs[0].shape, tree) for a in args) or tree.index is None:
+            return None
+        i, out = tree.index, op.outs[0]
+        if KIND[out.dtype] != "f" or tree.cost * _width(out, i) < COST:
+            return None
+        known = {v: self.rows(rows, i) for v, rows in tree.leaves.items()}
+        for inner in tree.ops:
+            operands = [known.get(a, a) for a in inner.args]
+            known[inner.outs[0]] = b.add(inner.prim, operands, inner.attrs)[0]
+        operands = [known.get(a, a) for a in args]
+        (few,) = b.add(op.prim, operands, op.attrs)
+        self.sound.add(few)
+        return (gather(few, i, axes=(0,)),)
+
+    def product(self, b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
+        """A product of gathered rows and a matrix."""
+        made = b.defs.get(args[0])
+        if made is None or not _repeats(made) or op.attrs["batch"][0]:
+            return None
+        x, i = made.args
+        ahead = i.ndim - 1
+        left, right = op.attrs["contract"]
+        if min(left) < i.ndim:
+            return None
+        rows = self.rows(x, i)
+        moved = tuple(d - ahead for d in left), right
+        few = dot(rows, args[1], contract=moved, batch=op.attrs["batch"])
+        self.sound.add(few)
+        return (gather(few, i, axes=(0,)),)
+
+    def rows(self, x: Value, i: Value) -> Value:
+        """The rows that a value is gathered from, zeros where no index reaches."""
+        if x in self.sound or KIND[x.dtype] != "f":
+            return x
+        n = x.shape[0]
+        reached = scatter(
+            zeros(Aval("bool", (n,))), full(True, Aval("bool", i.shape)), i, axes=(0,)
+        )
+        if x.ndim > 1:
+            reached = broadcast(reached, shape=x.shape, axes=tuple(range(1, x.ndim)))
+        return select(reached, x, 0)
+
+
+def _grow(b: Builder, v: Value, shape: tuple[int, ...], tree: _Tree) -> bool:
+    """Add an operand to a tree; whether it reads rows by the tree's index alone."""
+    if type(v) is Const or not v.ndim:
+        return True
+    op = b.defs.get(v)
+    if op is not None and _repeats(op):
+        x, i = op.args
+        if tree.index is not None and (i is not tree.index or x.shape[0] != _extent(tree)):
+            return False
+        tree.index = i
+        tree.leaves[v] = x
+        return v.shape == shape
+    if op is not None and type(op.prim.emit) is Expr and not op.blocks and v.shape == shape:
+        if op in tree.ops:
+            return True
+        if len(tree.ops) >= MAX_OPS or not all(_grow(b, a, shape, tree) for a in op.args):
+            return False
+        tree.cost += op.prim.emit.cost
+        if op not in tree.ops:
+            tree.ops.append(op)
+        return True
+    if tree.index is None:
+        return False
+    return v.ndim <= len(shape) - tree.index.ndim
+
+
+def _extent(tree: _Tree) -> int:
+    return next(iter(tree.leaves.values())).shape[0]
+
+
+def _width(v: Value, i: Value) -> int:
+    """Elements of one row."""
+    return v.aval.size // i.aval.size
