@@ -34,6 +34,7 @@ from . import engine
 VERSION = 1  # of the store's layout and of the calling convention of kernels
 DEFAULT_LIMIT = 512 << 20
 STALE_SECONDS = 3600  # a file that no entry lists may still be being written for this long
+MEASURE_SECONDS = 3600  # between the measures that processes begin with
 
 log = logging.getLogger("adjit.cache")
 _guard = threading.Lock()
@@ -214,15 +215,30 @@ def limit() -> int:
 
 
 def _evict_sometimes(root: Path, size: int) -> None:
-    """Measure the store at a process's first write and again after each 1/16 of the limit."""
+    """Measure the store at a process's first write and again after each 1/16 of the limit.
+
+    The first measure waits for an hour since that of any process: it looks at every file.
+    """
     global _written
     with _guard:
         _written += size
         if _written < limit() // 16:
             return
-        _written = 0
+        first, _written = _written == float("inf"), 0
+    if first and _measured_lately(root):
+        return
     with contextlib.suppress(OSError):
         evict(root, limit())
+
+
+def _measured_lately(root: Path) -> bool:
+    stamp = root / ".measured"
+    with contextlib.suppress(OSError):
+        if 0 <= time.time() - stamp.stat().st_mtime < MEASURE_SECONDS:
+            return True
+    with contextlib.suppress(OSError):
+        stamp.touch()
+    return False
 
 
 def evict(root: Path, bound: int) -> int:
