@@ -47,7 +47,7 @@ class Trial:
 
 def trips(trace: Trace) -> tuple[int, ...]:
     """The rounds that each open loop had in this trace, and the ways that rounds took."""
-    return tuple(n.rounds if n.open else n.ways for n in trace.loops if is_open(n))
+    return tuple(x for n in trace.loops if is_open(n) for x in (n.rounds, n.ways))
 
 
 def is_open(note: Note) -> bool:

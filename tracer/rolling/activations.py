@@ -8,6 +8,7 @@ from types import CodeType, FrameType
 from ..place import USER, owner
 from .evidence import Snapshot, snapshot
 from .names import Held, held
+from .natural_loops import Loop, loops_of
 
 
 class Activation:
@@ -34,6 +35,8 @@ class Walk:
     moves      for the entries that came from another frame than the one before: which way that is
     decisions  for each guard, by the number of its op, what Python knew then
     held       and what the names of the innermost frames held
+    between    the same where the next round began, or what came after the loop, by the number of
+               the first op there
     """
 
     def __init__(self, frame: FrameType) -> None:
@@ -42,6 +45,8 @@ class Walk:
         self.moves: dict[int, int] = {}
         self.decisions: dict[int, Snapshot] = {}
         self.held: dict[int, Held] = {}
+        self.between: dict[int, Held] = {}
+        self._watched: list[tuple[FrameType, int, Loop]] = []
         self._ways: dict[tuple[int, ...], int] = {}
         self._frame: FrameType | None = frame
         self._frames = [frame]
@@ -52,6 +57,8 @@ class Walk:
         """The user's frame asks for something, `ops` ops having been recorded."""
         if frame is not self._frame:
             self._move(frame)
+        if self._watched:
+            self._watch(ops)
         self.lastis.append(frame.f_lasti)
         self.starts.append(ops)
 
@@ -60,6 +67,22 @@ class Walk:
         if self._frame is not None:
             self.decisions[op] = snapshot(self._frame)
             self.held[op] = held(self._frames[1:])
+            self._watched = []
+            for f in self._frames[1:]:
+                place, around = loops_of(f.f_code).locate(f.f_lasti)
+                if around:
+                    self._watched.append((f, place, around[-1]))
+
+    def _watch(self, ops: int) -> None:
+        """See whether a round with a decision in it has ended."""
+        for f, then, loop in self._watched:
+            if f in self._depth:
+                place, around = loops_of(f.f_code).locate(f.f_lasti)
+                if place > then and loop in around:
+                    continue
+            self.between.setdefault(ops, held(self._frames[1:]))
+            self._watched = [w for w in self._watched if w[0] is not f]
+            return
 
     def _move(self, frame: FrameType) -> None:
         new: list[FrameType] = []
@@ -92,6 +115,7 @@ class Walk:
             call.end = len(self.starts)
         self._frame = None
         self._frames, self._calls, self._depth = [], [], {}
+        self._watched = []
         return root
 
 

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any
 
 from ...ir.builder import Builder
 from ...ir.core import Const, Value
 from ...ir.ops.control_rules import emit_cond
+from ...ir.ops.guards import guard
 from ...ir.types import Aval
 from .flow import Flow, flow_of
 from .fold import Refused, fold, name_values
-from .forks import Branch, Fork, Side, Spot, Template
+from .forks import Branch, Side, Spot, Template, last_of
 from .match import Matched, is_literal, match
-from .names import Held
+from .names import Seen
 from .natural_loops import Loop
 from .origins import Origins, affine
 from .steps import Reader, Step
@@ -70,41 +71,58 @@ def key(v: Value) -> Any:
 def converted(
     reader: Reader,
     rounds: Sequence[Sequence[Step]],
-    held: Mapping[int, Held],
+    held: Seen,
     flows: Callable[[Any], Flow],
     live: Callable[[str], bool],
+    ended: bool,
+    loop: tuple[Any, Loop],
 ) -> Converted:
-    """The rounds with a `cond` for each condition that was met both ways."""
-    return _Conversion(reader, rounds, held, flows, live).result()
+    """The rounds with a `cond` for each condition that was met both ways.
+
+    ended  whether the last one ended at a condition that was met otherwise, and the loop with it
+    """
+    return _Conversion(reader, rounds, held, flows, live, ended, loop).result()
 
 
 def branched(
     reader: Reader,
     rounds: Sequence[Sequence[Step]],
-    held: Mapping[int, Held],
+    held: Seen,
     code: CodeType,
     loop: Loop,
+    ending: Callable[[Sequence[Sequence[Step]]], list[Step]] | None = None,
 ) -> list[Step]:
     """The loop of rounds that differ by traced conditions, and what names its results have after
     it.
+
+    ending  makes the loop of rounds of which the last ended at a condition, and the loop with it
     """
     flow, prefix = flow_of(code), f"{id(code)} "
 
     def live(path: str) -> bool:
         return path.startswith(prefix) and flow.read_after(path.removeprefix(prefix), loop)
 
-    found = converted(reader, rounds, held, flow_of, live)
-    matched = match(found.rounds)
-    if not isinstance(matched, Matched):
-        raise Refused(f"{matched.reason}, its conditions apart")
+    found = converted(reader, rounds, held, flow_of, live, ending is not None, (code, loop))
     last = found.rounds[-1][-1].last
+    reads = {v: reader.columns.last_read(v) for v, _ in found.after}
     for old, new in found.after:
         reader.columns.rename(old, new, last)
-    steps = fold(reader, found.rounds, matched)
+    try:
+        steps = _folded(reader, found.rounds) if ending is None else ending(found.rounds)
+    finally:
+        for old, n in reads.items():
+            reader.columns.rename(old, None, n)
     for old, new in found.after:
         token = reader.token(("same", new.aval))
         steps.append(Step(token, (new,), (old,), lambda b, args: args, last))
     return steps
+
+
+def _folded(reader: Reader, rounds: Sequence[Sequence[Step]]) -> list[Step]:
+    matched = match(rounds)
+    if not isinstance(matched, Matched):
+        raise Refused(f"{matched.reason}, its conditions apart")
+    return fold(reader, rounds, matched)
 
 
 class _Conversion:
@@ -114,35 +132,40 @@ class _Conversion:
         self,
         reader: Reader,
         rounds: Sequence[Sequence[Step]],
-        held: Mapping[int, Held],
+        held: Seen,
         flows: Callable[[Any], Flow],
         live: Callable[[str], bool],
+        ended: bool,
+        loop: tuple[Any, Loop],
     ) -> None:
         self.reader = reader
+        self.loop = loop
         self.live = live
-        self.template = Template(rounds)
+        self.template = Template(rounds, ended)
         self.held = held
-        self.last = _last(rounds[-1][-1])
-        self.size = self.template.size
+        self.last = last_of(rounds[-1][-1])
+        self.size, self.full = self.template.size, self.template.full
         self.plans = {b: Plan(b) for b in self.template.branches}
         self.top = [b for b in self.template.root.items if type(b) is Branch]
         if not self.top:
             raise Refused("no condition was met both ways")
-        self.origins = Origins(self.template, flows, held)
+        self.origins = Origins(self.template, rounds, flows, held)
         self._known: dict[Any, list[Value | None]] = {}
         self.rows: dict[int, list[list[Value]]] = {}  # new operands of the steps of all rounds
-        self.steady: set[Phi] = set()  # what lists were seen to end with, round by round
 
     def result(self) -> Converted:
         """Resolve all that is read, in the rounds and after them."""
         self._check_evidence()
         self._check_python()
+        tail = self.template.tail
         for x in self.template.root.items:
             if type(x) is Branch:
                 self._sides(x)
                 continue
             assert type(x) is Spot
-            args = [[x.at[k].args[a] for k in range(self.size)] for a in range(len(_args(x)))]
+            at = {**x.at, self.full: tail[1]} if tail and tail[0] == x.number else x.at
+            args = [[s.args[a] if (s := at.get(k)) else None for k in range(self.size)]
+                    for a in range(len(_args(x)))]  # fmt: skip
             self.rows[x.number] = [self.resolved(c, x.number) for c in args]
         for b in self.top:
             self.plans[b].condition = self.resolved(_conditions(b, self.size), b.number)
@@ -164,10 +187,12 @@ class _Conversion:
             column = self.origins.column(name)
             try:
                 self.resolved(column, self.top[0].number)
+                if not self.live(name):
+                    continue
             except Refused:
-                raise Refused(
-                    f"`{name.split(' ', 1)[-1]}`, which Python keeps, depends on the way taken"
-                ) from None
+                pass
+            shown = name.split(" ", 1)[-1].rstrip(")")
+            raise Refused(f"`{shown}`, which Python keeps, depends on the way taken")
 
     # -------------------------------------------------------------- columns at the top
 
@@ -212,7 +237,7 @@ class _Conversion:
 
     def _seen(self, b: Branch, distance: int) -> bool:
         """Whether both ways were taken so many rounds before another one, at least."""
-        return len({f.outcome for k, f in b.at.items() if k < self.size - distance}) == 2
+        return len({f.outcome for k, f in b.at.items() if k < self.full - distance}) == 2
 
     def _root(self, v: Value) -> bool:
         made = self.template.made.get(v)
@@ -229,6 +254,8 @@ class _Conversion:
                 if lag == 0 and b.end > at:
                     continue
                 rows = {k - lag: v for k, v in enumerate(column) if v is not None and k >= lag}
+                if not rows.keys() <= b.at.keys():
+                    raise Refused("what ends the loop follows no rule")
                 phi = self._explained(b, rows, aval)
                 if phi is not None:
                     return iter(
@@ -274,9 +301,7 @@ class _Conversion:
                 return True
             if is_literal(v) or self.origins.names(b, k, v):
                 return True
-        return not all(
-            (m := made.get(v)) is not None and m[0] == k for k, v in rows.items()
-        )
+        return not all((m := made.get(v)) is not None and m[0] == k for k, v in rows.items())
 
     def _inside(self, side: Side, rows: Column, at: int, aval: Aval) -> Ref:
         """Where a side finds what was read in these rounds."""
@@ -323,7 +348,7 @@ class _Conversion:
         plan.inner.append(None)
         c = len(plan.captures) - 1
         if b.side is self.template.root:
-            plan.inner[c] = self.resolved([column[k] for k in range(self.size)], b.number)
+            plan.inner[c] = self.resolved([column.get(k) for k in range(self.size)], b.number)
         else:
             plan.inner[c] = self._inside(b.side, column, b.number, aval)
         return c
@@ -355,61 +380,79 @@ class _Conversion:
         wanted = [v for v in self.template.made if read(v) > self.last]
         if not wanted:
             return []
-        finals = self._finals()
+        given, unknown = self._ends()
         out = []
         for v in wanted:
-            k, spot, _ = self.template.made[v]
-            named = {id(new): new for new, (old, _) in finals.items() if old is v}
-            top = spot.side is self.template.root
-            if top and not named:
+            found = {id(x): x for x in given.get(v, ())}
+            top = self.template.made[v][1].side is self.template.root
+            if not found and top and not unknown:
                 continue
-            if top and any(self.origins.read_as_made(v, k, self.live)):
-                raise Refused("a value is read after the loop that two variables held")
-            if not named:
-                named = {id(n): n for n in self._ends(v)}
-            if len(named) != 1:
-                raise Refused("a value of a condition's way is read after the loop")
-            (new,) = named.values()
-            out.append((v, new))
+            if not found and not top:
+                phis = [(p, max(p.outs)) for b in self.top for p in self.plans[b].phis]
+                aliases = (p.outs[k] for p, k in phis if self._value_of(p, k) is v)
+                found = {id(x): x for x in aliases}
+            if len(found) != 1:
+                raise Refused("it cannot be told which variable is read after the loop")
+            (new,) = found.values()
+            if new is not v:
+                out.append((v, new))
         return out
 
-    def _finals(self) -> dict[Value, tuple[Value, str]]:
-        """What names hold after the last round that a branch gave: its name now, and before."""
-        out: dict[Value, tuple[Value, str]] = {}
-        b = self.top[0]
-        for path in self.origins.traced(b):
-            if "[" not in path and "." not in path and not self.live(path):
+    def _ends(self) -> tuple[dict[Value, list[Value]], bool]:
+        """For what names and lists hold in the end, as what it is known now; and whether there are
+        names, of those that ways bind, of which nothing is known.
+        """
+        rows, at, apart = self.origins.ends(self.loop)
+        given: dict[Value, list[Value]] = {}
+        unknown = False
+        stored = self.origins.stored()
+        paths = {p for x in rows.values() for p, v in x.items() if isinstance(v, Value)}
+        for path in sorted(paths):
+            plain = "[" not in path and "." not in path
+            if (plain and not self.live(path)) or "[-2]" in path or "[-3]" in path:
                 continue
-            column = self.origins.column(path)
+            seen = [rows[k].get(path) if k in rows else None for k in range(self.size)]
             try:
-                found = self.resolved(column, b.number)
+                if path in apart:
+                    raise Refused("it is bound before the round begins")
+                column = self.origins.as_values(seen)
+                found = self._continued(column, self.resolved(column, at))
             except Refused:
+                unknown = unknown or path in stored or not plain
                 continue
-            phi = self._phi_of(found[-1])
-            if phi is None:
-                continue
-            if path.endswith("[-1]"):
-                self.steady.add(phi)
-                continue
-            value = self._value_of(phi, self.size - 1)
-            out[phi.outs[self.size - 1]] = value, path
-        return out
+            last = self.full if self.template.tail else self.size - 1
+            for k in range(self.size) if path.endswith("[-1]") else (last,):
+                old, new = found[k]
+                if old is not None and new is not None:
+                    given.setdefault(old, []).append(new)
+        return given, unknown or any(
+            self.live(p) and p not in paths and self.origins.traced_ever(p) for p in stored
+        )
 
-    def _phi_of(self, v: Value | None) -> Phi | None:
+    def _continued(
+        self, column: Sequence[Value | None], found: Sequence[Value | None]
+    ) -> list[tuple[Value | None, Value | None]]:
+        """What a column was and is, with the last round, of which nothing was seen, as the rule
+        says.
+        """
+        pairs = list(zip(column, found, strict=True))
+        if self.template.tail or column[-1] is not None or len(pairs) < 2:
+            return pairs
+        old, new = pairs[-2]
+        if old is None or new is None:
+            return pairs
         for b in self.top:
             for phi in self.plans[b].phis:
-                if any(v is o for o in phi.outs.values()):
-                    return phi
-        return None
-
-    def _ends(self, v: Value) -> list[Value]:
-        """The results that this value was, in the last round or, of a list, in any."""
-        out = []
-        for b in self.top:
-            for phi in self.plans[b].phis:
-                rounds = range(self.size) if phi in self.steady else (self.size - 1,)
-                out += [phi.outs[k] for k in rounds if self._value_of(phi, k) is v]
-        return out
+                for k, v in phi.outs.items():
+                    if v is new:
+                        pairs[-1] = self._value_of(phi, k + 1), phi.outs[k + 1]
+                        return pairs
+        made = self.template.made.get(new)
+        if made is not None and (column[-3] is not new if len(pairs) > 2 else True):
+            k, spot, w = made
+            new = spot.at[k + 1].outs[w]
+        pairs[-1] = new, new
+        return pairs
 
     def _value_of(self, phi: Phi, k: int) -> Value:
         """What was recorded for a result in a round."""
@@ -440,6 +483,10 @@ class _Conversion:
     def _round(self, k: int) -> list[Step]:
         out: list[Step] = []
         for x in self.template.root.items:
+            if k not in x.at:
+                assert self.template.tail is not None
+                args = tuple(c[k] for c in self.rows[x.number])
+                return [*out, _with(self.template.tail[1], args)]
             if type(x) is Branch:
                 out.append(self._cond(x, k))
                 continue
@@ -448,10 +495,7 @@ class _Conversion:
             if all(a is b for a, b in zip(args, s.args, strict=True)):
                 out.append(s)
                 continue
-            name_values(s.ops)
-            new = copy.copy(s)
-            new.args, new.ops, new.again = args, (), None
-            out.append(new)
+            out.append(_with(s, args))
         return out
 
     def _cond(self, b: Branch, k: int) -> Step:
@@ -459,7 +503,7 @@ class _Conversion:
         args = (plan.condition[k], *(plan.inner[c][k] for c in emission.used))
         outs = tuple(phi.outs[k] for phi in plan.phis)
         token = self.reader.token(("cond", tuple(a.aval for a in args), emission.facts))
-        made = Step(token, args, outs, emission, _last(b.at[k]), (), emission.weight)
+        made = Step(token, args, outs, emission, last_of(b.at[k]), (), emission.weight)
         made.guards = emission.guards
         return made
 
@@ -493,7 +537,7 @@ class Emission:
                 facts.append((x.number - b.number, s.token, refs))
                 self.weight, self.guards = self.weight + s.weight, self.guards + s.guards
             facts.append(tuple(self._fact(p.refs[side.outcome]) for p in self.plan.phis))
-        self.facts = tuple(facts)
+        self.facts: tuple[Any, ...] = tuple(facts)
 
     def _fact(self, ref: Ref) -> Any:
         """The same for the same place in equal branches; notes what is read from outside."""
@@ -516,8 +560,8 @@ class Emission:
         condition, captures = args[0], args[1:]
         given = [x for x in captures if type(x) is not Const]
         then, otherwise = (self._block(captures, outcome) for outcome in (True, False))
-        guard = next(iter(self.branch.at.values())).guard
-        b.where = guard.ops[0].where
+        asked = next(iter(self.branch.at.values())).guard
+        b.where = asked.ops[0].where
         return emit_cond(condition, given, then, otherwise)
 
     def _block(self, captures: Sequence[Value], outcome: bool) -> Any:
@@ -546,18 +590,21 @@ class Emission:
 # ------------------------------------------------------------------ small things
 
 
-def _conditions(b: Branch, size: int) -> list[Value]:
-    return [b.at[k].args[0] for k in range(size)]
+def _with(s: Step, args: tuple[Value, ...]) -> Step:
+    """A step with other operands."""
+    name_values(s.ops)
+    new = copy.copy(s)
+    new.args, new.again = args, None
+    new.ops = tuple(replace(op, args=args) for op in s.ops if op.prim is guard)
+    return new
+
+
+def _conditions(b: Branch, size: int) -> list[Value | None]:
+    return [f.args[0] if (f := b.at.get(k)) else None for k in range(size)]
 
 
 def _args(x: Spot) -> tuple[Value, ...]:
     return x.at[max(x.at)].args
-
-
-def _last(s: Step) -> int:
-    if type(s) is Fork and s.middle:
-        return _last(s.middle[-1])
-    return s.last
 
 
 def _where(b: Branch) -> str:

@@ -1,5 +1,4 @@
-"""What a traced condition decides in a code object: the instructions that run or not because of it.
-"""
+"""What a traced condition decides in a code object: the instructions that run or not."""
 
 from __future__ import annotations
 
@@ -163,6 +162,17 @@ class Flow:
     def _of(self, offsets: frozenset[int]) -> list[dis.Instruction]:
         return [i for i in self.instructions if self.canonical(i.offset) in offsets]
 
+    def stored_before(self, loop: Loop, place: int) -> set[str]:
+        """The names that a round may bind before it comes to an instruction."""
+        after = self._within(loop)
+        todo, seen = [loop.head], set()
+        while todo:
+            x = todo.pop()
+            if x >= 0 and x not in seen and self.canonical(x) != place:
+                seen.add(x)
+                todo += after[x]
+        return self.stored(frozenset(map(self.canonical, seen)))
+
     def read_after(self, name: str, loop: Loop) -> bool:
         """Whether a name may be read after a loop, before it is bound again."""
         inside = [i.offset for i in self.instructions if self.canonical(i.offset) in loop.members]
@@ -174,7 +184,8 @@ class Flow:
 
         `seen` recorded something.  0: in no way, 1: by adding and multiplying, 2: in any way.
         """
-        worst, literals = 0, set()
+        worst = 0
+        literals: set[object] = set()
         for i in self.instructions if offsets is None else self._of(offsets):
             if i.opname == "LOAD_CONST" and isinstance(i.argval, (int, float, tuple)):
                 literals.update(i.argval if isinstance(i.argval, tuple) else (i.argval,))

@@ -139,12 +139,17 @@ class Side:
 class Template:
     """What rounds have in common, up to the outcomes of conditions that were met both ways.
 
+    size  how many rounds there are
+    full  how many of them are whole: the last one may end at a condition, which ends the loop
+    tail  the number of the condition that ended the loop, and how it was asked then
     made  for each value that rounds made: the round, the spot and which result
     """
 
-    def __init__(self, rounds: Sequence[Sequence[Step]]) -> None:
+    def __init__(self, rounds: Sequence[Sequence[Step]], ended: bool = False) -> None:
         self.size = len(rounds)
+        self.full = self.size - ended
         self.count = 0
+        self.tail: tuple[int, Step] | None = None  # the condition that ended the loop
         self.made: dict[Value, tuple[int, Spot, int]] = {}
         self.branches: list[Branch] = []
         self.root = Side(None, True, range(len(rounds)))
@@ -160,6 +165,9 @@ class Template:
         while any(j < len(r) for r in rounds.values()):
             at = {k: r[j] for k, r in rounds.items() if j < len(r)}
             some = next(iter(at.values()))
+            if side is self.root and self.full in rounds and j + 1 >= len(rounds[self.full]):
+                self.tail = self.count, rounds.pop(self.full)[j]
+                at.pop(self.full)
             if len(at) < len(rounds):
                 raise Refused(f"some rounds do more than others{_at(some)}")
             j += 1
@@ -191,6 +199,13 @@ class Template:
             branch.sides[outcome] = Side(branch, outcome, list(inside))
             self._lay(inside, branch.sides[outcome])
         branch.end = self._number()
+
+
+def last_of(s: Step) -> int:
+    """How many ops had been recorded when a step was done, with what hangs from it."""
+    if type(s) is Fork and s.middle:
+        return last_of(s.middle[-1])
+    return s.last
 
 
 def _at(s: Step) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,13 @@ _DEPTH = 2
 _FRAMES = 4
 _CLOSED = (type, np.ndarray, FrameType)
 Held = dict[str, Any]
+
+
+class Seen(NamedTuple):
+    """What names held: at decisions, and between the rounds of loops with decisions in them."""
+
+    at: Mapping[int, Held]
+    between: Mapping[int, Held]
 
 
 def held(frames: Sequence[FrameType]) -> Held:

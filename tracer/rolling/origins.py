@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,9 +12,11 @@ from ...ir.builder import literal
 from ...ir.core import Const, Value
 from ...ir.types import Aval
 from .flow import Flow
-from .forks import Branch, Side, Spot, Template, offers
+from .forks import Branch, Fork, Side, Spot, Template, last_of, offers
 from .match import is_literal
-from .names import Held
+from .names import Held, Seen
+from .natural_loops import Loop
+from .steps import Step
 
 _NUMBERS = (bool, int, float, complex, np.generic)
 Column = dict[int, Value]
@@ -25,11 +27,17 @@ class Origins:
     """What names held at the decisions of rounds, and what the code says of literals."""
 
     def __init__(
-        self, template: Template, flows: Callable[[Any], Flow], held: Mapping[int, Held]
+        self,
+        template: Template,
+        rounds: Sequence[Sequence[Step]],
+        flows: Callable[[Any], Flow],
+        seen: Seen,
     ) -> None:
         self.template = template
+        self.rounds = rounds
         self.flows = flows
-        self.held = {b: {k: offers(held, f) for k, f in b.at.items()} for b in template.branches}
+        self.seen = seen
+        self.held = {b: {k: offers(seen.at, f) for k, f in b.at.items()} for b in template.branches}
         self.top = next((b for b in template.root.items if type(b) is Branch), None)
         self._by_value: dict[tuple[Branch, int], dict[Any, list[str]]] = {}
         self._levels: dict[Side, tuple[int, set[object]]] = {}
@@ -50,13 +58,48 @@ class Origins:
         """What a name held at the first decision of each round; None where that was no number."""
         assert self.top is not None
         rounds = self.held[self.top]
-        seen = [rounds[k].get(path) for k in range(self.template.size)]
+        seen = [rounds[k].get(path) if k in rounds else None for k in range(self.template.size)]
         aval = next((x.aval for x in seen if isinstance(x, Value)), None)
         return [_value(x, aval) for x in seen]
 
-    def traced(self, b: Branch) -> list[str]:
-        """The names that hold traced values in the end."""
-        return [p for p, x in self.held[b][max(b.at)].items() if isinstance(x, Value)]
+    def as_values(self, seen: Sequence[Any]) -> list[Value | None]:
+        """What a name held, as values of one type."""
+        aval = next((x.aval for x in seen if isinstance(x, Value)), None)
+        return [_value(x, aval) for x in seen]
+
+    def ends(self, loop: tuple[Any, Loop]) -> tuple[dict[int, Held], int, set[str]]:
+        """What names held at the ends of rounds, or when they were asked whether to go on; the
+        number of that place; and the names of which it cannot be told.
+        """
+        code, inside = loop
+        flow, size = self.flows(code), self.template.size
+        if self.template.tail is not None:
+            at, _ = self.template.tail
+            spot = next(x for x in self.template.root.items if x.number == at)
+            asked = {**spot.at, self.template.full: self.template.tail[1]}
+            return {k: self.seen.at[s.last - 1] for k, s in asked.items()}, at, set()
+        found = {}
+        for k in range(1, size + 1):
+            op = _first(self.rounds[k]) if k < size else last_of(self.rounds[-1][-1])
+            if op in self.seen.between:
+                found[k - 1] = self.seen.between[op]
+        where: Any = next((s.ops[0].where for s in _flat(self.rounds[-1]) if s.ops), None)
+        if where is None or where.code is not code:
+            return (
+                found,
+                self.template.count,
+                {f"{id(code)} {n}" for n in flow.stored(inside.members)},
+            )
+        place = flow.canonical(where.lasti)
+        return (
+            found,
+            self.template.count,
+            {f"{id(code)} {n}" for n in flow.stored_before(inside, place)},
+        )
+
+    def traced_ever(self, path: str) -> bool:
+        """Whether a name ever held a traced value."""
+        return any(isinstance(h.get(path), Value) for at in self.held.values() for h in at.values())
 
     def before(self, b: Branch, side: Side, rows: Column, aval: Aval) -> Iterator[Column]:
         """What each rule says that was there before a branch, in all rounds that came to it.
@@ -138,7 +181,8 @@ class Origins:
                     if code is not None:
                         at = self.flows(code).canonical(op.where.lasti)
                         seen.setdefault(code, set()).add(at)
-        worst, literals = 0, set()
+        worst = 0
+        literals: set[object] = set()
         for code, offsets in {call.code: set(), **seen}.items():
             flow = self.flows(code)
             region = flow.side(place, side.outcome) if code is call.code else None
@@ -168,11 +212,11 @@ class Origins:
         """Names of what Python keeps, and may keep otherwise if another way is taken."""
         assert self.top is not None
         rounds = self.held[self.top]
-        stored = self._stored()
+        stored = self.stored()
         out = []
         paths = {p for k in rounds for p in rounds[k]}
         for path in sorted(paths):
-            seen = [rounds[k].get(path, _NONE) for k in range(self.template.size)]
+            seen = [rounds[k].get(path, _NONE) for k in sorted(rounds)]
             if all(isinstance(x, Value) or x is seen[0] for x in seen):
                 continue
             plain = [x for x in seen if not isinstance(x, Value) and x is not _NONE]
@@ -197,10 +241,10 @@ class Origins:
         """Whether an element stands in a list that grows."""
         assert self.top is not None
         base = f"len({path[: path.rindex('[')]})" if "[" in path else ""
-        sizes = {self.held[self.top][k].get(base) for k in range(self.template.size)}
+        sizes = {x.get(base) for x in self.held[self.top].values()}
         return len(sizes) > 1
 
-    def _stored(self) -> set[str]:
+    def stored(self) -> set[str]:
         """The names that are bound or not, or bound to this or that, by the ways taken."""
         out: set[str] = set()
         for b in self.template.branches:
@@ -212,20 +256,19 @@ class Origins:
             out |= {f"{id(call.code)} {n}" for n in flow.stored_next(place)}
         return out
 
-    def read_as_made(self, v: Value, k: int, live: Callable[[str], bool]) -> Iterator[bool]:
-        """Whether names that may be read after the loop held a value as the round had made it."""
-        assert self.top is not None
-        _, spot, w = self.template.made[v]
-        before = spot.at.get(k - 1)
-        for at in (k - 1, k):
-            if before is not None and at in self.held[self.top]:
-                for path in self.names(self.top, at, before.outs[w]):
-                    alike = all(
-                        spot.at[j].outs[w] is self.held[self.top][j + at - k + 1].get(path)
-                        for j in range(1, k)
-                    )
-                    if alike and (live(path) or "[" in path or "." in path):
-                        yield True
+
+def _flat(steps: Sequence[Step]) -> Iterator[Step]:
+    for s in steps:
+        if type(s) is Fork:
+            yield from (s.guard, *_flat(s.middle))
+        else:
+            yield s
+
+
+def _first(steps: Sequence[Step]) -> int:
+    """The number of the first op of a round."""
+    s = next(_flat(steps))
+    return s.last - len(s.ops)
 
 
 def _held_key(x: Any) -> Any:

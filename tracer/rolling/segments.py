@@ -18,9 +18,10 @@ from .activations import Activation, Walk, places
 from .branches import branched
 from .flow import flow_of
 from .fold import Refused, by_indices, fold
-from .forks import cut_down, differ, grown, pattern
+from .forks import Fork, cut_down, differ, grown, pattern
 from .many import Equal, key_of, many_of, unrolled
 from .match import LEAST, Listed, Matched, Mismatch, match
+from .names import Seen
 from .natural_loops import Loop, Loops, jumps_back, loops_of
 from .steps import Reader, Step
 from .whiles import ends_by_guard, rolled
@@ -112,7 +113,7 @@ class Segments:
         self.starts = [*walk.starts, count]
         self.lastis = walk.lastis
         self.decisions, self.open = walk.decisions, policy.open
-        self.held = walk.held
+        self.held = Seen(walk.held, walk.between)
         self.reader, self.worth = reader, policy.worth
         self.notes: dict[tuple[str, int], Note] = {}
         self._where = ("", 0)
@@ -178,8 +179,9 @@ class Segments:
         size = at - first
         count = columns.again(first, at, call.end) - 1 if call.end - at > _MANY * size else 0
         if count >= _MANY:
-            level.rounds.append(self._flat(level.rounds.pop(), call, level.loop))
-            model = expanded(level.rounds[-1])
+            tree = self._flat(level.rounds.pop(), call, level.loop)
+            level.rounds.append(tree)
+            model = expanded(tree)
             many = many_of(self.reader, columns, model, self.starts[at])
             if many is not None:
                 level.rounds += [Equal(many, k) for k in range(count)]
@@ -195,6 +197,9 @@ class Segments:
         self._inner = bool(levels)
         flat = list(map(expanded, rounds))
         steps = self._ended(flat, call.code, level.loop) if self.open else None
+        if steps is None and self.open:
+            self._where = (call.code.co_filename, level.loop.line)
+            steps = self._both(rounds, call.code, level.loop)
         if steps is None:
             self._where = (call.code.co_filename, level.loop.line)
             steps = self._branched(rounds, call.code, level.loop) if self.open else None
@@ -261,6 +266,41 @@ class Segments:
                 continue
             ends = rounds[:first], rounds[len(rounds) - last :]
             return [*unrolled(ends[0]), *steps, *unrolled(ends[1])]
+        return None
+
+    def _both(self, rounds: Rounds, code: CodeType, loop: Loop) -> list[Step] | None:
+        """The steps of a loop that a condition ends, and in whose rounds others decide."""
+        last = rounds[-1][-1] if rounds[-1] else None
+        if last is None or not last.guards or last.place is None or type(last) is Fork:
+            return None
+        if last.place[1] not in loop.exits or not differ(rounds[:-1]):
+            return None
+        trips = 0
+
+        def ending(made: Rounds) -> list[Step]:
+            nonlocal trips
+            if not ends_by_guard(made):
+                raise Refused("the condition decides within a round")
+            steps, trips = rolled(self.reader, made, code, loop, self.decisions)
+            return steps
+
+        places = dict(self.reader.parts)
+        for first in (0, 1, 2):
+            inside = rounds[first:]
+            if len(inside) <= LEAST or not differ(inside):
+                continue
+            ways = pattern(inside)
+            try:
+                steps = branched(self.reader, inside, self.held, code, loop, ending)
+            except Refused as why:
+                self.reader.parts.clear()
+                self.reader.parts.update(places)
+                self.notes[self._where] = Note(
+                    *self._where, len(inside), str(why), open=True, ways=ways
+                )
+                continue
+            self.notes[self._where] = Note(*self._where, trips, open=True, ways=ways)
+            return [*unrolled(rounds[:first]), *steps]
         return None
 
     def _fold(self, rounds: Rounds) -> list[Step]:
