@@ -53,6 +53,11 @@ def _whole(x: Any) -> Any:
 
 def _apart(targets: Any, lengths: Any) -> np.ndarray:
     """Targets that lie one after the other, as rows."""
+    if tracing(targets, lengths):
+        raise TypeError(
+            "ctc_loss: inside a traced function targets are rows (batch, length), since only their "
+            "values say where one after the other begins"
+        )
     flat = np.asarray(targets._value() if isinstance(targets, Tensor) else targets)
     counts = np.asarray(lengths._value() if isinstance(lengths, Tensor) else lengths)
     if counts.sum() != flat.size:

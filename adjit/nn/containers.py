@@ -258,7 +258,7 @@ def _parameter(x: Any) -> Any:
 def _described(x: Any) -> str:
     kind = "Parameter" if isinstance(x, Parameter) else type(x).__name__
     sizes = "x".join(map(str, x.shape))
-    name = f"torch.{x.dtype}" if isinstance(x, Tensor) else str(np.dtype(x.dtype))
+    name = f"torch.{np.dtype(x.dtype).name}"
     return f"{kind} containing: [{name} of size {sizes}]"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..tracer.tracer import Tracer
 from .rules import Rule
 
 LEAST = 1 << 12  # elements from which a kernel is worth compiling
+SHARED = 1 << 18  # elements from which threads share the parameters
 _TRACED = 1 << 20  # of no program: only that it is no small size matters
 KINDS = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
 _kernels: dict[Any, Any] = {}
@@ -67,21 +69,43 @@ def _interpret(step: Step) -> None:
 def _run(group: Sequence[Step], dtype: np.dtype) -> bool:
     """Take steps by the rule's kernel, if it has one and the arrays are as it takes them."""
     rule = group[0].rule
-    call = _call(rule, dtype, tuple([s.arrays[0].size for s in group]))
-    if call is None:
-        return False
     for step in group:
         if not all(x.dtype == dtype and x.flags.c_contiguous for x in step.arrays):
             return False
     scalars = _scalars(rule, dtype, group[0].numbers)
-    given: list[np.ndarray] = []
-    for _, arrays, _ in group:
-        given += arrays
-        given += scalars
-        given.append(arrays[0])
-        given += arrays[2:]
-    call(*given)
+    jobs = []
+    for part in _shared(group, settings.current().threads):
+        call = _call(rule, dtype, tuple([s.arrays[0].size for s in part]))
+        if call is None:
+            return False
+        given: list[np.ndarray] = []
+        for _, arrays, _ in part:
+            given += arrays
+            given += scalars
+            given.append(arrays[0])
+            given += arrays[2:]
+        jobs.append(partial(call, *given))
+    if len(jobs) == 1:
+        jobs[0]()
+    else:
+        from ..codegen import workers
+
+        workers.run(jobs)
     return True
+
+
+def _shared(group: Sequence[Step], threads: int) -> list[Sequence[Step]]:
+    """The steps in parts of about equal size, one per thread, if that is worth waking them."""
+    total = sum([s.arrays[0].size for s in group])
+    if threads == 1 or total < SHARED or len({id(s.arrays[0]) for s in group}) < len(group):
+        return [group]
+    parts: list[list[Step]] = [[] for _ in range(threads)]
+    sizes = [0] * threads
+    for step in sorted(group, key=lambda s: -s.arrays[0].size):
+        k = sizes.index(min(sizes))
+        parts[k].append(step)
+        sizes[k] += step.arrays[0].size
+    return [part for part in parts if part]
 
 
 def _scalars(rule: Rule, dtype: np.dtype, numbers: Mapping[str, float]) -> list[np.ndarray]:

@@ -91,7 +91,7 @@ class Optimizer:
                 "will cause an error",
                 stacklevel=3,
             )
-        settings = {k: _number(v) for k, v in param_group.items()}
+        settings = {k: _number(v) for k, v in param_group.items() if k != "params"}
         self.param_groups.append({**self.defaults, **settings, "params": params, **names})
 
     def __repr__(self) -> str:
