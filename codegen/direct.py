@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections import ChainMap, Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,10 @@ COMPARE = {
 }
 ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
 BITS = {ast.BitOr: "or_", ast.BitAnd: "and_", ast.BitXor: "xor"}
+
+
+MANY_MATHS = 32  # vm functions outside loops that are still inlined
+_STRAIGHT_MATHS = re.compile(r"^    \w+ = vm\.", re.M)
 
 
 class Unsupported(Exception):
@@ -80,6 +85,8 @@ class Compiler:
         self.values: dict[str, ir.Value] = {}
         self.slots: dict[str, Slot] = {}
         self.exits: list[ir.Block] = []  # where a `break` goes
+        self.depth = 0  # of loops around what is being written
+        self.apart = False  # whether maths outside loops is called, not inlined
         assigned = Counter(_targets(body))
         self.assigned = {name for name, n in assigned.items() if n > 1}  # these need a slot
         for name, parameter in zip(parameters, function.args, strict=True):
@@ -209,7 +216,9 @@ class Compiler:
         index = self.b.phi(I64)
         index.add_incoming(low, before)
         self.values[s.target.id] = index
+        self.depth += 1
         (self.pieces if nests.over_blocks(s) else self.block)(s.body)
+        self.depth -= 1
         following = self.b.add(index, step, flags=("nsw",))
         index.add_incoming(following, self.b.block)
         self.b.cbranch(self.b.icmp_signed("<", following, high), body, after)
@@ -468,7 +477,7 @@ class Compiler:
         stem, kind = _suffix(name)
         if stem not in MATHS or any(a.type != kind for a in args):
             raise Unsupported(f"vm.{name}")
-        return emit(self.b, stem, MATHS[stem][1], args)
+        return emit(self.b, stem, MATHS[stem][1], args, inline=self.depth > 0 or not self.apart)
 
     def special(self, name: str, args: list[ir.Value]) -> ir.Value:
         stem, kind = _suffix(name)
@@ -592,6 +601,7 @@ def kernel_function(source: Source, module: ir.Module) -> ir.Function:
     fn = ir.Function(module, ir.FunctionType(I64, kinds), f"{source.name}.kernel")
     cutter = nests.cutter(source.text)
     compiler = Compiler(fn, [a.arg for a in tree.args.args], tree.body, cutter)
+    compiler.apart = len(_STRAIGHT_MATHS.findall(source.text)) > MANY_MATHS
     compiler.pieces(tree.body)
     return compiler.done()
 

@@ -294,17 +294,24 @@ def _horner(x: Num, coefficients: Sequence[float]) -> Num:
 
 
 def emit(
-    builder: ir.IRBuilder, name: str, body: Callable[..., Num], args: Sequence[ir.Value]
+    builder: ir.IRBuilder,
+    name: str,
+    body: Callable[..., Num],
+    args: Sequence[ir.Value],
+    inline: bool = True,
 ) -> ir.Value:
-    """Call body as a function of its own in the builder's module, made there on first use."""
+    """Call body as a function of its own in the builder's module, made there on first use.
+
+    Loops need it inline, so that they become vectors; long straight code is smaller without.
+    """
     width = Num(builder, args[0]).width
-    full = f"adjit.{name}.{width.name}"
+    full = f"adjit.{name}.{width.name}" + ("" if inline else ".apart")
     fn = builder.module.globals.get(full)
     if fn is None:
         kind = ir.FunctionType(width.real, [width.real] * len(args))
         fn = ir.Function(builder.module, kind, full)
         fn.linkage = "internal"
-        fn.attributes.add("alwaysinline")
+        fn.attributes.add("alwaysinline" if inline else "noinline")
         inner = ir.IRBuilder(fn.append_basic_block())
         inner.ret(body(*(Num(inner, a) for a in fn.args)).value)
     return builder.call(fn, args)

@@ -139,3 +139,16 @@ def test_a_deep_network_repeats_its_layers(monkeypatch: pytest.MonkeyPatch):
         np.testing.assert_allclose(got[0], other[0], rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(got[1], other[1], rtol=1e-9, atol=1e-12)
     assert 0 < len(written) < 30
+
+
+def test_long_straight_code_calls_its_maths():
+    lines = [f"t{k} = vm.exp64(a[{k % 4}] * {k / 64})" for k in range(40)]
+    total = " + ".join(f"t{k}" for k in range(40))
+    source = kernel("\n".join([*lines, f"b[0] = {total}", "return 0"]))
+    module = ir.Module("m")
+    direct.kernel_function(source, module)
+    assert any(f.name.endswith(".apart") for f in module.functions)
+    a, b = np.array([0.1, -0.2, 0.3, 0.4]), np.zeros(1)
+    run(source, a, b, np.zeros(1))
+    want = sum(np.exp(a[k % 4] * (k / 64)) for k in range(40))
+    np.testing.assert_allclose(b[0], want, rtol=1e-14)
