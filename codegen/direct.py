@@ -19,17 +19,16 @@ from time import perf_counter
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from . import engine, interrupts, machine, nests, routines, symbols, tapes
+from . import engine, interrupts, machine, nests, operations, routines, tapes
 from .elementary import BODIES as ELEMENTARY
 from .irmath import Num, emit
+from .operations import F32, F64, I1, I8, I32, I64
 from .power import BODIES as POWER
 from .source import Source
 from .special_symbols import PREFIX as SPECIAL_PREFIX
 from .special_symbols import SPECIAL
 from .trigonometry import BODIES as TRIGONOMETRY
 
-I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
-F32, F64 = ir.FloatType(), ir.DoubleType()
 TYPES = {"f64": F64, "f32": F32, "i64": I64, "bool": I1}
 ELEMENTS = {"f64": F64, "f32": F32, "i64": I64, "bool": I8}
 BYTES = {"f64": 8, "f32": 4, "i64": 8, "bool": 1}
@@ -315,26 +314,11 @@ class Compiler:
         if isinstance(op, ast.Div) and real:
             return self.b.fdiv(a, b)
         if isinstance(op, ast.Mod | ast.FloorDiv) and a.type == I64:
-            quotient, rest = self.divided(a, b)
+            quotient, rest = operations.divided(self.b, a, b)
             return rest if isinstance(op, ast.Mod) else quotient
         if type(op) in BITS and not real:
             return getattr(self.b, BITS[type(op)])(a, b)
         raise Unsupported(f"{type(op).__name__} of {a.type}")
-
-    def divided(self, a: ir.Value, b: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Quotient and rest as Python has them; both 0 for a division by 0, as NumPy has it."""
-        by_zero = self.b.icmp_signed("==", b, I64(0))
-        by_minus = self.b.icmp_signed("==", b, I64(-1))  # the least integer by it would trap
-        safe = self.b.select(self.b.or_(by_zero, by_minus), I64(1), b)
-        q, r = self.b.sdiv(a, safe), self.b.srem(a, safe)
-        odd = self.b.and_(
-            self.b.icmp_signed("!=", r, I64(0)),
-            self.b.icmp_signed("<", self.b.xor(r, safe), I64(0)),
-        )
-        q = self.b.select(odd, self.b.sub(q, I64(1)), q)
-        r = self.b.select(odd, self.b.add(r, safe), r)
-        q = self.b.select(by_minus, self.b.neg(a), q)
-        return self.b.select(by_zero, I64(0), q), r
 
     def unary(self, e: ast.UnaryOp) -> ir.Value:
         if isinstance(e.op, ast.USub):
@@ -449,7 +433,7 @@ class Compiler:
         if name == "missing":
             return self.b.icmp_unsigned("==", self.b.ptrtoint(args[0], I64), I64(0))
         if name in TYPES:
-            return self.cast(args[0], TYPES[name])
+            return operations.cast(self.b, args[0], TYPES[name])
         if name == "select":
             c, a, b = args
             if c.type != I1 or a.type != b.type:
@@ -459,19 +443,6 @@ class Compiler:
         if body is None or any(a.type not in (F32, F64) or a.type != args[0].type for a in args):
             raise Unsupported(f"ll.{name} of {[str(a.type) for a in args]}")
         return body(*(Num(self.b, a) for a in args)).value
-
-    def cast(self, x: ir.Value, kind: ir.Type) -> ir.Value:
-        real = x.type in (F32, F64)
-        if x.type == kind:
-            return x
-        if kind == I1:
-            differs = self.b.fcmp_unordered if real else self.b.icmp_signed
-            return differs("!=", x, ir.Constant(x.type, 0))
-        if kind == I64:
-            return self.b.fptosi(x, I64) if real else self.b.zext(x, I64)
-        if real:
-            return self.b.fpext(x, F64) if kind == F64 else self.b.fptrunc(x, F32)
-        return self.b.uitofp(x, kind) if x.type in (I1, I8) else self.b.sitofp(x, kind)
 
     def maths(self, name: str, args: list[ir.Value]) -> ir.Value:
         stem, kind = _suffix(name)
@@ -485,7 +456,7 @@ class Compiler:
             raise Unsupported(f"sp.{name}")
         wide = [a if kind == F64 else self.b.fpext(a, F64) for a in args]
         form = ir.FunctionType(F64, [F64] * len(args) + [I32])
-        fn = _declared(self.b.module, SPECIAL_PREFIX + stem, form)
+        fn = operations.declared(self.b.module, SPECIAL_PREFIX + stem, form)
         fn.attributes.add("nounwind")
         y = self.b.call(fn, [*wide, I32(0)])
         return y if kind == F64 else self.b.fptrunc(y, F32)
@@ -508,53 +479,8 @@ class Compiler:
             raise Unsupported(ast.unparse(e))
         real = F64 if e.func.attr == "dgemm" else F32
         args = [self.value(x) for x in e.args]
-        args = [self.cast(x, real) if x.type in (F32, F64) else x for x in args]
-        self.b.call(_gemm(self.b.module, e.func.attr, real), args)
-
-
-def _gemm(module: ir.Module, name: str, real: ir.Type) -> ir.Function:
-    """`(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)`, by rows; BLAS has columns."""
-    known = module.globals.get(f"{name}.rows")
-    if known is not None:
-        return known
-    flags, matrix = [I1, I1], [real.as_pointer(), I64]
-    kinds = [*flags, I64, I64, I64, real, *matrix, *matrix, real, *matrix]
-    fn = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), f"{name}.rows")
-    fn.linkage = "internal"
-    fn.attributes.add("noinline")
-    block = ir.IRBuilder(fn.append_basic_block())
-    ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = fn.args
-    integer = ir.IntType(symbols.blas().bits)
-
-    def flag(truth: ir.Value) -> ir.Value:
-        return block.select(truth, I8(ord("T")), I8(ord("N")))
-
-    def size(n: ir.Value) -> ir.Value:
-        return n if integer == I64 else block.trunc(n, integer)
-
-    def leading(n: ir.Value) -> ir.Value:  # BLAS refuses 0
-        return size(block.select(block.icmp_signed("<", n, I64(1)), I64(1), n))
-
-    values = [
-        flag(tb), flag(ta), size(n), size(m), size(k), alpha,
-        b, leading(ldb), a, leading(lda), beta, c, leading(ldc),
-    ]  # fmt: skip
-    passed = []
-    for v in values:
-        if not isinstance(v.type, ir.PointerType):
-            slot = block.alloca(v.type)
-            block.store(v, slot)
-            v = slot
-        passed.append(v)
-    form = ir.FunctionType(ir.VoidType(), [v.type for v in passed])
-    block.call(_declared(module, f"{symbols.PREFIX}{name}", form), passed)
-    block.ret_void()
-    return fn
-
-
-def _declared(module: ir.Module, name: str, form: ir.FunctionType) -> ir.Function:
-    known = module.globals.get(name)
-    return known if known is not None else ir.Function(module, form, name)
+        args = [operations.cast(self.b, x, real) if x.type in (F32, F64) else x for x in args]
+        self.b.call(operations.gemm(self.b.module, e.func.attr, real), args)
 
 
 def _is_literal(e: ast.expr) -> bool:

@@ -1,0 +1,85 @@
+"""Operations of kernels on LLVM's values: division, casts, products of matrices."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from . import symbols
+
+I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
+F32, F64 = ir.FloatType(), ir.DoubleType()
+
+
+def divided(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Quotient and rest as Python has them; both 0 for a division by 0, as NumPy has it."""
+    by_zero = builder.icmp_signed("==", b, I64(0))
+    by_minus = builder.icmp_signed("==", b, I64(-1))  # the least integer by it would trap
+    safe = builder.select(builder.or_(by_zero, by_minus), I64(1), b)
+    q, r = builder.sdiv(a, safe), builder.srem(a, safe)
+    odd = builder.and_(
+        builder.icmp_signed("!=", r, I64(0)),
+        builder.icmp_signed("<", builder.xor(r, safe), I64(0)),
+    )
+    q = builder.select(odd, builder.sub(q, I64(1)), q)
+    r = builder.select(odd, builder.add(r, safe), r)
+    q = builder.select(by_minus, builder.neg(a), q)
+    return builder.select(by_zero, I64(0), q), r
+
+
+def cast(builder: ir.IRBuilder, x: ir.Value, kind: ir.Type) -> ir.Value:
+    real = x.type in (F32, F64)
+    if x.type == kind:
+        return x
+    if kind == I1:
+        differs = builder.fcmp_unordered if real else builder.icmp_signed
+        return differs("!=", x, ir.Constant(x.type, 0))
+    if kind == I64:
+        return builder.fptosi(x, I64) if real else builder.zext(x, I64)
+    if real:
+        return builder.fpext(x, F64) if kind == F64 else builder.fptrunc(x, F32)
+    return builder.uitofp(x, kind) if x.type in (I1, I8) else builder.sitofp(x, kind)
+
+
+def gemm(module: ir.Module, name: str, real: ir.Type) -> ir.Function:
+    """`(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)`, by rows; BLAS has columns."""
+    known = module.globals.get(f"{name}.rows")
+    if known is not None:
+        return known
+    flags, matrix = [I1, I1], [real.as_pointer(), I64]
+    kinds = [*flags, I64, I64, I64, real, *matrix, *matrix, real, *matrix]
+    fn = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), f"{name}.rows")
+    fn.linkage = "internal"
+    fn.attributes.add("noinline")
+    block = ir.IRBuilder(fn.append_basic_block())
+    ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = fn.args
+    integer = ir.IntType(symbols.blas().bits)
+
+    def flag(truth: ir.Value) -> ir.Value:
+        return block.select(truth, I8(ord("T")), I8(ord("N")))
+
+    def size(n: ir.Value) -> ir.Value:
+        return n if integer == I64 else block.trunc(n, integer)
+
+    def leading(n: ir.Value) -> ir.Value:  # BLAS refuses 0
+        return size(block.select(block.icmp_signed("<", n, I64(1)), I64(1), n))
+
+    values = [
+        flag(tb), flag(ta), size(n), size(m), size(k), alpha,
+        b, leading(ldb), a, leading(lda), beta, c, leading(ldc),
+    ]  # fmt: skip
+    passed = []
+    for v in values:
+        if not isinstance(v.type, ir.PointerType):
+            slot = block.alloca(v.type)
+            block.store(v, slot)
+            v = slot
+        passed.append(v)
+    form = ir.FunctionType(ir.VoidType(), [v.type for v in passed])
+    block.call(declared(module, f"{symbols.PREFIX}{name}", form), passed)
+    block.ret_void()
+    return fn
+
+
+def declared(module: ir.Module, name: str, form: ir.FunctionType) -> ir.Function:
+    known = module.globals.get(name)
+    return known if known is not None else ir.Function(module, form, name)
