@@ -10,6 +10,7 @@ from ..ir.plan import Root
 from ..ir.types import KIND
 from .emit import At, fold_start
 from .lapack import cholesky, lu_apply, lu_factors, triangular_solve
+from .small import adjugate
 from .windows import window_argmax
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ def arg_extremum(w: Writer, r: Root) -> None:
 
 
 CALLS: dict[str, Callable[[Writer, Root], None]] = {
+    "adjugate": adjugate,
     "argmax": arg_extremum,
     "argmin": arg_extremum,
     "cholesky": cholesky,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..ir.core import Value
 from ..ir.plan import Root
-from . import symbols
+from . import small, symbols
 from .emit import At
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def cholesky(w: Writer, r: Root) -> None:
                     index = (*batch, row, (var, 0, 1))
                     value = w.pull(a, index) if inside else w.zero(r.value.dtype)
                     w.line(f"{w.target(r, index)} = {value}")
+        if n <= small.LARGEST:
+            small.cholesky(w, r.value, batch, f"return {NOT_DEFINITE}")
+            return
         info = w.names.fresh("info")
         w.line(f"{info} = blas.{_kind(r.value)}potrf({size}, {_pointer(w, r.value, batch)})")
         w.line(f"if {info} != 0:")
@@ -96,6 +99,9 @@ def _triangular(
     """What lies in the root's place, solved by one triangle of its first operand."""
     assert r.op is not None
     n, m = r.value.shape[-2:]
+    if n <= small.LARGEST and m <= small.LARGEST:
+        small.solve(w, r, batch, lower, trans, unit)
+        return
     matrix, right = _pointer(w, r.op.args[0], batch), _pointer(w, r.value, batch)
     flags = f"{lower}, {trans}, {unit}, {w.names.size(n)}"
     name, width = ("trsv", "") if m == 1 else ("trsm", f", {w.names.size(m)}")
@@ -114,6 +120,9 @@ def lu_factors(w: Writer, r: Root) -> None:
         with w.nest([n, n]) as inner:
             index = (*batch, *inner)
             w.line(f"{w.target(r, index)} = {w.pull(a, index)}")
+        if n <= small.LARGEST:
+            small.decompose(w, r.value, batch)
+            return
         start, behind = _pointer(w, r.value, batch), _pointer(w, r.value, batch, n)
         w.line(f"blas.{kind}getrf({w.names.size(n)}, {start}, {behind})")
         with w.nest([n]) as (row,):

@@ -57,7 +57,10 @@ def is_inline(op: Op) -> bool:
 
 def has_emission(op: Op) -> bool:
     """Whether kernels can compute the op at all (else it is a host step)."""
-    return op.prim.emit is not None
+    emit = op.prim.emit
+    if isinstance(emit, Call) and emit.largest and op.args[0].shape[-1] > emit.largest:
+        return False
+    return emit is not None
 
 
 def compose(view: ViewMap, index: Sequence[Index]) -> tuple[Index, ...]:

@@ -87,9 +87,13 @@ class Fold:
 
 @dataclass(frozen=True)
 class Call:
-    """A root that codegen knows how to write by name (gather, scatter, dot, scan, …)."""
+    """A root that codegen knows how to write by name (gather, scatter, dot, scan, …).
+
+    Some are written for matrices of at most `largest` rows alone.
+    """
 
     name: str
+    largest: int = 0
 
 
 Emission = Expr | View | Fold | Call

@@ -154,3 +154,30 @@ def test_failures_raise_what_numpy_raises():
         with pytest.raises(np.linalg.LinAlgError, match="ingular"):
             f(singular, np.ones(3))
     np.testing.assert_allclose(f(np.diag([1.0, 4.0, 2.0]), np.ones(3)), [1.0, 0.25, 0.5])
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 8, 9])
+def test_small_matrices_need_no_library(n: int) -> None:
+    rng = np.random.default_rng(n)
+    a = rng.normal(size=(6, n, n))
+    a[0] = np.eye(n)[::-1]  # every pivot is elsewhere
+    spd = a @ np.swapaxes(a, 1, 2) + np.eye(n)
+    b = rng.normal(size=(6, n, 2))
+
+    def f(a, spd, b):
+        low = np.linalg.cholesky(spd)
+        x = np.linalg.solve(a, b)
+        rest = np.sum(np.log(np.linalg.det(spd))) + np.sum(np.linalg.inv(spd) ** 2)
+        return np.sum(low * low) + np.sum(np.tanh(x)) + rest
+
+    g = value_and_grad(f, (0, 1, 2))
+    got = g(a, spd, b)
+    with options(interpret=True):
+        wanted = g(a, spd, b)
+    for x, y in zip((got[0], *got[1]), (wanted[0], *wanted[1]), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-8, atol=1e-8 * np.abs(y).max())
+    assert ("potrf" in g.source(a, spd, b)) == (n > 8)
+    with pytest.raises(np.linalg.LinAlgError):
+        g(a * 0, spd, b)
+    with pytest.raises(np.linalg.LinAlgError):
+        g(a, -spd, b)

@@ -334,6 +334,7 @@ adjugate: Prim = Prim(
     name="adjugate",
     infer=_square("adjugate"),
     ref=_adjugate_ref,
+    emit=Call("adjugate", largest=4),
     jvp=_adjugate_jvp,
     vjp=_adjugate_vjp,
     batch=along_rows(lambda: adjugate),
