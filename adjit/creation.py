@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import method
+from .dtypes import device as placed
 from .promotion import default
 from .shapes import _sizes
 from .storage import Storage
@@ -29,13 +30,19 @@ def _made(array: np.ndarray, requires_grad: bool) -> Tensor:
     return t.requires_grad_() if requires_grad else t
 
 
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
+def tensor(
+    data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, **_: Any
+) -> Tensor:
     """A copy of the data; Python's floats are single precision, NumPy's arrays keep their dtype."""
+    if device is not None:
+        placed(device)
     return _made(plain(data, dtype), requires_grad)
 
 
-def as_tensor(data: Any, dtype: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The Tensor itself, a Tensor on the memory of an array, or a copy."""
+    if device is not None:
+        placed(device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     if isinstance(data, np.ndarray) and dtype in (None, data.dtype):
@@ -71,33 +78,54 @@ BoolTensor = _typed(np.bool_)
 # ------------------------------------------------------------------ filled
 
 
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
+def zeros(
+    *size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, **rest: Any
+) -> Tensor:
     """Zeros."""
-    return _made(np.zeros(_sizes(size), dtype or default()), requires_grad)
+    if device is not None:
+        placed(device)
+    wanted = rest.get("size", size)
+    return _made(np.zeros(_sizes(wanted), dtype or default()), requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
+def ones(
+    *size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, **rest: Any
+) -> Tensor:
     """Ones."""
-    return _made(np.ones(_sizes(size), dtype or default()), requires_grad)
+    if device is not None:
+        placed(device)
+    wanted = rest.get("size", size)
+    return _made(np.ones(_sizes(wanted), dtype or default()), requires_grad)
 
 
 empty = zeros
 
 
-def full(size: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False,
+    device: Any = None, **_: Any,
+) -> Tensor:  # fmt: skip
     """One number everywhere."""
+    if device is not None:
+        placed(device)
     kind = dtype or (plain(fill_value).dtype)
     return _made(np.full(_sizes((size,)), fill_value, kind), requires_grad)
 
 
-def eye(n: int, m: int | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int, m: int | None = None, dtype: Any = None, requires_grad: bool = False,
+    device: Any = None, **_: Any,
+) -> Tensor:  # fmt: skip
     """Ones on the diagonal."""
+    if device is not None:
+        placed(device)
     return _made(np.eye(n, m, dtype=dtype or default()), requires_grad)
 
 
 def _like(make: Any) -> Any:
-    def call(input: Tensor, dtype: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
-        return make(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
+    def call(input: Tensor, dtype: Any = None, requires_grad: bool = False, **rest: Any) -> Tensor:
+        kind = dtype or input.dtype
+        return make(tuple(input.shape), dtype=kind, requires_grad=requires_grad, **rest)
 
     call.__name__ = f"{make.__name__}_like"
     return call
@@ -108,33 +136,46 @@ ones_like = _like(ones)
 empty_like = zeros_like
 
 
-def full_like(input: Tensor, fill_value: Any, dtype: Any = None) -> Tensor:
+def full_like(input: Tensor, fill_value: Any, dtype: Any = None, **rest: Any) -> Tensor:
     """One number in the shape of a Tensor."""
-    return full(tuple(input.shape), fill_value, dtype or input.dtype)
+    return full(tuple(input.shape), fill_value, dtype or input.dtype, **rest)
 
 
 @method("new_zeros")
-def _new_zeros(self: Tensor, *size: Any) -> Tensor:
-    return zeros(*size, dtype=self.dtype)
+def _new_zeros(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Tensor:
+    return zeros(*size, dtype=dtype or self.dtype, **rest)
 
 
 @method("new_ones")
-def _new_ones(self: Tensor, *size: Any) -> Tensor:
-    return ones(*size, dtype=self.dtype)
+def _new_ones(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Tensor:
+    return ones(*size, dtype=dtype or self.dtype, **rest)
+
+
+@method("new_full")
+def _new_full(self: Tensor, size: Any, fill_value: Any, dtype: Any = None, **rest: Any) -> Tensor:
+    return full(size, fill_value, dtype=dtype or self.dtype, **rest)
+
+
+@method("new_empty")
+def _new_empty(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Tensor:
+    return zeros(*size, dtype=dtype or self.dtype, **rest)
 
 
 @method("new_tensor")
-def _new_tensor(self: Tensor, data: Any) -> Tensor:
-    return tensor(data, self.dtype)
+def _new_tensor(self: Tensor, data: Any, dtype: Any = None, **rest: Any) -> Tensor:
+    return tensor(data, dtype or self.dtype, **rest)
 
 
 # ------------------------------------------------------------------ counted
 
 
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
+    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False,
+    device: Any = None, **_: Any,
+) -> Tensor:  # fmt: skip
     """Numbers at equal distances; integers from integers."""
+    if device is not None:
+        placed(device)
     if end is None:
         start, end = 0, start
     whole = all(isinstance(x, int | np.integer) for x in (start, end, step))
@@ -144,9 +185,12 @@ def arange(
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
+    start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False,
+    device: Any = None, **_: Any,
+) -> Tensor:  # fmt: skip
     """So many numbers from start to end; the second half is counted from the end."""
+    if device is not None:
+        placed(device)
     kind = np.dtype(dtype or default())
     a, b, i = kind.type(start), kind.type(end), np.arange(steps)
     step = (b - a) / kind.type(max(steps - 1, 1))
@@ -157,10 +201,14 @@ def linspace(
 
 
 def logspace(
-    start: float, end: float, steps: int, base: float = 10.0, *, requires_grad: bool = False
-) -> Tensor:
+    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None,
+    requires_grad: bool = False, device: Any = None, **_: Any,
+) -> Tensor:  # fmt: skip
     """Powers of the base at equal distances of the exponent."""
-    return _made((base ** np.linspace(start, end, steps)).astype(default()), requires_grad)
+    if device is not None:
+        placed(device)
+    found = base ** np.linspace(start, end, steps)
+    return _made(found.astype(dtype or default()), requires_grad)
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
@@ -214,10 +262,14 @@ def _drawn(draw: Any) -> Any:
         dtype: Any = None,
         requires_grad: bool = False,
         generator: Generator | None = None,
-        **_: Any,
+        device: Any = None,
+        **rest: Any,
     ) -> Tensor:
+        if device is not None:
+            placed(device)
         rng = (generator or _default).numpy
-        return _made(np.asarray(draw(rng, _sizes(size))).astype(dtype or default()), requires_grad)
+        wanted = _sizes(rest.get("size", size))
+        return _made(np.asarray(draw(rng, wanted)).astype(dtype or default()), requires_grad)
 
     return call
 
@@ -229,16 +281,28 @@ rand_like = _like(rand)
 randn_like = _like(randn)
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None) -> Tensor:
+def randint(
+    low: int, high: Any = None, size: Any = None, *, dtype: Any = None,
+    generator: Generator | None = None, requires_grad: bool = False, device: Any = None, **_: Any,
+) -> Tensor:  # fmt: skip
     """Whole numbers from low to high - 1."""
+    if device is not None:
+        placed(device)
     if size is None:
         low, high, size = 0, low, high
-    return held(_default.numpy.integers(low, high, tuple(size)).astype(dtype or np.int64))
+    elif high is None:
+        low, high = 0, low
+    drawn = (generator or _default).numpy.integers(low, high, tuple(size))
+    return _made(drawn.astype(dtype or np.int64), requires_grad)
 
 
-def randperm(n: int) -> Tensor:
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, **_: Any
+) -> Tensor:
     """The numbers below n in random order."""
-    return held(_default.numpy.permutation(n))
+    if device is not None:
+        placed(device)
+    return held((generator or _default).numpy.permutation(n).astype(dtype or np.int64))
 
 
 def normal(mean: float = 0.0, std: float = 1.0, size: Any = ()) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import cast, method, number, operand, operands, unary
+from .dtypes import device as placed
 from .ir.ops import special
 from .tape import Operation, Ref, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
@@ -172,14 +173,21 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 
 @method("to", "type")
-def to(self: Tensor, dtype: Any = None, *_: Any, **__: Any) -> Tensor:
-    """The Tensor in another dtype; other devices there are none."""
-    if isinstance(dtype, Tensor):
-        dtype = dtype.dtype
-    if dtype is None or (isinstance(dtype, str) and dtype in ("cpu", "cpu:0")):
-        return self
-    wanted = np.dtype(dtype)
-    return self if self._dtype == wanted else applied(TO, [self], wanted)
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, **rest: Any) -> Tensor:
+    """The Tensor in another dtype, or in that of another Tensor; other devices there are none."""
+    for x in args:
+        if isinstance(x, str | placed):
+            device = x
+        elif isinstance(x, Tensor):
+            dtype = x.dtype
+        elif x is not None and not isinstance(x, bool):
+            dtype = x
+    if device is not None:
+        placed(device)
+    wanted = self._dtype if dtype is None else np.dtype(dtype)
+    if self._dtype == wanted:
+        return clone(self) if rest.get("copy") else self
+    return applied(TO, [self], wanted)
 
 
 def _converter(name: str, dtype: Any) -> None:
