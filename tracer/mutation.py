@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..ir.core import Const, Value
+from ..ir.core import Value
 from ..ir.ops import shape as rows
 from ..ir.ops.elementwise import select
 from ..ir.types import NUMPY, Aval
@@ -120,22 +120,14 @@ def put_slice(old: Value, new: Value, start: Shape, step: Shape) -> Value:
     if new.shape == old.shape and all(s == 1 for s in step):
         return new
     rec = recorder()
-    first = len(rec.builder.ops)
+    first = len(rec.builder.recipes)
     out = rows.pad(new, shape=old.shape, start=start, step=step)
-    if not _is_zero(old):
+    if old not in rec.builder.zeros:
         inside = rows.full(True, Aval("bool", new.shape))
         mask = rows.pad(inside, shape=old.shape, start=start, step=step)
         out = select(mask, out, old)
-    rec.puts[first] = Put(first, len(rec.builder.ops), old, new, out, start, step)
+    rec.puts[first] = Put(first, len(rec.builder.recipes), old, new, out, start, step)
     return out
-
-
-def _is_zero(v: Value) -> bool:
-    """Whether a value is an array of +0, as np.zeros makes it."""
-    op = recorder().builder.defs.get(v)
-    if op is None or op.prim is not rows.broadcast or type(op.args[0]) is not Const:
-        return False
-    return not any(op.args[0].data.tobytes())
 
 
 def slice_view(start: Shape, size: Shape, step: Shape, shape: Shape) -> View:

@@ -53,13 +53,18 @@ def _find_owner(file: str) -> int:
 
 
 class Place:
-    """A place in the user's program, read like `ir.core.Where`."""
+    """A place in the user's program, read like `ir.core.Where`.
 
-    __slots__ = ("_code", "_lasti")
+    twin   another object for the same place: what comes from one place twice in a row has both,
+           in turn, so that one statement is told from the next
+    """
+
+    __slots__ = ("_code", "_lasti", "twin")
 
     def __init__(self, code: CodeType, lasti: int) -> None:
         self._code = code
         self._lasti = lasti
+        self.twin: Place | None = None
 
     @property
     def code(self) -> CodeType:
@@ -102,6 +107,21 @@ class Place:
 
     def __repr__(self) -> str:
         return f"Place({self})"
+
+
+class Places(dict[int, Place]):
+    """The places of one code object, by instruction."""
+
+    __slots__ = ("code",)
+
+    def __init__(self, code: CodeType) -> None:
+        self.code = code
+
+    def __missing__(self, lasti: int) -> Place:
+        found = self[lasti] = Place(self.code, lasti)
+        found.twin = Place(self.code, lasti)
+        found.twin.twin = found
+        return found
 
 
 def here(frame: FrameType | None = None) -> Place | None:

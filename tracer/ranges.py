@@ -425,7 +425,7 @@ class OpenLoop:
         rec.rolled.add(op)
         rec.puts = {k: put for k, put in rec.puts.items() if k < start}
         if rec.walk is not None:  # the entries of the rounds recorded nothing any more
-            made = len(rec.builder.ops) + 1
+            made = len(rec.builder.recipes) + 1
             rec.walk.starts[:] = [s if s <= start else made for s in rec.walk.starts]
 
     # -------------------------------------------------------------- lists that grow

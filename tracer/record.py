@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from types import FrameType
+from collections.abc import Callable
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 from ..ir import interp
-from ..ir.builder import Builder, infer, literal
+from ..ir.builder import literal
 from ..ir.core import Const, Op, Value
 from ..ir.ops.elementwise import cast, equal, not_equal
 from ..ir.ops.guards import guard
 from ..ir.ops.reduce import all_
 from ..ir.ops.shape import reshape
-from ..ir.prim import Prim
 from ..ir.types import NUMPY, Aval, name_of
 from .errors import (
     AdjitError,
@@ -28,7 +27,8 @@ from .errors import (
 )
 from .facts import Capture, StateGuard
 from .guards import content_guard, same_content
-from .place import USER, Place, here, owner, sentence
+from .place import USER, Place, Places, here, owner, sentence
+from .recipes import TraceBuilder
 from .rolling.activations import Walk
 from .rolling.steps import Put
 
@@ -87,81 +87,6 @@ def array_aval(x: np.ndarray, what: str = "array") -> Aval:
 MOST_DECISIONS = 10_000  # guards of one trace
 FEW_DECISIONS = 8  # by an integer argument: one that decides more often is fixed
 
-# Result avals by row, attributes and identity of the operands' avals (kept alive by the entry):
-# hashing avals is a third of the time of an op.
-_results: dict[Any, tuple[tuple[Aval, ...], Any, Any]] = {}
-_tokens: dict[Any, Any] = {}  # one object for each row, attributes and avals
-_LIMIT = 50_000
-_EMPTY: dict[str, Any] = {}
-_SCALARS = {dtype: Aval(dtype) for dtype in NUMPY}
-
-
-class TraceBuilder(Builder):
-    """A Builder that records and does not number, with a short path for ordinary ops."""
-
-    where: Any  # a Place: read like a Where, decoded late
-
-    def __init__(self) -> None:
-        super().__init__(number=False)
-        # For each op one object, the same for ops that are equal but for their operands (or None).
-        self.tokens: list[Any] = []
-
-    def add(
-        self,
-        prim: Prim,
-        args: Sequence[Any],
-        attrs: Mapping[str, Any] | None = None,
-        blocks: Mapping[str, Any] | None = None,
-        hints: Sequence[str] = (),
-    ) -> tuple[Value, ...]:
-        """Append an op; returns its results."""
-        try:
-            # Every Const has an aval of its own: take the one all of its dtype share.
-            avals = [_SCALARS[a.aval.dtype] if type(a) is Const else a.aval for a in args]
-        except AttributeError:
-            self.tokens.append(None)
-            return super().add(prim, args, attrs, blocks, hints)
-        if blocks or hints:
-            self.tokens.append(None)
-            return super().add(prim, args, attrs, blocks, hints)
-        if attrs:
-            facts = tuple(attrs.items())
-            memo: Any = (prim, facts, *map(id, avals))
-        else:
-            attrs, facts = _EMPTY, ()
-            memo = (prim, *map(id, avals))
-        known = _results.get(memo)
-        if known is None:
-            if len(_results) > _LIMIT:
-                _results.clear()
-                _tokens.clear()
-            found = infer(prim, tuple(avals), tuple(sorted(facts)), attrs)
-            token = _tokens.setdefault((prim, facts, tuple(avals)), object())
-            known = _results[memo] = (found, avals, token)
-        found = known[0]
-        outs = (Value(found[0]),) if len(found) == 1 else tuple([Value(a) for a in found])
-        op = Op(prim, tuple(args), attrs, outs, _EMPTY, self.where)
-        self.ops.append(op)
-        self.tokens.append(known[2])
-        for v in outs:
-            self.defs[v] = op
-        return outs
-
-    def append(self, op: Op) -> None:
-        """Append an op that was made elsewhere."""
-        self.ops.append(op)
-        self.tokens.append(None)
-        self.defs.update((v, op) for v in op.outs)
-
-    def cut(self, start: int) -> list[Op]:
-        """Take the ops from this one on away again; returns them."""
-        gone = self.ops[start:]
-        del self.ops[start:], self.tokens[start:]
-        for op in gone:
-            for v in op.outs:
-                del self.defs[v]
-        return gone
-
 
 class Recorder:
     """Everything that lives while one function is traced."""
@@ -193,6 +118,9 @@ class Recorder:
         self.dead: dict[Value, Any] = {}  # what their rounds made, and the place of the loop
         self.unknown: dict[Value, Any] = {}  # of these, what has no value without rounds
         self.rolled: set[Op] = set()  # the ops that they became
+        self._code: CodeType | None = None  # of the user's that asked last, and its places
+        self._places: Places
+        self._codes: dict[int, Places] = {}
         self.walk: Walk | None = None  # from where each op came, if loops are to be found
         self.puts: dict[int, Put] = {}  # writes into regions, by the number of their first op
 
@@ -205,16 +133,32 @@ class Recorder:
             self._real.add(v)
         return v
 
-    def enter(self, frame: FrameType | None) -> None:
+    def enter(self, frame: FrameType) -> None:
         """The user, who is somewhere up from this frame, asks for what is recorded next."""
+        code = frame.f_code
+        if code is not self._code:
+            found = self._search(frame)
+            if found is None:
+                self.builder.where = None
+                return
+            frame = found
+        lasti = frame.f_lasti
+        place, builder = self._places[lasti], self.builder
+        builder.where = place if place is not builder.where else place.twin
+        if self.walk is not None:
+            self.walk.enter(frame, len(builder.recipes))
+
+    def _search(self, frame: FrameType | None) -> FrameType | None:
+        """The innermost frame of the user's; its code is the one that is looked at first."""
         while frame is not None and owner(frame.f_code.co_filename) != USER:
             frame = frame.f_back
-        if frame is None:
-            self.builder.where = None
-            return
-        self.builder.where = Place(frame.f_code, frame.f_lasti)
-        if self.walk is not None:
-            self.walk.enter(frame, len(self.builder.ops))
+        if frame is not None:
+            code = self._code = frame.f_code
+            known = self._codes.get(id(code))  # to hash a code takes long
+            if known is None:
+                known = self._codes[id(code)] = Places(code)
+            self._places = known
+        return frame
 
     def sampled(self, v: Value, x: Any) -> None:
         """Remember what a traced input is in this call: a plain value, or an outer Tracer."""
@@ -412,7 +356,7 @@ class Recorder:
             (v,) = add(cast, (v,), {"dtype": "i64"})
         add(guard, (v,), {"expected": answer})
         if self.walk is not None:
-            self.walk.decided(len(self.builder.ops) - 1)
+            self.walk.decided(len(self.builder.recipes) - 1)
         return answer
 
     def decide_array(self, v: Value) -> np.ndarray:

@@ -29,6 +29,7 @@ from .find import Finder
 from .guards import content_guard, one_check
 from .impure import check_no_reading, random_state
 from .intercept import Interception, interpreted
+from .ledger import ledger_of
 from .place import OURS, USER, Place, owner, sentence
 from .printing import flush
 from .record import Recorder, array_aval, is_tracing, recorder, stack
@@ -36,7 +37,7 @@ from .rolling.activations import Walk
 from .rolling.fold import name_values
 from .rolling.limits import limit
 from .rolling.match import Table
-from .rolling.roll import Inputs, roll
+from .rolling.roll import Inputs, Rolled, roll
 from .rolling.segments import Note, Policy
 from .state import reach
 from .surface import is_tracer, value, wrap
@@ -319,13 +320,16 @@ def _function(
     rec: Recorder, name: str, outs: Sequence[Value], rolling: Policy | None
 ) -> tuple[Function, tuple[Note, ...]]:
     """The recorded block: arguments, then captures in the order they were met."""
-    ops = tuple(rec.builder.ops)
-    notes: tuple[Note, ...] = ()
-    touched = len(rec.builder.tokens) != len(ops)  # by adjit.range
-    if rec.walk is not None and rolling is not None and not touched:
+    rolled = None
+    if rec.walk is not None and rolling is not None:
+        ledger = rec.builder.ledger
+        if rec.rolled:  # adjit.range has changed what was recorded
+            ledger = ledger_of(rec.builder.ops, ledger.recipes)
         inputs = Inputs(functools.partial(_listed, rec), functools.partial(_limit, rec, {}))
-        rolled = roll(ops, rec.builder.tokens, outs, rec.walk, rec.puts, inputs, rolling)
-        ops, outs, notes = rolled.ops, rolled.outs, rolled.notes
+        rolled = roll(ledger, outs, rec.walk, rec.puts, inputs, rolling)
+    if rolled is None:
+        rolled = Rolled(tuple(rec.builder.ops), tuple(outs), ())
+    ops, outs, notes = rolled.ops, rolled.outs, rolled.notes
     name_values(ops)
     block = Block((*rec.params, *rec.capture_values), ops, tuple(outs))
     return Function(name, block), notes

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...ir import ops as rows
-from ...ir.core import Op, Value
+from ...ir.core import Value
+from ..ledger import Ledger, Ops, Recipe
 from .activations import Walk
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ class Columns:
 
     entries   for each entry from user code one number: instruction, way to it, how many ops
     starts    how many ops there were at each entry, and in the end
+    ops       what was recorded, made when looked at
     tokens    for each op a number, equal where ops are the same up to operands and to where the
               regions that they read or write begin
     out_at    the number of the first result of each op
@@ -30,35 +33,30 @@ class Columns:
     read      how many ops there were when each result was read for the last time
     """
 
-    def __init__(
-        self, ops: Sequence[Op], tokens: Sequence[Any], puts: Mapping[int, Put], walk: Walk
-    ) -> None:
-        self.ops = ops
-        self.puts = puts
-        self.starts = np.array([*walk.starts, len(ops)])
+    def __init__(self, ledger: Ledger, puts: Mapping[int, Put], walk: Walk) -> None:
+        count = len(ledger.recipes)
+        kinds = dict.fromkeys(ledger.recipes)
+        kinds = dict(zip(kinds, range(len(kinds)), strict=True))
+        kind = np.fromiter(map(kinds.__getitem__, ledger.recipes), np.int64, count)
+        self.arg_at = _offsets(np.array([len(r.takes) for r in kinds])[kind])
+        self.out_at = _offsets(np.array([len(r.gives) for r in kinds])[kind])
+        self.ops = Ops(ledger, self.arg_at, self.out_at)
+        self.tokens = _tokens(kinds, kind, puts)
+        self.starts = np.array([*walk.starts, count])
         moves = np.zeros(len(walk.lastis), np.int64)
         moves[list(walk.moves)] = list(walk.moves.values())
         self.entries = (moves << 40) + (np.diff(self.starts) << 20) + np.array(walk.lastis, int)
-        self.tokens = _numbered(ops, tokens, puts)
-        self.out_at = _offsets([len(op.outs) for op in ops])
-        self.arg_at = _offsets([len(op.args) for op in ops])
         self._later: dict[Value, int] = {}  # of what no recorded op made
         self._others: dict[Any, int] = {}
-        outs = [v for op in ops for v in op.outs]
-        self._number = dict(zip(outs, range(len(outs)), strict=True))
-        self.args = self._operands()
-        self.read = np.zeros(len(outs), np.int64)
+        self._number = dict(zip(ledger.outs, range(len(ledger.outs)), strict=True))
+        for v in filterfalse(self._number.__contains__, ledger.args):
+            self.number(v)
+        known = map(self._number.__getitem__, ledger.args)
+        self.args = np.fromiter(known, np.int64, len(ledger.args))
+        self.read = np.zeros(len(ledger.outs), np.int64)
         made = self.args >= 0
-        done = np.repeat(np.arange(1, len(ops) + 1), np.diff(self.arg_at))
-        np.maximum.at(self.read, self.args[made], done[made])
-
-    def _operands(self) -> np.ndarray:
-        known, found = self._number.get, []
-        for op in self.ops:
-            for a in op.args:
-                x = known(a)
-                found.append(self.number(a) if x is None else x)
-        return np.array(found, np.int64)
+        done = np.repeat(np.arange(1, count + 1), np.diff(self.arg_at))
+        self.read[self.args[made]] = done[made]  # the last one stands
 
     def number(self, v: Value) -> int:
         """The number of a value; equal literals have one."""
@@ -119,23 +117,18 @@ def _equal(column: np.ndarray, first: int, size: int, count: int) -> int:
     return count if same.all() else int(np.argmin(same))
 
 
-def _offsets(sizes: list[int]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))])
+def _offsets(sizes: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(sizes)])
 
 
-def _numbered(ops: Sequence[Op], tokens: Sequence[Any], puts: Mapping[int, Put]) -> np.ndarray:
-    names: dict[Any, int] = {}
+def _tokens(kinds: Mapping[Recipe, int], kind: np.ndarray, puts: Mapping[int, Put]) -> np.ndarray:
     facts: dict[Any, int] = {}
-    for k, token in enumerate(tokens):
-        if token not in names:
-            op = ops[k]
-            moving = token is not None and op.prim is rows.slice_
-            key = (op.args[0].aval, op.attrs["size"], op.attrs["step"]) if moving else token
-            names[token] = facts.setdefault(key, len(facts))
-    found = np.array([names[t] for t in tokens], np.int64)
-    for k, token in enumerate(tokens):
-        if token is None:  # with regions, or made elsewhere: equal to none
-            found[k] = -1 - k
+    names = np.empty(len(kinds), np.int64)
+    for r, k in kinds.items():
+        moving = r.prim is rows.slice_ and r.made is None
+        key = (r.takes, r.attrs["size"], r.attrs["step"]) if moving else r
+        names[k] = facts.setdefault(key, len(facts))
+    found = names[kind]
     for put in puts.values():
         if put.first < put.last:
             key = (put.old.aval, put.new.aval, put.step, put.last - put.first)

@@ -8,6 +8,7 @@ after all then sinks into the body.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -450,11 +451,12 @@ class ByIndices(Fold):
 
 def name_values(ops: Iterable[Op]) -> None:
     """Give the last result of every statement the name the user stored it under."""
-    named: dict[int, tuple[Any, Value]] = {}
-    for op in ops:
-        if op.where is not None and len(op.outs) == 1:
-            named[id(op.where)] = op.where, op.outs[0]
-    for where, v in named.values():
+    for _, group in groupby(ops, key=lambda op: id(op.where)):
+        same = list(group)
+        where, named = same[0].where, [op.outs[0] for op in same if len(op.outs) == 1]
+        if where is None or not named:
+            continue
+        v = named[-1]
         if not v.hint and type(v) is not Const and where.name.isidentifier():
             v.hint = where.name
 

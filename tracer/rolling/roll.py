@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import CodeType
-from typing import Any
 
 from ...ir.builder import Builder
 from ...ir.core import Op, Value
+from ..ledger import Ledger
 from .activations import Walk
 from .columns import Columns
 from .match import Table
@@ -38,28 +38,28 @@ class Rolled:
 
 
 def roll(
-    ops: Sequence[Op],
-    tokens: Sequence[Any],
+    ledger: Ledger,
     outs: Sequence[Value],
     walk: Walk,
     puts: Mapping[int, Put],
     inputs: Inputs,
     policy: Policy,
-) -> Rolled:
-    """Roll the loops of a trace."""
+) -> Rolled | None:
+    """Roll the loops of a trace; None where nothing can be one."""
     call = walk.done()
     if not any(may_loop(inner, walk) for inner in call.calls):
-        return Rolled(tuple(ops), tuple(outs), ())
-    columns = Columns(ops, tokens, puts, walk)
+        return None
+    columns = Columns(ledger, puts, walk)
+    count = len(ledger.recipes)
     for v in outs:
-        columns.reads(v, len(ops) + 1)
-    reader = Reader(ops, tokens, puts, columns, inputs.limit)
-    segments = Segments(walk, len(ops), reader, policy)
-    first = walk.starts[0] if walk.starts else len(ops)
+        columns.reads(v, count + 1)
+    reader = Reader(columns.ops, ledger.recipes, puts, columns, inputs.limit)
+    segments = Segments(walk, count, reader, policy)
+    first = walk.starts[0] if walk.starts else count
     steps = [*reader.steps(0, first), *expanded(segments.parse(call))]
     notes = tuple(segments.notes.values())
     if all(s.ops for s in steps):
-        return Rolled(tuple(ops), tuple(outs), notes)
+        return Rolled(tuple(columns.ops), tuple(outs), notes)
     return Rolled(*_emitted(_live(steps, outs), outs, inputs.table), notes)
 
 

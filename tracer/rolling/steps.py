@@ -12,6 +12,7 @@ from ...ir.core import Const, Function, Op, Value
 from ...ir.ops import shape as shapes
 from ...ir.printer import canonical
 from ...ir.types import Aval
+from ..ledger import Recipe
 from .activations import Activation
 from .columns import Columns
 
@@ -108,14 +109,14 @@ class Reader:
     def __init__(
         self,
         ops: Sequence[Op],
-        tokens: Sequence[Any],
+        recipes: Sequence[Recipe],
         puts: Mapping[int, Put],
         columns: Columns,
         limit: Callable[[CodeType, int, int], Value],
     ) -> None:
         self.ops = ops
         self.limit = limit
-        self.tokens = tokens
+        self.recipes = recipes
         self.puts = puts
         self.columns = columns
         self.parts: dict[Value, tuple[Value, int]] = {}
@@ -141,15 +142,15 @@ class Reader:
     def steps(self, first: int, last: int) -> list[Step]:
         """The steps of a range of recorded ops."""
         if last - first == 1 and first not in self.puts:  # nearly always
-            op, token = self.ops[first], self.tokens[first]
-            if token is not None and op.prim not in _SPECIAL and op.prim is not rows.guard:
+            op, token = self.ops[first], self.recipes[first]
+            if token.made is None and op.prim not in _SPECIAL and op.prim is not rows.guard:
                 return [Step(id(token), op.args, op.outs, op, last, (op,))]
         found = []
-        ops, tokens, puts, special = self.ops, self.tokens, self.puts, _SPECIAL
+        ops, recipes, puts, special = self.ops, self.recipes, self.puts, _SPECIAL
         k = first
         while k < last:
             op = ops[k]
-            token = tokens[k]
+            token = recipes[k] if recipes[k].made is None else None
             if k in puts and puts[k].last <= last:
                 found.append(self._put(puts[k]))
                 k = puts[k].last
