@@ -9,6 +9,7 @@ import numpy as np
 
 from . import autograd, func, nn, numpy_functions, optim, utils
 from .anomalies import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
+from .archives import load, save
 from .creation import *
 from .dtypes import (
     device,

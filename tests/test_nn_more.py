@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -325,7 +327,38 @@ def test_wrong_classes_rows_and_dtypes() -> None:
             run()
 
 
-# ------------------------------------------------------------------ data
+# ------------------------------------------------------------------ files and data
+
+
+def test_checkpoints(tmp_path: Path) -> None:
+    layer = nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    file = tmp_path / "a.pt"
+    shared = torch.arange(3)
+    states = {"model": layer.state_dict(), "optimizer": optimizer.state_dict()}
+    more = {"epoch": 3, "both": (shared, [shared]), 1: np.ones(2), "w": layer.bias}
+    torch.save({**states, **more}, file)
+    found = torch.load(file)
+    assert found["epoch"] == 3 and found["both"][0] is found["both"][1][0]
+    assert isinstance(found["w"], nn.Parameter) and found["w"].requires_grad
+    other = nn.Linear(2, 2)
+    other.load_state_dict(found["model"])
+    again = torch.optim.Adam(other.parameters(), 0.5)
+    again.load_state_dict(found["optimizer"])
+    for one, steps in ((layer, optimizer), (other, again)):
+        one.zero_grad()
+        one(torch.ones(1, 2)).sum().backward()
+        steps.step()
+    assert torch.equal(layer.weight, other.weight) and again.param_groups[0]["lr"] == 1e-3
+    data = file.read_bytes()
+    for content in (data[:100], data[:-30], b"", b"no archive"):
+        with pytest.raises(nn.FileError, match="truncated or was not written by save"):
+            torch.load(io.BytesIO(content))
+    with pytest.raises(TypeError, match=r"obj\['m'\]\[0\] is of type Linear.*state_dict"):
+        torch.save({"m": [layer]}, file)
+    assert file.read_bytes() == data and [p.name for p in tmp_path.iterdir()] == ["a.pt"]
 
 
 def test_batches() -> None:

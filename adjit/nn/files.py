@@ -113,8 +113,13 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             return {k: archive[k] for k in archive.files}
 
 
+def read_torch(file: Any) -> Any:
+    """What torch reads from its own file, no code being run."""
+    return _torch().load(file, map_location="cpu", weights_only=True)
+
+
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
-    loaded = _torch().load(path, map_location="cpu", weights_only=True)
+    loaded = read_torch(path)
     if not isinstance(loaded, Mapping):
         raise ValueError(f"it holds a {type(loaded).__name__}, not a state dict")
     inner = loaded.get("state_dict")
