@@ -51,7 +51,8 @@ class Structure:
             from .codegen.program import build
 
             simplified = pipeline.run(function, [*pipeline.PRIMAL, *pipeline.joint(None)])
-            _programs[key] = build(schedule(simplified), settings.current().rung)
+            options = settings.current()
+            _programs[key] = build(schedule(simplified), options.rung, options.threads)
         self.program = _programs[key]
 
     def call(self, inputs: Sequence[Ref], targets: Sequence[Node]) -> None:

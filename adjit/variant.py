@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -14,8 +15,9 @@ from . import background
 from .decisions import Decisions
 from .errors import MemoryBudgetExceeded
 from .front import front_of
-from .ir.core import Function
+from .ir.core import Function, all_ops
 from .ir.interp import evaluate
+from .ir.ops.guards import guard
 from .ir.plan import KernelStep, Schedule
 from .ir.sizes import show_bytes
 from .ir.types import NUMPY
@@ -137,11 +139,26 @@ class Variant:
         shared = self._shared(function, parts, lambda cut: parts is None or gains(cut))
         if shared is not None and (parts is None or footprint(shared).scratch < _LARGE):
             self.seconds |= shared.seconds
+            if self._contested(function):
+                return self._contest(plan, shared, parts)
             return self._within_budget(function, shared)
         self.seconds["plan"] = perf_counter() - start
-        program = build(plan, self.options.rung)
+        program = build(plan, self.options.rung, self.options.threads)
         self.seconds |= program.seconds
         return self._within_budget(function, program)
+
+    def _contested(self, function: Function) -> bool:
+        """Whether a call may try out whether threads are worth it, by running it several times."""
+        plain = all(op.prim.pure or op.prim is guard for op in all_ops(function.block))
+        return self.options.threads > 1 and self.options.memory_budget is None and plain
+
+    def _contest(self, plan: Schedule, shared: Any, parts: int | None) -> Any:
+        from .codegen.contest import Contest
+        from .codegen.program import build
+
+        if parts is not None:  # the same kernels, one part after the other
+            return Contest(replace(shared, threads=1), shared)
+        return Contest(build(plan, self.options.rung, self.options.threads), shared)
 
     def _shared(
         self,
@@ -242,6 +259,8 @@ class Variant:
     def front(self) -> Any:
         """The compiled front of the program, or None where calls have to go through Python."""
         with self._lock:
+            if getattr(self.program, "chosen", self) is None:
+                return None  # a call is to decide first
             if self._front is MISS:
                 self._front = self._front_of(None)
             return self._front
@@ -350,6 +369,7 @@ def sampled(args: Any, kwargs: Any, staged: Staged) -> list[np.ndarray]:
 
 def jump_of(program: Any) -> Jump | None:
     """How to call a program that is one kernel without its `call`; None for any other."""
+    program = getattr(program, "chosen", program)
     runs: list[Any] = list(getattr(program, "runs", ()))
     if len(runs) != 1 or not hasattr(runs[0], "kernel") or not hasattr(program, "schedule"):
         return None

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..ir.core import Op
 from ..ir.types import NUMPY
-from . import entry, memory, panels
+from . import entry, memory, panels, shares
 from .compile import compile_source
 from .source import Source
 
@@ -47,6 +47,7 @@ class Form(NamedTuple):
     dilation: Shape
     channels: int
     results: int
+    threads: int = 1  # how many share a product
 
     @property
     def places(self) -> Shape:
@@ -88,7 +89,7 @@ class Form(NamedTuple):
         return FEW * self.rows(images) <= self.results
 
 
-def prepared(op: Op) -> Run | None:
+def prepared(op: Op, threads: int = 1) -> Run | None:
     """What runs an op on C-contiguous operands, if it is one of these convolutions."""
     found = _MAKERS.get(op.prim.name)
     if found is None or len(op.outs) != 1 or op.attrs["groups"] != 1:
@@ -100,7 +101,7 @@ def prepared(op: Op) -> Run | None:
         return None
     x, w = values[images].shape, values[weights].shape
     stride, padding, dilation = (op.attrs[k] for k in ("stride", "padding", "dilation"))
-    form = Form(NUMPY[out.dtype], x[1:-1], w[2:], stride, padding, dilation, x[-1], w[0])
+    form = Form(NUMPY[out.dtype], x[1:-1], w[2:], stride, padding, dilation, x[-1], w[0], threads)
     return maker(form, x[0])
 
 
@@ -139,7 +140,7 @@ def _seeing_patches(form: Form, images: int) -> Part:
     rows = form.rows(images)
     patches = _patcher(form, images)
     shape = panels.dots_tile(rows, form.results)
-    dots = panels.call("dots", form.dtype, shape, (rows, form.results, form.patch))
+    dots = shares.dots(form.dtype, shape, rows, form.results, form.patch, form.threads)
 
     def part(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> None:
         dots(patches(x), w, y)
@@ -156,11 +157,11 @@ def _seeing(form: Form, images: int, largest: int) -> Part:
     taps, depth = (1, form.patch) if form.thin else (form.taps, form.channels)
     size = shape[1] * panels.width(dtype)
     sizes = rows, form.results, taps, depth, form.patch * size, size, 0
-    product = panels.call("rows", dtype, shape, sizes)
     zeros, targets = _zeros(dtype, form.channels), _starts(rows, form.results)
+    product = shares.rows("rows", dtype, shape, sizes, table, targets, form.threads)
 
     def part(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> None:
-        product(patches(x), table, zeros, w, y, targets)
+        product(patches(x), zeros, w, y)
 
     return part
 
@@ -199,11 +200,11 @@ def _adding(form: Form, images: int, written: bool, keep: bool) -> Part:
         cts, within = _columns(dtype, rows, results, shape[0]), (rows * shape[0], shape[0])
     kind = "outer" if rows > PACKED else "streamed_outer"
     sizes = (results, columns, rows, taps, *within, columns, results * form.channels, int(keep))
-    product = panels.call(kind, dtype, shape, sizes)
+    product = shares.outer(kind, dtype, shape, sizes, table, form.threads)
     zeros = _zeros(dtype, form.channels)
 
     def part(x: np.ndarray, w: np.ndarray, ct: np.ndarray) -> None:
-        product(cts(ct), patches(x), table, zeros, w)
+        product(cts(ct), patches(x), zeros, w)
 
     return part
 
@@ -239,14 +240,15 @@ def _spreading(form: Form, images: int) -> Callable[..., None]:
     shape = panels.tile(dtype, rows, patch)
     size = shape[1] * panels.width(dtype)
     kind = "streamed_rows" if form.few(images) else "rows"
-    product = panels.call(kind, dtype, shape, (rows, patch, 1, form.results, size, patch, 0))
     starts, targets = _starts(rows, form.results), _starts(rows, patch)
+    sizes = rows, patch, 1, form.results, size, patch, 0
+    product = shares.rows(kind, dtype, shape, sizes, starts, targets, form.threads)
     zeros, table = _zeros(dtype, form.results), _seen(form, images)
     spread = _text("spread", dtype, form.taps, rows, form.channels)
 
     def part(x: np.ndarray, ready: Sequence[np.ndarray], ct: np.ndarray) -> None:
         columns = x if form.simple else _scratch("patches", rows * patch, dtype)
-        product(ct, starts, zeros, ready[0], columns, targets)
+        product(ct, zeros, ready[0], columns)
         if not form.simple:
             x[...] = 0
             spread(columns, table, x)
@@ -264,14 +266,15 @@ def _mirrored(form: Form, images: int, tiles: Sequence[panels.Tile]) -> Callable
         taps = len(c.taps)
         apart = form.results * taps * size
         sizes = len(c.pixels), form.channels, taps, form.results, apart, size, 0
-        products.append(panels.call("rows", form.dtype, shape, sizes) if taps else None)
+        made = shares.rows("rows", form.dtype, shape, sizes, c.places, c.pixels, form.threads)
+        products.append(made if taps else None)
 
     def part(x: np.ndarray, ready: Sequence[np.ndarray], ct: np.ndarray) -> None:
         for product, c, w in zip(products, classes, ready, strict=True):
             if product is None:
                 x.reshape(-1, form.channels)[c.pixels // form.channels] = 0
             else:
-                product(ct, c.places, zeros, w, x, c.pixels)
+                product(ct, zeros, w, x)
 
     return part
 
@@ -416,13 +419,18 @@ def _packer(
         taps, depth, steps = (0,), whole, (whole, 1)
     if mirrored:
         columns, depth, steps = form.channels, form.results, (form.taps, whole)
-    write = _text("packed", form.dtype, size, columns, depth, len(taps), *steps)
     order = np.array(taps, np.int64)
-    need = -(-columns // size) * size * depth * len(taps)
+    line = depth * len(taps)
+    need = -(-columns // size) * size * line
+    cuts = shares.cuts(columns, size, need, form.threads)
+    jobs = [(_text("packed", form.dtype, size, high - low, depth, len(taps), *steps),
+             low * steps[0], low * line) for low, high in cuts]  # fmt: skip
 
     def packed(w: np.ndarray) -> np.ndarray:
         out = _scratch("packed" + name, need, form.dtype)
-        write(w, order, out)
+        flat = w.reshape(-1)
+        shares.run([functools.partial(write, flat[start:], order, out[to:])
+                    for write, start, to in jobs])  # fmt: skip
         return out
 
     return packed

@@ -385,10 +385,10 @@ def _outer(w: Writer, streamed: bool) -> None:
 
 
 def _dots(w: Writer) -> None:
-    """Sizes: m, n, k.  The tile's vectors run along k: one per row of a and row of b."""
+    """Sizes: m, n, k, elements of a row of c.  The vectors of a tile run along k."""
     first = w.b.block
     a, b, c = w.pointers
-    m, n, depth = w.sizes
+    m, n, depth, ldc = w.sizes
     slots = w.accumulators()
     total = w.intrinsic("vector.reduce.fadd", w.real, [w.real, w.vector], "")
 
@@ -418,7 +418,7 @@ def _dots(w: Writer) -> None:
                 for slot, s in zip(row, of_b, strict=True):
                     zero = ir.Constant(w.real, -0.0)
                     value = w.b.call(total, [zero, w.b.load(slot)], fastmath=("reassoc", "nsz"))
-                    w.b.store(value, w.at(c, w.times(r, n), s))
+                    w.b.store(value, w.at(c, w.times(r, ldc), s))
 
         w.loop(I64(0), m, w.row_count, down)
 
@@ -432,5 +432,5 @@ MAKERS: dict[str, tuple[Callable[[Writer], None], int, int]] = {
     "streamed_rows": (functools.partial(_rows, streamed=True), 6, 7),
     "outer": (functools.partial(_outer, streamed=False), 5, 9),
     "streamed_outer": (functools.partial(_outer, streamed=True), 5, 9),
-    "dots": (_dots, 3, 3),
+    "dots": (_dots, 3, 4),
 }

@@ -16,7 +16,7 @@ from ..ir.types import NUMPY
 from . import entry, memory, workers
 from .program import KernelRun, Program, build, make_call
 
-LEAST_WORK = 60_000.0  # of one thread, in units of about 1 ns: waking another one costs 10 us
+LEAST_WORK = 100_000.0  # of one thread, in units of about 1 ns: waking another one costs 10 us
 _ROWS = 32  # parts are multiples of a block of rows
 
 
@@ -160,7 +160,7 @@ def build_parallel(
     bounds = _bounds(partition.extent, min(parts or threads, -(-partition.extent // _ROWS)))
     for stage in partition.stages:
         if not stage.rows:
-            once = build(schedule(part_of(partition, stage, 0)), rung)
+            once = build(schedule(part_of(partition, stage, 0)), rung, threads)
             _add(seconds, once.seconds)
             steps.append(_Step(stage, once))
             continue

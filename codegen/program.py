@@ -149,10 +149,11 @@ class HostRun:
     """One op run in Python: through its row's reference, or a convolution by kernels."""
 
     op: Op
+    threads: int = 1
 
     @functools.cached_property
     def native(self) -> Callable[..., np.ndarray] | None:
-        return prepared(self.op)
+        return prepared(self.op, self.threads)
 
     @property
     def reads(self) -> tuple[Value, ...]:
@@ -251,13 +252,13 @@ class Program:
         return run if run.step.writes == self.schedule.outs else None
 
 
-def build(schedule: Schedule, rung: str | None = None) -> Program:
-    """Write and compile the kernels of a schedule."""
+def build(schedule: Schedule, rung: str | None = None, threads: int = 1) -> Program:
+    """Write and compile the kernels of a schedule; `threads` share a convolution."""
     seconds = {"codegen": 0.0, "frontend": 0.0, "llvm": 0.0, "load": 0.0}
     runs: list[KernelRun | HostRun] = []
     for step in schedule.steps:
         if isinstance(step, HostStep):
-            runs.append(HostRun(step.op))
+            runs.append(HostRun(step.op, threads))
             continue
         start = perf_counter()
         kernel = write_kernel(step.plan, _name(schedule.name))

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from adjit.codegen import convolve
+from adjit.codegen import convolve, shares
 from adjit.ir.builder import Builder
 from adjit.ir.core import Op, Value
 from adjit.ir.ops import convolutions as rows
@@ -41,9 +41,14 @@ def case(seed: int) -> tuple:
     return x, w, {"stride": stride, "padding": padding, "dilation": dilation, "groups": 1}
 
 
-@pytest.mark.parametrize(("at_a_time", "seeds"), [(4096, range(40)), (7, range(20, 40))])
-def test_random_convolutions(at_a_time, seeds, monkeypatch):
+@pytest.mark.parametrize(
+    ("at_a_time", "threads", "seeds"),
+    [(4096, 1, range(40)), (4096, 3, range(40)), (7, 1, range(20))],
+)
+def test_random_convolutions(at_a_time, threads, seeds, monkeypatch):
     monkeypatch.setattr(convolve, "ROWS", at_a_time)
+    monkeypatch.setattr(shares, "LEAST", 10)
+    monkeypatch.setattr(shares, "COPIED", 10)
     for seed in seeds:
         x, w, attrs = case(seed)
         y = rows.conv.ref(x, w, **attrs)
@@ -53,7 +58,7 @@ def test_random_convolutions(at_a_time, seeds, monkeypatch):
             (rows.conv_input, ct, w, {"space": x.shape[1:-1]}),
             (rows.conv_weight, x, ct, {"kernel": w.shape[2:]}),
         ):
-            run = convolve.prepared(recorded(row, a, b, **attrs, **more))
+            run = convolve.prepared(recorded(row, a, b, **attrs, **more), threads)
             wanted = row.ref(a, b, **attrs, **more)
             tolerance = 1e-5 if y.dtype == np.float32 else 1e-12
             limit = tolerance * max(1.0, np.abs(wanted).max())
