@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from .front_state import State
 from .outs import pair
 from .signature import Fixed, Signature, Spec
 from .staging import Staged
-from .tracer.guards import one_check
 from .tracer.tree import Tree, is_record, join, split
-from .wrapper import Jump
+from .wrapper import Jump, captured_spec
 
-_ORDER = {"C": 1, "F": 2, "A": 0}  # the flags of contiguity
+_ORDER = {"C": 1, "F": 2, "A": 0, "any": None}  # the flags of contiguity
 _SCALARS = "dfbhilqBHILQ"  # dtypes whose scalar objects hold the value in one word
 
 
@@ -130,7 +130,7 @@ class _Translator:
         if tree.kind == "leaf":
             leaves.append(r)
         elif tree.kind == "static":
-            p.add(code.SAME, r, self.held(tree.data.value))
+            p.add(code.SAME, r, p.held(tree.data.value))
         elif tree.kind is Fixed:
             kind, value = tree.data
             if kind is not int or not -(2**63) <= value < 2**63:
@@ -138,7 +138,7 @@ class _Translator:
             p.add(code.TYPE, r, kind)
             p.add(code.INT, r, int(value))
         elif tree.kind is dict:
-            keys = p.block(len(tree.children), *(self.held(key.value) for key in tree.data))
+            keys = p.block(len(tree.children), *(p.held(key.value) for key in tree.data))
             self.children(code.DICT_ITEMS, r, keys, tree, leaves)
         elif tree.kind is list:
             self.children(code.LIST_ITEMS, r, len(tree.children), tree, leaves)
@@ -173,16 +173,10 @@ class _Translator:
             raise _Unknown
 
     def captures(self) -> None:
-        p, code = self.program, self.code
-        if self.staged.guards:
-            p.add(code.HOLDS, 0, one_check(self.staged.guards))
-        self.hidden: list[int] = []
-        for c in self.staged.captures:
-            if not c.value.flags.c_contiguous and c.live:
-                raise _Unknown
-            self.hidden.append(p.register())
-            if c.live:
-                p.add(code.READ, self.hidden[-1], c.read)
+        """Check what the trace relied on; where the captured arrays are."""
+        state = State(self.program)
+        state.guard(self.staged.guards)
+        self.hidden = [state.capture(c) if c.live else -1 for c in self.staged.captures]
 
     def input(self, k: int) -> None:
         """The next pointer of the kernel, to parameter `k`."""
@@ -191,7 +185,7 @@ class _Translator:
             c = self.staged.captures[k - len(self.leaves)]
             r = self.hidden[k - len(self.leaves)]
             if c.live:
-                self.array(r, c.value.dtype, c.value.shape)
+                self.array(r, captured_spec(c))
             else:
                 held = np.asarray(c.value, order="C")  # of ascontiguousarray, 0-d becomes 1-d
                 p.alive.append(held)
@@ -199,26 +193,26 @@ class _Translator:
             return
         spec, r = self.signature.specs[k], self.leaves[k]
         if spec.kind == "array":
-            self.array(r, spec.dtype, spec.shape, spec.layout)
+            self.array(r, spec)
         elif spec.type is int:
             p.add(code.INTEGER, r, p.pointer())
         else:
             p.add(code.VALUE, r, p.pointer())
 
-    def array(self, r: int, dtype: np.dtype, shape: tuple[int, ...], layout: str = "C") -> None:
-        pointer = self.program.array(r, dtype, shape, _ORDER[layout])
-        if layout == "C":  # else the kernel reads a copy
-            self.read.append((pointer, dtype.itemsize * math.prod(shape)))
+    def array(self, r: int, spec: Spec) -> None:
+        pointer = self.program.array(r, spec.dtype, spec.shape, _ORDER[spec.layout])
+        if spec.layout == "C":  # else the kernel reads a copy
+            self.read.append((pointer, spec.dtype.itemsize * math.prod(spec.shape)))
 
     def unread(self) -> None:
         """Check the arrays that the kernel does not read; their pointers come after its own."""
-        p, read = self.program, set(self.jump.inputs)
+        read = set(self.jump.inputs)
         for k, (r, spec) in enumerate(zip(self.leaves, self.signature.specs, strict=True)):
             if k not in read and spec.kind == "array":
-                p.array(r, spec.dtype, spec.shape, _ORDER[spec.layout])
+                self.array(r, spec)
         for k, (r, c) in enumerate(zip(self.hidden, self.staged.captures, strict=True)):
             if k + len(self.leaves) not in read and c.live:
-                p.array(r, c.value.dtype, c.value.shape)
+                self.array(r, captured_spec(c))
 
     # -------------------------------------------------------------- results
 
@@ -293,15 +287,8 @@ class _Translator:
 
     def object(self, x: Any) -> int:
         r = self.program.register()
-        self.program.add(self.code.OBJECT, r, self.held(x))
+        self.program.add(self.code.OBJECT, r, self.program.held(x))
         return r
-
-    def held(self, x: Any) -> Any:
-        """An object as a word: an int among the words would stand for itself."""
-        if type(x) is not int:
-            return x
-        self.program.alive.append(x)
-        return id(x)
 
     def build(self, tree: Tree, leaves: Iterator[int]) -> int:
         p, code = self.program, self.code

@@ -57,24 +57,34 @@ class Program:
         self.alive.append(x)
         return _address(x) if type(x) is Table else id(x)
 
+    def held(self, x: Any) -> Any:
+        """An object as a word, which it is by itself unless it is an int."""
+        if type(x) is not int:
+            return x
+        self.alive.append(x)
+        return id(x)
+
     def block(self, *words: Any) -> Table:
         """Words in memory, for an instruction that needs more than two; objects by address."""
         return table([w if type(w) is int else self._word(w) for w in words], ())
 
     # -------------------------------------------------------------- what takes several words
 
-    def array(self, register: int, dtype: np.dtype, shape: tuple[int, ...], bits: int = 1) -> int:
+    def array(
+        self, register: int, dtype: np.dtype, shape: tuple[int, ...], bits: int | None = 1
+    ) -> int:
         """The array in a register has this dtype and shape: the next pointer, which is returned.
 
-        `bits` are the flags of its order: 1 for C, 2 for Fortran alone, 0 for none; the pointer is
-        that of a copy in C order then.
+        `bits` are the flags of its order: 1 for C, 2 for Fortran alone, 0 for neither, None for
+        any; but for C the pointer is that of a copy in C order.
         """
         pointer, strided = self.pointer(), bits != 1
         one = entry.array(dtype, shape, entry.strides(dtype, shape))
         words = entry.array_words(one, strided)
         self.add(code.ARRAY, register, pointer, self.block(dtype, *words))
         if strided:
-            self.add(code.ORDER, register, bits)
+            if bits is not None:
+                self.add(code.ORDER, register, bits)
             self.add(code.COPY, self.register(), pointer, register)
         return pointer
 

@@ -129,12 +129,38 @@ dict.one:
   %dk.next = add i64 %dk, 1
   br label %dict.next
 
-; ---- ra = the attribute c of rb
+; ---- ra = the attribute c of rb, the item c of rb
 op.attribute:
   %attribute.object = load ptr, ptr %rb
   %attribute.value = call ptr @PyObject_GetAttr(ptr %attribute.object, ptr %cp)
   store ptr %attribute.value, ptr %ra
   br label %own
+
+op.item:
+  %item.object = load ptr, ptr %rb
+  %item.found = call ptr @PyObject_GetItem(ptr %item.object, ptr %cp)
+  store ptr %item.found, ptr %ra
+  br label %own
+
+; ---- ra is b, or of the same type and equal to it
+op.equal:
+  %equal.object = load ptr, ptr %ra
+  %equal.same = icmp eq ptr %equal.object, %bp
+  br i1 %equal.same, label %step, label %equal.types
+equal.types:
+  %equal.type.at = getelementptr i8, ptr %equal.object, i64 8
+  %equal.type = load ptr, ptr %equal.type.at
+  %equal.wanted.at = getelementptr i8, ptr %bp, i64 8
+  %equal.wanted = load ptr, ptr %equal.wanted.at
+  %equal.alike = icmp eq ptr %equal.type, %equal.wanted
+  br i1 %equal.alike, label %equal.compare, label %release
+equal.compare:
+  %equal.answer = call i32 @PyObject_RichCompareBool(ptr %equal.object, ptr %bp, i32 2)
+  %equal.ok = icmp eq i32 %equal.answer, 1
+  br i1 %equal.ok, label %step, label %equal.not
+equal.not:
+  %equal.failed = icmp slt i32 %equal.answer, 0
+  br i1 %equal.failed, label %clear, label %release
 
 ; ---- ra is b; the int ra equals b
 op.same:

@@ -79,6 +79,7 @@ def same(a, b):
 # ------------------------------------------------------------------ arguments
 
 
+@pytest.mark.filterwarnings("ignore::adjit.errors.ZeroGradient")  # of the empty array
 def test_every_kind_of_array_is_answered_as_the_interpreter_does(tmp_path):
     frozen, file = X.copy(), np.memmap(tmp_path / "x", float, "w+", shape=3)
     frozen.flags.writeable = False
@@ -313,6 +314,45 @@ def test_objects_survive_their_function():
     del late
     gc.collect()
     assert said == [2.0]
+
+
+def test_the_state_of_objects_is_read_without_python():
+    class Layer:
+        def __init__(self):
+            self.w, self.b, self.slope = np.eye(3), np.ones(3), 0.5
+
+    class Net:
+        def __init__(self):
+            self.layers, self.named, self.kind = [Layer(), Layer()], {"gain": X.copy()}, "leaky"
+
+        @grad(argnums=1)
+        def slope(self, x):
+            for layer in self.layers:
+                x = x @ layer.w + layer.b * (layer.slope if self.kind == "leaky" else 0.0)
+            return np.sum(x * x * self.named["gain"])
+
+    net = Net()
+
+    def want():
+        ws, (first, second) = [layer.w for layer in net.layers], net.layers
+        y = X @ ws[0] + first.b * first.slope
+        y = y @ ws[1] + second.b * second.slope
+        return 2 * y * net.named["gain"] @ ws[1].T @ ws[0].T
+
+    np.testing.assert_allclose(answered(net.slope.__func__, net, X), want())
+    net.layers[1].w[0, 1] = 3.0
+    np.testing.assert_allclose(answered(net.slope.__func__, net, X), want())
+    net.layers[0].w = np.arange(9.0).reshape(3, 3).T  # no longer in C order
+    net.layers[0].slope = 0.25
+    np.testing.assert_allclose(answered(net.slope.__func__, net, X), want())
+    net.named["gain"] = np.arange(6.0)[::2]
+    np.testing.assert_allclose(answered(net.slope.__func__, net, X), want())
+    net.layers.append(Layer())
+    net.layers.pop(0)
+    np.testing.assert_allclose(net.slope(X), want())
+    del net.named["gain"]
+    with pytest.raises(KeyError):
+        net.slope(X)
 
 
 def test_calls_nest():

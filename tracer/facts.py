@@ -8,6 +8,7 @@ from typing import Any
 
 from ..ir.core import Function
 from ..ir.types import Aval
+from .paths import Path
 from .rolling.segments import Note
 from .tree import Tree
 
@@ -35,12 +36,14 @@ class Capture:
     path     "closure W", "global G", "made while tracing at model.py:12", "outer trace"
     value    what was seen at trace time: an ndarray, or the outer trace's Tracer
     live     whether `read` follows the user's program (False: the value was made while tracing)
+    place    what `read` follows, if it does no more than that
     """
 
     read: Callable[[], Any]
     path: str
     value: Any
     live: bool = True
+    place: Path | None = None
 
 
 @dataclass(frozen=True)

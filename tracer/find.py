@@ -53,7 +53,7 @@ class Finder:
         """A live capture for an array: by its own path, or as a view of an array that has one."""
         path = self._search(x)
         if path is not None:
-            return Capture(path.reader(), path.describe(), x), []
+            return Capture(path.reader(), path.describe(), x, place=path), []
         memory = _owner_of(x)
         for base, path in walk(self._roots):
             if isinstance(base, np.ndarray) and _owner_of(base) is memory and _inside(x, base):
@@ -69,7 +69,7 @@ class Finder:
         for obj, path in walk(self._roots):
             # A Tracer of an enclosing trace says that it is an array, but has no content.
             if issubclass(type(obj), np.ndarray) and obj.dtype != object:
-                found.append(Capture(path.reader(), path.describe(), obj))
+                found.append(Capture(path.reader(), path.describe(), obj, place=path))
             elif _is_table(obj):
                 found.append(Capture(_content(path), path.describe(), np.array(obj)))
         return found
