@@ -32,6 +32,7 @@ _KEYWORDS: dict[str, tuple[str, ...]] = {
     "mean": ("stat_length",), "median": ("stat_length",), "reflect": ("reflect_type",),
     "symmetric": ("reflect_type",),
 }  # fmt: skip
+_MAX_RUNS = 6  # stretches beside an axis; more are gathered
 _STATISTICS = {"maximum": np.max, "minimum": np.min, "mean": np.mean, "median": np.median}
 
 
@@ -142,7 +143,36 @@ def _extended(v: Value, i: int, before: int, after: int, mode: str, options: Any
     if options.get("reflect_type", "even") == "odd" and v.shape[i] > 1:
         return _odd(v, i, before, after, mode == "symmetric")
     table = np.pad(np.arange(v.shape[i]), (before, after), mode)  # type: ignore[call-overload]
+    left, right = _runs(table[:before]), _runs(table[before + v.shape[i] :])
+    if len(left) + len(right) <= _MAX_RUNS:
+        return _joined(i, *(_run(v, i, *r) for r in left), v, *(_run(v, i, *r) for r in right))
     return value(FUNCTIONS[np.take](wrap(v, "array"), table, axis=i))
+
+
+def _runs(table: np.ndarray) -> list[tuple[int, int, int]]:
+    """Positions as stretches that rise, fall or stay: (first, how many, step)."""
+    found: list[tuple[int, int, int]] = []
+    for at in table.tolist():
+        if found:
+            first, count, step = found[-1]
+            if count == 1 and abs(at - first) <= 1:
+                found[-1] = first, 2, at - first
+                continue
+            if count > 1 and at == first + count * step:
+                found[-1] = first, count + 1, step
+                continue
+        found.append((at, 1, 0))
+    return found
+
+
+def _run(v: Value, i: int, first: int, count: int, step: int) -> Value:
+    """The slices of one stretch."""
+    if step == 0:
+        shape = (*v.shape[:i], count, *v.shape[i + 1 :])
+        return _shape.broadcast_to(_shape.narrow(v, i, first, 1), shape)
+    if step > 0:
+        return _shape.narrow(v, i, first, count)
+    return _shape.flip(_shape.narrow(v, i, first - count + 1, count), (i,))
 
 
 def _ramp(v: Value, i: int, end: Any, at: int, width: int) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from .promote import common_dtype, dtype_name
 from .surface import FUNCTIONS, cast, holds_tracer, surface, value, values, wrap
 
 _shape = ops.shape
+_FEW = 12  # elements of a vector that are multiplied one by one
 
 
 @surface(np.convolve)
@@ -36,8 +38,14 @@ def _slid(x: Value, w: Value, mode: str) -> Value:
     if mode not in ("full", "same", "valid"):
         raise ValueError(f"mode must be one of 'valid', 'same' or 'full', not {mode!r}")
     n, m = x.shape[0], w.shape[0]
-    # Row k of the table is x moved k places: one gather, one product.
     wide = ops.pad(x, shape=(n + 2 * (m - 1),), start=(m - 1,), step=(1,))
+    if m <= _FEW and x.aval.kind in "fc":
+        places = {"full": (0, n + m - 1), "same": ((m - 1) // 2, n), "valid": (m - 1, n - m + 1)}
+        skip, size = places[mode]
+        factors = [_shape.reshaped(_shape.narrow(w, 0, k, 1), ()) for k in range(m)]
+        moved = [_shape.narrow(wide, 0, skip + k, size) for k in range(m)]
+        return functools.reduce(ops.add, map(ops.mul, moved, factors))
+    # Row k of the table is x moved k places: one gather, one product.
     table = np.arange(n + m - 1)[:, None] + np.arange(m)[None, :]
     windows = ops.gather(wide, value(table), axes=(0,), mode="raise")
     full = ops.dot(windows, w, contract=((1,), (0,)), batch=((), ()))
