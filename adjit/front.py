@@ -2,8 +2,8 @@
 
 It knows fewer calls than the wrapper does (programs of one kernel alone): `front_of` answers None
 for the others, and the wrapper goes on serving.  Calls with `out=` have fronts of their own, one
-for each structure of it: they take arrays in C order that overlap with nothing else, and leave all
-others to outs.py.
+for each structure of it, two: the first takes arrays in C order that overlap with nothing else, the
+second (`late`) copies results into them at the end; outs.py knows all other arrays.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ class _Unknown(Exception):
 
 
 def front_of(
-    staged: Staged, signature: Signature, jump: Jump | None, form: Tree | None = None
+    staged: Staged,
+    signature: Signature,
+    jump: Jump | None,
+    form: Tree | None = None,
+    late: bool = False,
 ) -> Any:
     """The table of a variant whose program is one kernel, or None; for `out=` of this form."""
     if jump is None or jump.launch is None:
@@ -42,7 +46,7 @@ def front_of(
     if not front.works():
         return None
     try:
-        return _Translator(staged, signature, jump, form).table()
+        return _Translator(staged, signature, jump, form, late).table()
     except _Unknown:
         return None
 
@@ -59,7 +63,12 @@ class _Translator:
     """Translates one variant: unpacking, checks, pointers in the kernel's order, results."""
 
     def __init__(
-        self, staged: Staged, signature: Signature, jump: Jump, form: Tree | None = None
+        self,
+        staged: Staged,
+        signature: Signature,
+        jump: Jump,
+        form: Tree | None = None,
+        late: bool = False,
     ) -> None:
         from .codegen import front, front_words
 
@@ -69,6 +78,7 @@ class _Translator:
         self.jump = jump
         self.program = front.Program()
         self.form = form
+        self.late = late
         self.leaves: list[int] = []
         self.outs: dict[int, int] = {}
         self.read: list[tuple[int, int]] = []  # pointers and bytes of what the kernel reads
@@ -86,18 +96,25 @@ class _Translator:
             if out[0] == "value":
                 kinds.setdefault(out[1], set()).add(out[2])
         numbers: dict[int, tuple[int, str]] = {}
+        sources: dict[int, int] = {}
         for k in jump.outputs:
-            if k in targets:
+            sources[k] = p.pointers
+            if k in targets and not self.late:
                 self.target(k, targets[k])
             else:
-                self.output(k, kinds.get(k, {"array"}), numbers)
-        if self.written:
-            p.disjoint(self.written, self.read)
+                fresh = {"array"} if k in targets else kinds.get(k, {"array"})
+                self.output(k, fresh, numbers)
         work = jump.fresh()
         for array in work:
             p.add(code.FIXED, 0, p.pointer(), array.ctypes.data)
         self.unread()
+        for k, r in targets.items() if self.late else ():
+            self.target(k, r)
+        if self.written:
+            p.disjoint(self.written, () if self.late else self.read)
         p.add(code.RUN)
+        for k, (pointer, count) in zip(targets, self.written, strict=True) if self.late else ():
+            p.store(pointer, sources[k], count)
         for k, (pointer, kind) in numbers.items():
             self.outs[k] = self.number(pointer, *self.jump.out_avals[k], kind)
         p.add(code.RETURN, self.result())

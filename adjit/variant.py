@@ -76,7 +76,7 @@ class Variant:
         self._wrapper: Wrapper | None = None
         self._exact: Wrapper | None = None
         self._front: Any = MISS
-        self._into: dict[Tree, Any] = {}  # fronts by the structure of `out`
+        self._into: dict[Tree, list[Any]] = {}  # fronts by the structure of `out`
         self._exact_lock = threading.Lock()
         self._job: Future[None] | None = None
         self._told = False
@@ -265,8 +265,8 @@ class Variant:
                 self._front = self._front_of(None)
             return self._front
 
-    def _front_of(self, form: Tree | None) -> Any:
-        made = front_of(self.staged, self.signature, jump_of(self.program), form)
+    def _front_of(self, form: Tree | None, late: bool = False) -> Any:
+        made = front_of(self.staged, self.signature, jump_of(self.program), form, late)
         if made is not None and self.decisions:
             from .codegen import front
 
@@ -274,12 +274,13 @@ class Variant:
         return made
 
     def write_into(self, form: Tree) -> bool:
-        """Make a front for calls whose `out` has this structure; whether there is a new one."""
+        """Make fronts for calls whose `out` has this structure; whether there are new ones."""
         with self._lock:
             if form in self._into or len(self._into) >= _FORMS:
                 return False
-            self._into[form] = self._front_of(form)
-            return self._into[form] is not None
+            made = [self._front_of(form, late) for late in (False, True)]
+            self._into[form] = [table for table in made if table is not None]
+            return bool(self._into[form])
 
     def knows(self, form: Tree) -> bool:
         """Whether it was asked for a front for such an `out`."""
@@ -288,7 +289,8 @@ class Variant:
     @property
     def fronts(self) -> list[Any]:
         """The compiled fronts that there are."""
-        return [t for t in (self.front, *self._into.values()) if t is not None]
+        into = [table for tables in self._into.values() for table in tables]
+        return [self.front, *into] if self.front is not None else into
 
     @property
     def exact(self) -> Wrapper:

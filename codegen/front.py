@@ -95,6 +95,10 @@ class Program:
         self.add(code.TARGET, register, pointer, self.block(dtype, *entry.array_words(one)))
         return pointer
 
+    def store(self, to: int, source: int, count: int) -> None:
+        """Copy bytes from one pointer to another, once the kernel has run."""
+        self.add(code.STORE, to, source, count)
+
     def disjoint(self, written: Sequence[tuple[int, int]], read: Sequence[tuple[int, int]]) -> None:
         """What is written, pairs of pointer and bytes, overlaps with nothing else."""
         pieces = [word for pair in (*written, *read) for word in pair]

@@ -42,6 +42,14 @@ op.scalar:
   store ptr %scalar.at, ptr %pb
   br label %made
 
+; ---- c bytes at pointer a = those at pointer b
+op.store:
+  %store.to.at = getelementptr ptr, ptr %pointers, i64 %a
+  %store.to = load ptr, ptr %store.to.at
+  %store.from = load ptr, ptr %pb
+  call void @llvm.memcpy.p0.p0.i64(ptr %store.to, ptr %store.from, i64 %c, i1 false)
+  br label %step
+
 ; ---- ra = the local value b as a float, as an int, as one of two objects; the object b
 op.float:
   %float.bits = load double, ptr %vb
