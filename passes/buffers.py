@@ -1,7 +1,9 @@
 """Which workspace arrays share memory: those whose lives, in items of the plan, do not meet.
 
 Every pointer of a kernel is declared free of aliases, so arrays that share memory must come in
-through the same pointer: values are coloured into slots, and a slot is one argument.
+through the same pointer: values are coloured into slots, and a slot is one argument.  A value may
+also take the place of one that dies in the very loops that write it, and an array that is gone
+before a result of its kind is written lies in the memory of that result.
 """
 
 from __future__ import annotations
@@ -12,28 +14,47 @@ from math import prod
 
 from ..ir.core import Value
 from ..ir.plan import Item, Plan, members
+from .overwrite import Overwrites, alike
 
 
 @dataclass
 class Slot:
-    """Memory for `size` elements of one dtype, taken until item `busy`."""
+    """Memory for `size` elements of one dtype, whose last `holder` is read until item `busy`.
+
+    That of a result is lent: the result is written from item `until` on.
+    """
 
     owner: Value
     size: int
     busy: int
+    holder: Value
+    until: int | None = None
 
 
 def share(plan: Plan) -> None:
     """Fill `plan.slots`: each workspace value's slot, named by the largest value in it."""
-    _colour(plan, plan.items, ())
+    _colour(plan, plan.items, (), _lent(plan))
     for v in plan.slots:
         owner = plan.slots[v]
-        while plan.slots[owner] is not owner:
+        while plan.slots.get(owner, owner) is not owner:
             owner = plan.slots[owner]
         plan.slots[v] = owner
 
 
-def _colour(plan: Plan, items: Sequence[Item], outs: Sequence[Value]) -> list[Value]:
+def _lent(plan: Plan) -> list[Slot]:
+    """The memory of the results that loops or products write, for what is gone by then."""
+    found = []
+    for k, item in enumerate(plan.items):
+        for r in members(item):
+            v = r.value
+            if plan.storage[v].place == "output" and r.kind in ("store", "gemm") and v.ndim:
+                found.append(Slot(v, _size(plan, v), -1, v, k))
+    return found
+
+
+def _colour(
+    plan: Plan, items: Sequence[Item], outs: Sequence[Value], lent: Sequence[Slot] = ()
+) -> list[Value]:
     """The slots of the values that items make, and of those in the regions below them.
 
     The results of a region are read at its end.
@@ -42,17 +63,47 @@ def _colour(plan: Plan, items: Sequence[Item], outs: Sequence[Value]) -> list[Va
     lives.update((v, (lives[v][0], len(items))) for v in outs if v in lives)
     sizes = {v: _size(plan, v) for v in lives}
     slots: dict[str, list[Slot]] = {}
+    over = Overwrites(plan)
     for v in sorted(lives, key=lambda v: (lives[v][0], -sizes[v])):
         first, last = lives[v]
-        free = [s for s in slots.get(v.dtype, ()) if s.busy < first and s.size >= sizes[v]]
-        if free:
-            slot = min(free, key=lambda s: s.size)
-            slot.busy = last
-        else:
-            slot = Slot(v, sizes[v], last)
-            slots.setdefault(v.dtype, []).append(slot)
+        same = slots.setdefault(v.dtype, [])
+        slot = _place(over, items, lives, v, same, lent)
+        if slot is None:
+            free = [s for s in same if s.busy < first and s.size >= sizes[v]]
+            slot = min(free, key=lambda s: s.size, default=None)
+        if slot is None:
+            slot = Slot(v, sizes[v], last, v)
+            same.append(slot)
+        slot.busy, slot.holder = last, v
         plan.slots[v] = slot.owner
     return [s.owner for same in slots.values() for s in same]
+
+
+def _place(
+    over: Overwrites,
+    items: Sequence[Item],
+    lives: dict[Value, tuple[int, int]],
+    v: Value,
+    same: Sequence[Slot],
+    lent: Sequence[Slot],
+) -> Slot | None:
+    """The place of a value that dies where this one is written, or one that a result lends."""
+    first, last = lives[v]
+
+    def dies(s: Slot) -> bool:
+        made = lives.get(s.holder, (first,))[0]
+        return s.busy == first > made and over.claim(items[first], v, s.holder)
+
+    def lasts(s: Slot) -> bool:
+        if s.until is None or last < s.until:
+            return True
+        return last == s.until and over.claim(items[last], s.owner, v)
+
+    offered = [s for s in lent if s.until is not None and last <= s.until and alike(v, s.owner)]
+    for s in (*offered, *same):
+        if dies(s) and lasts(s):
+            return s
+    return next((s for s in offered if s.busy < first and lasts(s)), None)
 
 
 def _lives(plan: Plan, items: Sequence[Item]) -> dict[Value, tuple[int, int]]:
