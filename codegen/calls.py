@@ -117,10 +117,14 @@ def scan(w: Writer, r: Root) -> None:
         return
     table = {"f": SCAN_FLOAT, "b": SCAN_BOOL}.get(KIND[r.value.dtype], SCAN_INT)
     start, text = table[r.op.prim.name]
+    first = fold_start(start, r.value.dtype)
+    if axis < x.ndim - 1:
+        _rows(w, r, lambda at, acc: text.format(w.pull(x, at), acc=acc or first))
+        return
     outer = [n for k, n in enumerate(x.shape) if k != axis]
     with w.nest(outer) as around:
         acc = w.names.fresh("acc")
-        w.line(f"{acc} = {fold_start(start, r.value.dtype)}")
+        w.line(f"{acc} = {first}")
         with w.nest([x.shape[axis]]) as (along,):
             if r.op.attrs.get("reverse", False):
                 along = (along[0], x.shape[axis] - 1, -1)
@@ -130,11 +134,41 @@ def scan(w: Writer, r: Root) -> None:
             w.line(f"{w.target(r, index)} = {acc}")
 
 
+def _rows(w: Writer, r: Root, step: Callable[[tuple[At, ...], str], str]) -> None:
+    """A running reduction of rows that lie apart: each is made of the one before, side by side.
+
+    `step` says what stands at an index, given what stands before it; "" before the first.
+    """
+    assert r.op is not None
+    axis, shape = r.op.attrs["axis"], r.value.shape
+    n = shape[axis]
+    back = r.op.attrs.get("reverse", False)
+    with w.nest(shape[:axis]) as before:
+        with w.nest(shape[axis + 1 :]) as inner:
+            at = (*before, (None, n - 1 if back else 0, 0), *inner)
+            w.line(f"{w.target(r, at)} = {step(at, '')}")
+        with w.nest([n - 1]) as (along,), w.nest(shape[axis + 1 :]) as inner:
+            who = along[0]
+            here, last = ((who, n - 2, -1), (who, n - 1, -1)) if back else ((who, 1, 1), along)
+            at = (*before, here, *inner)
+            known = w.target(r, (*before, last, *inner))
+            known = f"({known} != 0)" if r.value.dtype == "bool" else known
+            w.line(f"{w.target(r, at)} = {step(at, known)}")
+
+
 def linear_recurrence(w: Writer, r: Root) -> None:
     """h[i] = a[i] h[i-1] + b[i] along one axis, from h = 0 before the first."""
     assert r.op is not None
     a, b = r.op.args
     axis = r.op.attrs["axis"]
+    if axis < b.ndim - 1:
+
+        def step(at: tuple[At, ...], before: str) -> str:
+            first = w.pull(b, at)
+            return f"{w.pull(a, at)} * {before} + {first}" if before else first
+
+        _rows(w, r, step)
+        return
     with w.nest([n for k, n in enumerate(b.shape) if k != axis]) as around:
         acc = w.names.fresh("acc")
         w.line(f"{acc} = {fold_start('0.0', r.value.dtype)}")
@@ -163,22 +197,25 @@ def arg_extremum(w: Writer, r: Root) -> None:
     """The first position of the largest or smallest element; the first NaN wins."""
     assert r.op is not None
     x, axis = r.op.args[0], r.op.attrs["axis"]
-    sense = ">" if r.op.prim.name == "argmax" else "<"
-    outer = [n for k, n in enumerate(x.shape) if k != axis]
-    with w.nest(outer) as around:
-        first = (*around[:axis], (None, 0, 0), *around[axis:])
+    largest = r.op.prim.name == "argmax"
+    kind, n = KIND[x.dtype], x.shape[axis]
+    table = {"f": SCAN_FLOAT, "b": SCAN_BOOL}.get(kind, SCAN_INT)
+    start, text = table["cummax" if largest else "cummin"]
+    with w.nest([n for k, n in enumerate(x.shape) if k != axis]) as around:
+        # Two loops that run in vectors: the value, then the first place that has it.
         best, where = w.names.fresh("best"), w.names.fresh("where")
-        w.line(f"{best} = {w.pull(x, first)}")
-        w.line(f"{where} = 0")
-        with w.nest([x.shape[axis]]) as (along,):
-            index = (*around[:axis], along, *around[axis:])
-            value = w.pull(x, index)
-            better = f"{value} {sense} {best}"
-            if KIND[x.dtype] == "f":
-                better = f"({better}) or (({value} != {value}) and ({best} == {best}))"
-            w.line(f"if {better}:")
-            w.line(f"    {best} = {value}")
-            w.line(f"    {where} = {along[0]}")
+        w.line(f"{best} = {fold_start(start, x.dtype)}")
+        w.line(f"{where} = {w.names.size(n)}")
+        with w.nest([n]) as (along,):
+            value = w.pull(x, (*around[:axis], along, *around[axis:]))
+            w.line(f"{best} = {text.format(value, acc=best)}")
+        with w.nest([n]) as (along,):
+            value = w.pull(x, (*around[:axis], along, *around[axis:]))
+            found = f"({value} == {best})"
+            if kind == "f":
+                found += f" | ({value} != {value})"
+            here = f"ll.select({found}, {along[0]}, {w.names.size(n)})"
+            w.line(f"{where} = min({where}, {here})")
         w.line(f"{w.target(r, tuple(around))} = {where}")
 
 

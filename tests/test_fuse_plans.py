@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adjit import options, value_and_grad
+from adjit import jit, options, value_and_grad
 
 rng = np.random.default_rng(3)
 X, REST = rng.normal(size=(40, 3)), rng.uniform(size=700)
@@ -116,3 +116,31 @@ def test_products_with_repeated_rows_are_products_with_the_rows():
     np.testing.assert_allclose(got[1], wanted[1], rtol=1e-9, atol=1e-12)
     program = messages.ir(h, w, source, B, stage="simplified")
     assert "f64[700,12] = dot" not in program and "f64[40,12] = dot" in program
+
+
+def test_running_sums_along_any_axis():
+    x = rng.uniform(0.5, 1.5, size=(3, 5, 20))
+    many = [(x * 3).astype("f8"), (x * 3).astype("f4"), (x * 3).astype("i4"), x > 1]
+
+    def sums(*ys):
+        return [np.cumsum(y, axis) for y in ys for axis in range(3)]
+
+    for got, wanted in zip(jit(sums)(*many), sums(*many), strict=True):
+        assert got.dtype == wanted.dtype
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    slope = value_and_grad(lambda x: np.sum(np.cumprod(x, 1) ** 2))
+    got = slope(x)
+    with options(interpret=True):
+        np.testing.assert_allclose(got[1], slope(x)[1], rtol=1e-9)
+
+
+def test_the_first_of_equal_extremes_is_found():
+    x = rng.integers(0, 4, size=(30, 40)).astype(float)
+    x[3, 7] = x[4, 9] = x[4, 11] = np.nan
+    many = [x, x.astype("f4"), rng.integers(-9, 9, size=(30, 40)), x > 2]
+
+    def places(*ys):
+        return [f(y, axis) for y in ys for axis in (0, 1) for f in (np.argmax, np.argmin)]
+
+    for got, wanted in zip(jit(places)(*many), places(*many), strict=True):
+        np.testing.assert_array_equal(got, wanted)
