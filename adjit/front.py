@@ -3,7 +3,8 @@
 It knows fewer calls than the wrapper does (programs of one kernel alone): `front_of` answers None
 for the others, and the wrapper goes on serving.  Calls with `out=` have fronts of their own, one
 for each structure of it, two: the first takes arrays in C order that overlap with nothing else, the
-second (`late`) copies results into them at the end; outs.py knows all other arrays.
+second (`late`) copies results into them at the end, a single one in any order; outs.py does the
+rest.
 """
 
 from __future__ import annotations
@@ -108,13 +109,18 @@ class _Translator:
         for array in work:
             p.add(code.FIXED, 0, p.pointer(), array.ctypes.data)
         self.unread()
+        made = dict(self.outs)
         for k, r in targets.items() if self.late else ():
-            self.target(k, r)
-        if self.written:
+            self.target(k, r, strided=len(targets) == 1)
+        if len(self.written) > self.late:  # one alone cannot overlap with another one
             p.disjoint(self.written, () if self.late else self.read)
         p.add(code.RUN)
-        for k, (pointer, count) in zip(targets, self.written, strict=True) if self.late else ():
-            p.store(pointer, sources[k], count)
+        if self.late and len(targets) == 1:
+            for k, r in targets.items():
+                p.add(code.POUR, r, made[k])
+        elif self.late:
+            for k, (pointer, count) in zip(targets, self.written, strict=True):
+                p.store(pointer, sources[k], count)
         for k, (pointer, kind) in numbers.items():
             self.outs[k] = self.number(pointer, *self.jump.out_avals[k], kind)
         p.add(code.RETURN, self.result())
@@ -255,10 +261,10 @@ class _Translator:
             raise _Unknown
         return found
 
-    def target(self, k: int, r: int) -> None:
+    def target(self, k: int, r: int, strided: bool = False) -> None:
         """The next pointer of the kernel, to an array of the caller's."""
         dtype, shape = self.jump.out_avals[k]
-        pointer = self.program.target(r, dtype, shape)
+        pointer = self.program.target(r, dtype, shape, strided)
         self.written.append((pointer, dtype.itemsize * math.prod(shape)))
         self.outs[k] = r
 

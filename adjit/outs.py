@@ -133,9 +133,11 @@ def _check_apart(targets: Sequence[tuple[Any, str]]) -> None:
 
 
 def fits(out: Any) -> Tree | None:
-    """The structure of an `out` that machine code can write into, else None."""
+    """The structure of an `out` that machine code can fill, else None."""
     targets, form = flatten(out)
     for x in targets:
-        if type(x) is not np.ndarray or not x.flags.carray:
+        if type(x) is not np.ndarray or not x.flags.behaved or not x.dtype.isnative:
+            return None
+        if len(targets) > 1 and not x.flags.c_contiguous:
             return None
     return form

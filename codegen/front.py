@@ -23,7 +23,7 @@ from .entry import Table
 from .front_code import C_FUNCTIONS, CODE
 
 # Places in NumPy's table of C functions, the same since NumPy 1.0.
-_ARRAY_FUNCTIONS = {"PyArray_NewCopy": 85, "PyArray_NewFromDescr": 94}
+_ARRAY_FUNCTIONS = {"PyArray_CopyInto": 50, "PyArray_NewCopy": 85, "PyArray_NewFromDescr": 94}
 
 log = logging.getLogger("adjit.entry")
 
@@ -88,11 +88,14 @@ class Program:
             self.add(code.COPY, self.register(), pointer, register)
         return pointer
 
-    def target(self, register: int, dtype: np.dtype, shape: tuple[int, ...]) -> int:
-        """The array in a register can be written to in C order: the next pointer, returned."""
+    def target(
+        self, register: int, dtype: np.dtype, shape: tuple[int, ...], strided: bool = False
+    ) -> int:
+        """The array in a register can be written to, in C order: the next pointer, returned."""
         pointer = self.pointer()
         one = entry.array(dtype, shape, entry.strides(dtype, shape))
-        self.add(code.TARGET, register, pointer, self.block(dtype, *entry.array_words(one)))
+        words = entry.array_words(one, strided)
+        self.add(code.TARGET, register, pointer, self.block(dtype, *words))
         return pointer
 
     def store(self, to: int, source: int, count: int) -> None:
@@ -263,7 +266,10 @@ def _array_function(index: int) -> int:
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     start = get(import_module("numpy._core._multiarray_umath")._ARRAY_API, None)
-    return ctypes.c_void_p.from_address(start + 8 * index).value or 0
+    address = ctypes.c_void_p.from_address(start + 8 * index).value
+    if not address:  # LLVM would end the process
+        raise AttributeError(f"NumPy has no C function {index}")
+    return address
 
 
 def _address(x: Table) -> int:

@@ -39,6 +39,7 @@ declare ptr @PyDict_Copy(ptr)
 declare i32 @PyDict_SetItem(ptr, ptr, ptr)
 declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
 declare ptr @PyArray_NewCopy(ptr, i32)
+declare i32 @PyArray_CopyInto(ptr, ptr)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 @_Py_TrueStruct = external global i8
 @PyArray_Type = external global i8

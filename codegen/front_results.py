@@ -50,6 +50,14 @@ op.store:
   call void @llvm.memcpy.p0.p0.i64(ptr %store.to, ptr %store.from, i64 %c, i1 false)
   br label %step
 
+; ---- the elements of the array ra = those of rb
+op.pour:
+  %pour.to = load ptr, ptr %ra
+  %pour.from = load ptr, ptr %rb
+  %pour.status = call i32 @PyArray_CopyInto(ptr %pour.to, ptr %pour.from)
+  %pour.ok = icmp eq i32 %pour.status, 0
+  br i1 %pour.ok, label %step, label %clear
+
 ; ---- ra = the local value b as a float, as an int, as one of two objects; the object b
 op.float:
   %float.bits = load double, ptr %vb

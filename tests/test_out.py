@@ -90,6 +90,19 @@ def test_containers_and_numbers_of_every_kind():
     assert fresh[2].b is not out[2].b
 
 
+@pytest.mark.skipif(not front.works(), reason="no compiled fronts here")
+def test_machine_code_fills_columns():
+    g, wide = grad(rosenbrock), np.zeros((3, 3))
+    g(X, out=wide[:, 1])
+    for out in (wide[:, 0], wide[::-1, 1], wide.T[2], wide[:, 0]):
+        before = table_calls(g)
+        assert g(X, out=out) is out and table_calls(g) == before + 1
+        np.testing.assert_array_equal(out, g(X))
+    np.testing.assert_array_equal(wide, np.stack([g(X), g(X)[::-1], g(X)], axis=1))
+    g(wide[:, 1], out=wide[:, 1])
+    np.testing.assert_array_equal(wide[:, 1], g(g(X)[::-1]))
+
+
 @pytest.mark.parametrize("tier", TIERS, ids=str)
 def test_every_layout_on_every_tier(tier):
     with options(**tier):
