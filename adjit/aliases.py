@@ -43,13 +43,17 @@ OVERLAP = (
 class Family:
     """A Tensor and its views.  `ref` is its place in the graph, `array` memory that it shares."""
 
-    __slots__ = ("__weakref__", "array", "base", "counted", "members", "nodes", "ref", "storage")
+    __slots__ = (
+        "__weakref__", "array", "base", "counted", "members", "nodes", "ref", "storage",
+        "writes",
+    )  # fmt: skip
 
     def __init__(self, base: Tensor, counted: bool = True) -> None:
         if base._storage is None:
             base._storage = Storage()
         self.base = weakref.ref(base)
         self.storage: Storage = base._storage
+        self.writes = 0  # those that are not counted
         self.counted = counted  # whether writes through it raise the version (not by .data)
         self.array: np.ndarray | None = base._array
         self.ref: Ref | None = None if base._node is None else (base._node, base._index)
@@ -281,6 +285,8 @@ def write(self: Tensor, compute: Callable[[], Tensor]) -> Tensor:
     else:
         value, array = result._value(), self._own()
         assert self._storage is not None
+        if known is not None and not known.counted:
+            known.writes += 1
         self._storage.touch(known is None or known.counted)
         np.copyto(array, value)
         self._source = None
@@ -306,7 +312,9 @@ def replace(self: Tensor, result: Tensor) -> Tensor:
     storage = self._storage
     if storage is None:
         storage = self._storage = Storage()
-    old = self._node if self._node is not None else self._source and self._source()
+    old = self._node
+    if old is None and self._source is not None:
+        old = self._source()
     if self._node is None:
         storage.touch()
     elif len(self._node.avals) == 1:
@@ -403,7 +411,7 @@ def _base(self: Tensor) -> Tensor | None:
 def _version(self: Tensor) -> int:
     known = self._view
     if type(known) is Family and not known.counted:
-        return 0
+        return known.writes
     return self._storage.version if self._storage is not None else 0
 
 

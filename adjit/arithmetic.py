@@ -52,7 +52,7 @@ def number(x: Any, dtype: np.dtype) -> Ref:
     key = (x, dtype) if x else None  # 0.0 equals -0.0
     known = _numbers.get(key)
     if known is None:
-        known = source(np.array(x, dtype)), 0
+        known = source(np.array(x).astype(dtype)), 0  # an integer out of bounds wraps around
         if key is not None and len(_numbers) < 1000:
             _numbers[key] = known
     return known
@@ -174,6 +174,11 @@ def add(a: Any, b: Any, *, alpha: Any = 1) -> Tensor:
 def sub(a: Any, b: Any, *, alpha: Any = 1) -> Tensor:
     """a - alpha * b."""
     dtype, (a, b) = operands("sub", a, _scaled(b, alpha))
+    if dtype.kind == "b":
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+            "`logical_xor()` operator instead."
+        )
     if not isinstance(a, Tensor):
         return binary(RSUB, b, a, dtype)
     return binary(SUB, a, b, dtype)
@@ -202,7 +207,15 @@ def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Tensor:
     if not isinstance(a, Tensor):
         return mul(reciprocal(b), a)
     found = binary(DIV, a, b, floating(dtype))
-    return trunc(found) if rounding_mode == "trunc" else found
+    if rounding_mode not in (None, "trunc"):
+        raise RuntimeError(
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            f"'{rounding_mode}'"
+        )
+    if rounding_mode is None:
+        return found
+    whole = trunc(found)
+    return whole if dtype.kind in "fc" else whole.to(dtype)
 
 
 @method("__rtruediv__")

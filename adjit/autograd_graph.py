@@ -38,7 +38,8 @@ def increment_version(tensor: Any) -> None:
     """Count one more write in place."""
     for t in [tensor] if isinstance(tensor, Tensor) else tensor:
         t._own()
-        t._storage.touch()
+        if t._storage is not None:
+            t._storage.touch()
 
 
 class saved_tensors_hooks:

@@ -16,7 +16,7 @@ from .arithmetic import add, method
 from .elementwise import to
 from .modes import no_grad
 from .plans import Graph, Plan
-from .saved import check
+from .saved import check, records
 from .storage import Handle
 from .sweep import Sweep, _without_values, release
 from .tape import Node, Ref, ones, rows, run, waiting
@@ -72,7 +72,7 @@ def seed_of(root: Tensor, gradient: Any) -> tuple[Ref, Ref]:
             )
         ref = root._ref()
         return ref, (ones(ref[0].avals[ref[1]]), 0)
-    if isinstance(gradient, list | tuple) and gradient and not isinstance(gradient[0], Tensor):
+    if gradient.__class__ in (list, tuple) and gradient and not isinstance(gradient[0], Tensor):
         kind = type(gradient[0]).__name__
         raise TypeError(f"gradients can be either Tensors or None, but got {kind}")
     ct = as_tensor(gradient)
@@ -107,7 +107,8 @@ def backward(
         graph = Graph(*seeds[0])
         plan = graph.plan() if graph.plain else None
         if plan is not None and not any(leaf._hooks for leaf in graph.leaves):
-            check(graph.order)
+            if records:
+                check(graph.order)
             follow(graph, plan, keep)
             return
     between = [t for t in listed if t._node is not None]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
+import json
 from typing import Any
 
 import numpy as np
 
 from .arithmetic import method
-from .dtypes import device as placed
+from .dtypes import device as _device
 from .promotion import default
 from .shapes import _sizes
 from .storage import Storage
@@ -17,12 +19,45 @@ from .tensor_object import Tensor, held, plain
 # What `tensors` shows.
 # fmt: off
 __all__ = [
-    "BoolTensor", "DoubleTensor", "FloatTensor", "Generator", "IntTensor", "LongTensor",
-    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
-    "linspace", "logspace", "manual_seed", "meshgrid", "normal", "ones", "ones_like", "rand",
-    "rand_like", "randint", "randn", "randn_like", "randperm", "tensor", "zeros", "zeros_like",
+    "BoolTensor",
+    "ByteTensor",
+    "CharTensor",
+    "DoubleTensor",
+    "FloatTensor",
+    "Generator",
+    "HalfTensor",
+    "IntTensor",
+    "LongTensor",
+    "ShortTensor",
+    "arange",
+    "as_tensor",
+    "asarray",
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "logspace",
+    "manual_seed",
+    "meshgrid",
+    "ones",
+    "ones_like",
+    "range",
+    "scalar_tensor",
+    "tensor",
+    "zeros",
+    "zeros_like",
 ]
 # fmt: on
+
+
+def placed(options: dict[str, Any]) -> None:
+    """Refuse other devices than the processor."""
+    if options.get("device") is not None:
+        _device(options["device"])
 
 
 def _made(array: np.ndarray, requires_grad: bool) -> Tensor:
@@ -35,14 +70,27 @@ def tensor(
 ) -> Tensor:
     """A copy of the data; Python's floats are single precision, NumPy's arrays keep their dtype."""
     if device is not None:
-        placed(device)
+        _device(device)
     return _made(plain(data, dtype), requires_grad)
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, **_: Any) -> Tensor:
+    """One number."""
+    return held(np.array(s, dtype or default()))
+
+
+def asarray(
+    obj: Any, *, dtype: Any = None, copy: bool | None = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
+    """The Tensor itself, one on the memory of an array, or a copy."""
+    found = tensor(obj, dtype) if copy else as_tensor(obj, dtype)
+    return found.requires_grad_() if requires_grad else found
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The Tensor itself, a Tensor on the memory of an array, or a copy."""
     if device is not None:
-        placed(device)
+        _device(device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     if isinstance(data, np.ndarray) and dtype in (None, data.dtype):
@@ -65,6 +113,7 @@ def _typed(dtype: Any) -> Any:
             return held(np.zeros(data, dtype))
         return held(plain(data[0] if data else [], dtype))
 
+    make.of = dtype  # type: ignore[attr-defined]
     return make
 
 
@@ -73,59 +122,62 @@ DoubleTensor = _typed(np.float64)
 LongTensor = _typed(np.int64)
 IntTensor = _typed(np.int32)
 BoolTensor = _typed(np.bool_)
+ByteTensor, CharTensor, ShortTensor = map(_typed, (np.uint8, np.int8, np.int16))
+HalfTensor = _typed(np.float16)
+for _name, _make in list(globals().items()):
+    if _name.endswith("Tensor") and hasattr(_make, "of"):
+        _make.__name__ = _name
 
 
 # ------------------------------------------------------------------ filled
 
 
-def zeros(
-    *size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, **rest: Any
-) -> Tensor:
-    """Zeros."""
-    if device is not None:
-        placed(device)
-    wanted = rest.get("size", size)
-    return _made(np.zeros(_sizes(wanted), dtype or default()), requires_grad)
+def _full(fill: Any) -> Any:
+    def make(
+        *size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None,
+        out: Any = None, **_: Any,
+    ) -> Tensor:  # fmt: skip
+        if device is not None:
+            _device(device)
+        shape = _sizes(size or (_.get("size", ()),))
+        if any(n < 0 for n in shape):
+            raise RuntimeError(
+                f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
+            )
+        return _made(np.full(shape, fill, dtype or default()), requires_grad)
+
+    return make
 
 
-def ones(
-    *size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, **rest: Any
-) -> Tensor:
-    """Ones."""
-    if device is not None:
-        placed(device)
-    wanted = rest.get("size", size)
-    return _made(np.ones(_sizes(wanted), dtype or default()), requires_grad)
+zeros, ones = _full(0), _full(1)
+zeros.__name__, ones.__name__ = "zeros", "ones"
+zeros.__doc__, ones.__doc__ = "Zeros.", "Ones."
 
 
 empty = zeros
 
 
 def full(
-    size: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False,
-    device: Any = None, **_: Any,
-) -> Tensor:  # fmt: skip
+    size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
     """One number everywhere."""
-    if device is not None:
-        placed(device)
+    placed(_)
     kind = dtype or (plain(fill_value).dtype)
     return _made(np.full(_sizes((size,)), fill_value, kind), requires_grad)
 
 
 def eye(
-    n: int, m: int | None = None, dtype: Any = None, requires_grad: bool = False,
-    device: Any = None, **_: Any,
-) -> Tensor:  # fmt: skip
+    n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
     """Ones on the diagonal."""
-    if device is not None:
-        placed(device)
+    placed(_)
     return _made(np.eye(n, m, dtype=dtype or default()), requires_grad)
 
 
 def _like(make: Any) -> Any:
-    def call(input: Tensor, dtype: Any = None, requires_grad: bool = False, **rest: Any) -> Tensor:
-        kind = dtype or input.dtype
-        return make(tuple(input.shape), dtype=kind, requires_grad=requires_grad, **rest)
+    def call(input: Tensor, dtype: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
+        kind = dtype or input._dtype
+        return make(tuple(input.shape), dtype=kind, requires_grad=requires_grad, **_)
 
     call.__name__ = f"{make.__name__}_like"
     return call
@@ -136,34 +188,34 @@ ones_like = _like(ones)
 empty_like = zeros_like
 
 
-def full_like(input: Tensor, fill_value: Any, dtype: Any = None, **rest: Any) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
     """One number in the shape of a Tensor."""
-    return full(tuple(input.shape), fill_value, dtype or input.dtype, **rest)
+    kind = dtype or input._dtype
+    return full(tuple(input.shape), fill_value, dtype=kind, requires_grad=requires_grad)
 
 
-@method("new_zeros")
-def _new_zeros(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Tensor:
-    return zeros(*size, dtype=dtype or self.dtype, **rest)
+def _new(make: Any) -> Any:
+    def call(self: Tensor, *size: Any, dtype: Any = None, **options: Any) -> Tensor:
+        return make(*size, dtype=dtype or self._dtype, **options)
+
+    return call
 
 
-@method("new_ones")
-def _new_ones(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Tensor:
-    return ones(*size, dtype=dtype or self.dtype, **rest)
+method("new_zeros")(_new(zeros))
+method("new_ones")(_new(ones))
+method("new_empty")(_new(zeros))
+method("new_full")(_new(full))
+method("new_tensor")(_new(tensor))
 
 
-@method("new_full")
-def _new_full(self: Tensor, size: Any, fill_value: Any, dtype: Any = None, **rest: Any) -> Tensor:
-    return full(size, fill_value, dtype=dtype or self.dtype, **rest)
-
-
-@method("new_empty")
-def _new_empty(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Tensor:
-    return zeros(*size, dtype=dtype or self.dtype, **rest)
-
-
-@method("new_tensor")
-def _new_tensor(self: Tensor, data: Any, dtype: Any = None, **rest: Any) -> Tensor:
-    return tensor(data, dtype or self.dtype, **rest)
+def empty_strided(size: Any, stride: Any, *, dtype: Any = None, **_: Any) -> Tensor:
+    """Zeros, with these strides counted in elements."""
+    length = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    memory = np.zeros(length, dtype or default())
+    steps = tuple(s * memory.itemsize for s in stride)
+    return held(np.lib.stride_tricks.as_strided(memory, tuple(size), steps))
 
 
 # ------------------------------------------------------------------ counted
@@ -171,26 +223,35 @@ def _new_tensor(self: Tensor, data: Any, dtype: Any = None, **rest: Any) -> Tens
 
 def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False,
-    device: Any = None, **_: Any,
+    **_: Any,
 ) -> Tensor:  # fmt: skip
     """Numbers at equal distances; integers from integers."""
-    if device is not None:
-        placed(device)
+    placed(_)
     if end is None:
         start, end = 0, start
+    start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = all(isinstance(x, int | np.integer) for x in (start, end, step))
     kind = dtype or (np.int64 if whole else default())
     count = max(int(np.ceil((end - start) / step)), 0)
     return _made((start + step * np.arange(count)).astype(kind), requires_grad)
 
 
+def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None) -> Tensor:
+    """Floating-point numbers at equal distances, the end among them."""
+    count = int((end - start) / step) + 1
+    return held((start + step * np.arange(count)).astype(dtype or default()))
+
+
 def linspace(
     start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False,
-    device: Any = None, **_: Any,
+    **_: Any,
 ) -> Tensor:  # fmt: skip
     """So many numbers from start to end; the second half is counted from the end."""
-    if device is not None:
-        placed(device)
+    placed(_)
     kind = np.dtype(dtype or default())
     a, b, i = kind.type(start), kind.type(end), np.arange(steps)
     step = (b - a) / kind.type(max(steps - 1, 1))
@@ -202,19 +263,27 @@ def linspace(
 
 def logspace(
     start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None,
-    requires_grad: bool = False, device: Any = None, **_: Any,
+    requires_grad: bool = False, **_: Any,
 ) -> Tensor:  # fmt: skip
     """Powers of the base at equal distances of the exponent."""
-    if device is not None:
-        placed(device)
     found = base ** np.linspace(start, end, steps)
     return _made(found.astype(dtype or default()), requires_grad)
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Coordinates of a grid."""
-    arrays = [t._value() for t in tensors]
-    return tuple(held(x.copy()) for x in np.meshgrid(*arrays, indexing=indexing))  # type: ignore[call-overload]
+    listed = (
+        list(tensors[0]) if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+    )
+    n, order = len(listed), list(builtins.range(len(listed)))
+    if indexing == "xy" and n > 1:
+        order[:2] = [1, 0]
+    sizes = [listed[k].numel() for k in order]
+    at = {k: i for i, k in enumerate(order)}
+    return tuple(
+        t.reshape([-1 if i == at[k] else 1 for i in builtins.range(n)]).expand(*sizes)
+        for k, t in enumerate(listed)
+    )
 
 
 # ------------------------------------------------------------------ drawn
@@ -225,8 +294,9 @@ class Generator:
 
     mapped: Any = None  # (randomness, rows) inside vmap
 
-    def __init__(self) -> None:
-        self._numpy = np.random.default_rng()
+    def __init__(self, device: Any = "cpu") -> None:
+        self.device = _device(device)
+        self.manual_seed(67280421310721)
 
     @property
     def numpy(self) -> np.random.Generator:
@@ -244,11 +314,38 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start from a seed."""
-        self._numpy = np.random.default_rng(seed)
+        self._seed = int(seed)
+        self._numpy = np.random.default_rng(self._seed % 2**64)
         return self
+
+    def seed(self) -> int:
+        """Start from chance; the seed."""
+        self.manual_seed(int(np.random.SeedSequence().entropy) % 2**53)  # type: ignore[arg-type]
+        return self._seed
+
+    def initial_seed(self) -> int:
+        """What it was started from."""
+        return self._seed
+
+    def get_state(self) -> Tensor:
+        """The state, as bytes."""
+        text = json.dumps([self._seed, self._numpy.bit_generator.state])
+        return held(np.frombuffer(text.encode(), np.uint8).copy())
+
+    def set_state(self, new_state: Tensor) -> None:
+        """Go on from a state."""
+        self._seed, state = json.loads(new_state._value().tobytes().decode())
+        self._numpy.bit_generator.state = state
+
+    def clone_state(self) -> Generator:
+        """Another one in this state."""
+        other = Generator()
+        other.set_state(self.get_state())
+        return other
 
 
 _default = Generator()
+_default.seed()
 
 
 def manual_seed(seed: int) -> Generator:
@@ -262,59 +359,11 @@ def _drawn(draw: Any) -> Any:
         dtype: Any = None,
         requires_grad: bool = False,
         generator: Generator | None = None,
-        device: Any = None,
-        **rest: Any,
+        **_: Any,
     ) -> Tensor:
-        if device is not None:
-            placed(device)
+        placed(_)
         rng = (generator or _default).numpy
-        wanted = _sizes(rest.get("size", size))
+        wanted = _sizes(size or (_.get("size", ()),))
         return _made(np.asarray(draw(rng, wanted)).astype(dtype or default()), requires_grad)
 
     return call
-
-
-rand = _drawn(lambda rng, size: rng.random(size, np.float32))
-randn = _drawn(lambda rng, size: rng.standard_normal(size))
-rand.__name__, randn.__name__ = "rand", "randn"
-rand_like = _like(rand)
-randn_like = _like(randn)
-
-
-def randint(
-    low: int, high: Any = None, size: Any = None, *, dtype: Any = None,
-    generator: Generator | None = None, requires_grad: bool = False, device: Any = None, **_: Any,
-) -> Tensor:  # fmt: skip
-    """Whole numbers from low to high - 1."""
-    if device is not None:
-        placed(device)
-    if size is None:
-        low, high, size = 0, low, high
-    elif high is None:
-        low, high = 0, low
-    drawn = (generator or _default).numpy.integers(low, high, tuple(size))
-    return _made(drawn.astype(dtype or np.int64), requires_grad)
-
-
-def randperm(
-    n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, **_: Any
-) -> Tensor:
-    """The numbers below n in random order."""
-    if device is not None:
-        placed(device)
-    return held((generator or _default).numpy.permutation(n).astype(dtype or np.int64))
-
-
-def normal(mean: float = 0.0, std: float = 1.0, size: Any = ()) -> Tensor:
-    """Normally distributed numbers."""
-    return held(_default.numpy.normal(mean, std, tuple(size)).astype(default()))
-
-
-def _filled(draw: Any) -> Any:
-    return lambda self, *args: self._write(
-        lambda: held(np.asarray(draw(_default.numpy, tuple(self.shape), *args)).astype(self.dtype))
-    )
-
-
-method("normal_")(_filled(lambda rng, size, mean=0.0, std=1.0: rng.normal(mean, std, size)))
-method("uniform_")(_filled(lambda rng, size, low=0.0, high=1.0: rng.uniform(low, high, size)))

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import cast, method, number, operand, operands, unary
-from .dtypes import device as placed
+from .arithmetic import _sizes, cast, method, number, operand, operands, unary
+from .dtypes import device as _device
 from .ir.ops import special
+from .saved import scalar_name
 from .tape import Operation, Ref, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
 from .tracer.surface import array, value
@@ -105,13 +106,32 @@ log1p = unary("log1p", np.log1p, "Log1PBackward0")
 sqrt = unary("sqrt", np.sqrt)
 rsqrt = unary("rsqrt", lambda x: 1 / np.sqrt(x))
 square = unary("square", np.square, "PowBackward0", floats=False)
-neg = negative = unary("neg negative __neg__", np.negative, keeps=False, floats=False)
+
+
+def _negated(x: Any) -> Any:
+    if x.dtype.kind == "b":
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+            "invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    return np.negative(x)
+
+
+neg = negative = unary("neg negative __neg__", _negated, keeps=False, floats=False)
 positive = unary("positive __pos__", lambda x: x, floats=False)
 abs = absolute = unary("abs absolute __abs__", np.abs, floats=False)
 sign = unary("sign sgn", np.sign, keeps=False, floats=False)
 floor = unary("floor", np.floor, keeps=False, floats=False)
 ceil = unary("ceil", np.ceil, keeps=False, floats=False)
-round = unary("round", np.rint, keeps=False, floats=False)
+ROUND = Operation("RoundBackward0", lambda x, n: np.round(x, n), keeps=False)
+
+
+@method("round")
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """The nearest whole numbers (or decimals), halves to even."""
+    return applied(ROUND, [as_tensor(input)], decimals)
+
+
 sigmoid = unary("sigmoid", _row(special.expit))
 relu = unary("relu", _relu, floats=False)
 erf = unary("erf", _row(special.erf))
@@ -172,26 +192,32 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return where(condition, self, other)
 
 
-@method("to", "type")
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, **rest: Any) -> Tensor:
-    """The Tensor in another dtype, or in that of another Tensor; other devices there are none."""
+@method("to")
+def _to(
+    self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any
+) -> Tensor:
+    """The Tensor in another dtype, by the dtype, a device, or another Tensor."""
     for x in args:
-        if isinstance(x, str | placed):
+        if isinstance(x, Tensor):
+            dtype = x._dtype
+        elif isinstance(x, str | _device):
             device = x
-        elif isinstance(x, Tensor):
-            dtype = x.dtype
         elif x is not None and not isinstance(x, bool):
             dtype = x
     if device is not None:
-        placed(device)
-    wanted = self._dtype if dtype is None else np.dtype(dtype)
-    if self._dtype == wanted:
-        return clone(self) if rest.get("copy") else self
-    return applied(TO, [self], wanted)
+        _device(device)
+    found = self if dtype is None else to(self, dtype)
+    return found.clone() if copy and found is self else found
+
+
+def to(self: Tensor, dtype: Any) -> Tensor:
+    """The Tensor in another dtype."""
+    wanted = np.dtype(dtype)
+    return self if self._dtype == wanted else applied(TO, [self], wanted)
 
 
 def _converter(name: str, dtype: Any) -> None:
-    setattr(Tensor, name, lambda self: to(self, dtype))
+    setattr(Tensor, name, lambda self, **_: to(self, dtype))
 
 
 for _name, _dtype in (
@@ -208,9 +234,17 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 @method("allclose")
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
     """Whether all elements agree."""
-    return bool(np.allclose(input._value(), other._value(), rtol, atol))
+    if input._dtype != other._dtype:
+        names = scalar_name(input._dtype), scalar_name(other._dtype)
+        raise RuntimeError(f"{names[0]} did not match {names[1]}")
+    wrong = _sizes(input, other)
+    if wrong is not None:
+        raise wrong
+    return bool(np.allclose(input._value(), other._value(), rtol, atol, equal_nan))
 
 
 @method("equal")

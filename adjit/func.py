@@ -204,8 +204,8 @@ def _pushed(made: Call, tangents: list[Tensor]) -> list[Tensor]:
         second = Sweep([seed_of(p, t) for p, t in pairs if p.requires_grad], (), True)
     found = []
     for o, d in zip(made.outs, dummies, strict=True):
-        known = second.leaves.get(id(d))
-        found.append(o.new_zeros(o.shape) if known is None else shown(*known[1]))
+        arrived = second.leaves.get(id(d))
+        found.append(o.new_zeros(o.shape) if arrived is None else shown(*arrived[1]))
     made.leaves += dummies
     free = made.freed(found)
     del made.leaves[-len(dummies) :]

@@ -156,8 +156,14 @@ def flipud(input: Tensor) -> Tensor:
 
 
 @method("diff")
-def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
+def diff(
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None,
+    append: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Differences of neighbours along an axis, n times."""
+    parts = [t for t in (prepend, input, append) if t is not None]
+    if len(parts) > 1:
+        input = cat(parts, one_axis(dim, input.ndim))
     return applied(DIFF, [input], n, one_axis(dim, input.ndim))
 
 

@@ -79,7 +79,7 @@ def _reduce(
 @method("sum")
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum of all elements, or along axes."""
-    return _reduce(SUMS, input, dim, keepdim, np.dtype(dtype or whole_dtype(input.dtype)))
+    return _reduce(SUMS, input, dim, keepdim, np.dtype(dtype or whole_dtype(input._dtype)))
 
 
 @method("mean")
@@ -97,7 +97,7 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
 @method("prod")
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The product of all elements, or along an axis."""
-    return _reduce(PRODS, input, dim, keepdim, whole_dtype(input.dtype))
+    return _reduce(PRODS, input, dim, keepdim, whole_dtype(input._dtype))
 
 
 def root(total: Any, p: float) -> Any:

@@ -20,6 +20,7 @@ class Written(NamedTuple):
 
 
 written: weakref.WeakKeyDictionary[Node, Written] = weakref.WeakKeyDictionary()
+records: dict[Any, Written] = written.data  # type: ignore[attr-defined]  # quick to ask
 
 # Where PyTorch's derivative is a function of the result (and not of the operand).
 _NAMES = (
@@ -43,7 +44,7 @@ def scalar_name(dtype: Any) -> str:
 
 def check(nodes: Iterable[Node]) -> None:
     """Raise if a derivative of these needs a value that was written over since."""
-    if written:
+    if records:
         for node in nodes:
             check_one(node)
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from . import dtypes
 from .arithmetic import method, operand, operands, pairwise, unary
 from .ir.ops import special
+from .orders import sort
 from .promotion import floating
 from .reductions import Extremes, applied_along, extremes, max, mean, min, one_axis, std, var
-from .shapes import gather, reshape, sort
+from .shapes import gather, reshape
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
 from .tracer.surface import array, value
@@ -40,7 +42,15 @@ lgamma = unary("lgamma", _row(special.gammaln))
 digamma = unary("digamma", _row(special.digamma))
 erfc = unary("erfc", _row(special.erfc))
 erfinv = unary("erfinv", _row(special.erfinv))
-logit = unary("logit", _row(special.logit))
+_logit = unary("logit", _row(special.logit))
+
+
+@method("logit")
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """log(p / (1 - p)); with `eps` of p in [eps, 1 - eps]."""
+    return _logit(input if eps is None else input.clamp(eps, 1 - eps))
+
+
 sinc = unary("sinc", np.sinc)
 deg2rad = unary("deg2rad", np.deg2rad)
 rad2deg = unary("rad2deg", np.rad2deg)
@@ -279,6 +289,6 @@ def is_complex(input: Tensor) -> builtins.bool:
     return input.dtype.kind == "c"
 
 
-def result_type(tensor1: Any, tensor2: Any) -> np.dtype:
+def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
     """The dtype of the sum of these."""
-    return operands("result_type", tensor1, tensor2)[0]
+    return dtypes.of(operands("result_type", tensor1, tensor2)[0])

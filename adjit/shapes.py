@@ -14,17 +14,17 @@ from . import functions as F
 from .aliases import view, views
 from .arithmetic import cast, method, operands
 from .elementwise import to
-from .reductions import Extremes, extremes, one_axis
+from .reductions import one_axis
 from .tape import Operation, record, rows
 from .tensor_object import Tensor, applied, as_tensor, held, shown
 
 # What `tensors` shows.
 # fmt: off
 __all__ = [
-    "argsort", "broadcast_to", "cat", "chunk", "concat", "concatenate", "contiguous", "diag",
+    "broadcast_to", "cat", "chunk", "concat", "concatenate", "contiguous", "diag",
     "expand", "expand_as", "flatten", "flip", "gather", "hstack", "index_select", "masked_fill",
     "masked_select", "narrow", "permute", "ravel", "reshape", "reshape_as", "roll", "select",
-    "sort", "split", "squeeze", "stack", "t", "tile", "topk", "trace", "transpose", "tril",
+    "split", "squeeze", "stack", "t", "tile", "trace", "transpose", "tril",
     "triu", "unbind", "unsqueeze", "vstack",
 ]
 # fmt: on
@@ -232,6 +232,9 @@ def frozen(index: Any) -> tuple[Key, list[Tensor]]:
         elif isinstance(part, int | np.integer) and not isinstance(part, bool):
             parts.append(("int", int(part)))
         else:
+            if part is True:
+                parts.append(("new",))
+                continue
             for found in _positions(as_tensor(part)):
                 parts.append(("array", len(arrays)))
                 arrays.append(found)
@@ -279,6 +282,8 @@ ALIAS = Operation("AliasBackward0", _get, keeps=False)
 @method("__getitem__")
 def getitem(self: Tensor, index: Any) -> Tensor:
     """A part of the Tensor."""
+    if index is False:
+        return getitem(unsqueeze(self, 0), slice(0, 0))
     key, arrays = frozen(index)
     _check_index(self, key)
     if not arrays:
@@ -477,63 +482,3 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     axis = one_axis(dim, input.ndim)
     n = input._aval_shape()[axis]
     return views(UNBIND, input, n, n, axis) if n else ()
-
-
-def _sort(x: Any, axis: int, descending: bool) -> Any:
-    at = np.argsort(-x if descending else x, axis=axis, kind="stable")
-    return np.take_along_axis(x, at, axis), at
-
-
-SORT = Operation("SortBackward0", _sort)
-
-
-@method("sort")
-def sort(input: Tensor, dim: int = -1, descending: bool = False) -> Extremes:
-    """The elements in order along an axis, and where they stood."""
-    node = record(SORT, (input._ref(),), (one_axis(dim, input.ndim), descending))
-    return extremes("sort")(shown(node, 0), shown(node, 1))
-
-
-@method("argsort")
-def argsort(input: Tensor, dim: int = -1, descending: bool = False) -> Tensor:
-    """Where the elements stand in order."""
-    return sort(input, dim, descending).indices
-
-
-@method("topk")
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True) -> Extremes:
-    """The largest elements along an axis, and where they stand."""
-    values, indices = sort(input, dim, largest)
-    return extremes("topk")(narrow(values, dim, 0, k), narrow(indices, dim, 0, k))
-
-
-# ------------------------------------------------------------------ in place
-
-
-def _in_place(name: str, fn: Any, *aliases: str) -> None:
-    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self._write(lambda: fn(self, *args, **kwargs))
-
-    call.__name__ = name
-    call.__doc__ = "The operation of that name, in place."
-    method(name, *aliases)(call)
-
-
-for _name in ("add", "sub", "mul", "div", "pow"):
-    _in_place(f"{_name}_", getattr(F, _name))
-for _name, _fn in (
-    ("iadd", F.add), ("isub", F.sub), ("imul", F.mul), ("itruediv", F.div), ("ipow", F.pow),
-):  # fmt: skip
-    _in_place(f"__{_name}__", _fn)
-for _name in (
-    "sin", "cos", "tan", "exp", "log", "sqrt", "abs", "neg", "sigmoid", "tanh", "relu", "clamp",
-    "round", "floor", "ceil", "reciprocal", "square",
-):  # fmt: skip
-    _in_place(f"{_name}_", getattr(F, _name))
-_in_place("masked_fill_", masked_fill)
-_in_place("addcmul_", lambda x, a, b, value=1: F.add(x, F.mul(F.mul(a, b), value)))
-_in_place("addcdiv_", lambda x, a, b, value=1: F.add(x, F.mul(F.div(a, b), value)))
-_in_place("lerp_", lambda x, end, weight: F.add(x, F.mul(F.sub(end, x), weight)))
-_in_place("copy_", lambda x, y: expand(to(as_tensor(y), x.dtype), tuple(x.shape)))
-_in_place("fill_", lambda x, v: F.where(held(np.ones(x.shape, bool)), v, F.mul(x, 0)))
-_in_place("zero_", lambda x: held(np.zeros(x.shape, x.dtype)))

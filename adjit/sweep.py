@@ -10,7 +10,7 @@ import numpy as np
 from .anomalies import anomaly, inspect
 from .ir.types import NUMPY
 from .modes import recording
-from .saved import check_one, written
+from .saved import check_one, records
 from .tape import Foreign, Node, Operation, Ref, flows, node_of, record, source
 
 ACCUMULATE = Operation("AddBackward0", np.add, keeps=False)
@@ -62,7 +62,7 @@ class Sweep:
             return
         if node.freed and node.piece.operation.keeps:
             raise RuntimeError(AGAIN)
-        if written:
+        if records:
             check_one(node)
         self.visited.append(node)
         inputs = node.inputs

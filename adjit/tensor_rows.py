@@ -9,6 +9,7 @@ from . import hot, tape
 from .creation import _default
 from .ir.core import Block, Function
 from .joins import movedim
+from .modes import recording
 from .passes.batch import batch
 from .tape import Node, Operation, Piece, Ref, aval_of, flows, node_of
 from .tensor_object import Tensor, shown
@@ -179,14 +180,14 @@ def _size(func: Any, given: list[Any], axes: list[Any], shown: Any) -> int:
         if not isinstance(x, Tensor):
             raise ValueError(
                 f"vmap({_name(func)}, in_dims={shown}, ...)(<inputs>): Got in_dim={d} for an input "
-                f"but the input is of type {type(x)}. We cannot vmap over non-Tensor arguments, please "
-                "use None as the respective in_dim"
+                f"but the input is of type {type(x)}. We cannot vmap over non-Tensor arguments, "
+                "please use None as the respective in_dim"
             )
         if not -x.ndim <= d < x.ndim:
             raise ValueError(
                 f"vmap({_name(func)}, in_dims={shown}, ...)(<inputs>): Got in_dim={d} for some "
-                f"input, but that input is a Tensor of dimensionality {x.ndim} so expected in_dim to "
-                f"satisfy -{x.ndim} <= in_dim < {x.ndim}."
+                f"input, but that input is a Tensor of dimensionality {x.ndim} so expected in_dim "
+                f"to satisfy -{x.ndim} <= in_dim < {x.ndim}."
             )
         sizes.append(x._aval_shape()[d])
     if not sizes:
@@ -225,7 +226,7 @@ def _run(
             )
     results = leaves_of(out)
     refs = [x._ref() for x in results]
-    stand = [r._node for r, d in zip(rows, axes, strict=True) if d is not None]
+    stand: list[Any] = [r._node for r, d in zip(rows, axes, strict=True) if d is not None]
     order = _below(refs, set(stand))
     piece, shared = _batched(order, refs, stand, size)
     whole = [
@@ -236,7 +237,7 @@ def _run(
     made: dict[Ref, Ref] = dict(zip([(n, 0) for n in stand], whole, strict=True))
     if piece is not None:
         operands = (*whole, *shared)
-        tracked = tape.recording.on and piece.differentiable and any(map(flows, operands))
+        tracked = recording.on and piece.differentiable and any(map(flows, operands))
         node = node_of(piece, operands, tracked)
         own = [r for r in refs if r[0] in set(order)]
         made.update((r, (node, k)) for k, r in enumerate(own))

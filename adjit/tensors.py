@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import builtins
+from typing import Any
 
 import numpy as np
 
 from . import autograd, func, nn, numpy_functions, optim, utils
 from .anomalies import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
 from .archives import load, save
+from .comparing import *
 from .creation import *
+from .decompositions import *
+from .draws import *
 from .dtypes import (
     device,
     dtype,
@@ -23,8 +27,12 @@ from .dtypes import (
     strided,
 )
 from .functions import *
+from .inplace import functions as _in_place
+from .inplace import with_out as _with_out
 from .joins import *
 from .matrices import *
+from .missing import WITH_OUT as _WITH_OUT
+from .missing import missing as _missing
 from .modes import (
     enable_grad,
     inference_mode,
@@ -33,13 +41,19 @@ from .modes import (
     no_grad,
     set_grad_enabled,
 )
+from .orders import *
+from .pointwise import *
 from .scatters import *
 from .selections import *
 from .shapes import *
+from .spectral import *
+from .statistics import *
 from .storage import Size
 from .tape import report
+from .tensor_facts import *
 from .tensor_object import Tensor
 from .tensor_rows import vmap
+from .tensor_text import set_printoptions
 
 float16 = half = of(np.float16)
 float32 = float = of(np.float32)
@@ -65,3 +79,34 @@ def numel(input: Tensor) -> builtins.int:
 def explain() -> str:
     """Which computations ran by the interpreter, and which by compiled programs."""
     return report()
+
+
+globals().update(_in_place)
+_FUNCTIONAL = """
+adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear
+binary_cross_entropy_with_logits celu channel_shuffle conv1d conv2d conv3d conv_transpose1d
+conv_transpose2d conv_transpose3d cosine_embedding_loss cosine_similarity ctc_loss dropout embedding
+feature_alpha_dropout group_norm hardshrink hinge_embedding_loss instance_norm kl_div layer_norm
+margin_ranking_loss max_pool1d max_pool2d max_pool3d pairwise_distance pixel_shuffle pixel_unshuffle
+poisson_nll_loss prelu rms_norm rrelu selu threshold triplet_margin_loss
+""".split()  # noqa: SIM905
+for _name in _FUNCTIONAL:
+    if hasattr(nn.functional, _name):
+        globals().setdefault(_name, getattr(nn.functional, _name))
+
+
+def embedding(weight: Tensor, indices: Tensor, padding_idx: builtins.int = -1, *_: Any) -> Tensor:
+    """Rows of a matrix by number."""
+    return nn.functional.embedding(indices, weight, None if padding_idx < 0 else padding_idx)
+
+
+for _name in ("prelu", "hardshrink"):
+    if hasattr(nn.functional, _name):
+        setattr(Tensor, _name, getattr(nn.functional, _name))
+for _name in _WITH_OUT:
+    if _name in globals():
+        globals()[_name] = _with_out(_name, globals()[_name])
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(_missing(name))
