@@ -68,10 +68,11 @@ class CompiledFunction:
         self._calls: tuple[Callable[..., Any], ...] = ()
         self._recent: tuple[Variant, ...] = ()
         self._front: Any = None
+        self._out_is_ours: bool | None = None
         settings.followers.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if "out" in kwargs and self._takes_out:
+        if "out" in kwargs and self._takes_out():
             return self._into(kwargs.pop("out"), args, kwargs)
         if not open_traces and not changed:
             calls = self._calls
@@ -83,9 +84,11 @@ class CompiledFunction:
                     return result
         return self._slow(args, kwargs)
 
-    @functools.cached_property
     def _takes_out(self) -> bool:
-        return outs.is_ours(self._fn, self._transform)
+        """Whether `out=` is ours, not an argument of the Python function."""
+        if self._out_is_ours is None:
+            self._out_is_ours = outs.is_ours(self._fn, self._transform)
+        return self._out_is_ours
 
     def _into(self, out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The answer in the caller's arrays; a compiled front may do that next time."""
