@@ -84,6 +84,7 @@ def array_aval(x: np.ndarray, what: str = "array") -> Aval:
         ) from None
 
 
+SMALL = 1024  # elements of an array that is looked at to find an equal one
 MOST_DECISIONS = 10_000  # guards of one trace
 FEW_DECISIONS = 8  # by an integer argument: one that decides more often is fixed
 
@@ -104,6 +105,7 @@ class Recorder:
         self.derived = False  # whether something made from plain arrays was met
         self._find = find
         self._arrays: dict[int, tuple[np.ndarray, Value, np.ndarray | None]] = {}
+        self._constants: dict[tuple[Aval, bytes], Value] = {}  # small ones made while tracing
         self._outer: dict[Value, Value] = {}
         self._samples: dict[Value, Any] = {}
         self._free: dict[Value, bool] = {}
@@ -186,10 +188,22 @@ class Recorder:
             self.derived = True
             seen = x.copy()
             seen.flags.writeable = False
+            same = self._constant(seen)
+            if same is not None:
+                self._arrays[id(x)] = (x, same, seen)
+                return same
             capture = _made_here(seen)
         v = self.capture(capture, aval)
+        if seen is not None and seen.size <= SMALL:
+            self._constants[aval, seen.tobytes()] = v
         self._arrays[id(x)] = (x, v, seen)  # x is kept alive: its id stays its own
         return v
+
+    def _constant(self, x: np.ndarray) -> Value | None:
+        """What stands for an equal array that was made while tracing, as rounds of a loop do."""
+        if x.size > SMALL:
+            return None
+        return self._constants.get((array_aval(x), x.tobytes()))
 
     def scalar(self, x: np.generic) -> Value:
         """The literal of a NumPy scalar; unless it is guarded it was made from some array."""

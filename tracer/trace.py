@@ -325,7 +325,14 @@ def _function(
         ledger = rec.builder.ledger
         if rec.rolled:  # adjit.range has changed what was recorded
             ledger = ledger_of(rec.builder.ops, ledger.recipes)
-        inputs = Inputs(functools.partial(_listed, rec), functools.partial(_limit, rec, {}))
+        made = {
+            v: c.value
+            for v, c in zip(rec.capture_values, rec.captures, strict=True)
+            if not c.live and type(c.value) is np.ndarray
+        }
+        inputs = Inputs(
+            functools.partial(_listed, rec), functools.partial(_limit, rec, {}), made.get
+        )
         rolled = roll(ledger, outs, rec.walk, rec.puts, inputs, rolling)
     if rolled is None:
         rolled = Rolled(tuple(rec.builder.ops), tuple(outs), ())

@@ -179,6 +179,9 @@ class Fold:
             data = np.array([v.data for v in values])  # type: ignore[attr-defined]
             dtype = values[0].aval.dtype
             return Table(data.astype(NUMPY[dtype], copy=False), dtype)
+        known = [self.reader.known(v) for v in values]
+        if not any(x is None for x in known):
+            return Table(np.stack(known), values[0].aval.dtype)  # type: ignore[arg-type]
         found = self._rows_of_one(values)
         if found is not None:
             return found

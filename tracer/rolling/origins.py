@@ -145,7 +145,7 @@ class Origins:
             return
         numbers = [v.data.item() for v in values]  # type: ignore[attr-defined]
         if all(v.key == values[0].key for v in values):  # type: ignore[attr-defined]
-            sure = level == 0 or abs(numbers[0]) in known or (level == 1 and len(rows) > 2)
+            sure = level == 0 or (len(rows) > 2 and (level == 1 or abs(numbers[0]) in known))
             if sure:
                 same = values[0] if values[0].aval == aval else Const(numbers[0], aval.dtype)
                 yield dict.fromkeys(sorted(b.at), same)

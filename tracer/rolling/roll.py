@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import CodeType
 
+import numpy as np
+
 from ...ir.builder import Builder
 from ...ir.core import Op, Value
 from ..ledger import Ledger
@@ -22,10 +24,12 @@ class Inputs:
 
     table  the input of literals that differ from round to round
     limit  the input that says how many rounds the while at a place may have, given how many it had
+    known  what an input holds that was made while tracing; None of any other value
     """
 
     table: Callable[[Table], Value]
     limit: Callable[[CodeType, int, int], Value]
+    known: Callable[[Value], np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def roll(
     count = len(ledger.recipes)
     for v in outs:
         columns.reads(v, count + 1)
-    reader = Reader(columns.ops, ledger.recipes, puts, columns, inputs.limit)
+    reader = Reader(columns.ops, ledger.recipes, puts, columns, inputs.limit, inputs.known)
     segments = Segments(walk, count, reader, policy)
     first = walk.starts[0] if walk.starts else count
     steps = [*reader.steps(0, first), *expanded(segments.parse(call))]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import CodeType
 from typing import Any
 
+import numpy as np
+
 from ...ir import ops as rows
 from ...ir.builder import Builder
 from ...ir.core import Const, Function, Op, Value
@@ -103,6 +105,7 @@ class Reader:
     columns     the trace as numbers
     limit       the input that says how many rounds the while at this place may have, given how
                 many there were
+    known       what an input holds that was made while tracing; None of any other value
     parts       what is known to be a row of a stacked array: value -> (array, row)
     """
 
@@ -113,9 +116,11 @@ class Reader:
         puts: Mapping[int, Put],
         columns: Columns,
         limit: Callable[[CodeType, int, int], Value],
+        known: Callable[[Value], np.ndarray | None],
     ) -> None:
         self.ops = ops
         self.limit = limit
+        self.known = known
         self.recipes = recipes
         self.puts = puts
         self.columns = columns
