@@ -18,9 +18,8 @@ import numpy as np
 
 from ..ir.core import Op
 from ..ir.types import NUMPY
-from . import entry, memory, panels, shares
-from .compile import compile_source
-from .source import Source
+from . import depthwise, memory, panels, shares
+from .copies import text
 
 Shape = tuple[int, ...]
 Padding = tuple[tuple[int, int], ...]
@@ -29,6 +28,7 @@ Run = Callable[[np.ndarray, np.ndarray], np.ndarray]  # operands to result
 Part = Callable[[np.ndarray, np.ndarray, np.ndarray], None]  # operands and result of some images
 Copy = Callable[[np.ndarray], np.ndarray]
 
+GROUPS = 64  # of channels, which are done one after the other
 ROWS = 4096  # places of the images that are done at a time
 KEEP = 1 << 26  # bytes of scratch that a thread keeps
 FEW = 4  # places times this, up to the number of results: the weights are read where they lie
@@ -37,7 +37,7 @@ _local = threading.local()
 
 
 class Form(NamedTuple):
-    """One kind of convolution, without the number of images."""
+    """One kind of convolution, without the number of images; channels and results of one group."""
 
     dtype: np.dtype
     space: Shape
@@ -47,6 +47,7 @@ class Form(NamedTuple):
     dilation: Shape
     channels: int
     results: int
+    groups: int = 1
     threads: int = 1  # how many share a product
 
     @property
@@ -70,9 +71,19 @@ class Form(NamedTuple):
         return self.channels * self.taps
 
     @property
+    def pixel(self) -> int:
+        """Elements of a pixel of the images."""
+        return self.channels * self.groups
+
+    @property
+    def place(self) -> int:
+        """Elements of a place of the results."""
+        return self.results * self.groups
+
+    @property
     def simple(self) -> bool:
-        """Whether each place sees its own pixel alone."""
-        one = self.taps == 1 and set(self.stride) == {1}
+        """Whether each place sees its own pixel alone, and all of it."""
+        one = self.taps == 1 and set(self.stride) == {1} and self.groups == 1
         return one and set(self.padding) == {(0, 0)}
 
     @property
@@ -92,7 +103,7 @@ class Form(NamedTuple):
 def prepared(op: Op, threads: int = 1) -> Run | None:
     """What runs an op on C-contiguous operands, if it is one of these convolutions."""
     found = _MAKERS.get(op.prim.name)
-    if found is None or len(op.outs) != 1 or op.attrs["groups"] != 1:
+    if found is None:
         return None
     maker, images, weights = found
     values = [*op.args, *op.outs]
@@ -101,8 +112,12 @@ def prepared(op: Op, threads: int = 1) -> Run | None:
         return None
     x, w = values[images].shape, values[weights].shape
     stride, padding, dilation = (op.attrs[k] for k in ("stride", "padding", "dilation"))
-    form = Form(NUMPY[out.dtype], x[1:-1], w[2:], stride, padding, dilation, x[-1], w[0], threads)
-    return maker(form, x[0])
+    groups = op.attrs["groups"]
+    sizes = w[1], w[0] // groups, groups, threads
+    form = Form(NUMPY[out.dtype], x[1:-1], w[2:], stride, padding, dilation, *sizes)
+    if form.channels == form.results == 1 < groups:
+        return depthwise.prepared(op.prim.name, form, _seen(form, 1), x[0])
+    return maker(form, x[0]) if groups <= GROUPS else None
 
 
 # ------------------------------------------------------------------ the three products
@@ -123,13 +138,15 @@ def _forward(form: Form, count: int) -> Run:
         weights = _packer(form, shape[1], None if form.thin else tuple(range(form.taps)), False)
     made = {n: _seeing_patches(form, n) if form.few(largest) else _seeing(form, n, largest)
             for n in {high - low for low, high in ranges}}  # fmt: skip
-    size = (count, *form.places, form.results)
+    size = (count, *form.places, form.place)
 
     def run(x: np.ndarray, w: np.ndarray) -> np.ndarray:
         y = memory.aligned(size, form.dtype)
-        ready = weights(w)
-        for low, high in ranges:
-            made[high - low](x[low:high], ready, y[low:high])
+        for g in range(form.groups):
+            ready = weights(_of_group(form, w, g))
+            for low, high in ranges:
+                xs = x[low:high].reshape(-1)[g * form.channels :]
+                made[high - low](xs, ready, y[low:high].reshape(-1)[g * form.results :])
         return y
 
     return run
@@ -140,7 +157,9 @@ def _seeing_patches(form: Form, images: int) -> Part:
     rows = form.rows(images)
     patches = _patcher(form, images)
     shape = panels.dots_tile(rows, form.results)
-    dots = shares.dots(form.dtype, shape, rows, form.results, form.patch, form.threads)
+    dots = shares.dots(
+        form.dtype, shape, (rows, form.results, form.patch, form.place), form.threads
+    )
 
     def part(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> None:
         dots(patches(x), w, y)
@@ -157,7 +176,7 @@ def _seeing(form: Form, images: int, largest: int) -> Part:
     taps, depth = (1, form.patch) if form.thin else (form.taps, form.channels)
     size = shape[1] * panels.width(dtype)
     sizes = rows, form.results, taps, depth, form.patch * size, size, 0
-    zeros, targets = _zeros(dtype, form.channels), _starts(rows, form.results)
+    zeros, targets = _zeros(dtype, form.channels), _starts(rows, form.place)
     product = shares.rows("rows", dtype, shape, sizes, table, targets, form.threads)
 
     def part(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> None:
@@ -172,16 +191,20 @@ def _weight(form: Form, count: int) -> Run:
     turned = not written and form.taps > 1
     made = {(high - low, low > 0): _adding(form, high - low, written, low > 0)
             for low, high in ranges}  # fmt: skip
-    back = _text("back", form.dtype, form.taps, form.results, form.channels)
-    whole = (form.results, form.channels, *form.kernel)
+    back = text("back", form.dtype, form.taps, form.results, form.channels)
+    whole = (form.place, form.channels, *form.kernel)
 
     def run(x: np.ndarray, ct: np.ndarray) -> np.ndarray:
         w = memory.aligned(whole, form.dtype)
-        out = _scratch("turned", w.size, form.dtype) if turned else w
-        for low, high in ranges:
-            made[high - low, low > 0](x[low:high], out, ct[low:high])
-        if turned:
-            back(out, w)
+        for g in range(form.groups):
+            mine = _of_group(form, w, g)
+            out = _scratch("turned", mine.size, form.dtype) if turned else mine
+            for low, high in ranges:
+                xs = x[low:high].reshape(-1)[g * form.channels :]
+                cts = ct[low:high].reshape(-1)[g * form.results :]
+                made[high - low, low > 0](xs, out, cts)
+            if turned:
+                back(out, mine)
         return w
 
     return run
@@ -195,9 +218,9 @@ def _adding(form: Form, images: int, written: bool, keep: bool) -> Part:
     columns, taps = (form.patch, 1) if written else (form.channels, form.taps)
     shape = panels.tile(dtype, results, columns)
     cts: Copy = _as_they_are
-    within = shape[0], results
+    within = shape[0], form.place
     if rows > PACKED:
-        cts, within = _columns(dtype, rows, results, shape[0]), (rows * shape[0], shape[0])
+        cts, within = _columns(form, rows, shape[0]), (rows * shape[0], shape[0])
     kind = "outer" if rows > PACKED else "streamed_outer"
     sizes = (results, columns, rows, taps, *within, columns, results * form.channels, int(keep))
     product = shares.outer(kind, dtype, shape, sizes, table, form.threads)
@@ -215,6 +238,7 @@ def _input(form: Form, count: int) -> Run:
     few = form.few(largest) or form.thin
     packs: list[Copy] = [_as_they_are]
     tiles: list[panels.Tile] = []
+    classes: list[Class] = []
     if not few:
         classes = _classes(form, largest)
         tiles = [panels.tile(form.dtype, len(c.pixels), form.channels) for c in classes]
@@ -222,13 +246,18 @@ def _input(form: Form, count: int) -> Run:
                  for k, (t, c) in enumerate(zip(tiles, classes, strict=True))]  # fmt: skip
     made = {n: _spreading(form, n) if few else _mirrored(form, n, tiles)
             for n in {high - low for low, high in ranges}}  # fmt: skip
-    whole = (count, *form.space, form.channels)
+    whole = (count, *form.space, form.pixel)
+    added = not form.simple if few else not all(c.taps for c in classes)
 
     def run(ct: np.ndarray, w: np.ndarray) -> np.ndarray:
         x = memory.aligned(whole, form.dtype)
-        ready = [pack(w) for pack in packs]
-        for low, high in ranges:
-            made[high - low](x[low:high], ready, ct[low:high])
+        if added:
+            x[...] = 0
+        for g in range(form.groups):
+            ready = [pack(_of_group(form, w, g)) for pack in packs]
+            for low, high in ranges:
+                cts = ct[low:high].reshape(-1)[g * form.results :]
+                made[high - low](x[low:high].reshape(-1)[g * form.channels :], ready, cts)
         return x
 
     return run
@@ -240,17 +269,16 @@ def _spreading(form: Form, images: int) -> Callable[..., None]:
     shape = panels.tile(dtype, rows, patch)
     size = shape[1] * panels.width(dtype)
     kind = "streamed_rows" if form.few(images) else "rows"
-    starts, targets = _starts(rows, form.results), _starts(rows, patch)
+    starts, targets = _starts(rows, form.place), _starts(rows, patch)
     sizes = rows, patch, 1, form.results, size, patch, 0
     product = shares.rows(kind, dtype, shape, sizes, starts, targets, form.threads)
     zeros, table = _zeros(dtype, form.results), _seen(form, images)
-    spread = _text("spread", dtype, form.taps, rows, form.channels)
+    spread = text("spread", dtype, form.taps, rows, form.channels)
 
     def part(x: np.ndarray, ready: Sequence[np.ndarray], ct: np.ndarray) -> None:
         columns = x if form.simple else _scratch("patches", rows * patch, dtype)
         product(ct, zeros, ready[0], columns)
         if not form.simple:
-            x[...] = 0
             spread(columns, table, x)
 
     return part
@@ -267,13 +295,11 @@ def _mirrored(form: Form, images: int, tiles: Sequence[panels.Tile]) -> Callable
         apart = form.results * taps * size
         sizes = len(c.pixels), form.channels, taps, form.results, apart, size, 0
         made = shares.rows("rows", form.dtype, shape, sizes, c.places, c.pixels, form.threads)
-        products.append(made if taps else None)
+        products.append(made if taps else None)  # pixels that no place sees: zeros
 
     def part(x: np.ndarray, ready: Sequence[np.ndarray], ct: np.ndarray) -> None:
-        for product, c, w in zip(products, classes, ready, strict=True):
-            if product is None:
-                x.reshape(-1, form.channels)[c.pixels // form.channels] = 0
-            else:
+        for product, w in zip(products, ready, strict=True):
+            if product is not None:
                 product(ct, zeros, w, x)
 
     return part
@@ -316,7 +342,7 @@ def _seen(form: Form, images: int) -> Table:
         lie[d], lie[rank + d] = count, k
         flat = flat * n + at.reshape(lie)
         valid = valid & ((at >= 0) & (at < n)).reshape(lie)
-    return _stacked(flat, valid, prod(form.places), images, prod(form.space), form.channels)
+    return _stacked(flat, valid, prod(form.places), images, prod(form.space), form.pixel)
 
 
 @functools.lru_cache(maxsize=500)
@@ -343,9 +369,9 @@ def _classes(form: Form, images: int) -> list[Class]:
             where = where * n + at.reshape(lie[:rank])
         if not where.size:
             continue
-        table = _stacked(flat, valid, where.size, images, prod(form.places), form.results)
+        table = _stacked(flat, valid, where.size, images, prod(form.places), form.place)
         pixel = np.arange(images)[:, None] * prod(form.space) + where.reshape(-1)
-        places = pixel.reshape(-1) * form.channels
+        places = pixel.reshape(-1) * form.pixel
         found.append(Class(tuple(taps.reshape(-1).tolist()), table, places))
     return found
 
@@ -389,13 +415,18 @@ def _as_they_are(x: np.ndarray) -> np.ndarray:
     return x
 
 
+def _of_group(form: Form, w: np.ndarray, g: int) -> np.ndarray:
+    """The weights of a group."""
+    return w if form.groups == 1 else w[g * form.results : (g + 1) * form.results]
+
+
 def _patcher(form: Form, images: int) -> Copy:
     """What each place sees, as (places, channels, taps)."""
     if form.simple:
         return _as_they_are
     table = _seen(form, images)
     kind = "thin_patches" if form.thin else "patches"
-    write = _text(kind, form.dtype, form.taps, len(table), form.channels)
+    write = text(kind, form.dtype, form.taps, len(table), form.channels)
     size = len(table) * form.patch
 
     def patches(x: np.ndarray) -> np.ndarray:
@@ -423,7 +454,7 @@ def _packer(
     line = depth * len(taps)
     need = -(-columns // size) * size * line
     cuts = shares.cuts(columns, size, need, form.threads)
-    jobs = [(_text("packed", form.dtype, size, high - low, depth, len(taps), *steps),
+    jobs = [(text("packed", form.dtype, size, high - low, depth, len(taps), *steps),
              low * steps[0], low * line) for low, high in cuts]  # fmt: skip
 
     def packed(w: np.ndarray) -> np.ndarray:
@@ -436,96 +467,14 @@ def _packer(
     return packed
 
 
-def _columns(dtype: np.dtype, rows: int, results: int, tile: int) -> Copy:
-    """Cotangents as (groups of results, places, results of a group)."""
-    write = _text("columns", dtype, tile, rows, results)
-    size = -(-results // tile) * tile * rows
+def _columns(form: Form, rows: int, tile: int) -> Copy:
+    """Cotangents as (tiles of results, places, results of a tile)."""
+    write = text("columns", form.dtype, tile, rows, form.results, form.place)
+    size = -(-form.results // tile) * tile * rows
 
     def columns(ct: np.ndarray) -> np.ndarray:
-        out = _scratch("columns", size, dtype)
+        out = _scratch("columns", size, form.dtype)
         write(ct, out)
         return out
 
     return columns
-
-
-@functools.lru_cache(maxsize=1000)
-def _text(kind: str, dtype: np.dtype, *sizes: int) -> Callable[..., object]:
-    """A kernel that copies; all sizes are arguments."""
-    text, pointers, names = _TEXTS[kind]
-    short = panels.KINDS[dtype]
-    zero = "0.0" if short == "f64" else "ll.f32(0.0)"
-    body = text.replace("ZERO", zero)
-    text = f"def {kind}({', '.join((*pointers, *names))}):\n{body}    return 0\n"
-    kinds = tuple("i64" if p in ("places", "order") else short for p in pointers)
-    address = compile_source(Source(kind, text, kinds, len(names), 0)).address
-    return entry.make_call(address, [entry.unchecked()] * len(pointers), sizes, (), nogil=True)
-
-
-_PATCHES = """\
-    for p in range(rows):
-        for t in range(taps):
-            s = places[p*taps + t]
-            q = p*taps*channels + t
-            if s < 0:
-                for i in range(channels):
-                    y[q + i*taps] = ZERO
-            else:
-                for j in range(channels):
-                    y[q + j*taps] = x[s + j]
-"""
-_THIN_PATCHES = """\
-    for p in range(rows):
-        for i in range(channels):
-            q = (p*channels + i)*taps
-            for t in range(taps):
-                s = places[p*taps + t]
-                y[q + t] = x[s + i] if s >= 0 else ZERO
-"""
-_SPREAD = """\
-    for p in range(rows):
-        for t in range(taps):
-            s = places[p*taps + t]
-            q = p*taps*channels + t
-            if s >= 0:
-                for i in range(channels):
-                    y[s + i] = y[s + i] + x[q + i*taps]
-"""
-_BACK = """\
-    for o in range(results):
-        for t in range(taps):
-            s = (t*results + o)*channels
-            q = o*channels*taps + t
-            for i in range(channels):
-                y[q + i*taps] = x[s + i]
-"""
-_PACKED = """\
-    for g in range(0, columns, size):
-        m = min(size, columns - g)
-        for t in range(taps):
-            a = order[t]
-            for k in range(depth):
-                s = g*across + k*down + a
-                q = g*taps*depth + (t*depth + k)*size
-                for v in range(m):
-                    y[q + v] = x[s + v*across]
-"""
-_COLUMNS = """\
-    for g in range(0, results, size):
-        m = min(size, results - g)
-        for p in range(rows):
-            for v in range(m):
-                y[g*rows + p*size + v] = x[p*results + g + v]
-"""
-_TEXTS = {
-    "patches": (_PATCHES, ("x", "places", "y"), ("taps", "rows", "channels")),
-    "thin_patches": (_THIN_PATCHES, ("x", "places", "y"), ("taps", "rows", "channels")),
-    "spread": (_SPREAD, ("x", "places", "y"), ("taps", "rows", "channels")),
-    "back": (_BACK, ("x", "y"), ("taps", "results", "channels")),
-    "packed": (
-        _PACKED,
-        ("x", "order", "y"),
-        ("size", "columns", "depth", "taps", "across", "down"),
-    ),
-    "columns": (_COLUMNS, ("x", "y"), ("size", "rows", "results")),
-}

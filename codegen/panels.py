@@ -25,7 +25,7 @@ I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 REALS = {"f32": (ir.FloatType(), 4), "f64": (ir.DoubleType(), 8)}
 KINDS = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
 STREAMS = 16  # rows of a large operand that are read side by side
-CHUNK = 128  # terms summed before the tile moves on, so that what it reads again stays in cache
+CHUNK = 256  # terms summed before the tile moves on, so that what it reads again stays in cache
 # Rows and vectors of a tile, by the number of vector registers: accumulators, operands, a spare.
 TILES = {32: ((6, 4), (8, 3), (4, 6), (2, 8)), 16: ((6, 2), (4, 3), (2, 5))}
 DOTS = {32: ((4, 6), (2, 8)), 16: ((3, 3), (2, 4))}

@@ -89,11 +89,12 @@ def outer(
 
 
 def dots(
-    dtype: np.dtype, shape: panels.Tile, m: int, n: int, k: int, threads: int
+    dtype: np.dtype, shape: panels.Tile, sizes: tuple[int, ...], threads: int
 ) -> Callable[..., None]:
     """The product "dots" as a function of (a, b, c)."""
+    m, n, k, ldc = sizes
     parts = [
-        (panels.call("dots", dtype, shape, (m, high - low, k, n)), low * k, low)
+        (panels.call("dots", dtype, shape, (m, high - low, k, ldc)), low * k, low)
         for low, high in cuts(n, shape[1], m * n * k, threads, LEAST)
     ]
 
