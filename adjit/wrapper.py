@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from .codegen import memory
 from .decisions import Decisions
 from .ir.core import Op
 from .ir.interp import GuardMiss
@@ -108,7 +109,7 @@ def make(
         entry = jump.make(writer.facts)
     scope = {
         "MISS": MISS, "ndarray": np.ndarray, "array": np.array, "empty": np.empty,
-        "contiguous": np.ascontiguousarray, "flatten": flatten, "launch": launch,
+        "contiguous": memory.contiguous, "flatten": flatten, "launch": launch,
         "entry": entry, **writer.scope,
     }  # fmt: skip
     if jump is not None:

@@ -30,6 +30,7 @@ IMPORTS = {
     "casadi_c": ("casadi",),
     "autograd": ("autograd.numpy", "autograd.scipy.special"),
 }
+EAGER = {"torch", "autograd"}  # the first gradient takes no longer than the next
 SHORTEST = 1e-3  # seconds that a sample lasts at least: short steps are timed in batches
 LONG = 1.0  # seconds of a step that is not asked again
 
@@ -126,10 +127,10 @@ def main() -> None:
     del found, arrays
     forget_peak()
     timer = timer_of(step)
-    if facts["first"] < LONG or name != "autograd":
-        count, one = calibrated(timer, 8 if problem.kind == "step" else 2)
-    else:
+    if name in EAGER and facts["first"] > LONG:
         count, one = 1, facts["first"]
+    else:
+        count, one = calibrated(timer, 8 if problem.kind == "step" else 2)
     talk.write(json.dumps(facts) + "\n")
     for asked, line in enumerate(sys.stdin):
         samples = measure(timer, float(line), count) if one < LONG or not asked else []

@@ -79,6 +79,18 @@ def empty(shape: tuple[int, ...], dtype: np.dtype, large: int = LARGE) -> np.nda
     return np.asarray(_Lease(block, shape, dtype))
 
 
+def contiguous(x: np.ndarray) -> np.ndarray:
+    """An array in C order: itself, or a copy, which borrows if it is large."""
+    return x if x.flags.c_contiguous else copied(x)
+
+
+def copied(x: np.ndarray) -> np.ndarray:
+    """A copy in C order, which borrows if it is large."""
+    out = empty(x.shape, x.dtype)
+    np.copyto(out, x)
+    return out
+
+
 def release() -> None:
     """Give every block that is kept back to the system."""
     global _kept

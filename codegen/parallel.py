@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -61,21 +62,34 @@ class ParallelProgram:
     def call(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results, as arrays owned by the caller; inputs are C-contiguous arrays."""
         env: dict[Value, np.ndarray] = dict(zip(self.params, inputs, strict=True))
-        for step in self.steps:
+        for step, dead in zip(self.steps, self._last, strict=True):
             reads = [env[v] for v in step.stage.reads]
             if step.once is not None:
                 env.update(zip(step.stage.writes, step.once.call(reads), strict=True))
             else:
                 _run_parts(step, reads, env, self.threads)
+            del reads
+            for v in dead:
+                del env[v]
         outs: list[np.ndarray] = []
         for k, v in enumerate(self.outs):
             if type(v) is Const:
                 outs.append(np.array(v.data))
             elif v in self.params or v in self.outs[:k]:
-                outs.append(np.array(env[v], order="C"))
+                outs.append(memory.copied(env[v]))
             else:
                 outs.append(env[v])
         return outs
+
+    @functools.cached_property
+    def _last(self) -> list[set[Value]]:
+        """For each step the values that nothing needs after it."""
+        kept = {*self.params, *self.outs}
+        last: list[set[Value]] = []
+        for step in reversed(self.steps):
+            last.append({v for v in step.stage.reads if v not in kept})
+            kept.update(step.stage.reads)
+        return last[::-1]
 
     @property
     def runs(self) -> list[Any]:
@@ -115,7 +129,9 @@ def _run_parts(
         def work() -> list[np.ndarray]:
             run = part.run
             outs = [
-                np.empty(a.shape, NUMPY[a.dtype]) if total is None else total[part.low : part.high]
+                memory.empty(a.shape, NUMPY[a.dtype])
+                if total is None
+                else total[part.low : part.high]
                 for total, a in zip(totals, run.kernel.outputs, strict=True)
             ]
             space = run.workspace.take()

@@ -39,26 +39,62 @@ class KernelError(IndexError):
 
 
 @dataclass(eq=False)
+class Block:
+    """Memory of a room, and the arrays of each workspace (by identity) that lie in it."""
+
+    memory: np.ndarray
+    arrays: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Room:
+    """Blocks in which the kernels of a program work, one after the other."""
+
+    bytes: int
+    free: list[Block] = field(default_factory=list)
+    lent: dict[int, Block] = field(default_factory=dict)  # by the identity of the arrays
+
+    def take(self) -> Block:
+        try:
+            return self.free.pop()
+        except IndexError:
+            return Block(np.empty(self.bytes, BYTE))
+
+    def give(self, block: Block) -> None:
+        if len(self.free) < 2:
+            self.free.append(block)
+
+
+@dataclass(eq=False)
 class Workspace:
     """Aligned scratch arrays of a kernel; sets of them are reused between calls.
 
-    With `room`, the bytes that the largest of several kernels needs, they borrow memory instead,
-    which the next kernel borrows after them.
+    With a `room`, which several kernels share, they lie in a block of it instead, where the arrays
+    of the next kernel lie after them.
     """
 
     avals: tuple[Aval, ...]
     tapes: bool = False  # whether the last array holds addresses and sizes of tapes
-    room: int = 0
+    room: Room | None = None
     free: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
     def take(self) -> tuple[np.ndarray, ...]:
+        if self.room is not None:
+            block = self.room.take()
+            arrays = block.arrays.get(id(self))
+            if arrays is None:
+                arrays = block.arrays[id(self)] = self._within(block.memory)
+            self.room.lent[id(arrays)] = block
+            return arrays
         try:
             return self.free.pop()
         except IndexError:
-            return self._make()
+            return self._within(np.empty(self.bytes, BYTE))
 
     def give(self, arrays: tuple[np.ndarray, ...]) -> None:
-        if len(self.free) < 2 and not self.room:
+        if self.room is not None:
+            self.room.give(self.room.lent.pop(id(arrays)))
+        elif len(self.free) < 2:
             self.free.append(arrays)
 
     def _places(self) -> tuple[list[int], int]:
@@ -77,9 +113,8 @@ class Workspace:
         """How much memory the arrays take."""
         return self._places()[1]
 
-    def _make(self) -> tuple[np.ndarray, ...]:
-        offsets, total = self._places()
-        block = memory.empty((self.room,), BYTE) if self.room else np.empty(total, BYTE)
+    def _within(self, block: np.ndarray) -> tuple[np.ndarray, ...]:
+        offsets, _ = self._places()
         start = -block.ctypes.data % ALIGN
         arrays = tuple(
             block[start + o : start + o + item_bytes(a)].view(NUMPY[a.dtype]).reshape(a.shape)
@@ -219,7 +254,7 @@ class Program:
             if type(v) is Const:
                 outs.append(np.array(v.data))
             elif v in given or v in self.schedule.outs[:k]:
-                outs.append(np.array(env[v], order="C"))
+                outs.append(memory.copied(env[v]))
             else:
                 outs.append(env[v])
         return outs
@@ -275,9 +310,10 @@ def _share(workspaces: Sequence[Workspace]) -> None:
     """Let the kernels of a program work in the same memory, one after the other, if it is large."""
     room = max((w.bytes for w in workspaces), default=0)
     if len(workspaces) > 1 and room >= memory.LARGE:
+        shared = Room(room)
         for w in workspaces:
             if not w.tapes:
-                w.room = room
+                w.room = shared
 
 
 def _run(kernel: Kernel, step: KernelStep, executable: Executable) -> KernelRun:

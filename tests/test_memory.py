@@ -117,3 +117,32 @@ def test_sizes_as_people_write_them():
         "3.0 MB",
         "2.5 GB",
     ]
+
+
+FAULTS = """
+import resource, numpy as np
+from adjit import jit, options, value_and_grad
+def faults(f, *args):
+    for _ in range(3):
+        f(*args)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        f(*args)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 5
+rows, wide = np.ones((3000, 200)), np.ones((200, 700))
+def loss(w, x):
+    return np.sum(np.tanh(x @ w) ** 2)
+print(faults(value_and_grad(loss), wide, rows))
+print(faults(jit(lambda w, x: np.tanh(x @ w)), wide, np.asfortranarray(rows)))
+print(faults(jit(lambda x: (x, np.sort(x[0]) + np.sum(np.sin(x @ x.T), axis=1)[0])), rows))
+with options(threads=2):
+    print(faults(value_and_grad(loss), wide, rows))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems count otherwise")
+def test_calls_map_no_large_memory_afresh():
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # A megabyte is 256 pages; each of these programs has 1.1 to 72 MB of temporaries or results.
+    assert all(int(n) < 128 for n in done.stdout.split()), done.stdout
