@@ -312,7 +312,7 @@ def _share(workspaces: Sequence[Workspace]) -> None:
     if len(workspaces) > 1 and room >= memory.LARGE:
         shared = Room(room)
         for w in workspaces:
-            if not w.tapes:
+            if w.avals and not w.tapes:
                 w.room = shared
 
 
