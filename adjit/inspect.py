@@ -178,7 +178,11 @@ def _kernels(v: Variant) -> Iterable[str]:
         e = k.executable
         how = "from the store" if e.cached else f"compiled ({e.rung})"
         yield f"kernel      {e.path}, {how}"
-    hosts = len(getattr(v._program, "runs", ())) - len(v.kernels)
+    runs = getattr(v._program, "runs", ())
+    native = sum(getattr(r, "native", None) is not None for r in runs)
+    if native:
+        yield f"products    {native} convolutions, by kernels of their own"
+    hosts = len(runs) - len(v.kernels) - native
     if hosts > 0:
         yield f"host steps  {hosts}, run by NumPy"
 
