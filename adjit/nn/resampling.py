@@ -23,11 +23,8 @@ def _ratio(n: int, count: int, scale: float | None, dtype: Any) -> Any:
 
 
 def _nearest(n: int, count: int, scale: float | None, dtype: Any, exact: bool) -> np.ndarray:
-    places = np.arange(count).astype(dtype)
-    if exact:
-        places = places + dtype.type(0.5)
-    found = np.floor(places * _ratio(n, count, scale, dtype)).astype(np.int64)
-    return np.minimum(found, n - 1)
+    at = np.arange(count).astype(dtype) + dtype.type(0.5 if exact else 0.0)
+    return np.minimum(np.floor(at * _ratio(n, count, scale, dtype)).astype(np.int64), n - 1)
 
 
 def _sources(n: int, count: int, scale: float | None, corners: bool, dtype: Any) -> np.ndarray:
@@ -72,8 +69,8 @@ def _resampled(x: Any, *, sizes: tuple[int, ...], scales: Scales, mode: str, cor
         if mode.startswith("nearest"):
             x = np.take(x, _nearest(n, count, scale, dtype, mode != "nearest"), axis=axis)
             continue
-        if n == count and (corners or scale in (None, 1.0)):
-            continue
+        if n == count and (mode != "bicubic" or corners or scale in (None, 1.0)):
+            continue  # as they are, whatever the scale was
         total = None
         for index, weight in _taps(n, count, scale, corners, dtype, mode == "bicubic"):
             part = np.take(x, index, axis=axis) * weight.reshape((-1, *(1,) * (x.ndim - axis - 1)))

@@ -34,8 +34,10 @@ def _conv(x: Any, w: Any, b: Any, **settings: Any) -> Any:
 
 
 @lifted("ConvolutionBackward0")
-def _conv_transpose(x: Any, w: Any, b: Any, **settings: Any) -> Any:
+def _conv_transpose(x: Any, w: Any, b: Any, *, beyond: Any = (), **settings: Any) -> Any:
     y = row(rows.conv_input, np.moveaxis(x, 1, -1), w, **settings)
+    if beyond:
+        y = np.pad(y, [(0, 0), *((0, n) for n in beyond), (0, 0)])
     return np.moveaxis(y if b is None else y + b, -1, 1)
 
 
@@ -160,8 +162,19 @@ def _deconvolve(
             shape_of(input)[-rank:], stride, around, dilation, kernel, more, strict=True
         )
     )
-    settings = {"space": space, "stride": stride, "padding": around, "dilation": dilation}
-    settings["groups"] = int(groups)
+    if min(space) < 1:
+        raise RuntimeError(
+            f"{name}: input {shape_of(input)[-rank:]} with kernel {kernel} and padding {around} "
+            f"gives an output of size {space}, which is too small"
+        )
+    settings: dict[str, Any] = {"stride": stride, "dilation": dilation, "groups": int(groups)}
+    if any(m >= s for m, s in zip(more, stride, strict=True)):
+        # What is added at the end uncovers what padding hid, then comes what no kernel reaches.
+        beyond = tuple(max(m - hi, 0) for m, (_, hi) in zip(more, around, strict=True))
+        around = tuple((lo, max(hi - m, 0)) for m, (lo, hi) in zip(more, around, strict=True))
+        space = tuple(n - b for n, b in zip(space, beyond, strict=True))
+        settings["beyond"] = beyond
+    settings |= {"space": space, "padding": around}
     return batched(input, rank, lambda x: _conv_transpose(x, weight, bias, **settings))
 
 
