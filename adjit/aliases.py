@@ -14,7 +14,7 @@ from .arithmetic import method
 from .modes import no_grad, recording
 from .saved import Written, scalar_name, written
 from .storage import Storage
-from .tape import Node, Operation, Ref, flows, record, run
+from .tape import Node, OperandError, Operation, Ref, flows, record, run
 from .tensor_object import LEAF_WRITE, Tensor, _own, applied, held, shown
 
 Step = tuple[Operation, tuple[Any, ...], int]  # an operation that moves, its statics, which result
@@ -186,7 +186,10 @@ def view(operation: Operation, x: Tensor, *statics: Any) -> Tensor:
         found._storage = family.storage
     else:
         array = x._own()
-        found = held(operation.fn(array, *statics), x._storage)
+        try:
+            found = held(operation.fn(array, *statics), x._storage)
+        except ValueError as error:
+            raise OperandError(str(error)) from error
         family, chain = family_of(x)
     found._view = View(family, (*chain, (operation, statics, 0)), recording.on)
     family.add(found)
@@ -225,6 +228,7 @@ def _put(x: Any, v: Any, chain: Chain) -> Any:
 
 
 SAME = Operation("AliasBackward0", lambda x: x.copy(), keeps=False)
+OVER = Operation("CopyBackwards", lambda x, v: v.copy(), keeps=False)
 PUT = Operation("CopySlices", _put, keeps=False)
 
 
@@ -280,6 +284,8 @@ def write(self: Tensor, compute: Callable[[], Tensor]) -> Tensor:
         _write_view(self, known, result)
     elif result._tracked():
         self._replace(result)
+    elif self._tracked() and recording.on:  # nothing of the old value is left
+        self._replace(shown(record(OVER, (self._ref(), result._ref()))))
     elif self._tracked():  # inside no_grad: another value, the same history
         _write_value(self, result._value())
     else:

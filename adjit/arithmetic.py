@@ -127,6 +127,9 @@ def unary(names: str, fn: Any, title: str = "", keeps: bool = True, floats: bool
     operation = Operation(title or f"{first.capitalize()}Backward0", lower, keeps)
 
     def call(input: Any) -> Tensor:
+        if not isinstance(input, Tensor | np.ndarray):
+            kind = type(input).__name__
+            raise TypeError(f"{first}(): argument 'input' (position 1) must be Tensor, not {kind}")
         return applied(operation, [as_tensor(input)])
 
     call.__name__ = call.__qualname__ = first
@@ -228,6 +231,8 @@ def rdiv(a: Any, b: Any) -> Tensor:
 def pow(a: Any, b: Any) -> Tensor:
     """a ** b."""
     dtype, (a, b) = operands("pow", a, b)
+    if dtype.kind in "iu" and type(b) is int and b < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
     if not isinstance(a, Tensor):
         return binary(RPOWER, b, a, dtype)
     if isinstance(b, Tensor):

@@ -8,6 +8,7 @@ import numpy as np
 
 from .arithmetic import add, method, mul
 from .matrices import (
+    LinAlgError,
     _floats,
     _square,
     cdist,
@@ -190,7 +191,7 @@ def _matrix_rank(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bo
 
 
 for _name, _value in {
-    "LinAlgError": RuntimeError, "cholesky_ex": _ex("cholesky_ex", cholesky, "L"), "eig": _eigen,
+    "LinAlgError": LinAlgError, "cholesky_ex": _ex("cholesky_ex", cholesky, "L"), "eig": _eigen,
     "eigvals": _eigvals, "inv_ex": _ex("inv_ex", inverse, "inverse"), "matrix_exp": matrix_exp,
     "matrix_rank": _matrix_rank, "solve_triangular": _solve_triangular,
     "tensorinv": lambda A, ind=2: applied(TENSORINV, [A], ind),

@@ -164,7 +164,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """The elements, none below `min` or above `max`."""
     bounds = [x for x in (min, max) if x is not None]
     if not bounds:
-        raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     dtype, (input, *bounds) = operands("clamp", input, *bounds)
     operation = CLAMP if len(bounds) == 2 else CLAMP_MIN if max is None else CLAMP_MAX
     refs = [input._ref(), *(cast_ref(x, dtype) for x in bounds)]
@@ -182,6 +182,11 @@ def where(condition: Tensor, a: Any = None, b: Any = None) -> Any:
     """Elements of `a` where the condition holds, else of `b`; alone: where it holds."""
     if a is None and b is None:
         return tuple(held(i) for i in np.nonzero(condition._value()))
+    if condition._dtype.kind != "b":
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{scalar_name(condition._dtype)}"
+        )
     dtype, (a, b) = operands("where", a, b)
     refs = (as_tensor(condition)._ref(), operand(a, dtype), operand(b, dtype))
     return shown(record(WHERE, refs, (dtype,)))

@@ -11,7 +11,7 @@ import numpy as np
 from .arithmetic import add, div, method, mul, sub
 from .products import bmm, matmul, mv
 from .reductions import axes_of, norm
-from .tape import Operation, record
+from .tape import Operation, record, rows, run
 from .tensor_object import Tensor, applied, as_tensor, shown
 
 # What `tensors` shows.
@@ -81,6 +81,19 @@ def _square(name: str, x: Tensor) -> None:
         )
 
 
+class LinAlgError(RuntimeError):
+    """A matrix has no inverse, or no factor."""
+
+
+_FAILING = {
+    "inv": "The diagonal element is zero, the inversion could not be completed because the input "
+    "matrix is singular.",
+    "solve": "The solver failed because the input matrix is singular.",
+    "cholesky": "The factorization could not be completed because the input is not "
+    "positive-definite.",
+}
+
+
 def _solver(name: str, title: str, fn: Any, doc: str) -> Any:
     operation = Operation(f"{title}Backward0", fn)
 
@@ -90,6 +103,10 @@ def _solver(name: str, title: str, fn: Any, doc: str) -> Any:
         try:
             node = record(operation, tuple(x._ref() for x in found))
             results = [shown(node, i) for i in range(len(node.avals))]
+            if name in _FAILING and not rows.open:
+                run([node])  # what fails, fails in its own line
+        except np.linalg.LinAlgError:
+            raise LinAlgError(f"linalg.{name}: {_FAILING[name]}") from None
         except ValueError as error:
             raise RuntimeError(f"linalg.{name}: {error}") from None
         return results[0] if len(results) == 1 else results

@@ -39,6 +39,15 @@ def matmul(input: Any, other: Any) -> Tensor:
             f"both arguments to matmul need to be at least 1D, but they are {len(s)}D and {len(t)}D"
         )
     inner = t[-2] if len(t) > 1 else t[0]
+    if s[-1] != inner and len(s) == len(t) == 1:
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor {list(s)} and src {list(t)} to have the "
+            f"same number of elements, but got {s[0]} and {t[0]} elements respectively"
+        )
+    if s[-1] != inner and (len(s), len(t)) == (2, 1):
+        raise RuntimeError(
+            f"size mismatch, got input ({s[0]}), mat ({s[0]}x{s[1]}), vec ({t[0]})"
+        )
     if s[-1] != inner:
         raise RuntimeError(
             "mat1 and mat2 shapes cannot be multiplied "

@@ -11,6 +11,7 @@ import numpy as np
 
 from .arithmetic import Binary, Dims, cast, maximum, method, minimum
 from .elementwise import clone, to
+from .saved import scalar_name
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, held, shown
 
@@ -124,6 +125,8 @@ def _spread(name: str, rooted: bool) -> Any:
     ) -> Tensor:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
+        if input._dtype.kind not in "fc":
+            raise RuntimeError("std and var only support floating point and complex dtypes")
         ddof = int(unbiased) if correction is None else correction
         return applied(operation, [input], axes_of(dim, input.ndim), bool(keepdim), ddof)
 
@@ -239,6 +242,10 @@ logsumexp = applied_along("logsumexp", LOGSUMEXP)
 def _by_axis(name: str, operation: Operation) -> Any:
     def call(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
         x = input if dtype is None else to(input, dtype)
+        if x._dtype.kind not in "fc" and "softmax" in name:
+            raise NotImplementedError(
+                f'"{name}" not implemented for {scalar_name(x._dtype)!r}: convert by .float()'
+            )
         return applied(operation, [x], one_axis(dim, x.ndim))
 
     call.__name__ = name
@@ -270,5 +277,10 @@ NORM = Operation("LinalgVectorNormBackward0", _norm)
 @method("norm")
 def norm(input: Tensor, p: Any = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The p-norm of all elements, or along axes."""
+    if input._dtype.kind not in "fc":
+        raise RuntimeError(
+            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+            f"{scalar_name(input._dtype)}"
+        )
     order = 2.0 if p == "fro" else float(p)
     return applied(NORM, [input], order, axes_of(dim, input.ndim), bool(keepdim))

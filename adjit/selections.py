@@ -229,7 +229,7 @@ def quantile(
     """Quantiles of all elements, or along an axis; of several q along a new first axis."""
     levels = np.array(q._value() if isinstance(q, Tensor) else q, np.float64)
     if ((levels < 0) | (levels > 1)).any():
-        raise RuntimeError("quantile() q values must be in the range [0, 1]")
+        raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {levels.ravel()[0]}")
     several = tuple(levels.tolist()) if levels.ndim else levels.item()
     found = applied(QUANTILE, [input], several, dim, keepdim, interpolation)
     return found if found.dtype == input.dtype else found.to(input.dtype)

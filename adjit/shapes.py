@@ -147,9 +147,16 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     try:
         return view(EXPAND, input, full)
     except ValueError:
+        for back in range(1, builtins.min(len(s), len(full)) + 1):
+            if s[-back] not in (1, full[-back]):
+                raise RuntimeError(
+                    f"The expanded size of the tensor ({full[-back]}) must match the existing size "
+                    f"({s[-back]}) at non-singleton dimension {len(full) - back}.  Target sizes: "
+                    f"{list(full)}.  Tensor sizes: {list(s)}"
+                ) from None
         raise RuntimeError(
-            f"The expanded size of the tensor {list(full)} must match the existing size {list(s)} "
-            "at non-singleton dimensions"
+            f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the "
+            f"number of dimensions in the tensor ({len(s)})"
         ) from None
 
 
@@ -290,6 +297,7 @@ def getitem(self: Tensor, index: Any) -> Tensor:
         kinds = [part[0] for part in key]
         kind = "int" if "int" in kinds else kinds[-1] if kinds else ""
         return view(GETS.get(kind, ALIAS), self, key)
+    _check_arrays(self, key, arrays)
     return shown(record(GETS["array"], tuple(x._ref() for x in (self, *arrays)), (key,)))
 
 
@@ -314,6 +322,20 @@ def _check_index(x: Tensor, key: Key) -> None:
         axis += kind in ("int", "slice", "array")
 
 
+def _check_arrays(x: Tensor, key: Key, arrays: Sequence[Tensor]) -> None:
+    """Refuse places that are none; what is computed under vmap is not known."""
+    axis, used = 0, builtins.sum(part[0] in ("int", "slice", "array") for part in key)
+    for kind, *data in key:
+        if kind == "rest":
+            axis += x.ndim - used
+        elif kind == "array" and not rows.open:
+            at, n = arrays[data[0]]._value(), x._aval_shape()[axis]
+            if at.size and (at.min() < -n or at.max() >= n):
+                bad = at[(at < -n) | (at >= n)].flat[0]
+                raise IndexError(f"index {bad} is out of bounds for dimension {axis} with size {n}")
+        axis += kind in ("int", "slice", "array")
+
+
 def _set(x: Any, v: Any, *rest: Any) -> Any:
     *arrays, key = rest
     y = x.copy()
@@ -330,24 +352,55 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     key, arrays = frozen(index)
     _check_index(self, key)
     v = as_tensor(value)
-    v = v if v.dtype == self.dtype else to(v, self.dtype)
+    v = v if v._dtype == self._dtype else to(v, self._dtype)
+    _check_arrays(self, key, arrays)
     refs = [self, v, *arrays]
-    self._write(lambda: shown(record(SET, tuple(x._ref() for x in refs), (key,))))
+    try:
+        self._write(lambda: shown(record(SET, tuple(x._ref() for x in refs), (key,))))
+    except ValueError as error:
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(v.shape)} cannot be broadcast to "
+            f"indexing result: {error}"
+        ) from None
+
+
+@method("__delitem__")
+def _delitem(self: Tensor, index: Any) -> None:
+    raise TypeError("Tensor does not support deleting items")
 
 
 GATHER = Operation("GatherBackward0", lambda x, i, axis: np.take_along_axis(x, i, axis))
 TAKE = Operation("IndexSelectBackward0", lambda x, i, axis: np.take(x, i, axis))
 
 
+def _in_reach(index: Tensor, n: int, words: str) -> None:
+    if not rows.open:
+        at = index._value()
+        if at.size and (at.min() < -n or at.max() >= n):
+            raise IndexError(words)
+
+
 @method("gather")
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """One element per index along an axis."""
+    axis = one_axis(dim, input.ndim)
+    if index.ndim != input.ndim:
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    n = input._aval_shape()[axis]
+    if not rows.open:
+        at = index._value()
+        if at.size and (at.min() < 0 or at.max() >= n):
+            bad = at[(at < 0) | (at >= n)].flat[0]
+            raise RuntimeError(f"index {bad} is out of bounds for dimension {axis} with size {n}")
     return applied(GATHER, [input, index], one_axis(dim, input.ndim))
 
 
 @method("index_select")
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Slices along an axis, by their places."""
+    if index._dtype.kind not in "iu":
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    _in_reach(index, input._aval_shape()[one_axis(dim, input.ndim)], "index out of range in self")
     return applied(TAKE, [input, index], one_axis(dim, input.ndim))
 
 
@@ -395,16 +448,40 @@ STACK = Operation("StackBackward0", _stack, keeps=False)
 
 def _joined(name: str, operation: Operation, xs: Any, dim: int, extra: int) -> Tensor:
     listed = [as_tensor(x) for x in xs]
+    if not listed and name == "stack":
+        raise RuntimeError("stack expects a non-empty TensorList")
     if not listed:
-        raise RuntimeError(f"{name} expects a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    if name == "cat":  # an empty vector joins anything
+        listed = [x for x in listed if x._aval_shape() != (0,)] or listed[:1]
     dtype, listed = operands(name, *listed)
     try:
         return applied(operation, listed, one_axis(dim, listed[0].ndim + extra), dtype)
     except ValueError:
-        shapes = ", ".join(str(list(x.shape)) for x in listed)
-        raise RuntimeError(
-            f"{name}: the shapes do not fit along dimension {dim}: {shapes}"
-        ) from None
+        raise _misfit(name, [x._aval_shape() for x in listed], dim) from None
+
+
+def _misfit(name: str, shapes: list[tuple[int, ...]], dim: int) -> RuntimeError:
+    """The complaint about shapes that cannot be joined."""
+    first = shapes[0]
+    for k, s in enumerate(shapes[1:], 1):
+        if name == "stack" and s != first:
+            return RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
+                f"{list(s)} at entry {k}"
+            )
+        if len(s) != len(first):
+            return RuntimeError(
+                f"Tensors must have same number of dimensions: got {len(first)} and {len(s)}"
+            )
+        axis = dim % len(first)
+        bad = [i for i, (a, b) in enumerate(zip(first, s, strict=True)) if a != b and i != axis]
+        if bad:
+            return RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}. Expected size "
+                f"{first[bad[0]]} but got size {s[bad[0]]} for tensor number {k} in the list."
+            )
+    return RuntimeError(f"{name}: the shapes do not fit along dimension {dim}: {shapes}")
 
 
 def cat(tensors: Any, dim: int = 0) -> Tensor:

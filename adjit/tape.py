@@ -179,13 +179,20 @@ def node_of(piece: Piece, operands: tuple[Ref, ...], tracked: bool) -> Node:
     return Node(piece, operands, piece.avals, None, tracked)
 
 
+class OperandError(RuntimeError, ValueError):
+    """Operands that an operation cannot take: PyTorch's class of error, and NumPy's."""
+
+
 def _trace(operation: Operation, avals: Sequence[Aval], statics: tuple[Any, ...]) -> Piece:
     rec = Recorder(operation.name)
     stack().append(rec)
     try:
         with rec.builder:
             operands = [Tracer(rec, rec.param(a), "array") for a in avals]
-            result = operation.fn(*operands, *statics)
+            try:
+                result = operation.fn(*operands, *statics)
+            except ValueError as error:
+                raise OperandError(str(error)) from error
             outs = [value(x) for x in (result if isinstance(result, tuple | list) else (result,))]
     finally:
         stack().remove(rec)
