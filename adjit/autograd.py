@@ -69,11 +69,15 @@ def grad(
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
     is_grads_batched: bool = False,
+    only_inputs: bool = True,
 ) -> tuple[Tensor | None, ...]:
     """The derivatives of the outputs by the inputs; `.grad` stays as it is.
 
     With `is_grads_batched` the grad_outputs have one more axis in front, and so has the result.
+    `only_inputs` is of PyTorch's past: it has no other value.
     """
+    if not only_inputs:
+        raise ValueError("only_inputs argument is deprecated and is ignored now (defaults to True)")
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
