@@ -446,6 +446,7 @@ def _packer(
     """
     size, whole = vectors * panels.width(form.dtype), form.patch
     columns, depth, steps = form.results, form.channels, (whole, form.taps)
+    flat = taps is None
     if taps is None:
         taps, depth, steps = (0,), whole, (whole, 1)
     if mirrored:
@@ -454,17 +455,40 @@ def _packer(
     line = depth * len(taps)
     need = -(-columns // size) * size * line
     cuts = shares.cuts(columns, size, need, form.threads)
-    jobs = [(text("packed", form.dtype, size, high - low, depth, len(taps), *steps),
-             low * steps[0], low * line) for low, high in cuts]  # fmt: skip
+    if mirrored and form.taps == 1:  # rows as they are
+        jobs = [
+            (text("packed", form.dtype, size, high - low, depth, len(taps), *steps), low)
+            for low, high in cuts
+        ]
+    else:
+        planes = (depth, form.taps) if mirrored else (1, whole)
+        order = _rows_of_panels(form, None if flat else taps, mirrored)
+        jobs = [
+            (panels.call("turn", form.dtype, (1, 1), (high - low, *planes, steps[0], whole, size,
+                                                      line * size)), low)
+            for low, high in cuts
+        ]  # fmt: skip
 
     def packed(w: np.ndarray) -> np.ndarray:
         out = _scratch("packed" + name, need, form.dtype)
-        flat = w.reshape(-1)
-        shares.run([functools.partial(write, flat[start:], order, out[to:])
-                    for write, start, to in jobs])  # fmt: skip
+        given = w.reshape(-1)
+        shares.run([
+            functools.partial(write, given[low * steps[0] :], order, out[low * line :])
+            for write, low in jobs
+        ])  # fmt: skip
         return out
 
     return packed
+
+
+def _rows_of_panels(form: Form, taps: tuple[int, ...] | None, mirrored: bool) -> Table:
+    """Which row of a panel each number of a result's weights goes to; -1 where it is none."""
+    if taps is None:
+        return np.arange(form.patch, dtype=np.int64)
+    depth = form.results if mirrored else form.channels
+    found = np.full((depth, form.taps), -1, np.int64)
+    found[:, list(taps)] = np.arange(len(taps)) * depth + np.arange(depth)[:, None]
+    return found
 
 
 def _columns(form: Form, rows: int, tile: int) -> Copy:

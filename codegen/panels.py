@@ -3,11 +3,12 @@
 OpenBLAS copies both operands before it multiplies, which for few rows costs more than the product,
 and wants them as matrices, so that a convolution has to write its patches down.  Here the rows of
 an operand may lie anywhere (`places` counts elements, a negative one stands for a row of zeros).
-Three kernels, in LLVM's language, each compiled once per dtype and shape of tile:
+Four kernels, in LLVM's language, each compiled once per dtype and shape of tile:
 
     rows   c[targets[m] + n] (+)= sum over t, k of x[places[m, t] + k] b[t, k, n]
     outer  c[t, m, n] (+)= sum over k of a[k, m] x[places[k, t] + n]
     dots   c[m, n] = sum over k of a[m, k] b[n, k]
+    turn   y[n // size, places[d, e], n % size] = x[d, n, e], which makes panels of rows
 """
 
 from __future__ import annotations
@@ -211,6 +212,21 @@ class Writer:
         if full not in self.module.globals:
             ir.Function(self.module, ir.FunctionType(out, kinds), full)
         return self.module.globals[full]
+
+    def transposed(self, rows: Values) -> list[ir.Value]:
+        """The columns of as many rows as a vector has lanes."""
+        half = len(rows) // 2
+        low = [k // 2 + self.lanes * (k % 2) for k in range(self.lanes)]
+        orders = low, [k + half for k in low]
+        kind = ir.VectorType(I32, self.lanes)
+        found = list(rows)
+        for _ in range(half.bit_length()):  # each round interleaves the halves of the list
+            found = [
+                self.b.shuffle_vector(found[i], found[i + half], ir.Constant(kind, order))
+                for i in range(half)
+                for order in orders
+            ]
+        return found
 
     def multiply_add(self, a: ir.Value, x: ir.Value, total: ir.Value) -> ir.Value:
         """a x + total, rounded once where the CPU can."""
@@ -426,6 +442,50 @@ def _dots(w: Writer) -> None:
     w.done(first)
 
 
+def _turn(w: Writer) -> None:
+    """Sizes: n, extents of d and e, elements from one n and one d to the next, size, of a panel.
+
+    Blocks of as many rows as a register has lanes are transposed in registers.
+    """
+    first = w.b.block
+    x, places, y = w.pointers
+    n, outer, inner, across, down, size, panel_size = w.sizes
+    places, lanes = w.places(places), w.lanes
+
+    def block(column: ir.Value) -> None:
+        number, within = w.b.sdiv(column, size), w.b.srem(column, size)
+        out = w.at(y, w.times(number, panel_size), within)
+        last = w.b.sub(n, I64(1))
+        at = [w.times(w.least(w.b.add(column, I64(i)), last), across) for i in range(lanes)]
+
+        def plane(d: ir.Value) -> None:
+            base, line = w.at(x, w.times(d, down)), w.times(d, inner)
+
+            def square(e: ir.Value) -> None:
+                left = w.least(w.b.sub(inner, e), I64(lanes))
+                with w.b.if_else(w.b.icmp_signed("==", left, I64(lanes))) as (then, otherwise):
+                    with then:
+                        write(e, left, None)
+                    with otherwise:
+                        write(e, left, w.masks(left)[0])
+
+            def write(e: ir.Value, left: ir.Value, mask: ir.Value | None) -> None:
+                turned = w.transposed([w.read(w.at(base, row, e), mask) for row in at])
+                for j, value in enumerate(turned):
+                    where = w.b.add(w.b.add(line, e), w.least(I64(j), w.b.sub(left, I64(1))))
+                    to = w.b.load(w.b.gep(places, [where], inbounds=True))
+                    wanted = w.b.icmp_signed(">=", to, I64(0))
+                    with w.b.if_then(w.b.and_(wanted, w.b.icmp_signed("<", I64(j), left))):
+                        w.write(value, w.at(out, w.times(to, size)))
+
+            w.loop(I64(0), inner, lanes, square)
+
+        w.loop(I64(0), outer, 1, plane)
+
+    w.loop(I64(0), n, lanes, block)
+    w.done(first)
+
+
 # Maker, number of pointers, number of sizes.
 MAKERS: dict[str, tuple[Callable[[Writer], None], int, int]] = {
     "rows": (functools.partial(_rows, streamed=False), 6, 7),
@@ -433,4 +493,5 @@ MAKERS: dict[str, tuple[Callable[[Writer], None], int, int]] = {
     "outer": (functools.partial(_outer, streamed=False), 5, 9),
     "streamed_outer": (functools.partial(_outer, streamed=True), 5, 9),
     "dots": (_dots, 3, 4),
+    "turn": (_turn, 3, 7),
 }
