@@ -8,14 +8,19 @@ in the frame above is a call of something loaded by its name.
 from __future__ import annotations
 
 import dis
-from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
 
 def calls_directly(frame: FrameType, replacement: Any, name: str) -> bool:
     """Whether the frame's current instruction is a call of `replacement`."""
-    how, loaded = _callees(frame.f_code).get(frame.f_lasti // 2, ("", ""))
+    code = frame.f_code
+    known = _known.get(id(code))  # to hash a code takes long
+    if known is None or known[0] is not code:
+        if len(_known) > _FEW:
+            _known.clear()
+        known = _known[id(code)] = code, _callees(code)
+    how, loaded = known[1].get(frame.f_lasti // 2, ("", ""))
     if how == "attribute":
         return bool(loaded == name)
     if how == "global":
@@ -24,7 +29,10 @@ def calls_directly(frame: FrameType, replacement: Any, name: str) -> bool:
     return how == "local" and frame.f_locals.get(loaded) is replacement
 
 
-@lru_cache(maxsize=4096)
+_known: dict[int, tuple[CodeType, dict[int, tuple[str, str]]]] = {}
+_FEW = 4096
+
+
 def _callees(code: CodeType) -> dict[int, tuple[str, str]]:
     """Instruction slot of each call (and its caches) -> how its callee was loaded, and its name."""
     loads: list[tuple[Any, str, str]] = []

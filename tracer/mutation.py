@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..ir.builder import current
 from ..ir.core import Value
 from ..ir.ops import shape as rows
 from ..ir.ops.elementwise import select
 from ..ir.types import NUMPY, Aval
 from .errors import FrozenWrite
+from .ledger import Recipe
+from .recipes import TraceBuilder
 from .record import Recorder, fail, recorder
 from .rolling.steps import Put
 
@@ -24,6 +27,7 @@ Shape = tuple[int, ...]
 Strides = tuple[int, ...]
 
 
+_FEW = 100
 _OUTER = "it was made outside of the function that is being traced"
 
 
@@ -132,8 +136,25 @@ def put_slice(old: Value, new: Value, start: Shape, step: Shape) -> Value:
 
 def slice_view(start: Shape, size: Shape, step: Shape, shape: Shape) -> View:
     """A basic index: a strided region, with dims dropped or new ones of extent 1."""
+    known: dict[int, tuple[tuple[Recipe, ...], Aval]] = {}  # by types, which are kept alive
 
     def get(base: Value) -> Value:
+        builder = current()
+        if type(builder) is not TraceBuilder:
+            return region(base)
+        found = known.get(id(base.aval))
+        if found is None:
+            first = len(builder.recipes)
+            out = region(base)
+            chain = builder.chain(first, base, out)
+            if chain is not None and len(known) < _FEW:
+                known[id(base.aval)] = chain, base.aval
+            return out
+        for r in found[0]:
+            base = builder.one(r, base)
+        return base
+
+    def region(base: Value) -> Value:
         whole = start == (0,) * len(start) and size == base.shape and all(s == 1 for s in step)
         part = base if whole else rows.slice_(base, start=start, size=size, step=step)
         return rows.reshaped(part, shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ _recipes: dict[Any, Recipe] = {}  # by row, attributes and avals
 _LIMIT = 50_000
 _EMPTY: dict[str, Any] = {}
 _SCALARS = {dtype: Aval(dtype) for dtype in NUMPY}
+
+
+_new: Any = object.__new__
 
 
 class TraceBuilder(Builder):
@@ -97,6 +101,30 @@ class TraceBuilder(Builder):
             self.zeros.add(outs[0])
         return outs
 
+    def one(self, recipe: Recipe, x: Value) -> Value:
+        """Append an op of one operand and one result; returns its result."""
+        out: Value = _new(Value)
+        out.aval = recipe.gives[0]
+        out.hint = ""
+        ledger = self.ledger
+        ledger.recipes.append(recipe)
+        ledger.wheres.append(self.where)
+        ledger.args.append(x)
+        ledger.outs.append(out)
+        return out
+
+    def chain(self, first: int, x: Value, out: Value) -> tuple[Recipe, ...] | None:
+        """The recipes of the ops from one on, if each reads only what the one before made."""
+        ledger, n = self.ledger, len(self.recipes) - first
+        found = tuple(self.recipes[first:])
+        if any(len(r.takes) != 1 or len(r.gives) != 1 or r.made is not None for r in found):
+            return None
+        if any(r.prim is broadcast for r in found):
+            return None
+        made = [x, *(ledger.outs[-n:] if n else [])]
+        wired = made[-1] is out and all(map(operator.is_, ledger.args[-n:] if n else [], made))
+        return found if wired else None
+
     def _other(
         self, prim: Prim, args: Sequence[Value], attrs: Any, blocks: Any, hints: Sequence[str]
     ) -> tuple[Value, ...]:
@@ -123,6 +151,11 @@ class TraceBuilder(Builder):
         self._seen = len(ledger.args) - args, len(ledger.outs) - outs
         del ledger.args[self._seen[0] :], ledger.outs[self._seen[1] :]
         return gone
+
+
+def scalar(dtype: str) -> Aval:
+    """The type that all literals of a dtype have in recipes."""
+    return _SCALARS[dtype]
 
 
 def recipe(prim: Prim, attrs: Mapping[str, Any] | None, avals: Sequence[Aval]) -> Recipe:

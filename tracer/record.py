@@ -95,6 +95,7 @@ class Recorder:
     def __init__(self, name: str, find: Callable[[np.ndarray], Any] | None = None) -> None:
         self.name = name
         self.builder = TraceBuilder()
+        self.ledger = self.builder.ledger
         self.params: list[Value] = []
         self.traced: set[Value] = set()
         self.captures: list[Capture] = []
@@ -148,7 +149,7 @@ class Recorder:
         place, builder = self._places[lasti], self.builder
         builder.where = place if place is not builder.where else place.twin
         if self.walk is not None:
-            self.walk.enter(frame, len(builder.recipes))
+            self.walk.enter(frame, len(self.ledger.recipes))
 
     def _search(self, frame: FrameType | None) -> FrameType | None:
         """The innermost frame of the user's; its code is the one that is looked at first."""

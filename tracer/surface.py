@@ -16,11 +16,13 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from ..ir import ops
-from ..ir.builder import literal
+from ..ir.builder import current, literal
 from ..ir.core import Const, Value
 from ..ir.types import KIND, NUMPY, Aval, broadcast_shapes, default_dtype, name_of
 from .errors import UnsupportedOp
+from .ledger import Recipe
 from .promote import Key, common_dtype
+from .recipes import TraceBuilder
 from .record import NoSample, fail, recorder
 from .tracer import ENTRY, Tracer
 
@@ -131,7 +133,31 @@ def stack_nested(x: Any) -> Value:
             "setting an array element with a sequence. The requested array has an "
             f"inhomogeneous shape: the elements have shapes {sorted(shapes)}"
         )
-    return ops.shape.stack(parts)
+    return _stacked(parts)
+
+
+_stacks: dict[Any, tuple[Recipe, Recipe, Aval]] = {}  # by id of a type that is kept alive
+_FEW = 10_000
+
+
+def _stacked(parts: Sequence[Value]) -> Value:
+    """`ops.shape.stack`, of many numbers of one type in few steps."""
+    builder = current()
+    aval = parts[0].aval
+    if type(builder) is not TraceBuilder or any(p.aval is not aval for p in parts):
+        return ops.shape.stack(parts)
+    known = _stacks.get((id(aval), len(parts)))
+    if known is None:
+        first = len(builder.recipes)
+        out = ops.shape.stack(parts)
+        *apart, joined = builder.recipes[first:]
+        if len(apart) == len(parts) == len(joined.takes) and len(set(apart)) == 1:
+            if len(_stacks) > _FEW:
+                _stacks.clear()
+            _stacks[id(aval), len(parts)] = apart[0], joined, aval
+        return out
+    each, joined, _ = known
+    return builder.put(joined, [builder.one(each, p) for p in parts])[0]
 
 
 def key(x: Any) -> Key:

@@ -382,7 +382,7 @@ def _quick(h: Tracer, index: Any) -> Any:
         known = _known[key] = (p, how, _basic_strides(h, p))
     p, how, strides = known
     if p.scalar:
-        return Tracer(recorder(), _region(value(h), p), "scalar")
+        return Tracer(recorder(), how.get(value(h)), "scalar")
     return mutation.view(h, how, strides)
 
 

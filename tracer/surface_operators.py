@@ -4,30 +4,115 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from types import FrameType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..ir.builder import literal
 from ..ir.core import Const, Value
 from ..ir.prim import Prim
-from ..ir.types import KIND, NUMPY
+from ..ir.types import KIND, NUMPY, Aval
+from .ledger import Recipe
 from .promote import WEAK, Key, loop_dtypes
+from .recipes import recipe, scalar
 from .record import Recorder, recorder
 from .surface import cast, refuse, value
-from .surface_ufunc import PAIR, PRODUCTS, call, finish, lowering_for, store
+from .surface_ufunc import PAIR, PRODUCTS, call, finish, lowering_for, quick_unary, store
 from .tracer import ENTRY, Tracer
 
 # (ufunc, keys) -> how it is said in rows, the dtypes of its operands and its result
 _pairs: dict[Any, tuple[Any, str, str, str]] = {}
 _NUMBERS = (int, float, complex, bool)
+_FEW = 10_000
+_new: Any = object.__new__
 
 
-def binary(ufunc: np.ufunc, a: Any, b: Any) -> Any:
-    """An operator of two operands of which one is a Tracer."""
-    rec = recorder()
-    rec.enter(sys._getframe(2))
-    return combine(rec, ufunc, a, b, True)
+def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:
+    """An operator of a Tracer and anything.
+
+    What was seen before, of two values or of one and a number, takes few steps.
+    """
+    singles: dict[Any, tuple[Single, Any]] = {}  # by the types of both, which are kept alive
+
+    def operate(a: Any, b: Any, frame: FrameType | None = None) -> Any:
+        rec = recorder()
+        rec.enter(frame or sys._getframe(1))
+        if a._rec is not rec or a._strides is not None:
+            return combine(rec, ufunc, *((b, a) if reflected else (a, b)), True)
+        va = a._value if a._store is None else a._read()
+        other = type(b)
+        if other is Tracer:
+            if b._rec is not rec or b._strides is not None:
+                return combine(rec, ufunc, *((b, a) if reflected else (a, b)), True)
+            vb = b._value if b._store is None else b._read()
+            key: Any = (id(va.aval), a._kind, id(vb.aval), b._kind)
+        else:
+            vb = None
+            key = (id(va.aval), a._kind, other)
+        known = singles.get(key)
+        if known is None:
+            known = _single(ufunc, a, b, reflected)
+            if known is None:
+                return combine(rec, ufunc, *((b, a) if reflected else (a, b)), True)
+            if len(singles) > _FEW:
+                singles.clear()
+            singles[key] = known
+        recipe, aval, kind, dtype = known[0]
+        if vb is None:
+            vb = _numbers.get((b, other, dtype)) or _number(b, dtype)
+        ledger = rec.ledger
+        ledger.recipes.append(recipe)
+        ledger.wheres.append(rec.builder.where)
+        ledger.args += (vb, va) if reflected else (va, vb)
+        out = _new(Value)
+        out.aval = aval
+        out.hint = ""
+        ledger.outs.append(out)
+        t: Any = _new(Tracer)
+        t._rec = rec
+        t._value = out
+        t._kind = kind
+        t._strides = t._store = None
+        t._views = ()
+        t._version = 0
+        return t
+
+    return operate
+
+
+class Single(NamedTuple):
+    """An operator that is one op: its recipe, what it gives, and the dtype of a number in it."""
+
+    recipe: Recipe
+    aval: Aval
+    kind: str
+    dtype: str
+
+
+def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single, Any] | None:
+    """How an operator is one op of its operands as they are; None if it is not."""
+    sides, held = [], []
+    for x in (b, a) if reflected else (a, b):
+        if type(x) is Tracer:
+            aval = x._read().aval
+            held.append(aval)
+            sides.append((x._key(), aval, x._kind == "python"))
+        elif type(x) in _NUMBERS:
+            sides.append(("bool" if type(x) is bool else type(x), None, True))
+        else:
+            return None
+    (ka, va, python), (kb, vb, too) = sides
+    lower, da, db, want = _pair(ufunc, ka, kb)
+    avals = [x or scalar(d) for x, d in ((va, da), (vb, db))]
+    if type(lower) is not Prim or [x.dtype for x in avals] != [da, db]:
+        return None
+    found = recipe(lower, None, avals)
+    aval = found.gives[0]
+    if len(found.gives) != 1 or aval.dtype != want:
+        return None
+    kind = "python" if python and too else "array" if aval.shape else "scalar"
+    return Single(found, aval, kind, da if va is None else db), held
 
 
 def combine(rec: Recorder, ufunc: np.ufunc, a: Any, b: Any, operator: bool) -> Any:
@@ -126,6 +211,10 @@ def unary(ufunc: np.ufunc, a: Tracer) -> Tracer:
     """An operator of one operand."""
     rec = recorder()
     rec.enter(sys._getframe(2))
+    quick = quick_unary(ufunc, a)
+    if quick is not None:
+        quick._kind = "python" if a._kind == "python" else quick._kind
+        return quick  # type: ignore[no-any-return]
     out = call(ufunc, (a,))
     if a._kind == "python":
         return Tracer(rec, out, "python")
@@ -144,7 +233,10 @@ def _power_operator(a: Any, b: Any) -> Any:
         b = float(b)
     elif type(b) in (int, np.int64) and b < 0 and type(a) is Tracer and a._value.aval.kind in "iu":
         raise ValueError("Integers to negative integer powers are not allowed.")
-    return binary(np.power, a, b)
+    return _power(a, b, sys._getframe(2))
+
+
+_power = _operator(np.power)
 
 
 def _absent(answer: bool) -> Callable[[Any, Any], Any]:
@@ -178,32 +270,30 @@ def _inplace(a: Tracer, result: Any) -> Any:
 
 
 def _install() -> None:
-    def reflected(ufunc: Any) -> Any:
-        return lambda a, b: binary(ufunc, b, a)
-
-    def forward(ufunc: Any) -> Any:
-        return lambda a, b: binary(ufunc, a, b)
-
     def inplace(operator: Any) -> Any:
-        return lambda a, b: _inplace(a, operator(a, b))
+        return lambda a, b: _inplace(a, operator(a, b, sys._getframe(1)))
 
     for name, ufunc in _BINARY.items():
-        setattr(Tracer, f"__{name}__", forward(ufunc))
-        setattr(Tracer, f"__r{name}__", reflected(ufunc))
-        setattr(Tracer, f"__i{name}__", inplace(forward(ufunc)))
+        operator = _operator(ufunc)
+        setattr(Tracer, f"__{name}__", operator)
+        setattr(Tracer, f"__r{name}__", _operator(ufunc, reflected=True))
+        setattr(Tracer, f"__i{name}__", inplace(operator))
     for name, ufunc in _COMPARISONS.items():
-        setattr(Tracer, f"__{name}__", forward(ufunc))
+        setattr(Tracer, f"__{name}__", _operator(ufunc))
     for name, answer in (("eq", False), ("ne", True)):
         compare, absent = getattr(Tracer, f"__{name}__"), _absent(answer)
 
         def either(a: Any, b: Any, compare: Any = compare, absent: Any = absent) -> Any:
-            return absent(a, b) if b is None or isinstance(b, str) else compare(a, b)
+            if b is None or isinstance(b, str):
+                return absent(a, b)
+            return compare(a, b, sys._getframe(1))
 
         setattr(Tracer, f"__{name}__", either)
+    rpower = _operator(np.power, reflected=True)
     methods: dict[str, Any] = {
         "hash": None,
         "pow": lambda a, b, mod=None: _power_operator(a, b),
-        "rpow": lambda a, b, mod=None: binary(np.power, b, a),
+        "rpow": lambda a, b, mod=None: rpower(a, b, sys._getframe(1)),
         "ipow": lambda a, b: _inplace(a, _power_operator(a, b)),
         "neg": lambda a: unary(np.negative, a),
         "pos": lambda a: unary(np.positive, a),

@@ -15,7 +15,9 @@ from ..ir.prim import Prim
 from ..ir.types import NUMPY, Aval, broadcast_shapes, name_of
 from . import mutation
 from .errors import UntracedWrite
+from .ledger import Recipe
 from .promote import can_cast, loop_dtypes
+from .recipes import recipe
 from .record import fail, recorder
 from .refusals import refusal, refused
 from .surface import (
@@ -233,7 +235,7 @@ def on_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: Any
             if quick is not NotImplemented:
                 return quick
         if len(inputs) == 1:
-            quick = _quick_unary(ufunc, inputs[0])
+            quick = quick_unary(ufunc, inputs[0])
             if quick is not None:
                 return quick
         if ufunc in PRODUCTS:
@@ -247,7 +249,11 @@ def on_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: Any
 _singles: dict[Any, tuple[Any, str, str]] = {}  # (ufunc, key) -> row, dtypes
 
 
-def _quick_unary(ufunc: np.ufunc, a: Any) -> Any:
+_ones: dict[Any, tuple[Recipe, Aval]] = {}  # (row, id of a type that is kept alive)
+_FEW = 10_000
+
+
+def quick_unary(ufunc: np.ufunc, a: Any) -> Any:
     """The common case of a ufunc: one row, one operand, C order."""
     if type(a) is not Tracer or a._strides is not None:
         return None
@@ -262,6 +268,14 @@ def _quick_unary(ufunc: np.ufunc, a: Any) -> Any:
     row, take, want = known
     rec = recorder()
     v = a._read() if a._rec is rec else rec.outer(a)
+    if take == want == v.aval.dtype and type(row) is Prim:
+        one = _ones.get((row, id(v.aval)))
+        if one is None:
+            if len(_ones) > _FEW:
+                _ones.clear()
+            one = _ones[row, id(v.aval)] = recipe(row, None, (v.aval,)), v.aval
+        out = rec.builder.one(one[0], v)
+        return Tracer(rec, out, "array" if out.aval.shape else "scalar")
     out = row(v if v.aval.dtype == take else cast(v, take))
     if out.aval.dtype != want:
         out = cast(out, want)
