@@ -8,11 +8,9 @@ patches, the patches are written down in the order of the weights, which are the
 from __future__ import annotations
 
 import functools
-import itertools
 import threading
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,10 +18,8 @@ from ..ir.core import Op
 from ..ir.types import NUMPY
 from . import depthwise, memory, panels, shares
 from .copies import text
+from .forms import Class, Form, Table, classes_of, seen, starts_of
 
-Shape = tuple[int, ...]
-Padding = tuple[tuple[int, int], ...]
-Table = np.ndarray[Any, np.dtype[np.int64]]
 Run = Callable[[np.ndarray, np.ndarray], np.ndarray]  # operands to result
 Part = Callable[[np.ndarray, np.ndarray, np.ndarray], None]  # operands and result of some images
 Copy = Callable[[np.ndarray], np.ndarray]
@@ -31,73 +27,8 @@ Copy = Callable[[np.ndarray], np.ndarray]
 GROUPS = 64  # of channels, which are done one after the other
 ROWS = 4096  # places of the images that are done at a time
 KEEP = 1 << 26  # bytes of scratch that a thread keeps
-FEW = 4  # places times this, up to the number of results: the weights are read where they lie
 PACKED = 16  # places up to which cotangents are read where they lie
 _local = threading.local()
-
-
-class Form(NamedTuple):
-    """One kind of convolution, without the number of images; channels and results of one group."""
-
-    dtype: np.dtype
-    space: Shape
-    kernel: Shape
-    stride: Shape
-    padding: Padding
-    dilation: Shape
-    channels: int
-    results: int
-    groups: int = 1
-    threads: int = 1  # how many share a product
-
-    @property
-    def places(self) -> Shape:
-        """How many places the kernel has along each dim."""
-        return tuple(
-            (n + lo + hi - d * (k - 1) - 1) // s + 1
-            for n, k, s, (lo, hi), d in zip(
-                self.space, self.kernel, self.stride, self.padding, self.dilation, strict=True
-            )
-        )
-
-    @property
-    def taps(self) -> int:
-        """How many pixels a place sees."""
-        return prod(self.kernel)
-
-    @property
-    def patch(self) -> int:
-        """How many numbers a place sees."""
-        return self.channels * self.taps
-
-    @property
-    def pixel(self) -> int:
-        """Elements of a pixel of the images."""
-        return self.channels * self.groups
-
-    @property
-    def place(self) -> int:
-        """Elements of a place of the results."""
-        return self.results * self.groups
-
-    @property
-    def simple(self) -> bool:
-        """Whether each place sees its own pixel alone, and all of it."""
-        one = self.taps == 1 and set(self.stride) == {1} and self.groups == 1
-        return one and set(self.padding) == {(0, 0)}
-
-    @property
-    def thin(self) -> bool:
-        """Whether a pixel fills less than a vector register."""
-        return self.channels < panels.width(self.dtype)
-
-    def rows(self, images: int) -> int:
-        """The places of so many images."""
-        return images * prod(self.places)
-
-    def few(self, images: int) -> bool:
-        """Whether weights are so large that they are read where they lie, once."""
-        return FEW * self.rows(images) <= self.results
 
 
 def prepared(op: Op, threads: int = 1) -> Run | None:
@@ -116,7 +47,7 @@ def prepared(op: Op, threads: int = 1) -> Run | None:
     sizes = w[1], w[0] // groups, groups, threads
     form = Form(NUMPY[out.dtype], x[1:-1], w[2:], stride, padding, dilation, *sizes)
     if form.channels == form.results == 1 < groups:
-        return depthwise.prepared(op.prim.name, form, _seen(form, 1), x[0])
+        return depthwise.prepared(op.prim.name, form, seen(form, 1), x[0])
     return maker(form, x[0]) if groups <= GROUPS else None
 
 
@@ -172,11 +103,11 @@ def _seeing(form: Form, images: int, largest: int) -> Part:
     rows, dtype = form.rows(images), form.dtype
     shape = panels.tile(dtype, form.rows(largest), form.results)
     patches: Copy = _patcher(form, images) if form.thin else _as_they_are
-    table = _starts(rows, form.patch) if form.thin else _seen(form, images)
+    table = starts_of(rows, form.patch) if form.thin else seen(form, images)
     taps, depth = (1, form.patch) if form.thin else (form.taps, form.channels)
     size = shape[1] * panels.width(dtype)
     sizes = rows, form.results, taps, depth, form.patch * size, size, 0
-    zeros, targets = _zeros(dtype, form.channels), _starts(rows, form.place)
+    zeros, targets = _zeros(dtype, form.channels), starts_of(rows, form.place)
     product = shares.rows("rows", dtype, shape, sizes, table, targets, form.threads)
 
     def part(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> None:
@@ -214,7 +145,7 @@ def _adding(form: Form, images: int, written: bool, keep: bool) -> Part:
     """What some images add to the cotangent of the weights."""
     rows, results, dtype = form.rows(images), form.results, form.dtype
     patches: Copy = _patcher(form, images) if written else _as_they_are
-    table = _starts(rows, form.patch) if written else _seen(form, images)
+    table = starts_of(rows, form.patch) if written else seen(form, images)
     columns, taps = (form.patch, 1) if written else (form.channels, form.taps)
     shape = panels.tile(dtype, results, columns)
     cts: Copy = _as_they_are
@@ -240,7 +171,7 @@ def _input(form: Form, count: int) -> Run:
     tiles: list[panels.Tile] = []
     classes: list[Class] = []
     if not few:
-        classes = _classes(form, largest)
+        classes = classes_of(form, largest)
         tiles = [panels.tile(form.dtype, len(c.pixels), form.channels) for c in classes]
         packs = [_packer(form, t[1], c.taps, True, str(k))
                  for k, (t, c) in enumerate(zip(tiles, classes, strict=True))]  # fmt: skip
@@ -269,10 +200,10 @@ def _spreading(form: Form, images: int) -> Callable[..., None]:
     shape = panels.tile(dtype, rows, patch)
     size = shape[1] * panels.width(dtype)
     kind = "streamed_rows" if form.few(images) else "rows"
-    starts, targets = _starts(rows, form.place), _starts(rows, patch)
+    starts, targets = starts_of(rows, form.place), starts_of(rows, patch)
     sizes = rows, patch, 1, form.results, size, patch, 0
     product = shares.rows(kind, dtype, shape, sizes, starts, targets, form.threads)
-    zeros, table = _zeros(dtype, form.results), _seen(form, images)
+    zeros, table = _zeros(dtype, form.results), seen(form, images)
     spread = text("spread", dtype, form.taps, rows, form.channels)
 
     def part(x: np.ndarray, ready: Sequence[np.ndarray], ct: np.ndarray) -> None:
@@ -288,7 +219,7 @@ def _mirrored(form: Form, images: int, tiles: Sequence[panels.Tile]) -> Callable
     """Each pixel from the places that see it, by weights in panels."""
     zeros = _zeros(form.dtype, form.results)
     products = []
-    classes = _classes(form, images)
+    classes = classes_of(form, images)
     for shape, c in zip(tiles, classes, strict=True):
         size = shape[1] * panels.width(form.dtype)
         taps = len(c.taps)
@@ -313,81 +244,7 @@ _MAKERS: dict[str, tuple[Callable[[Form, int], Run], int, int]] = {
 }
 
 
-# ------------------------------------------------------------------ what lies where
-
-
-class Class(NamedTuple):
-    """Pixels that are seen by the same taps.
-
-    `places` says by which place of the results, tap by tap; `pixels`, where in the images they are.
-    """
-
-    taps: tuple[int, ...]
-    places: Table
-    pixels: Table
-
-
-@functools.lru_cache(maxsize=500)
-def _seen(form: Form, images: int) -> Table:
-    """Where the pixel is that each place sees by each tap, in elements of the images."""
-    flat = np.zeros((1,) * (2 * len(form.space)), np.int64)
-    valid = np.ones_like(flat, bool)
-    rank = len(form.space)
-    for d, (n, k, s, (lo, _), step, count) in enumerate(
-        zip(form.space, form.kernel, form.stride, form.padding, form.dilation, form.places,
-            strict=True)
-    ):  # fmt: skip
-        at = np.arange(count)[:, None] * s - lo + np.arange(k) * step
-        lie = [1] * (2 * rank)
-        lie[d], lie[rank + d] = count, k
-        flat = flat * n + at.reshape(lie)
-        valid = valid & ((at >= 0) & (at < n)).reshape(lie)
-    return _stacked(flat, valid, prod(form.places), images, prod(form.space), form.pixel)
-
-
-@functools.lru_cache(maxsize=500)
-def _classes(form: Form, images: int) -> list[Class]:
-    """The pixels by what is left of their indices, divided by the strides."""
-    found = []
-    rank = len(form.space)
-    for rest in itertools.product(*map(range, form.stride)):
-        pixels = [np.arange(r, n, s) for r, n, s in zip(rest, form.space, form.stride, strict=True)]
-        flat = np.zeros((1,) * (2 * rank), np.int64)
-        valid, taps = np.ones_like(flat, bool), np.zeros((1,) * rank, np.int64)
-        where = np.zeros((1,) * rank, np.int64)
-        for d, (at, n, k, s, (lo, _), step, count) in enumerate(
-            zip(pixels, form.space, form.kernel, form.stride, form.padding, form.dilation,
-                form.places, strict=True)
-        ):  # fmt: skip
-            fit = [t for t in range(k) if (rest[d] + lo - t * step) % s == 0]
-            seen = (at[:, None] + lo - np.array(fit, np.int64) * step) // s
-            lie = [1] * (2 * rank)
-            lie[d], lie[rank + d] = len(at), len(fit)
-            flat = flat * count + seen.reshape(lie)
-            valid = valid & ((seen >= 0) & (seen < count)).reshape(lie)
-            taps = taps * k + np.array(fit, np.int64).reshape(lie[rank:])
-            where = where * n + at.reshape(lie[:rank])
-        if not where.size:
-            continue
-        table = _stacked(flat, valid, where.size, images, prod(form.places), form.place)
-        pixel = np.arange(images)[:, None] * prod(form.space) + where.reshape(-1)
-        places = pixel.reshape(-1) * form.pixel
-        found.append(Class(tuple(taps.reshape(-1).tolist()), table, places))
-    return found
-
-
-def _stacked(flat: Table, valid: Table, rows: int, images: int, apart: int, channels: int) -> Table:
-    """A table of one image's rows, for several images."""
-    one, fits = flat.reshape(rows, -1), valid.reshape(rows, -1)
-    every = np.arange(images)[:, None, None] * apart + one
-    found = np.where(fits, every * channels, -1)
-    return np.ascontiguousarray(found.reshape(images * rows, -1), np.int64)
-
-
-@functools.lru_cache(maxsize=500)
-def _starts(rows: int, size: int) -> Table:
-    """Where rows start that lie one after the other."""
-    return np.arange(rows, dtype=np.int64) * size
+# ------------------------------------------------------------------ scratch
 
 
 @functools.lru_cache(maxsize=50)
@@ -424,7 +281,7 @@ def _patcher(form: Form, images: int) -> Copy:
     """What each place sees, as (places, channels, taps)."""
     if form.simple:
         return _as_they_are
-    table = _seen(form, images)
+    table = seen(form, images)
     kind = "thin_patches" if form.thin else "patches"
     write = text(kind, form.dtype, form.taps, len(table), form.channels)
     size = len(table) * form.patch
