@@ -27,11 +27,13 @@ REPEAT_COST = 16  # the same for work that one loop would do again at other indi
 GATHER_COST = 4
 MAX_SHIFT = 4  # how far the ranges of members of one loop may differ at either end
 MAX_MEMBERS = 40
+MAX_FLAT = 1000  # the same where all have one dim: they run in strips, some at a time
 MAX_MERGES = 8  # earlier loops that one is tried with
 TINY_LOOP = 4  # an outer loop this short is no worse than a longer one
 BLOCK_ROWS = 64  # rows of a block that holds products
 L2 = 1 << 20  # bytes of a core's second cache, of the smallest machine worth tuning for
 MAX_ROUNDS = 12
+MANY_OPS, FEW_ROUNDS = 400, 4  # what many loops compute again is found soon, or costs little
 MAX_DEPTH = 16  # of an inlined expression; scalars are local variables in any case
 MAX_SCALAR_DEPTH = 4
 
@@ -58,7 +60,7 @@ def _planned(block: Block, rounding: Rounding, *, inner: bool = False) -> Plan:
     """The plan of a block, in which those of its regions are nested."""
     products = rounding.products(block)
     promoted = _deep_values(block, products)
-    for _ in range(MAX_ROUNDS):
+    for _ in range(MAX_ROUNDS if len(block.ops) < MANY_OPS else FEW_ROUNDS):
         roots = Roots(block, promoted, inner=inner)
         items = Scheduler(roots).run()
         more = _promotions(roots, items) - promoted
@@ -200,7 +202,7 @@ class Scheduler:
             groups.append(Group("call", [r], []))
             return len(groups) - 1
         if not free:
-            return self._place_scalar(r, producers, groups, place, first)
+            return self._place_scalar(r, producers, groups, place, first, fixed)
         best: tuple[bool, int, list[Cand]] | None = None
         for g in range(first, len(groups)):
             group = groups[g]
@@ -225,13 +227,16 @@ class Scheduler:
         groups: list[Group],
         place: dict[Root, int],
         first: int,
+        fixed: dict[Root, frozenset[int]],
     ) -> int:
         low = max(
             (place[p] + (groups[place[p]].kind != "stmts") for p, _ in producers), default=first
         )
         for g in range(low, len(groups)):
             # What is added to places that the data say keeps a loop from running in vectors.
-            if groups[g].kind == "stmts" and "scatter" not in (r.kind, groups[g].members[0].kind):
+            if groups[g].kind != "stmts" or "scatter" in (r.kind, groups[g].members[0].kind):
+                continue
+            if len(groups[g].members) < MAX_MEMBERS or not fixed[r]:
                 groups[g].members.append(r)
                 return g
         groups.append(Group("stmts", [r], []))
@@ -319,7 +324,10 @@ class Scheduler:
     ) -> list[Cand]:
         """The ways in which a root can share a loop with a group that makes `edges` for it."""
         if len(group.members) >= MAX_MEMBERS:
-            return []
+            more = len(group.members) > MAX_MEMBERS  # the others were looked at before
+            flat = len(r.dims) == 1 and (more or all(len(m.dims) == 1 for m in group.members))
+            if not flat or len(group.members) >= MAX_FLAT:
+                return []
         rows = self._row_dims(r, fixed)
         out: list[Cand] = []
         for cand in group.cands:
@@ -372,11 +380,9 @@ def _tied(r: Root, d: int) -> Iterator[tuple[Value, int, int]]:
 
 
 def _same_range(cand: Cand, r: Root, d: int, off: int) -> bool:
-    low, high = -off, r.dims[d] - off
-    return all(
-        abs(low + o) <= MAX_SHIFT and abs(high - (m.dims[dm] - o)) <= MAX_SHIFT
-        for m, (dm, o) in cand.items()
-    )
+    low, high = -off, int(r.dims[d]) - off
+    ranges = {(o, int(m.dims[dm])) for m, (dm, o) in cand.items()}
+    return all(abs(low + o) <= MAX_SHIFT and abs(high - (n - o)) <= MAX_SHIFT for o, n in ranges)
 
 
 def _worth_blocking(members: list[Root]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, Storage
+from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, Storage, members
 from ..ir.prim import Expr
 from .roots import Roots
 
@@ -10,6 +10,8 @@ STRIP_BYTES = 14 << 10  # half of a first cache: the rest is for what streams th
 STRIP_MAX = 32
 STRIP_FLAT = 256  # rows of a single element
 STRIP_GEMM = 64
+STRIP_LEAST = 32  # rows of a strip of long expressions
+LONG = 40  # members of a loop that runs some of them at a time
 Path = tuple[tuple[int, ...], tuple[Loop, ...]]
 
 
@@ -100,6 +102,9 @@ def _strip_rows(loop: Loop, roots: Roots) -> int:
         return 0  # the rows are a batch: each has products of its own
     if len(loop.body) < 2 or not _needs_strip(loop, roots):
         return 0
+    if len(loop.members) > LONG and not any(isinstance(b, Loop) for b in loop.body):
+        kept = 8 * _crossing(loop)
+        return max(STRIP_LEAST, min(STRIP_FLAT, STRIP_BYTES // max(1, kept)) & -STRIP_LEAST)
     row_bytes = 0
     seen = set()
     for r in loop.members:
@@ -118,6 +123,13 @@ def _strip_rows(loop: Loop, roots: Roots) -> int:
     return rows - rows % 4 if rows > 4 else rows
 
 
+def _crossing(loop: Loop) -> int:
+    """How many values of a loop over single elements go from one of its items to a later one."""
+    place = {r.value: k for k, item in enumerate(loop.body) for r in members(item)}
+    read = {(a.base, place[r.value]) for r in loop.members for a in r.accesses if a.base in place}
+    return len({v for v, k in read if place[v] != k})
+
+
 def _rest(shape: tuple[int, ...], dim: int) -> int:
     n = 1
     for k, d in enumerate(shape):
@@ -128,6 +140,8 @@ def _rest(shape: tuple[int, ...], dim: int) -> int:
 def _needs_strip(loop: Loop, roots: Roots) -> bool:
     """Whether a row holds scalar work worth a vector loop of its own."""
     # What is added to places that the data say stands beside what could run in vectors.
+    if len(loop.members) > LONG and not any(isinstance(b, Loop) for b in loop.body):
+        return True
     inner = any(
         isinstance(b, Loop) or (isinstance(b, Stmts) and b.members[0].kind == "scatter")
         for b in loop.body

@@ -144,3 +144,23 @@ def test_the_first_of_equal_extremes_is_found():
 
     for got, wanted in zip(jit(places)(*many), places(*many), strict=True):
         np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_long_expression_runs_in_one_loop_of_strips():
+    pattern = np.random.default_rng(5).integers(0, 3, 40).tolist()
+
+    def long(x, y):
+        a, b, c = x, y, x * y
+        for k in pattern:  # without a period, or it would be a loop
+            d = np.sin(a) * 0.3 + b / (2 + c * c)
+            a, b, c = ((b * c, d, a - b), (d, c * 0.5, a * b + d), (c, a + d, b * d))[k]
+        return np.sum(a + b * c)
+
+    g = value_and_grad(long, (0, 1))
+    x, y = rng.uniform(size=(2, 1000))
+    got = g(x, y)
+    with options(interpret=True):
+        wanted = g(x, y)
+    for p, q in zip(got[1], wanted[1], strict=True):
+        np.testing.assert_allclose(p, q, rtol=1e-9, atol=1e-12)
+    assert g.ir(x, y, stage="fused").count("[0, 1000)") == 1
