@@ -118,6 +118,45 @@ def test_schedules() -> None:
         )
 
 
+class Heavy(torch.optim.Optimizer):  # type: ignore[misc, name-defined]
+    """As users write their own."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if not state:
+                    state["buf"] = torch.zeros_like(p)
+                state["buf"].mul_(0.9).add_(p.grad)
+                p.add_(state["buf"], alpha=-group["lr"])
+
+
+class Slower(lr_scheduler.LRScheduler):
+    def get_lr(self) -> list[float]:
+        return [lr / (1 + self.last_epoch) for lr in self.base_lrs]
+
+
+def test_optimisers_and_schedules_of_the_users_own() -> None:
+    p = nn.Parameter(torch.ones(2))
+    optimizer = Heavy([p], 0.1)
+    schedule = Slower(optimizer)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (p**2).sum().backward()
+        optimizer.step()
+        schedule.step()
+    assert p.tolist() == pytest.approx([0.486, 0.486])
+    assert schedule.get_last_lr() == [0.025]
+    other = Heavy([p], 0.1)
+    other.load_state_dict(optimizer.state_dict())
+    other.step()
+    assert other.param_groups[0]["lr"] == 0.025 and isinstance(other.state[p]["buf"], torch.Tensor)
+
+
 def test_every_line_is_known() -> None:
     assert set(EXPECTED) == {x[0] for x in LINES} | {*OPTIMIZERS, *SCHEDULES}
 

@@ -11,7 +11,7 @@ from typing import Any
 from .cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from .optimizers import Optimizer
 from .plateau import ReduceLROnPlateau
-from .schedule import LRScheduler
+from .schedule import LRScheduler, _LRScheduler
 
 __all__ = [
     "ChainedScheduler",
@@ -30,6 +30,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "SequentialLR",
     "StepLR",
+    "_LRScheduler",
 ]
 
 

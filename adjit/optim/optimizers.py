@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ class Optimizer:
         if not listed:
             raise ValueError("optimizer got an empty parameter list")
         self.defaults = defaults
-        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         groups = listed if isinstance(listed[0], dict) else [{"params": listed}]
         for group in groups:
@@ -183,14 +184,24 @@ class Optimizer:
             )
         places = [i for g in groups for i in g["params"]]
         owner = dict(zip(places, params, strict=True))
-        state = {owner[i]: _restored(s, owner[i]) for i, s in state_dict["state"].items()}
+        kept = type(self).rule is Optimizer.rule  # a user's optimiser, whose state are Tensors
+        state = {
+            owner[i]: _copied(s) if kept else _restored(s, owner[i])
+            for i, s in state_dict["state"].items()
+        }
         for group, other in zip(self.param_groups, groups, strict=True):
             group.update({k: _number(v) for k, v in other.items() if k != "params"})
-        self.state = state
+        self.state = defaultdict(dict, state)
 
 
 def _copied(state: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in state.items()}
+    return {k: _copy(v) for k, v in state.items()}
+
+
+def _copy(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x.detach().clone()
+    return x.copy() if isinstance(x, np.ndarray) else x
 
 
 def _restored(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:

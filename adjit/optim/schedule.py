@@ -37,6 +37,7 @@ class LRScheduler:
     optimizer: Optimizer
     last_epoch: int
     first = False  # whether this is the step that the constructor takes
+    _step_count = 0
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = checked(optimizer)
@@ -86,6 +87,7 @@ class LRScheduler:
         for group, lr in zip(self.optimizer.param_groups, found, strict=True):
             group["lr"] = lr
         self._last_lr = self.rates
+        self._step_count += 1
 
     def state_dict(self) -> dict[str, Any]:
         """All but the optimiser and functions."""
@@ -95,3 +97,6 @@ class LRScheduler:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state."""
         vars(self).update(state_dict)
+
+
+_LRScheduler = LRScheduler  # the name of PyTorch's past, of which users derive
