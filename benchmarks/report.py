@@ -193,7 +193,12 @@ def text(whole: dict[str, Any]) -> str:
 
 
 def publish_all(page: Path, whole: dict[str, Any]) -> None:
-    """Put the tables into a page of results."""
-    for title, written in sections(whole):
+    """Put the tables into a page of results, new ones before all others."""
+    tables = list(sections(whole))
+    if page.exists():
+        head, mark, rest = page.read_text().partition("\n## ")
+        new = [t for t, _ in tables if f"\n## {t}\n" not in mark + rest]
+        page.write_text("".join([head, *(f"\n## {t}\n" for t in new), mark, rest]))
+    for title, written in tables:
         about = heading(whole["machine"]) if title == "Ratios" else ""
         publish(page, title, f"{SECTIONS[title]} {about}".strip(), written)

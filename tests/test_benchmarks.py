@@ -58,8 +58,11 @@ def test_a_report_has_every_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         assert expected in text, expected
     assert "90 40" in text
     page = tmp_path / "results.md"
+    page.write_text("# Results\n\nWords.\n\n## Older\n\nfigures\n\n## Limits\n\nold\n")
     report.publish_all(page, {**whole, "limits": {"1": machine}})
-    assert page.read_text().count("## ") == len(report.SECTIONS)
+    written = page.read_text()
+    assert written.count("## ") == len(report.SECTIONS) + 1 and "old\n" not in written
+    assert written.index("Words.") < written.index("## Ratios") < written.index("## Older")
     if "drew" in chart.draw(whole, tmp_path / "picture.png"):
         assert (tmp_path / "picture.png").stat().st_size > 5000
 
