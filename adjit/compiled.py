@@ -67,6 +67,7 @@ class CompiledFunction:
         # The wrappers of the variants used last under the default options, the very last first.
         self._calls: tuple[Callable[..., Any], ...] = ()
         self._recent: tuple[Variant, ...] = ()
+        self._scoped: dict[Options, tuple[Callable[..., Any], ...]] = {}  # in `options` blocks
         self._front: Any = None
         self._out_is_ours: bool | None = None
         settings.followers.add(self)
@@ -74,12 +75,12 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if "out" in kwargs and self._takes_out():
             return self._into(kwargs.pop("out"), args, kwargs)
-        if not open_traces and not changed:
-            calls = self._calls
+        if not open_traces:
+            calls = self._scoped.get(settings.current(), ()) if changed else self._calls
             for call in calls:
                 result = call(args, kwargs)
                 if result is not MISS:
-                    if call is not calls[0]:
+                    if call is not calls[0] and calls is self._calls:
                         self._promote(call, calls)
                     return result
         return self._slow(args, kwargs)
@@ -261,13 +262,23 @@ class CompiledFunction:
         return staged
 
     def _remember(self, variant: Variant) -> None:
-        if changed or not variant.ready or not variant.trial.settled:
+        if not variant.ready or not variant.trial.settled:
             return
         call = variant.wrapper.call
+        if changed:
+            self._remember_scoped(variant.options, call)
+            return
         with self._lock:
             self._calls = (call, *(c for c in self._calls if c is not call))[:_CHAIN]
             self._recent = (variant, *(v for v in self._recent if v is not variant))[:_CHAIN]
             self._show()
+
+    def _remember_scoped(self, options: Options, call: Callable[..., Any]) -> None:
+        with self._lock:
+            if len(self._scoped) >= _MANY and options not in self._scoped:
+                self._scoped = {}
+            others = (c for c in self._scoped.get(options, ()) if c is not call)
+            self._scoped[options] = (call, *others)[:_CHAIN]
 
     def _show(self) -> None:
         """Let compiled fronts answer for the variants used last, as far as they can."""
@@ -370,7 +381,7 @@ class CompiledFunction:
 
     def _forget(self) -> None:
         with self._lock:
-            self._calls, self._recent = (), ()
+            self._calls, self._recent, self._scoped = (), (), {}
             if self._front is not None:
                 self._front.show(())
 
