@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import weakref
 from collections.abc import Callable
@@ -145,11 +146,17 @@ class Family:
         ref = self.ref
         assert ref is not None
         for operation, statics, i in v._view.chain:
-            ref = record(operation, (ref,), statics), i
+            ref = record(_anew(operation), (ref,), statics), i
         v._array = v._source = None
         v._node, v._index = ref
         _own(ref[0], v)
         self.nodes.append(weakref.ref(ref[0]))
+
+
+@functools.cache
+def _anew(operation: Operation) -> Operation:
+    """A view of what was written in place, under PyTorch's name for it."""
+    return Operation("AsStridedBackward0", operation.fn, keeps=False)
 
 
 class View(NamedTuple):
