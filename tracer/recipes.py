@@ -40,7 +40,7 @@ class TraceBuilder(Builder):
         super().__init__(number=False)
 
     @property
-    def ops(self) -> list[Op]:  # type: ignore[override]
+    def ops(self) -> list[Op]:
         """The recorded ops."""
         if len(self._ops) != len(self.recipes):
             self._make()
@@ -51,7 +51,7 @@ class TraceBuilder(Builder):
         self._ops = ops
 
     @property
-    def defs(self) -> dict[Value, Op]:  # type: ignore[override]
+    def defs(self) -> dict[Value, Op]:
         """The op that made a value."""
         if len(self._ops) != len(self.recipes):
             self._make()

@@ -92,7 +92,8 @@ class Single(NamedTuple):
 
 def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single, Any] | None:
     """How an operator is one op of its operands as they are; None if it is not."""
-    sides, held = [], []
+    sides: list[tuple[Key, Aval | None, bool]] = []
+    held: list[Aval] = []
     for x in (b, a) if reflected else (a, b):
         if type(x) is Tracer:
             aval = x._read().aval
@@ -214,7 +215,7 @@ def unary(ufunc: np.ufunc, a: Tracer) -> Tracer:
     quick = quick_unary(ufunc, a)
     if quick is not None:
         quick._kind = "python" if a._kind == "python" else quick._kind
-        return quick  # type: ignore[no-any-return]
+        return quick
     out = call(ufunc, (a,))
     if a._kind == "python":
         return Tracer(rec, out, "python")

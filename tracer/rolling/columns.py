@@ -35,8 +35,8 @@ class Columns:
 
     def __init__(self, ledger: Ledger, puts: Mapping[int, Put], walk: Walk) -> None:
         count = len(ledger.recipes)
-        kinds = dict.fromkeys(ledger.recipes)
-        kinds = dict(zip(kinds, range(len(kinds)), strict=True))
+        unlike = dict.fromkeys(ledger.recipes)
+        kinds = dict(zip(unlike, range(len(unlike)), strict=True))
         kind = np.fromiter(map(kinds.__getitem__, ledger.recipes), np.int64, count)
         self.arg_at = _offsets(np.array([len(r.takes) for r in kinds])[kind])
         self.out_at = _offsets(np.array([len(r.gives) for r in kinds])[kind])
@@ -126,12 +126,12 @@ def _tokens(kinds: Mapping[Recipe, int], kind: np.ndarray, puts: Mapping[int, Pu
     names = np.empty(len(kinds), np.int64)
     for r, k in kinds.items():
         moving = r.prim is rows.slice_ and r.made is None
-        key = (r.takes, r.attrs["size"], r.attrs["step"]) if moving else r
+        key: Any = (r.takes, r.attrs["size"], r.attrs["step"]) if moving else r
         names[k] = facts.setdefault(key, len(facts))
     found = names[kind]
     for put in puts.values():
         if put.first < put.last:
-            key = (put.old.aval, put.new.aval, put.step, put.last - put.first)
-            found[put.first] = facts.setdefault(key, len(facts))
+            same = (put.old.aval, put.new.aval, put.step, put.last - put.first)
+            found[put.first] = facts.setdefault(same, len(facts))
             found[put.first + 1 : put.last] = facts.setdefault("put", len(facts))
     return found

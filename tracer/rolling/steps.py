@@ -147,9 +147,9 @@ class Reader:
     def steps(self, first: int, last: int) -> list[Step]:
         """The steps of a range of recorded ops."""
         if last - first == 1 and first not in self.puts:  # nearly always
-            op, token = self.ops[first], self.recipes[first]
-            if token.made is None and op.prim not in _SPECIAL and op.prim is not rows.guard:
-                return [Step(id(token), op.args, op.outs, op, last, (op,))]
+            op, recipe = self.ops[first], self.recipes[first]
+            if recipe.made is None and op.prim not in _SPECIAL and op.prim is not rows.guard:
+                return [Step(id(recipe), op.args, op.outs, op, last, (op,))]
         found = []
         ops, recipes, puts, special = self.ops, self.recipes, self.puts, _SPECIAL
         k = first
