@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from .builder import Builder, current
 from .core import Block, Const, Op, Value, all_ops
 from .prim import Expr, View
+from .residuals import KEEP, cost, least, worth_seeking
 from .types import NUMPY, is_float
 
 Mask = tuple[bool, ...]
-_WORTH_KEEPING = 16  # units of one addition, a little more than an exp
+_WORTH_KEEPING = KEEP  # units of one addition, a little more than an exp
 
 
 def fresh(values: Iterable[Value]) -> tuple[Value, ...]:
@@ -151,7 +152,14 @@ def _residuals(
     # Keep what the adjoint reads, or what that follows from: whichever is less.
     late = _cut(joint, primal, ragged, needed, free, needed)
     early = _cut(joint, primal, ragged, needed, free, None)
-    return min(late, early, key=lambda found: sum(map(_bytes, found[1])))
+    found = min(late, early, key=lambda found: sum(map(_bytes, found[1])))
+    # Rows of a loop add up to more than a cache holds, so there a better choice is sought.
+    if stacked and worth_seeking(primal, needed, free, cost(*found)):
+        again, kept = least(primal, needed, free, ragged)
+        if 5 * cost(again, kept) < 4 * cost(*found):
+            order = (*joint.params, *(v for op in primal for v in op.outs))
+            return again, [v for v in order if v in kept]
+    return found
 
 
 def _cut(
