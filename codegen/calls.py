@@ -176,8 +176,8 @@ def linear_recurrence(w: Writer, r: Root) -> None:
             if r.op.attrs.get("reverse", False):
                 along = (along[0], b.shape[axis] - 1, -1)
             index = (*around[:axis], along, *around[axis:])
-            first, step = w.pull(b, index), w.pull(a, index)
-            w.line(f"{acc} = {first} if {along[0]} == 0 else {step} * {acc} + {first}")
+            added, factor = w.pull(b, index), w.pull(a, index)
+            w.line(f"{acc} = {added} if {along[0]} == 0 else {factor} * {acc} + {added}")
             w.line(f"{w.target(r, index)} = {acc}")
 
 

@@ -143,9 +143,9 @@ def _extended(v: Value, i: int, before: int, after: int, mode: str, options: Any
     if options.get("reflect_type", "even") == "odd" and v.shape[i] > 1:
         return _odd(v, i, before, after, mode == "symmetric")
     table = np.pad(np.arange(v.shape[i]), (before, after), mode)  # type: ignore[call-overload]
-    left, right = _runs(table[:before]), _runs(table[before + v.shape[i] :])
-    if len(left) + len(right) <= _MAX_RUNS:
-        return _joined(i, *(_run(v, i, *r) for r in left), v, *(_run(v, i, *r) for r in right))
+    front, back = _runs(table[:before]), _runs(table[before + v.shape[i] :])
+    if len(front) + len(back) <= _MAX_RUNS:
+        return _joined(i, *(_run(v, i, *r) for r in front), v, *(_run(v, i, *r) for r in back))
     return value(FUNCTIONS[np.take](wrap(v, "array"), table, axis=i))
 
 
