@@ -53,6 +53,8 @@ class Plan:
     phis: list[Phi] = field(default_factory=list)
     condition: Any = None
     spots: dict[int, list[Ref]] = field(default_factory=dict)
+    ahead: dict[int, int] = field(default_factory=dict)  # regions read before it: captures
+    steps: list[dict[int, Step]] = field(default_factory=list)  # which read them, by round
 
 
 @dataclass
@@ -170,6 +172,8 @@ class _Conversion:
         for b in self.top:
             self.plans[b].condition = self.resolved(_conditions(b, self.size), b.number)
         after = self._after()
+        for b in self.top:
+            self._read_ahead(b)
         self.emissions = {b: Emission(b, self.plans) for b in self.top}
         return Converted([self._round(k) for k in range(self.size)], after)
 
@@ -372,6 +376,35 @@ class _Conversion:
                     refs.append(self._inside(side, rows, x.number, like.aval))
                 plan.spots[x.number] = refs
 
+    def _read_ahead(self, b: Branch) -> None:
+        """Let regions of arrays that sides read be read before the branch, as in all rounds.
+
+        So rows of an array stay rows of the loop, whose derivative is as large as a row.
+        """
+        plan = self.plans[b]
+        for side in b.sides.values():
+            for x in side.items:
+                if type(x) is Branch or x.at[max(x.at)].moves is None:
+                    continue
+                s, refs = x.at[max(x.at)], plan.spots[x.number]
+                if any(r[0] != "capture" or plan.inner[r[1]] is None for r in refs):
+                    continue
+                columns = [plan.inner[r[1]] for r in refs]
+                size, step = s.moves
+                made: dict[int, Step] = {}
+                for k in b.at:
+                    array, *start = (c[k] for c in columns)
+                    if not _inside_of(array, start, size, step):
+                        break
+                    out = Value(s.outs[0].aval, s.outs[0].hint)
+                    made[k] = self.reader.slice(array, start, size, step, out, b.at[k].last)
+                else:
+                    plan.ahead[x.number] = len(plan.captures)
+                    plan.captures.append({k: t.outs[0] for k, t in made.items()})
+                    plan.inner.append([made[k].outs[0] if k in made else None
+                                       for k in range(self.size)])  # fmt: skip
+                    plan.steps.append(made)
+
     # -------------------------------------------------------------- what is read after the loop
 
     def _after(self) -> list[tuple[Value, Value]]:
@@ -488,6 +521,7 @@ class _Conversion:
                 args = tuple(c[k] for c in self.rows[x.number])
                 return [*out, _with(self.template.tail[1], args)]
             if type(x) is Branch:
+                out += [made[k] for made in self.plans[x].steps]
                 out.append(self._cond(x, k))
                 continue
             assert type(x) is Spot
@@ -531,6 +565,8 @@ class Emission:
                     self.weight, self.guards = self.weight + e.weight, self.guards + e.guards
                     continue
                 assert type(x) is Spot
+                if x.number in self.plan.ahead:
+                    continue
                 s = next(iter(x.at.values()))
                 name_values(s.ops)
                 refs = tuple(map(self._fact, self.plan.spots[x.number]))
@@ -541,6 +577,7 @@ class Emission:
 
     def _fact(self, ref: Ref) -> Any:
         """The same for the same place in equal branches; notes what is read from outside."""
+        ref = self._known(ref)
         if ref[0] == "spot":
             return ref[1] - self.branch.number, ref[2]
         if ref[0] == "capture":
@@ -551,6 +588,12 @@ class Emission:
             return -1, self.used.index(ref[1])
         inner = next(x for x, e in self.inner.items() if ref[1] in e.plan.phis)
         return "phi", inner.number - self.branch.number, self.inner[inner].plan.phis.index(ref[1])
+
+    def _known(self, ref: Ref) -> Ref:
+        """Where a result is found: what was read ahead is given."""
+        if ref[0] == "spot" and ref[1] in self.plan.ahead:
+            return ("capture", self.plan.ahead[ref[1]])
+        return ref
 
     def given(self) -> list[Ref]:
         """What a branch within another reads there."""
@@ -570,6 +613,7 @@ class Emission:
             found: dict[Any, Value] = {}
 
             def at(ref: Ref) -> Value:
+                ref = self._known(ref)
                 if ref[0] == "capture":
                     return params[self.used.index(ref[1])]
                 return found[ref[1:] if ref[0] == "spot" else ref[1]]
@@ -581,6 +625,8 @@ class Emission:
                     found.update(zip(e.plan.phis, outs, strict=True))
                     continue
                 assert type(x) is Spot
+                if x.number in self.plan.ahead:
+                    continue
                 s = x.at[max(x.at)]
                 outs = s.emit(inner, [at(r) for r in self.plan.spots[x.number]])
                 found.update({(x.number, w): v for w, v in enumerate(outs)})
@@ -588,6 +634,17 @@ class Emission:
 
 
 # ------------------------------------------------------------------ small things
+
+
+def _inside_of(
+    array: Value, start: Sequence[Value], size: Sequence[int], step: Sequence[int]
+) -> bool:
+    """Whether a region is known to lie in an array."""
+    if any(type(s) is not Const for s in start):
+        return False
+    low = [int(s.data) for s in start]  # type: ignore[attr-defined]
+    ends = (s + (n - 1) * by for s, n, by in zip(low, size, step, strict=True))
+    return min(low, default=0) >= 0 and all(e < n for e, n in zip(ends, array.shape, strict=True))
 
 
 def _with(s: Step, args: tuple[Value, ...]) -> Step:
