@@ -18,6 +18,7 @@ from time import perf_counter
 
 from processes import (
     HERE,
+    absolute,
     default_python,
     environment,
     heading,
@@ -76,7 +77,7 @@ def starts(options: argparse.Namespace, name: str, python: str) -> tuple[float, 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--python", default=default_python(), help="the children's interpreters, A:B"
+        "--python", type=absolute, default=default_python(), help="the children's interpreters, A:B"
     )
     parser.add_argument("--problem", default="digits-64-128-10")
     parser.add_argument("--contestants", default=",".join(NAMES), help="a comma list")

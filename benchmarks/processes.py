@@ -90,7 +90,10 @@ def installed(python: str) -> dict[str, str]:
         "found = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
         "print(json.dumps({'python': platform.python_version(), **found}))"
     )
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=HERE)
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=HERE)
+    except OSError:
+        return {}
     return json.loads(done.stdout) if done.returncode == 0 else {}
 
 
@@ -163,6 +166,12 @@ def publish(path: Path, section: str, title: str, text: str) -> None:
 def default_python() -> str:
     """The children's interpreters, a list like PATH: BENCH_PYTHON, or this one."""
     return os.environ.get("BENCH_PYTHON", sys.executable)
+
+
+def absolute(listed: str) -> str:
+    """Such a list with paths that hold in any directory; names are looked up as a shell does."""
+    found = listed.split(os.pathsep)
+    return os.pathsep.join(os.path.abspath(p) if os.sep in p else p for p in found)
 
 
 def interpreters(listed: str) -> dict[str, dict[str, str]]:

@@ -34,6 +34,7 @@ from problems import PROBLEMS
 from processes import (
     HERE,
     Child,
+    absolute,
     default_python,
     environment,
     heading,
@@ -48,7 +49,7 @@ STORING = {"hand", "adjit", "jax"}  # what these store is looked at: they start 
 ALONE = {"hand", "adjit", "jax"}  # nothing else starts meanwhile
 NEAR = 8.0  # a peer so many times slower than the best one does not run with more threads
 WRONG = {"float64": 1e-5, "float32": 1e-3}  # relative errors from which a gradient counts as wrong
-QUICK = "rosenbrock-10,rosenbrock-1e6,logistic-10000x100,digits-64-128-10,gmm-d10-k25,lstm-100"
+QUICK = "rosenbrock-10,rosenbrock-1e6,logistic-10000x100,digits-64-128-10,lstm-100"
 QUICK_NAMES = "hand,adjit,numpy_f,jax,torch"
 
 
@@ -173,7 +174,12 @@ def limits(threads: int, known: dict[str, dict[str, str]]) -> dict[str, Any] | N
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
-    add("--python", default=default_python(), help="the interpreters of the children, A:B:C")
+    add(
+        "--python",
+        type=absolute,
+        default=default_python(),
+        help="the interpreters of the children, A:B:C",
+    )
     add("--problems", help="a comma list")
     add("--contestants", help="a comma list")
     add("--threads", default="1,2", help="a comma list")

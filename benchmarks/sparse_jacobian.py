@@ -22,6 +22,7 @@ from time import perf_counter
 import numpy as np
 from processes import (
     HERE,
+    absolute,
     default_python,
     duration,
     environment,
@@ -57,7 +58,9 @@ def child(n: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--python", default=default_python(), help="the children's interpreter")
+    parser.add_argument(
+        "--python", type=absolute, default=default_python(), help="the children's interpreter"
+    )
     parser.add_argument("--markdown", type=Path, help="put the table into this page")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
