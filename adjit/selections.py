@@ -189,12 +189,19 @@ def _ranked(name: str, input: Tensor, k: int, dim: int, keepdim: bool) -> Extrem
     return extremes(name)(values[part], indices[part])
 
 
+MEDIAN = Operation(  # several middle elements share the derivative, as those of a maximum
+    "MedianBackward0",
+    lambda x, m: np.max(np.where(x == m, x, -np.inf if x.dtype.kind == "f" else m)).astype(x.dtype),
+)
+
+
 @method("median")
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element, the lower one of two; along an axis also where it stands."""
     if dim is None:
         flat = reshape(input, -1)
-        return _ranked("median", flat, (len(flat) + 1) // 2, 0, False).values
+        middle = _ranked("median", flat, (len(flat) + 1) // 2, 0, False).values
+        return applied(MEDIAN, [flat, middle.detach()])
     k = (input.shape[one_axis(dim, input.ndim)] + 1) // 2
     return _ranked("median", input, k, dim, keepdim)
 

@@ -1,8 +1,8 @@
 """Snippets that users of PyTorch write, and what PyTorch 2.13 answers.
 
 `torch_snippets.txt` holds them, `torch_snippets.json` the answers.  Where torch is installed,
-`python tests/torch_snippets.py` records the answers anew.  In a snippet `show(x, ...)` notes values,
-and `tri(f)` what `f()` answers or raises.
+`python tests/torch_snippets.py` records the answers anew.  In a snippet `show(x, ...)` notes
+values, and `tri(f)` what `f()` answers or raises.
 """
 
 from __future__ import annotations
