@@ -164,7 +164,8 @@ def _loop(note: Note) -> str:
     if note.reason:
         return f"unrolled    the loop at {at}, {rounds}: {note.reason}"
     most = "as many rounds as it takes; it has had up to " if note.open else ""
-    return f"loop        at {at}, {most}{rounds}"
+    ways = ", with the conditions in them" if note.ways else ""
+    return f"loop        at {at}, {most}{rounds}{ways}"
 
 
 def _kernels(v: Variant) -> Iterable[str]:

@@ -391,7 +391,7 @@ class Segments:
 
     def _note(self, rounds: int, reason: str) -> None:
         known = self.notes.get(self._where)
-        if known is not None and known.open:
+        if known is not None and (known.open or known.ways):
             return
         if known is None or (known.reason and not reason):
             self.notes[self._where] = Note(*self._where, rounds, reason)
