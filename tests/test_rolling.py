@@ -13,8 +13,10 @@ import adjit
 from adjit import grad, hvp, options, value_and_grad
 from adjit.ir import canonical, evaluate, verify
 from adjit.ir.core import all_ops
+from adjit.ir.types import NUMPY
 from adjit.passes import pipeline
 from adjit.passes.vjp import vjp
+from adjit.tracer.ledger import Ledger
 from adjit.tracer.rolling import segments
 from adjit.tracer.rolling.segments import Policy
 from adjit.tracer.trace import trace
@@ -442,3 +444,56 @@ def test_random_programs(guards):
     _, loops, right, _ = run(range(first, first + 20), guards)
     assert loops > 10
     assert right > 20
+
+
+# ------------------------------------------------------------------ what recording costs
+
+
+def orbit(y, p, n):
+    """Runge and Kutta's steps, as one writes them with arrays."""
+
+    def f(y):
+        return np.array([y[1], -p * np.sin(y[0])])
+
+    h, ys = 0.01, []
+    for _ in range(n):
+        k1 = f(y)
+        k2 = f(y + 0.5 * h * k1)
+        k3 = f(y + 0.5 * h * k2)
+        k4 = f(y + h * k3)
+        y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        ys.append(y)
+    return np.sum(np.stack(ys) ** 2)
+
+
+def test_a_long_loop_is_not_made_of_ops_before_it_is_one(monkeypatch):
+    made, make = [], Ledger.op
+    monkeypatch.setattr(Ledger, "op", lambda *args: made.append(args) or make(*args))
+    t = trace(lambda y: orbit(y, 9.81, 200), (X[:2],), sampled=True, rolling=EVERY)
+    assert len(made) < 1500  # of 20 000; half of these stack the results
+    assert size(t.function) < 150
+    same_bits(evaluate(t.function, *inputs(t, X[:2]))[0], orbit(X[:2], 9.81, 200))
+
+
+def test_statements_of_one_line_are_named_one_by_one():
+    def f(x):
+        for _ in range(3):
+            x = np.sin(x)
+        return x
+
+    ops = trace(f, (X,)).function.ops
+    assert [op.outs[0].hint for op in ops] == ["x"] * 3
+    assert len({str(op.where) for op in ops}) == 1
+
+
+@pytest.mark.parametrize("kind", [float, np.float64, np.float32, int])
+def test_operators_that_were_seen_before_keep_kinds_and_dtypes(kind):
+    x = kind(3)
+
+    def f(x):
+        return [x * 2, 2 * x, x - 0.5, 0.5 - x, x / x, -x, x * True, x + np.float32(2), abs(x)]
+
+    for _ in range(2):
+        found = trace(f, (x,)).function.outs
+        wanted = [np.asarray(v).dtype for v in f(x)]
+        assert [NUMPY[v.aval.dtype] for v in found] == wanted

@@ -60,9 +60,11 @@ class Many:
         if self.put[j]:
             put = self.reader.puts[at]
             return (put.old, put.new)[a] if a < 2 else integer(put.start[a - 2])
-        op = self.reader.ops[at]
-        known = len(op.args)
-        return op.args[a] if a < known else integer(op.attrs["start"][a - known])
+        recipe = self.reader.recipes[at]
+        known = len(recipe.takes)
+        if a >= known:
+            return integer(recipe.attrs["start"][a - known])
+        return self.reader.ops[at].args[a]
 
     def result(self, k: int, j: int, w: int) -> Value:
         """Result w of step j of round k."""
@@ -77,7 +79,7 @@ class Many:
         out = np.empty((b - a, len(self.slots)), np.int64)
         for n, (j, arg) in enumerate(self.slots):
             at = first + self.at[j]
-            if self.put[j] or arg >= len(self.reader.ops[at].args):
+            if self.put[j] or arg >= len(self.reader.recipes[at].takes):
                 out[:, n] = [c.number(self.operand(k, j, arg)) for k in range(a, b)]
             else:
                 out[:, n] = table[:, c.arg_at[at] - begin + arg]
