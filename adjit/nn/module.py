@@ -10,10 +10,10 @@ import numpy as np
 
 from .. import dtypes
 from ..tensor_object import Tensor, held
-from ..tracer.surface import is_tracer
 from ..tracer.tree import register_container
 from . import state
 from .carrying import functional_call, leaves_of, with_leaves
+from .faults import check_array, locate
 from .hooks import Hook, Passage, Removable, entered
 from .parameter import Buffer, Parameter, overwrite
 
@@ -80,7 +80,7 @@ class Module:
             self._forget(name)
             self._modules[name] = value
         elif name in fields.get("_parameters", ()):
-            _check_array(self, name, value)
+            check_array(self, name, value)
             if isinstance(value, Tensor):
                 raise TypeError(
                     f"cannot assign a Tensor as parameter '{name}' of {type(self).__name__} "
@@ -91,7 +91,7 @@ class Module:
             self._forget(name)
             self.register_buffer(name, value, value.persistent)
         elif name in fields.get("_buffers", ()):
-            _check_array(self, name, value)
+            check_array(self, name, value)
             self._buffers[name] = value
         elif name in fields.get("_modules", ()):
             if value is not None:
@@ -144,7 +144,7 @@ class Module:
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Enter a Tensor that is no parameter; `state_dict` has it if it is persistent."""
         self._free("buffer", name, self._buffers)
-        _check_array(self, name, tensor)
+        check_array(self, name, tensor)
         self._buffers[name] = tensor
         if persistent:
             self._temporary.discard(name)
@@ -208,7 +208,7 @@ class Module:
         try:
             return self.forward(*args, **kwargs)
         except (RuntimeError, ValueError, IndexError) as error:
-            _locate(error, self)
+            locate(error, self)
             raise
 
     def _watched(self, args: Any, kwargs: Any) -> Any:
@@ -232,7 +232,7 @@ class Module:
                 out = self._after(hook, args, kwargs, out)
             done = True
         except (RuntimeError, ValueError, IndexError) as error:
-            _locate(error, self)
+            locate(error, self)
             raise
         finally:
             for hook in self._hooks if not done else ():
@@ -501,33 +501,6 @@ class Module:
         if not lines and not inner:
             return f"{self._get_name()}()"
         return f"{self._get_name()}(\n  " + "\n  ".join(lines + inner) + "\n)"
-
-
-# ------------------------------------------------------------------ values
-
-
-def _check_array(module: Module, name: str, value: Any) -> None:
-    if value is None or isinstance(value, Tensor | np.ndarray) or is_tracer(value):
-        return
-    raise TypeError(
-        f"cannot assign '{type(value).__name__}' as parameter or buffer '{name}' of "
-        f"{type(module).__name__} (Parameter, Tensor, array or None expected)"
-    )
-
-
-def _locate(error: Any, module: Module) -> None:
-    """Say in the message which layer it was, by its name from the outermost module."""
-    if len(error.args) != 1 or not isinstance(error.args[0], str):
-        return
-    known = getattr(error, "_layer", None)
-    if known is None:
-        base, child, path, line = error.args[0], module, "", repr(module).split("\n")[0]
-    else:
-        base, child, path, line = known
-        name = next((n for n, m in module._modules.items() if m is child), None)
-        path = ".".join(p for p in (name, path) if p)
-    error._layer = (base, module, path, line)
-    error.args = (f"{base}\n  in layer {path + ': ' if path else ''}{line}",)
 
 
 register_container(Module, leaves_of, with_leaves)
