@@ -104,7 +104,8 @@ class CompiledFunction:
             return filled
         here = signature(*self._fixed(args, kwargs))[1]
         with self._lock:
-            if any([v.write_into(form) for v in self._recent if v.signature == here]):
+            made = [v.write_into(form) for v in self._recent if v.signature == here]
+            if any(made):
                 self._show()
         return filled
 
