@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .draws import rand, randint
 from .dtypes import DTYPES
 from .tensor_object import Tensor, as_tensor
 
@@ -143,8 +144,6 @@ def make_tensor(
     high: float | None = None, requires_grad: bool = False, **_: Any,
 ) -> Tensor:  # fmt: skip
     """Random numbers between these bounds."""
-    from .draws import rand, randint
-
     size = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
     if DTYPES[np.dtype(dtype)].kind in "fc":
         a, b = (-9 if low is None else low), (9 if high is None else high)

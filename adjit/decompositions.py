@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import add, method, mul
+from .elementwise import where
 from .matrices import (
     LinAlgError,
     _floats,
@@ -147,8 +148,6 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """Slices along an axis, those scaled down whose p-norm is beyond a bound."""
     others = [d for d in range(input.ndim) if d != dim % input.ndim]
     size = norm(input, p, others, True)
-    from .elementwise import where
-
     return where(size > maxnorm, input * (maxnorm / (size + 1e-7)), input)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .gradients import grad
 from .modes import enable_grad
 from .tensor_object import Tensor, as_tensor, held
 
@@ -48,8 +49,6 @@ def _numeric(
 
 
 def _analytic(out: Tensor, x: Tensor, seed: np.ndarray | None = None) -> np.ndarray:
-    from .autograd import grad
-
     rows = []
     for i in range(out.numel()):
         unit = np.zeros(out.numel(), out._dtype)
@@ -117,8 +116,6 @@ def gradgradcheck(
     raise_exception: bool = True, **options: Any,
 ) -> bool:  # fmt: skip
     """Whether second derivatives agree with central differences of the first."""
-    from .autograd import grad
-
     given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     outs = _results(func(*given))
     if grad_outputs is None:

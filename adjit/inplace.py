@@ -23,7 +23,7 @@ from .arithmetic import method
 from .elementwise import to
 from .modes import recording
 from .tape import Operation
-from .tensor_object import LEAF_WRITE, Tensor, applied, as_tensor, held
+from .tensor_object import LEAF_WRITE, Tensor, _own, applied, as_tensor, held
 
 _HOMES = (
     arithmetic, elementwise, reductions, selections, pointwise, shapes, joins, matrices, scatters,
@@ -132,8 +132,6 @@ def _become(self: Tensor, shown: Tensor) -> Tensor:
     known = self._view
     if shown._node is not None:
         self._node, self._index = shown._node, shown._index
-        from .tensor_object import _own
-
         _own(self._node, self)
         self._array = None
     else:

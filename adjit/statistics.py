@@ -13,7 +13,7 @@ from .orders import sort
 from .promotion import default
 from .reductions import axes_of, extremes, one_axis
 from .selections import quantile
-from .shapes import getitem, split
+from .shapes import getitem, split, vstack
 from .tape import Operation
 from .tensor_object import Tensor, applied, held
 from .tracer.surface_linalg import trapezoid as _trapezoid
@@ -222,8 +222,6 @@ dsplit = method("dsplit")(lambda x, n: tensor_split(x, n, 2))
 
 def row_stack(tensors: Any) -> Tensor:
     """The Tensors below each other."""
-    from .shapes import vstack
-
     return vstack(tensors)
 
 

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .aliases import along
 from .arithmetic import method
+from .promotion import _common
 from .saved import scalar_name
 from .shapes import _sizes, getitem
+from .storage import Size
 from .tensor_object import Tensor, as_tensor, held
 
 # What `tensors` shows.
@@ -65,8 +68,6 @@ def _memory(t: Tensor) -> np.ndarray | None:
     known = t._view
     chain = getattr(known, "chain", None)
     if chain:  # of a recorded view: what it is a view of decides
-        from .aliases import along
-
         base = known.family.owner()._aval_shape()
         at = np.arange(int(np.prod(base, dtype=np.int64))).reshape(base)
         return along(at, chain)
@@ -267,8 +268,6 @@ def can_cast(from_: Any, to: Any) -> bool:
 
 def promote_types(type1: Any, type2: Any) -> dtypes.dtype:
     """The dtype of the sum of Tensors of these dtypes."""
-    from .promotion import _common
-
     found = _common([np.dtype(type1), np.dtype(type2)])
     assert found is not None
     return dtypes.of(found)
@@ -276,8 +275,6 @@ def promote_types(type1: Any, type2: Any) -> dtypes.dtype:
 
 def broadcast_shapes(*shapes: Any) -> Any:
     """The common shape."""
-    from .storage import Size
-
     try:
         return Size(
             np.broadcast_shapes(*(tuple(s) if not isinstance(s, int) else s for s in shapes))
