@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from .codegen import memory
 from .decisions import Decisions
 from .ir.core import Op
 from .ir.interp import GuardMiss
@@ -98,6 +97,8 @@ def make(
     decisions: Decisions,
 ) -> Wrapper:
     """The wrapper of a variant: around one kernel, or around `launch(inputs) -> outputs`."""
+    from .codegen import memory
+
     guarded = bool(decisions)
     writer = _Writer(staged, signature, out_avals, jump, guarded)
     text = writer.text()
