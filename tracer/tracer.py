@@ -122,8 +122,11 @@ class Tracer:
                 "The truth value of an array with more than one element is ambiguous. "
                 "Use a.any() or a.all()"
             )
-        advice = "Choose between values by np.where(condition, a, b)"
-        return bool(self._known("bool", f"{advice}, or by adjit.cond(condition, f, g)."))
+        advice = (
+            "Choose between values by np.where(condition, a, b), or by adjit.cond(condition, f, g);"
+            " a `while` is adjit.while_loop(test, body, init)."
+        )
+        return bool(self._known("bool", advice))
 
     def __index__(self) -> int:
         if self._value.aval.kind not in "iu" or self._value.aval.shape:
