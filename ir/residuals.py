@@ -34,8 +34,7 @@ def work(op: Op) -> int | None:
     if isinstance(emit, View) or op.prim.name == "reshape":
         return 0
     if isinstance(emit, Expr):
-        each = SQRT_COST if _is_half(op) else emit.cost
-        return each * op.outs[0].aval.size
+        return (SQRT_COST if _is_half(op) else emit.cost) * op.outs[0].aval.size
     if isinstance(emit, Fold):
         return op.args[0].aval.size
     each = {"gather": 4, "concatenate": 1}.get(op.prim.name)
