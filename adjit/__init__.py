@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from .compiled import CompiledFunction
     from .control import cond, fori_loop, scan, while_loop
     from .custom import custom_jvp, custom_vjp
+    from .eager.modes import enable_grad, no_grad
+    from .eager.tensor_object import Tensor
     from .host import pure_callback
     from .implicit import custom_root, fixed_point, least_squares, minimize, root
-    from .modes import enable_grad, no_grad
     from .ranges import range as range
     from .settings import options
-    from .tensor_object import Tensor
     from .tensors import tensor
     from .testing import check_grads
 
@@ -85,12 +85,12 @@ _HOMES = {
     "custom_jvp": "custom",
     "custom_root": "implicit",
     "custom_vjp": "custom",
-    "enable_grad": "modes",
+    "enable_grad": "eager.modes",
     "fixed_point": "implicit",
     "fori_loop": "control",
     "least_squares": "implicit",
     "minimize": "implicit",
-    "no_grad": "modes",
+    "no_grad": "eager.modes",
     "options": "settings",
     "pure_callback": "host",
     "root": "implicit",

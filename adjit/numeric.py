@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import settings
-from .hot import PATIENCE, ready
+from .eager.hot import PATIENCE, ready
 from .ir.core import Function
 from .ir.interp import evaluate
 from .ir.types import NUMPY

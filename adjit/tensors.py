@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from . import autograd, func, nn, numpy_functions, optim, utils
-from .anomalies import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
-from .archives import load, save
-from .comparing import *
-from .creation import *
-from .decompositions import *
-from .draws import *
-from .dtypes import (
+from . import nn, optim, utils
+from .eager import autograd, func, numpy_functions
+from .eager.anomalies import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
+from .eager.archives import load, save
+from .eager.comparing import *
+from .eager.creation import *
+from .eager.decompositions import *
+from .eager.draws import *
+from .eager.dtypes import (
     device,
     dtype,
     finfo,
@@ -26,14 +27,14 @@ from .dtypes import (
     set_default_dtype,
     strided,
 )
-from .functions import *
-from .inplace import functions as _in_place
-from .inplace import with_out as _with_out
-from .joins import *
-from .matrices import *
-from .missing import WITH_OUT as _WITH_OUT
-from .missing import missing as _missing
-from .modes import (
+from .eager.functions import *
+from .eager.inplace import functions as _in_place
+from .eager.inplace import with_out as _with_out
+from .eager.joins import *
+from .eager.matrices import *
+from .eager.missing import WITH_OUT as _WITH_OUT
+from .eager.missing import missing as _missing
+from .eager.modes import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
@@ -41,19 +42,19 @@ from .modes import (
     no_grad,
     set_grad_enabled,
 )
-from .orders import *
-from .pointwise import *
-from .scatters import *
-from .selections import *
-from .shapes import *
-from .spectral import *
-from .statistics import *
-from .storage import Size
-from .tape import report
-from .tensor_facts import *
-from .tensor_object import Tensor
-from .tensor_rows import vmap
-from .tensor_text import set_printoptions
+from .eager.orders import *
+from .eager.pointwise import *
+from .eager.scatters import *
+from .eager.selections import *
+from .eager.shapes import *
+from .eager.spectral import *
+from .eager.statistics import *
+from .eager.storage import Size
+from .eager.tape import report
+from .eager.tensor_facts import *
+from .eager.tensor_object import Tensor
+from .eager.tensor_rows import vmap
+from .eager.tensor_text import set_printoptions
 
 float16 = half = of(np.float16)
 float32 = float = of(np.float32)

@@ -202,7 +202,7 @@ def test_dtypes():
 
 
 def test_programs_agree_with_the_interpreter(monkeypatch):
-    from adjit import hot
+    from adjit.eager import hot
 
     def step(w):
         loss = (torch.sigmoid(w @ w.T).sum(0) ** 2).mean()

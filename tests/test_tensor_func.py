@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import adjit.tensors as torch
-from adjit import tensor_rows
+from adjit.eager import tensor_rows
 from adjit.tensors import func
 
 

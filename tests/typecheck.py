@@ -19,7 +19,7 @@ def link(tree: Path) -> None:
     package = tree / "adjit"
     package.mkdir()
     for file in (ROOT / "adjit").iterdir():
-        if file.suffix == ".py" or file.name in ("py.typed", "nn", "optim", "utils"):
+        if file.suffix == ".py" or file.name in ("py.typed", "eager", "nn", "optim", "utils"):
             (package / file.name).symlink_to(file)
     for room in ROOMS:
         (package / room).symlink_to(ROOT / room)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.tensor_object import Tensor
 from ..ir.ops import special
-from ..tensor_object import Tensor
 from .lift import lifted, over, row, shape_of
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor_object import Tensor, held
+from ..eager.tensor_object import Tensor, held
 from .lift import lifted, shape_of, tracing
 from .losses import _reduction
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..creation import empty
-from ..shapes import cat
-from ..tensor_object import Tensor, held
+from ..eager.creation import empty
+from ..eager.shapes import cat
+from ..eager.tensor_object import Tensor, held
 from . import functional as F
 from . import init
 from .containers import ModuleList

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor_object import Tensor
+from ..eager.tensor_object import Tensor
 from ..tracer.tree import _Same
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor_object import Tensor
+from ..eager.tensor_object import Tensor
 from .module import Module, Parameter
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..creation import empty
+from ..eager.creation import empty
 from . import functional as F
 from .layers import draw
 from .module import Module, Parameter

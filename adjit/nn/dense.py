@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..reductions import root
+from ..eager.reductions import root
 from .activations import softmax
 from .draws import dropout
 from .lift import lifted, same_dtype, shape_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import creation
+from ..eager import creation
 from ..ir.ops import arithmetic
 from ..tracer.record import stack
 from .lift import lifted, over, row, shape_of, tracing

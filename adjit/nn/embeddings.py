@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.tensor_object import Tensor, held
 from ..ir.ops import arithmetic
-from ..tensor_object import Tensor, held
 from .lift import lifted, row, rows_of, shape_of, tracing
 from .module import overwrite
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor_object import Tensor
+from ..eager.tensor_object import Tensor
 from ..tracer.surface import is_tracer
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..autograd_function import Function
-from ..tensor_object import Tensor, held
+from ..eager.autograd_function import Function
+from ..eager.tensor_object import Tensor, held
 
 
 @dataclass(eq=False)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import creation
-from ..tensor_object import Tensor
+from ..eager import creation
+from ..eager.tensor_object import Tensor
 from .module import overwrite
 
 

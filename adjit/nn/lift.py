@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.tape import Operation, record
+from ..eager.tensor_object import Tensor, as_tensor, shown
 from ..ir.prim import Prim
-from ..tape import Operation, record
-from ..tensor_object import Tensor, as_tensor, shown
 from ..tracer.place import here
 from ..tracer.record import recorder
 from ..tracer.surface import array, is_tracer, values

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.tensor_object import Tensor
 from ..ir.ops import special
-from ..tensor_object import Tensor
 from .lift import lifted, row, rows_of, same_dtype, shape_of, tracing
 
 REDUCTIONS = ("none", "mean", "sum")

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import dtypes
-from ..tensor_object import Tensor, held
+from ..eager import dtypes
+from ..eager.tensor_object import Tensor, held
 from ..tracer.tree import register_container
 from . import state
 from .carrying import functional_call, leaves_of, with_leaves

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import promotion
-from ..tensor_object import Tensor, held
+from ..eager import promotion
+from ..eager.tensor_object import Tensor, held
 from . import functional as F
 from .module import Module, Parameter
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import promotion
-from ..creation import ones as ones_tensor
-from ..creation import zeros
-from ..tensor_object import Tensor, held
+from ..eager import promotion
+from ..eager.creation import ones as ones_tensor
+from ..eager.creation import zeros
+from ..eager.tensor_object import Tensor, held
 from . import functional as F
 from . import init
 from .module import Module, Parameter

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import no_grad
-from ..reductions import root
-from ..tensor_object import Tensor, later
+from ..eager.modes import no_grad
+from ..eager.reductions import root
+from ..eager.tensor_object import Tensor, later
 from .lift import lifted, same_dtype, shape_of, tracing
 
 EPS = 1e-5

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..shapes import cat
-from ..tensor_object import Tensor, held
+from ..eager.shapes import cat
+from ..eager.tensor_object import Tensor, held
 from .lift import shape_of
 
 __all__ = [

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..storage import Storage
-from ..tensor_object import Tensor, plain
+from ..eager.storage import Storage
+from ..eager.tensor_object import Tensor, plain
 
 
 def _hold(t: Tensor, data: Any) -> None:

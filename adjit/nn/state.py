@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tensor_object import Tensor
+from ..eager.tensor_object import Tensor
 from .parameter import Parameter, overwrite
 
 

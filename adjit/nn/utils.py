@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..shapes import cat
-from ..tensor_object import Tensor, held
+from ..eager.shapes import cat
+from ..eager.tensor_object import Tensor, held
 from . import packing as rnn
 from .lift import lifted
 from .module import Module, Parameter, overwrite

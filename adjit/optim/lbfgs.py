@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import enable_grad
+from ..eager.modes import enable_grad
 from .optimizers import Optimizer
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import enable_grad
-from ..tensor_object import Tensor
+from ..eager.modes import enable_grad
+from ..eager.tensor_object import Tensor
 from . import rules
 from .fused import Step, apply_all
 from .rules import Rule

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import creation
-from ..shapes import stack
-from ..tensor_object import Tensor, held
+from ..eager import creation
+from ..eager.shapes import stack
+from ..eager.tensor_object import Tensor, held
 
 __all__ = [
     "BatchSampler",

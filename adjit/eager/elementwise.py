@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.ops import special
+from ..tracer.surface import array, value
 from .arithmetic import _sizes, cast, method, number, operand, operands, unary
 from .dtypes import device as _device
-from .ir.ops import special
 from .saved import scalar_name
 from .tape import Operation, Ref, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
-from .tracer.surface import array, value
 
 # What `tensors` shows.
 # fmt: off

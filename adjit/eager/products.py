@@ -45,9 +45,7 @@ def matmul(input: Any, other: Any) -> Tensor:
             f"same number of elements, but got {s[0]} and {t[0]} elements respectively"
         )
     if s[-1] != inner and (len(s), len(t)) == (2, 1):
-        raise RuntimeError(
-            f"size mismatch, got input ({s[0]}), mat ({s[0]}x{s[1]}), vec ({t[0]})"
-        )
+        raise RuntimeError(f"size mismatch, got input ({s[0]}), mat ({s[0]}x{s[1]}), vec ({t[0]})")
     if s[-1] != inner:
         raise RuntimeError(
             "mat1 and mat2 shapes cannot be multiplied "

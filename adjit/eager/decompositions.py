@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..tracer.surface_scipy_linalg import expm, solve_triangular
 from .arithmetic import add, method, mul
 from .elementwise import where
 from .matrices import (
@@ -23,7 +24,6 @@ from .reductions import extremes, norm
 from .shapes import getitem
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, held, shown
-from .tracer.surface_scipy_linalg import expm, solve_triangular
 
 # What `tensors` shows.
 # fmt: off

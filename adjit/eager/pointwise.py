@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.ops import polynomials
+from ..ir.ops import special as rows
+from ..tracer.surface import array, value
 from . import elementwise as E
 from . import reductions as R
 from . import selections as S
@@ -23,12 +26,9 @@ from .arithmetic import (
     sub,
     unary,
 )
-from .ir.ops import polynomials
-from .ir.ops import special as rows
 from .promotion import default, floating
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
-from .tracer.surface import array, value
 
 # What `tensors` shows.
 # fmt: off

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..ir.core import Block, Function
+from ..passes.batch import batch
 from . import hot, tape
 from .creation import _default
-from .ir.core import Block, Function
 from .joins import movedim
 from .modes import recording
-from .passes.batch import batch
 from .tape import Node, Operation, Piece, Ref, aval_of, flows, node_of
 from .tensor_object import Tensor, shown
 

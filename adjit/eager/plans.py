@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.builder import Builder
+from ..ir.core import Block, Function, Value
+from ..ir.types import Aval, name_of
+from ..passes.replay import inline
 from . import hot
-from .ir.builder import Builder
-from .ir.core import Block, Function, Value
-from .ir.types import Aval, name_of
-from .passes.replay import inline
 from .tape import Foreign, Node, Ref, applied_block, joining, pending, structure_of, waiting
 
 _LIMIT = 20_000

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..tracer.surface_linalg import trapezoid as _trapezoid
 from .arithmetic import method
 from .elementwise import isnan, where
 from .joins import tensor_split
@@ -16,7 +17,6 @@ from .selections import quantile
 from .shapes import getitem, split, vstack
 from .tape import Operation
 from .tensor_object import Tensor, applied, held
-from .tracer.surface_linalg import trapezoid as _trapezoid
 
 # What `tensors` shows.
 # fmt: off

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import settings
-from .ir.builder import Builder
-from .ir.core import Function, Value
-from .ir.printer import canonical
-from .passes import pipeline
-from .passes.replay import inline
-from .passes.schedule import schedule
+from .. import settings
+from ..ir.builder import Builder
+from ..ir.core import Function, Value
+from ..ir.printer import canonical
+from ..passes import pipeline
+from ..passes.replay import inline
+from ..passes.schedule import schedule
 
 if TYPE_CHECKING:
     from .tape import Node, Ref
@@ -48,7 +48,7 @@ class Structure:
         key = canonical(function), settings.current()
         if key not in _programs:
             # Numba is imported in there, at the first compilation of the process.
-            from .codegen.program import build
+            from ..codegen.program import build
 
             simplified = pipeline.run(function, [*pipeline.PRIMAL, *pipeline.joint(None)])
             options = settings.current()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ir.printer import show
+from ..ir.types import NUMPY
 from . import tensor_text
 from .dtypes import CPU, DTYPES, device, dtype
 from .graph import GradFn, grad_fn_of
-from .ir.printer import show
-from .ir.types import NUMPY
 from .promotion import default, number_dtype
 from .storage import Handle, Size, Storage
 from .tape import Node, Operation, Ref, flows, record, recorded, rows, run, source, waiting

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.ops import special
+from ..tracer.surface import array, value
 from . import dtypes
 from .arithmetic import method, operand, operands, pairwise, unary
-from .ir.ops import special
 from .orders import sort
 from .promotion import floating
 from .reductions import Extremes, applied_along, extremes, max, mean, min, one_axis, std, var
 from .shapes import gather, reshape
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
-from .tracer.surface import array, value
 
 # What `tensors` shows.
 # fmt: off

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from ..nn.files import FileError, read_torch
+from ..nn.parameter import Parameter
 from .dtypes import device as placed
-from .nn.files import FileError, read_torch
-from .nn.parameter import Parameter
 from .storage import Size
 from .tensor_object import Tensor, held
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.types import NUMPY
 from .anomalies import anomaly, inspect
-from .ir.types import NUMPY
 from .modes import recording
 from .saved import check_one, records
 from .tape import Foreign, Node, Operation, Ref, flows, node_of, record, source

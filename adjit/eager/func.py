@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..nn.module import functional_call as _functional_call
 from . import tape
 from .backward import run_refs, seed_of
 from .modes import enable_grad, recording
-from .nn.module import functional_call as _functional_call
 from .shapes import stack
 from .sweep import Sweep
 from .tape import Node

@@ -17,20 +17,20 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.core import Block, Const, Function
+from ..ir.interp import apply
+from ..ir.interp import run as interpret
+from ..ir.types import NUMPY, Aval, name_of
+from ..passes.dce import dce
+from ..passes.vjp import vjp
+from ..tracer import trace as _surface  # noqa: F401  # fills the tables of Tracers
+from ..tracer.record import Recorder, stack
+from ..tracer.surface import value
+from ..tracer.tracer import Tracer
 from . import hot
 from .conjugates import conjugated
-from .ir.core import Block, Const, Function
-from .ir.interp import apply
-from .ir.interp import run as interpret
-from .ir.types import NUMPY, Aval, name_of
 from .modes import recording
-from .passes.dce import dce
-from .passes.vjp import vjp
 from .promotion import CHANGED
-from .tracer import trace as _surface  # noqa: F401  # fills the tables of Tracers
-from .tracer.record import Recorder, stack
-from .tracer.surface import value
-from .tracer.tracer import Tracer
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ..tracer.surface import is_tracer
+from ..tracer.tree import Tree, flatten, register_leaf
 from . import functions as F
 from .arithmetic import method
 from .modes import recording
 from .tape import Operation, record
 from .tensor_object import Tensor, held, shown
-from .tracer.surface import is_tracer
-from .tracer.tree import Tree, flatten, register_leaf
 
 register_leaf(Tensor)
 

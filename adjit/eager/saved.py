@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .ir.types import NUMPY
+from ..ir.types import NUMPY
 from .tape import Foreign, Node, flows
 
 

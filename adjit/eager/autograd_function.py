@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.core import Block
+from ..ir.core import Function as Program
+from ..ir.types import NUMPY, Aval
+from ..tracer.surface import is_tracer
 from .elementwise import to
-from .ir.core import Block
-from .ir.core import Function as Program
-from .ir.types import NUMPY, Aval
 from .modes import no_grad, recording
 from .reductions import sum as total
 from .saved import refuse
 from .tape import Foreign, Node, Operation, Ref, aval_of
 from .tensor_object import Tensor, as_tensor, held, shown
-from .tracer.surface import is_tracer
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 

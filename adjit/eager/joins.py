@@ -52,8 +52,6 @@ def _moves(name: str, fn: Any) -> Operation:
     return Operation(f"{name}Backward0", fn, keeps=False)
 
 
-
-
 def _diagonal(x: Any, offset: int, a: int, b: int) -> Any:
     found = np.diagonal(x, offset, a, b)
     if type(x) is np.ndarray:

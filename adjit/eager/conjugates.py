@@ -6,10 +6,10 @@ conjugates what it is given and what it answers.
 
 from __future__ import annotations
 
-from .ir.builder import Builder
-from .ir.core import Function, Value
-from .ir.ops.elementwise import conj
-from .passes.replay import fresh, inline
+from ..ir.builder import Builder
+from ..ir.core import Function, Value
+from ..ir.ops.elementwise import conj
+from ..passes.replay import fresh, inline
 
 
 def _conjugate(v: Value) -> Value:

@@ -1,0 +1,1 @@
+"""Tensors: operations are recorded as they run; `adjit.tensors` gives them PyTorch's names."""
