@@ -29,11 +29,21 @@ class Flow:
         """The canonical offset of an instruction."""
         return self.loops.place(offset)
 
+    def jump(self, place: int) -> int:
+        """The conditional jump that a decision is about; later CPythons ask just before it."""
+        k = self.places.get(place)
+        if k is None or k + 1 == len(self.instructions):
+            return place
+        asks = self.instructions[k].opname in ("TO_BOOL", "COMPARE_OP")
+        following = self.instructions[k + 1]
+        return self.canonical(following.offset) if asks and "_IF_" in following.opname else place
+
     def decided(self, place: int) -> dict[bool, frozenset[int]]:
         """What may run before the ways of a conditional jump meet again, if it jumps or not.
 
         The ways meet at the end of the round at the latest.
         """
+        place = self.jump(place)
         found = self._regions.get(place)
         if found is None:
             found = self._regions[place] = self._decided(place)
@@ -45,6 +55,7 @@ class Flow:
 
     def side(self, place: int, outcome: bool) -> frozenset[int]:
         """What may run because a condition was so, before the ways meet again."""
+        place = self.jump(place)
         name = self.instructions[self.places[place]].opname if place in self.places else ""
         if "_IF_" not in name:
             return self.region(place)
@@ -124,6 +135,7 @@ class Flow:
 
     def leaves(self, place: int) -> bool:
         """Whether the ways of a conditional jump leave a value that has no name yet."""
+        place = self.jump(place)
         region = self.region(place)
         if any(i.opname.startswith("RETURN") for i in self._of(region)):
             return True
@@ -146,6 +158,7 @@ class Flow:
 
     def _meeting(self, place: int) -> dis.Instruction | None:
         """The instruction where the ways of a conditional jump meet again."""
+        place = self.jump(place)
         region = self.region(place)
         for x in (place, *(i.offset for i in self._of(region))):
             for t in self.after.get(x, []):
