@@ -402,4 +402,6 @@ def test_other_interpreters_of_the_process_take_python():
         f"s.run_string(s.create(), '''import warnings; warnings.simplefilter('ignore')\n{ALONE}''')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if "Importing the numpy C-extensions failed" in done.stderr:
+        pytest.skip("this NumPy does not load into other interpreters")
     assert done.stdout.rstrip().endswith("False"), done.stderr
