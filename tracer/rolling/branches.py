@@ -298,7 +298,7 @@ class _Conversion:
             for k, m in zip(rows, places, strict=True)
         )
         if not here:
-            found = self._captured(b, side, rows, aval)
+            found = self._captured(b, side, rows, aval, at != b.end)
             if found is not None:
                 return ("capture", found)
         for inner in side.branches(at):
@@ -307,10 +307,13 @@ class _Conversion:
                 return ("phi", phi)
         raise Refused(f"what is read after a condition follows no rule{_where(b)}")
 
-    def _captured(self, b: Branch, side: Side, rows: Column, aval: Aval) -> int | None:
+    def _captured(
+        self, b: Branch, side: Side, rows: Column, aval: Aval, within: bool
+    ) -> int | None:
         """The value from before the branch that was read, known in all rounds; None: it is not."""
         columns = {
-            tuple(key(v) for v in c.values()): c for c in self.origins.before(b, side, rows, aval)
+            tuple(key(v) for v in c.values()): c
+            for c in self.origins.before(b, side, rows, aval, within)
         }
         if not columns:
             return None

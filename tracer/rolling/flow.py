@@ -126,6 +126,14 @@ class Flow:
                 out.update(map(str, i.argval if isinstance(i.argval, tuple) else (i.argval,)))
         return out
 
+    def loaded(self, offsets: frozenset[int]) -> set[str]:
+        """The names that these instructions read."""
+        out: set[str] = set()
+        for i in self._of(offsets):
+            if "LOAD" in i.opname and "CONST" not in i.opname:
+                out.update(map(str, i.argval if isinstance(i.argval, tuple) else (i.argval,)))
+        return out
+
     def stored_next(self, place: int) -> set[str]:
         """The name that is bound to what a conditional expression gives, where its ways meet."""
         i = self._meeting(place)

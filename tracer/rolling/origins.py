@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -18,6 +19,7 @@ from .names import Held, Seen
 from .natural_loops import Loop
 from .steps import Step
 
+_PATH = re.compile(r"(?:len\()?(\d+) (\w+)")
 _NUMBERS = (bool, int, float, complex, np.generic)
 Column = dict[int, Value]
 _NONE = object()
@@ -101,12 +103,17 @@ class Origins:
         """Whether a name ever held a traced value."""
         return any(isinstance(h.get(path), Value) for at in self.held.values() for h in at.values())
 
-    def before(self, b: Branch, side: Side, rows: Column, aval: Aval) -> Iterator[Column]:
+    def before(
+        self, b: Branch, side: Side, rows: Column, aval: Aval, within: bool
+    ) -> Iterator[Column]:
         """What each rule says that was there before a branch, in all rounds that came to it.
 
-        `rows` is what was read in some rounds.
+        `rows` is what was read in some rounds, `within` the side or after it.
         """
-        for path in self._paths(b, rows):
+        paths = self._paths(b, rows)
+        if within and all(map(is_literal, rows.values())):
+            paths = self._readable(side, paths, len(rows))
+        for path in paths:
             column = {k: _value(self.held[b][k].get(path), aval) for k in sorted(b.at)}
             if all(v is not None and v.aval == aval for v in column.values()):
                 yield column  # type: ignore[misc]
@@ -134,6 +141,25 @@ class Origins:
         return sorted(found or ())
 
     # -------------------------------------------------------------- literals
+
+    def _readable(self, side: Side, paths: list[str], rounds: int) -> list[str]:
+        """Those paths to numbers that the code of a side can have taken.
+
+        Any number may be found at some path by chance; what is computed from it, at none.
+        """
+        level, _ = self._level(side)
+        if level and rounds < 3:
+            return []
+        call, place = _asked(side)
+        flow = self.flows(call.code)
+        loaded = flow.loaded(flow.side(place, side.outcome))
+        out = []
+        for path in paths:
+            found = _PATH.match(path)
+            here = found is not None and found[1] == str(id(call.code))
+            if found is not None and (found[2] in loaded if here else rounds > 2):
+                out.append(path)
+        return out
 
     def _literals(self, b: Branch, side: Side, rows: Column, aval: Aval) -> Iterator[Column]:
         """A literal that is always the same, or an index that moves by equal steps."""
@@ -163,11 +189,7 @@ class Origins:
         return found
 
     def _looked_at(self, side: Side) -> tuple[int, set[object]]:
-        b = side.branch
-        assert b is not None
-        guard = next(iter(b.at.values())).guard
-        assert guard.place is not None
-        call, place = guard.place
+        call, place = _asked(side)
         seen: dict[Any, set[int]] = {}
         todo: list[Any] = list(side.items)
         while todo:
@@ -255,6 +277,14 @@ class Origins:
             out |= {f"{id(call.code)} {n}" for n in flow.stored(flow.region(place))}
             out |= {f"{id(call.code)} {n}" for n in flow.stored_next(place)}
         return out
+
+
+def _asked(side: Side) -> tuple[Any, int]:
+    """The call and the place where Python asked for the condition of a side."""
+    assert side.branch is not None
+    guard = next(iter(side.branch.at.values())).guard
+    assert guard.place is not None
+    return guard.place
 
 
 def _flat(steps: Sequence[Step]) -> Iterator[Step]:
