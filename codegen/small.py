@@ -97,7 +97,7 @@ def cholesky(w: Writer, v: Value, batch: Sequence[At], failed: str) -> None:
         with _between(w, "0", str(j[0]), n) as k:
             side = _named(w, cell(j, k))
             w.line(f"{square} = {square} - {side} * {side}")
-        w.line(f"if not {square} > 0.0:")
+        w.line(f"if {square} <= 0.0:")  # NaN goes on, as in NumPy's
         w.line(f"    {failed}")
         suffix = "32" if v.dtype == "f32" else "64"
         root = _named(w, f"vm.sqrt{suffix}({square})")

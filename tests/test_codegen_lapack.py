@@ -156,6 +156,14 @@ def test_failures_raise_what_numpy_raises():
     np.testing.assert_allclose(f(np.diag([1.0, 4.0, 2.0]), np.ones(3)), [1.0, 0.25, 0.5])
 
 
+@pytest.mark.parametrize("n", [3, 9])
+def test_a_matrix_with_nan_has_a_factor_of_nan(n: int) -> None:
+    matrix = np.eye(n)
+    matrix[1, 0] = np.nan
+    factor = jit(np.linalg.cholesky)(matrix)
+    np.testing.assert_array_equal(np.isnan(factor), np.isnan(np.linalg.cholesky(matrix)))
+
+
 @pytest.mark.parametrize("n", [1, 2, 4, 8, 9])
 def test_small_matrices_need_no_library(n: int) -> None:
     rng = np.random.default_rng(n)
