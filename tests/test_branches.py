@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from loop_fuzz import run
 
-from adjit import grad, options, value_and_grad
+from adjit import grad, hessian, options, value_and_grad
 
 
 def kinked(x):
@@ -86,6 +86,26 @@ def test_what_python_counts_by_the_way_taken_is_named():
             x = rng.normal(size=12)
             np.testing.assert_allclose(g(x), (x > 0) / max(np.sum(x > 0), 1))
     assert "`n`, which Python keeps, depends on the way taken" in g.explain()
+
+
+def test_a_guard_beside_a_condition_does_not_hinder_the_hessian():
+    def decayed(p):
+        y = p[0]
+        for i in range(40):
+            y = y * p[1] + 0.01 * i
+            if y > 0.7:
+                y = p[2] * y * y
+            if y > 3:
+                y = np.log(y)
+        return y * y
+
+    p, h = np.array([1.0, 0.9, 0.6]), 1e-6 * np.eye(3)
+    with options(interpret=True, unroll="never"):
+        slope = grad(decayed)
+        numeric = [(slope(p + e) - slope(p - e)) / 2e-6 for e in h]
+        text = str(slope.ir(p, stage="traced"))
+        assert "cond" in text and "guard" in text
+        np.testing.assert_allclose(hessian(decayed)(p), numeric, rtol=1e-6, atol=1e-7)
 
 
 def test_newton_for_each_element_is_one_loop():

@@ -47,8 +47,48 @@ def reached(block: Block, moved: Sequence[bool]) -> Mask:
     live = {p for p, m in zip(block.params, moved, strict=True) if m}
     for op in block.ops:
         if not live.isdisjoint(op.args):
-            live.update(op.outs)
+            found = _arrived(op, tuple(a in live for a in op.args))
+            live.update(v for v, m in zip(op.outs, found, strict=True) if m)
     return tuple(v in live for v in block.outs)
+
+
+def _arrived(op: Op, moved: Mask) -> Mask:
+    """Which results of an op its batching moves.
+
+    Through regions one by one: the value of a branch, beside its tangent, does not depend on it.
+    """
+    everywhere = (True,) * len(op.outs)
+    match op.prim.name:
+        case "call":
+            return reached(op.blocks["body"], moved)
+        case "cond" if not moved[0]:
+            return _either_way(op, moved)
+        case "loop" if not moved[0]:
+            a, k = op.attrs.get("consts", 0), op.attrs.get("carries", 0)
+            return _rounds(op.blocks["body"], (False, *moved[1 : 1 + a]), moved[1 + a :], k)
+        case "while":
+            a = op.attrs.get("consts", 0)
+            carries = _rounds(op.blocks["body"], moved[:a], moved[a:], len(moved) - a)
+            if not any(reached(op.blocks["test"], (*moved[:a], *carries))):
+                return (*carries, False)
+    return everywhere
+
+
+def _either_way(op: Op, moved: Mask) -> Mask:
+    """Which results of a cond on what all rows share are moved."""
+    then, otherwise = op.blocks["then"], op.blocks["else"]
+    return _either(reached(then, moved[1:]), reached(otherwise, moved[1:]))
+
+
+def _rounds(body: Block, consts: Mask, rest: Mask, k: int) -> Mask:
+    """Which results of rounds are moved; what a round moves, the k carries bring to the next."""
+    carries, inputs = rest[:k], rest[k:]
+    while True:
+        outs = reached(body, (*consts, *carries, *inputs))
+        grown = _either(carries, outs[:k])
+        if grown == carries:
+            return (*carries, *outs[k:])
+        carries = grown
 
 
 def harmless(block: Block) -> bool:
@@ -101,7 +141,7 @@ def cond_batch(ctx: BatchContext, op: Op, args: Sequence[Value], moved: Mask) ->
         xs = inlined(ctx.batch(then, moved[1:], everywhere), args[1:])
         ys = inlined(ctx.batch(otherwise, moved[1:], everywhere), args[1:])
         return [_chosen(args[0], x, y) for x, y in zip(xs, ys, strict=True)], everywhere
-    wanted = _either(reached(then, moved[1:]), reached(otherwise, moved[1:]))
+    wanted = _either_way(op, moved)
     left, right = (ctx.batch(b, moved[1:], wanted) for b in (then, otherwise))
     return emit_cond(args[0], args[1:], left, right, _hints(op)), wanted
 
@@ -129,17 +169,11 @@ def loop_batch(ctx: BatchContext, op: Op, args: Sequence[Value], moved: Mask) ->
         body = _guarded(body, a, k)
         held, consts = [n, *held], (True, *consts)
         n = max_(n, axes=(0,)) if ctx.size else literal(0)
-    carries, inputs = moved_rest[:k], moved_rest[k:]
-    while True:
-        outs = reached(body, (False, *consts, *carries, *inputs))
-        grown = _either(carries, outs[:k])
-        if grown == carries:
-            break
-        carries = grown
+    wanted = _rounds(body, (False, *consts), moved_rest, k)
+    carries, inputs = wanted[:k], moved_rest[k:]
     starts = _brought(ctx, rest[:k], moved_rest[:k], carries)
     # A round takes one element along the first axis of an input: there the rows come second.
     slices = [moveaxis(x, 0, 1) if m else x for x, m in zip(rest[k:], inputs, strict=True)]
-    wanted = (*carries, *outs[k:])
     region = ctx.batch(body, (False, *consts, *carries, *inputs), wanted)
     reverse = op.attrs.get("reverse", False)
     states = op.attrs.get("states", 0)
@@ -181,12 +215,8 @@ def while_batch(ctx: BatchContext, op: Op, args: Sequence[Value], moved: Mask) -
     """Rounds go on until no row wants another; rows that are done keep their carries."""
     a = op.attrs.get("consts", 0)
     test, body = op.blocks["test"], op.blocks["body"]
-    consts, carries = moved[:a], moved[a:]
-    while True:
-        grown = _either(carries, reached(body, (*consts, *carries)))
-        if grown == carries:
-            break
-        carries = grown
+    consts = moved[:a]
+    carries = _rounds(body, consts, moved[a:], len(moved) - a)
     if not any(reached(test, (*consts, *carries))):
         starts = _brought(ctx, args[a:], moved[a:], carries)
         regions = (
