@@ -432,3 +432,21 @@ def test_batches() -> None:
         data.random_split(examples, [3, 3])
     with pytest.raises(ValueError, match="mutually exclusive"):
         data.DataLoader(examples, shuffle=True, sampler=[1])
+
+
+def test_state_of_before_counts_is_loaded_and_ours_knows_its_version() -> None:
+    norm = nn.BatchNorm1d(2)
+    norm(torch.tensor([[1.0, 2.0], [3.0, 5.0]]))
+    ours = norm.state_dict()
+    del ours["num_batches_tracked"]
+    with pytest.raises(RuntimeError, match=r'Missing key.*"num_batches_tracked"'):
+        norm.load_state_dict(ours)
+    assert not norm.load_state_dict(dict(ours)).missing_keys
+    assert norm.num_batches_tracked.item() == 1
+
+
+def test_graph_of_linear_shows_the_bias_first() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    last = model(torch.ones(1, 2)).grad_fn
+    assert [f.name() for f, _ in last.next_functions[:2]] == ["AccumulateGrad", "ReluBackward0"]
+    assert last.next_functions[0][0].variable is model[2].bias

@@ -214,6 +214,9 @@ def test_states_are_saved() -> None:
     optimizer.step()
     saved = optimizer.state_dict()
     assert set(saved["state"][0]) == {"step", "exp_avg", "exp_avg_sq"}
+    assert saved["state"][0]["exp_avg"].norm().item() == pytest.approx(0.1 * 3**0.5)
+    saved["state"][0]["exp_avg"].zero_()  # a copy
+    assert optimizer.state[p]["exp_avg"].all()
     other = torch.optim.Adam([p], lr=5.0)
     other.load_state_dict(saved)
     assert other.param_groups[0]["lr"] == 1e-3 and other.state[p]["step"] == 1

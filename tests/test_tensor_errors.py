@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -26,6 +27,10 @@ def leaf(*xs):
         (lambda x: np.asarray(x), RuntimeError, r"Use tensor.detach\(\).numpy\(\)"),
         (lambda x: bool(x > 0), RuntimeError, "more than one value is ambiguous"),
         (lambda x: x.item(), RuntimeError, "2 elements cannot be converted to Scalar"),
+        (lambda x: torch.autograd.grad(x.sum(), []), RuntimeError, "cannot be empty"),
+        (lambda x: float(x), ValueError, "only one element tensors"),
+        (lambda x: int(x), ValueError, "only one element tensors"),
+        (lambda x: f"{x:.2f}", TypeError, "unsupported format string"),
         (lambda x: x + torch.ones(3), RuntimeError, r"a \(2\) must match .* b \(3\)"),
         (lambda x: torch.ones(2, 3) @ torch.ones(4, 2), RuntimeError, "2x3 and 4x2"),
         (lambda x: torch.matmul(x, torch.ones(2).double()), RuntimeError, "same dtype"),
@@ -233,3 +238,15 @@ def test_indices_carry_no_derivative():
     assert values.requires_grad and not indices.requires_grad and indices.grad_fn is None
     (x[indices] * indices * values).backward()
     assert x.grad.tolist() == [0.0, 6.0]
+
+
+def test_grad_of_a_result_warns():
+    x = leaf(1.0)
+    y = x * 2
+    with pytest.warns(UserWarning, match="retain_grad"):
+        assert y.grad is None
+    y.retain_grad()
+    y.sum().backward()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert y.grad.item() == 1.0 and x.grad.item() == 2.0

@@ -40,6 +40,8 @@ def grad(
             "allow_unused=False."
         )
     roots, asked = listed(outputs), listed(inputs)
+    if not asked:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     given = [None] * len(roots) if grad_outputs is None else listed(grad_outputs)
     if len(given) != len(roots):
         raise RuntimeError(f"got {len(roots)} tensors and {len(given)} gradients")

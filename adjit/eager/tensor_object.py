@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,11 @@ from .promotion import default, number_dtype
 from .storage import Handle, Size, Storage
 from .tape import Node, Operation, Ref, flows, record, recorded, rows, run, source, waiting
 
+RESULT_GRAD = (
+    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+    "attribute won't be populated during autograd.backward(). If you indeed want the .grad field "
+    "to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor."
+)
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
 
 
@@ -194,6 +200,8 @@ class Tensor:
 
     @property
     def grad(self) -> Tensor | None:
+        if self._grad is None and self._tracked() and not self._retains:
+            warnings.warn(RESULT_GRAD, stacklevel=2)
         return self._grad
 
     @grad.setter
@@ -296,13 +304,18 @@ class Tensor:
         return bool(self._value().item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._scalar())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._scalar())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._scalar())
+
+    def _scalar(self) -> Any:
+        if self.numel() != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.item()
 
     def __index__(self) -> int:
         if self._dtype.kind not in "iub" or self.numel() != 1:
@@ -331,7 +344,9 @@ class Tensor:
         return tensor_text.show(self._value(), words)
 
     def __format__(self, spec: str) -> str:
-        return str(self) if self.ndim else format(self.item(), spec)
+        if not self.ndim:
+            return format(self.item(), spec)
+        return str(self) if not spec else object.__format__(self, spec)
 
     def __deepcopy__(self, memo: Any) -> Tensor:
         if self._tracked():

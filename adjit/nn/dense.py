@@ -14,7 +14,7 @@ from .lift import lifted, same_dtype, shape_of
 
 
 @lifted("AddmmBackward0")
-def _linear(x: Any, w: Any, b: Any) -> Any:
+def _linear(b: Any, x: Any, w: Any) -> Any:  # in the order of addmm, which the graph shows
     y = x @ w.T
     return y if b is None else y + b
 
@@ -30,7 +30,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if bias is not None and shape_of(bias) not in (t[:-1], (1,)):
         raise RuntimeError(f"linear: bias of shape {shape_of(bias)} for weight of shape {t}")
     same_dtype("linear", input, weight, bias)
-    return _linear(input, weight, bias)
+    return _linear(bias, input, weight)
 
 
 @lifted("BilinearBackward0")

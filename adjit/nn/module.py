@@ -467,9 +467,11 @@ class Module:
     ) -> OrderedDict[str, Any]:
         """Parameters and buffers by name; their memory is shared."""
         found: OrderedDict[str, Any] = OrderedDict() if destination is None else destination
+        known = vars(found).setdefault("_metadata", {}) if destination is None else {}
         for key, m, place, name in state.entries(self, prefix):
             x = getattr(m, place)[name]
             found[key] = x.detach() if isinstance(x, Tensor) and not keep_vars else x
+            known[key.rpartition(".")[0]] = {"version": 2}
         return found
 
     def load_state_dict(

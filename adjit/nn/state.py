@@ -39,7 +39,7 @@ def load(module: Any, state: Any, strict: bool, assign: bool) -> Incompatible:
     if not isinstance(state, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state)}.")
     wanted = {key: (m, place, name) for key, m, place, name in entries(module)}
-    missing = [k for k in wanted if k not in state]
+    missing = [k for k in wanted if k not in state and not _younger(state, k)]
     extra = [k for k in state if k not in wanted]
     faults: list[str] = []
     if strict and missing:
@@ -62,6 +62,18 @@ def load(module: Any, state: Any, strict: bool, assign: bool) -> Incompatible:
         for hook in m._after_load:
             hook(m, Incompatible(missing, extra))
     return Incompatible(missing, extra)
+
+
+def _younger(state: Any, key: str) -> bool:
+    """Whether a state dict may lack this entry: those of before PyTorch 0.4.1 have no counts.
+
+    As there, one without `_metadata` (from a file of arrays) is taken for one of these.
+    """
+    prefix, _, name = key.rpartition(".")
+    if name != "num_batches_tracked":
+        return False
+    known = getattr(state, "_metadata", {}).get(prefix, {})
+    return (known.get("version") or 1) < 2
 
 
 def _checked(key: str, given: Any, old: Any) -> tuple[np.ndarray, str]:

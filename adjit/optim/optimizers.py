@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..eager.modes import enable_grad
-from ..eager.tensor_object import Tensor
+from ..eager.tensor_object import Tensor, held
 from . import rules
 from .fused import Step, apply_all
 from .rules import Rule
@@ -166,7 +166,7 @@ class Optimizer:
             {**group, "params": [place[p] for p in group["params"]]} for group in self.param_groups
         ]
         return {
-            "state": {place[p]: _copied(s) for p, s in self.state.items() if s and p in place},
+            "state": {place[p]: _shown(s) for p, s in self.state.items() if s and p in place},
             "param_groups": groups,
         }
 
@@ -192,6 +192,10 @@ class Optimizer:
         for group, other in zip(self.param_groups, groups, strict=True):
             group.update({k: _number(v) for k, v in other.items() if k != "params"})
         self.state = defaultdict(dict, state)
+
+
+def _shown(state: dict[str, Any]) -> dict[str, Any]:
+    return {k: held(v) if isinstance(v, np.ndarray) else v for k, v in _copied(state).items()}
 
 
 def _copied(state: dict[str, Any]) -> dict[str, Any]:
