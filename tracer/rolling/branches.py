@@ -425,6 +425,8 @@ class _Conversion:
             try:
                 if path in apart:
                     raise Refused("it is bound before the round begins")
+                if not self._met_both_ways(seen):
+                    raise Refused("nothing is known of it after one of the ways")
                 column = self.origins.as_values(seen)
                 found = self._continued(column, self.resolved(column, at))
             except Refused:
@@ -438,6 +440,13 @@ class _Conversion:
         return given, unknown or any(
             self.live(p) and p not in paths and self.origins.traced_ever(p) for p in stored
         )
+
+    def _met_both_ways(self, column: Sequence[Any]) -> bool:
+        """Whether something is known of rounds that took the one way, and of those that took the
+        other.
+        """
+        present = {k for k, x in enumerate(column) if x is not None}
+        return all(len({f.outcome for k, f in b.at.items() if k in present}) == 2 for b in self.top)
 
     def _continued(
         self, column: Sequence[Value | None], found: Sequence[Value | None]
