@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 
 from . import inspect as views
 from . import outs, settings
-from .errors import CompilationFailed, ManyVariants, NotDifferentiable, TracedBranch, ZeroGradient
+from .errors import (
+    CompilationFailed,
+    ManyVariants,
+    NotDifferentiable,
+    StateWritten,
+    TracedBranch,
+    ZeroGradient,
+)
 from .fixing import Call, fix, to_fix
 from .ir.ops.custom import NoRule
 from .ir.ops.show import muted
@@ -63,6 +70,7 @@ class CompiledFunction:
         self._traces = 0
         self._exact = False  # whether traced conditions do not say how many rounds a loop has
         self._grown = False  # whether the user was told of the many variants
+        self._told = False  # whether the user was told that the function changes state
         self._fixes: dict[Tree, frozenset[int]] = {}  # by the structure of a call: its leaves
         # The wrappers of the variants used last under the default options, the very last first.
         self._calls: tuple[Callable[..., Any], ...] = ()
@@ -260,6 +268,15 @@ class CompiledFunction:
             raise NotDifferentiable(str(error)) from None
         self._traces += 1
         _warn_of_zeros(staged)
+        if staged.trace.written and not self._told:
+            self._told = True
+            warnings.warn(
+                f"{views.name_of(self)} reads and changes {', '.join(staged.trace.written)}: "
+                "compiled calls do not run Python, so it stays as the first call left it\n"
+                "  Pass it as an argument, and return what it becomes.",
+                StateWritten,
+                stacklevel=_depth_of_user(),
+            )
         return staged
 
     def _remember(self, variant: Variant) -> None:
@@ -378,7 +395,7 @@ class CompiledFunction:
         with self._lock:
             self._variants = {}
             self._forget()
-            self._grown = False
+            self._grown = self._told = False
 
     def _forget(self) -> None:
         with self._lock:

@@ -32,6 +32,7 @@ __all__ = [
     "NotDifferentiable",
     "NotSparse",
     "RandomInTrace",
+    "StateWritten",
     "TracedBranch",
     "TracedConversion",
     "UnsupportedArgument",
@@ -101,6 +102,14 @@ class ManyVariants(UserWarning):
 
     Wrong:  for k in range(n): y += x[k] if x[k] > 0 else 0.0
     Right:  y = np.sum(np.where(x > 0, x, 0.0))
+    """
+
+
+class StateWritten(UserWarning):
+    """A function changes a number outside of it that it also reads: only tracing runs Python.
+
+    Wrong:  count = [0]  ...  def f(x): count[0] += 1; return x * count[0]
+    Right:  def f(x, count): return x * count
     """
 
 

@@ -69,6 +69,7 @@ class Trace:
     function   params: the leaves of `(args, kwargs)` in order, then one per capture
     out_leaves ("value", index into function.outs, kind) or ("static", object), per output leaf
     loops      what became of the loops that Python ran
+    written    numbers of the user's that the function read and changed, as Python spells them
     """
 
     function: Function
@@ -79,3 +80,4 @@ class Trace:
     out_leaves: tuple[tuple[Any, ...], ...]
     guards: tuple[StateGuard, ...] = field(default=())
     loops: tuple[Note, ...] = field(default=())
+    written: tuple[str, ...] = field(default=())

@@ -7,6 +7,7 @@ code spells are guarded; arrays are searched from the roots by identity when the
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import random
@@ -41,6 +42,19 @@ class Reached:
     cells: dict[int, types.CellType] = field(default_factory=dict)
     generators: list[tuple[Path, Any]] = field(default_factory=list)
     scalars: set[int] = field(default_factory=set)
+
+    def numbers(self) -> dict[str, float]:
+        """The numbers that are read, and the lengths, by what Python calls them."""
+        out: dict[str, float] = {}
+        for path in self.equal.values():
+            with contextlib.suppress(LookupError):
+                x = path.read()
+                if type(x) in (int, float):
+                    out[path.describe()] = x
+        for path in self.length.values():
+            with contextlib.suppress(LookupError, TypeError):
+                out[f"len({path.describe()})"] = len(path.read())
+        return out
 
     def guards(self) -> list[StateGuard]:
         """Guards on the values of now: those that the function itself wrote have settled."""

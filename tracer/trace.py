@@ -190,6 +190,7 @@ def trace(
     if rolling is not None:
         rec.walk = Walk(sys._getframe())
     states = [(path, g, random_state(g)) for path, g in reached.generators]
+    numbers = reached.numbers()
     with Interception(reached.globals.values(), reached.cells.values()):
         stack().append(rec)
         try:
@@ -208,6 +209,8 @@ def trace(
         finally:
             stack().remove(rec)
     _check_random(states)
+    now = reached.numbers()
+    written = [name for name, x in numbers.items() if name in now and now[name] != x]
     guards = [*reached.guards(), *rec.guards]
     if rec.derived:
         arrays = finder.arrays()
@@ -222,6 +225,7 @@ def trace(
         out_specs,
         tuple(guards),
         loops,
+        tuple(written),
     )
 
 
