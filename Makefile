@@ -45,6 +45,8 @@ bench: with-tests with-plots
 		--chart benchmarks/ratios.png $(BENCH_ARGS)
 	$(PY) benchmarks/sparse_jacobian.py --python $(BENCH_PYTHON) --markdown benchmarks/RESULTS.md
 	$(PY) benchmarks/coldstart.py --python $(BENCH_PYTHON) --markdown benchmarks/RESULTS.md
+	$(PY) benchmarks/long_loops.py --python $(BENCH_PYTHON) --markdown benchmarks/RESULTS.md
+	$(PY) benchmarks/training.py --python $(BENCH_PYTHON) --markdown benchmarks/RESULTS.md
 
 bench-quick: with-tests
 	$(PY) benchmarks/run.py --python $(BENCH_PYTHON) --quick $(BENCH_ARGS)

@@ -5,8 +5,10 @@ Where a peer would unroll a Python loop, it gets the idiom its manual asks for i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
 import types
 
 import numpy as np
@@ -271,7 +273,8 @@ def casadi_c(problem, args) -> Step:
         raise Refused("finds no C compiler")
     if problem.kind == "jacobian":
         raise Refused("a graph of arrays")
-    return casadi(problem, args, compiled=True)
+    with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
+        return casadi(problem, args, compiled=True)  # its compiler leaves files where it stands
 
 
 # ------------------------------------------------------------------- autograd

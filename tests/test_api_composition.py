@@ -190,7 +190,7 @@ def transformed(names: tuple[str, ...], f: Vector) -> Vector:
     return f
 
 
-def check(f: Vector, names: tuple[str, ...]) -> None:
+def assert_right(f: Vector, names: tuple[str, ...]) -> None:
     """The whole chain, against the definition of its last link."""
     *below, last = names
     ours = transformed(names, f)(X)
@@ -208,12 +208,12 @@ PAIRS = _rng.sample(list(itertools.product(TRANSFORMS, repeat=2)), 16)
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_each_transformation(name):
     for f in random.Random(name).sample(FUNCTIONS, 2):  # the same two in whatever order tests run
-        check(f, (name,))
+        assert_right(f, (name,))
 
 
 @pytest.mark.parametrize("k", range(len(PAIRS)))
 def test_pairs_by_chance(k):
-    check(FUNCTIONS[k % len(FUNCTIONS)], PAIRS[k])
+    assert_right(FUNCTIONS[k % len(FUNCTIONS)], PAIRS[k])
 
 
 TRIPLES = [tuple(_rng.choice(DERIVATIVES) for _ in range(3)) for _ in range(4)]
@@ -222,7 +222,7 @@ TRIPLES += [tuple(_rng.choice(list(TRANSFORMS)) for _ in range(3)) for _ in rang
 
 @pytest.mark.parametrize("k", range(len(TRIPLES)))
 def test_triples_by_chance(k):
-    check(FUNCTIONS[k % len(FUNCTIONS)], TRIPLES[k])
+    assert_right(FUNCTIONS[k % len(FUNCTIONS)], TRIPLES[k])
 
 
 @pytest.mark.parametrize("f", [layer, with_rules], ids=lambda f: f.__name__)

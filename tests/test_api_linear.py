@@ -35,7 +35,7 @@ def layer(w, x):
     return np.tanh(w @ np.exp(x)) * x[0]
 
 
-def close(got, want):
+def assert_close(got, want):
     np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
 
 
@@ -44,20 +44,20 @@ def close(got, want):
 
 def test_linearize_is_jvp():
     out, push = linearize(layer, W, X)
-    close(out, layer(W, X))
+    assert_close(out, layer(W, X))
     for tangents in ((V, U), (2 * V, -U)):
-        close(push(*tangents), jvp(layer, (W, X), tangents)[1])
-    close(push(None, U), jvp(layer, (W, X), (None, U))[1])
-    close(push(None, None), np.zeros(4))
-    close(push(V + 3 * W, U), push(V, U) + 3 * push(W, None))
+        assert_close(push(*tangents), jvp(layer, (W, X), tangents)[1])
+    assert_close(push(None, U), jvp(layer, (W, X), (None, U))[1])
+    assert_close(push(None, None), np.zeros(4))
+    assert_close(push(V + 3 * W, U), push(V, U) + 3 * push(W, None))
 
 
 def test_the_point_is_that_of_then():
     x = X.copy()
     out, push = linearize(lambda x: x**3, x)
     x[:] = 100
-    close(push(U), 3 * X**2 * U)
-    close(out, X**3)
+    assert_close(push(U), 3 * X**2 * U)
+    assert_close(out, X**3)
 
 
 def test_the_result_is_not_computed_again():
@@ -76,7 +76,7 @@ def test_containers_kinds_and_integers():
     out, push = linearize(f, p, i, 3.0)
     assert type(out["s"]) is float
     dot = push({"w": U, "b": 1.0}, None, None)
-    close(dot["y"], U[i] * 3)
+    assert_close(dot["y"], U[i] * 3)
     assert (dot["k"], dot["c"], dot["s"]) == (None, 0.0, 3.0)
     assert push(None, None, 1)["s"] == 2.0
 
@@ -84,10 +84,12 @@ def test_containers_kinds_and_integers():
 def test_compiled_and_composed():
     with adjit.options(interpret=False):
         _, push = linearize(layer, W, X)
-        close(push(V, U), jvp(layer, (W, X), (V, U))[1])
+        assert_close(push(V, U), jvp(layer, (W, X), (V, U))[1])
     _, push = linearize(lambda x: layer(W, x), X)
-    close(vmap(push)(np.eye(3)).T, jacobian(layer, argnums=1)(W, X))
-    close(jit(lambda x: linearize(layer, W, x)[1](None, U))(X), jvp(layer, (W, X), (None, U))[1])
+    assert_close(vmap(push)(np.eye(3)).T, jacobian(layer, argnums=1)(W, X))
+    assert_close(
+        jit(lambda x: linearize(layer, W, x)[1](None, U))(X), jvp(layer, (W, X), (None, U))[1]
+    )
 
     def pushed(x):
         return np.sum(linearize(layer, W, x)[1](None, U) ** 2)
@@ -95,10 +97,10 @@ def test_compiled_and_composed():
     def wanted(x):
         return np.sum(jvp(layer, (W, x), (None, U))[1] ** 2)
 
-    close(grad(pushed)(X), grad(wanted)(X))
-    close(hessian(pushed)(X), hessian(wanted)(X))
+    assert_close(grad(pushed)(X), grad(wanted)(X))
+    assert_close(hessian(pushed)(X), hessian(wanted)(X))
     _, push = linearize(grad(lambda x: np.sum(layer(W, x) ** 2)), X)
-    close(push(U), hvp(lambda x: np.sum(layer(W, x) ** 2))(X, U))
+    assert_close(push(U), hvp(lambda x: np.sum(layer(W, x) ** 2))(X, U))
 
 
 @pytest.mark.parametrize(
@@ -131,21 +133,23 @@ def total(f):
 
 def test_checkpoints_change_no_derivative():
     f = checkpoint(chain)
-    close(f(W, X), chain(W, X))
+    assert_close(f(W, X), chain(W, X))
     for argnums in (0, 1, (0, 1)):
         got, want = grad(total(f), argnums)(W, X), grad(total(chain), argnums)(W, X)
         for a, b in zip(got, want, strict=True):
-            close(a, b)
-    close(hessian(total(f), 1)(W, X), hessian(total(chain), 1)(W, X))
-    close(jvp(f, (W, X), (V, U))[1], jvp(chain, (W, X), (V, U))[1])
-    close(jacobian(f, 1)(W, X), jacobian(chain, 1)(W, X))
+            assert_close(a, b)
+    assert_close(hessian(total(f), 1)(W, X), hessian(total(chain), 1)(W, X))
+    assert_close(jvp(f, (W, X), (V, U))[1], jvp(chain, (W, X), (V, U))[1])
+    assert_close(jacobian(f, 1)(W, X), jacobian(chain, 1)(W, X))
     third = [jacobian(hessian(total(g), 1), 1)(W, X) for g in (f, chain)]
     np.testing.assert_allclose(*third, rtol=1e-9, atol=1e-9)
     xs = np.stack([X, U])
-    close(vmap(grad(total(f), 1), (None, 0))(W, xs), [grad(total(chain), 1)(W, x) for x in xs])
-    close(grad(lambda x: np.sum(vmap(f, (None, 0))(W, x)))(xs), [vsum(x) for x in xs])
+    assert_close(
+        vmap(grad(total(f), 1), (None, 0))(W, xs), [grad(total(chain), 1)(W, x) for x in xs]
+    )
+    assert_close(grad(lambda x: np.sum(vmap(f, (None, 0))(W, x)))(xs), [vsum(x) for x in xs])
     with adjit.options(interpret=False):
-        close(grad(total(f))(W, X), grad(total(chain))(W, X))
+        assert_close(grad(total(f))(W, X), grad(total(chain))(W, X))
 
 
 def vsum(x):
@@ -168,6 +172,6 @@ def test_as_a_decorator_with_captures():
         return np.sin(x * scale)
 
     g = grad(lambda x: np.sum(f(x)))
-    close(g(X), 2 * np.cos(2 * X))
+    assert_close(g(X), 2 * np.cos(2 * X))
     scale[0] = 3.0
-    close(g(X), 3 * np.cos(3 * X))
+    assert_close(g(X), 3 * np.cos(3 * X))

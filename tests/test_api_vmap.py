@@ -40,7 +40,7 @@ def loss(w, x):
     return np.sum(np.sin(layer(w, x)) * x[0])
 
 
-def same(got: Any, want: Any, **tol: Any) -> None:
+def assert_same(got: Any, want: Any, **tol: Any) -> None:
     np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14, **tol)
 
 
@@ -54,19 +54,19 @@ def test_rows_lie_along_any_axis(in_axes, out_axes):
     x = X if in_axes[1] == 0 else X.T
     want = np.stack([layer(W, x) for x in X], axis=out_axes)
     got = vmap(layer, in_axes=in_axes, out_axes=out_axes)(W, x)
-    same(got, want)
+    assert_same(got, want)
     assert got.flags.c_contiguous
 
 
 def test_middle_axes():
     a, b = RNG.normal(size=(2, 3, 4)), RNG.normal(size=(4, 3))
     got = vmap(lambda a, b: a @ b, in_axes=(1, 1), out_axes=1)(a, b)
-    same(got, np.stack([a[:, i] @ b[:, i] for i in range(3)], axis=1))
+    assert_same(got, np.stack([a[:, i] @ b[:, i] for i in range(3)], axis=1))
 
 
 def test_rows_of_a_vector_are_numbers():
     got = vmap(lambda t: t**2 if t.ndim == 0 else None)(X[0])
-    same(got, X[0] ** 2)
+    assert_same(got, X[0] ** 2)
 
 
 class Pair(NamedTuple):
@@ -81,22 +81,22 @@ def test_containers():
     p = {"w": W, "b": 2.0}
     got = vmap(f, in_axes=(None, 0), out_axes={"y": 1, "k": (0, None)})(p, Pair(X, X[:, 0]))
     rows = [f(p, Pair(x, x[0])) for x in X]
-    same(got["y"], np.stack([r["y"] for r in rows], axis=1))
-    same(got["k"][0], [r["k"][0] for r in rows])
+    assert_same(got["y"], np.stack([r["y"] for r in rows], axis=1))
+    assert_same(got["k"][0], [r["k"][0] for r in rows])
     assert got["k"][1] == 2.0
     assert type(got["k"][1]) is float
     partly = vmap(f, in_axes=({"w": None, "b": 0}, Pair(0, None)))(
         {"w": W, "b": X[:, 0]}, Pair(X, 3.0)
     )
     rows = [f({"w": W, "b": x[0]}, Pair(x, 3.0)) for x in X]
-    same(partly["y"], [r["y"] for r in rows])
-    same(partly["k"][1], X[:, 0])
+    assert_same(partly["y"], [r["y"] for r in rows])
+    assert_same(partly["k"][1], X[:, 0])
 
 
 def test_constants_are_repeated():
     got = vmap(lambda x: (1.5, np.ones(2), "name", None, 3))(X)
-    same(got[0], np.full(5, 1.5))
-    same(got[1], np.ones((5, 2)))
+    assert_same(got[0], np.full(5, 1.5))
+    assert_same(got[1], np.ones((5, 2)))
     assert got[2:4] == ("name", None)
     assert got[4].dtype == np.int64
     assert vmap(lambda x: 1.5, out_axes=None)(X) == 1.5
@@ -106,7 +106,7 @@ def test_keywords_and_shared_numbers():
     def f(x, *, y, n=2.0):
         return np.sum(x * y) * n
 
-    same(vmap(f)(X, y=V, n=3.0), np.sum(X * V, axis=1) * 3)
+    assert_same(vmap(f)(X, y=V, n=3.0), np.sum(X * V, axis=1) * 3)
 
 
 def test_dtypes():
@@ -122,9 +122,9 @@ def test_captures_and_integers_that_decide():
         return sum(x * scale for _ in range(n))
 
     g = vmap(f, in_axes=(0, None))
-    same(g(X, 3), 3 * X * scale)
+    assert_same(g(X, 3), 3 * X * scale)
     scale[:] = 1.0
-    same(g(X, 2), 2 * X)
+    assert_same(g(X, 2), 2 * X)
 
 
 def test_as_a_decorator_with_static_arguments():
@@ -132,8 +132,10 @@ def test_as_a_decorator_with_static_arguments():
     def f(x):
         return np.sort(x)[::-1]
 
-    same(f(X), np.sort(X, axis=1)[:, ::-1])
-    same(vmap(lambda x, how: getattr(np, how)(x), in_axes=(0, None))(X, "sum"), X.sum(axis=1))
+    assert_same(f(X), np.sort(X, axis=1)[:, ::-1])
+    assert_same(
+        vmap(lambda x, how: getattr(np, how)(x), in_axes=(0, None))(X, "sum"), X.sum(axis=1)
+    )
 
 
 def test_no_rows():
@@ -169,8 +171,8 @@ IDIOMS = {
 def test_idioms(name):
     f = IDIOMS[name]
     want = np.stack([f(x) for x in X])
-    same(vmap(f)(X), want)
-    same(vmap(vmap(f))(np.stack([X, V])), np.stack([want, [f(x) for x in V]]))
+    assert_same(vmap(f)(X), want)
+    assert_same(vmap(vmap(f))(np.stack([X, V])), np.stack([want, [f(x) for x in V]]))
 
 
 @pytest.mark.parametrize("name", IDIOMS)
@@ -181,16 +183,18 @@ def test_derivatives_of_idioms(name):
         return np.sum(np.cos(f(x)))
 
     rows = np.stack([grad(total)(x) for x in X])
-    same(vmap(grad(total))(X), rows)
-    same(grad(lambda x: np.sum(vmap(total)(x)))(X), rows)
+    assert_same(vmap(grad(total))(X), rows)
+    assert_same(grad(lambda x: np.sum(vmap(total)(x)))(X), rows)
 
 
 def test_compiled():
     with adjit.options(interpret=False):
         for name in ("softmax", "index", "cumsum", "where", "outer", "mutation"):
             f = IDIOMS[name]
-            same(vmap(f)(X), np.stack([f(x) for x in X]))
-        same(vmap(grad(loss), in_axes=(None, 0))(W, X), np.stack([grad(loss)(W, x) for x in X]))
+            assert_same(vmap(f)(X), np.stack([f(x) for x in X]))
+        assert_same(
+            vmap(grad(loss), in_axes=(None, 0))(W, X), np.stack([grad(loss)(W, x) for x in X])
+        )
 
 
 # ------------------------------------------------------------------ nested and composed
@@ -198,19 +202,19 @@ def test_compiled():
 
 def test_nested():
     got = vmap(vmap(lambda x, y: np.sum(x * y), (0, None)), (None, 0))(X, V)
-    same(got, V @ X.T)
+    assert_same(got, V @ X.T)
     got = vmap(lambda x: vmap(lambda y: np.outer(x, y) * np.sum(X))(V))(X)
-    same(got, X[:, None, :, None] * V[None, :, None, :] * np.sum(X))
+    assert_same(got, X[:, None, :, None] * V[None, :, None, :] * np.sum(X))
     got = vmap(lambda x: vmap(lambda a: a * x[0], in_axes=0, out_axes=0)(x))(X)
-    same(got, X * X[:, :1])
+    assert_same(got, X * X[:, :1])
 
 
 def test_per_example_gradients():
     got = vmap(grad(loss), in_axes=(None, 0))(W, X)
-    same(got, np.stack([grad(loss)(W, x) for x in X]))
+    assert_same(got, np.stack([grad(loss)(W, x) for x in X]))
     values, grads = vmap(value_and_grad(loss, argnums=(0, 1)), in_axes=(None, 0))(W, X)
-    same(values, [loss(W, x) for x in X])
-    same(grads[1], np.stack([grad(loss, argnums=1)(W, x) for x in X]))
+    assert_same(values, [loss(W, x) for x in X])
+    assert_same(grads[1], np.stack([grad(loss, argnums=1)(W, x) for x in X]))
 
 
 def test_grad_of_vmap():
@@ -221,8 +225,8 @@ def test_grad_of_vmap():
         return sum(loss(w, row) ** 2 for row in x)
 
     for argnum in (0, 1):
-        same(grad(total, argnum)(W, X), grad(looped, argnum)(W, X))
-    same(hvp(total)(W, W[::-1], X), hvp(looped)(W, W[::-1], X))
+        assert_same(grad(total, argnum)(W, X), grad(looped, argnum)(W, X))
+    assert_same(hvp(total)(W, W[::-1], X), hvp(looped)(W, W[::-1], X))
 
 
 def test_with_jvp_vjp_and_jit():
@@ -230,27 +234,31 @@ def test_with_jvp_vjp_and_jit():
         return jvp(lambda t: layer(W, t), (x,), (v,))[1]
 
     want = np.stack([tangent(x, v) for x, v in zip(X, V, strict=True)])
-    same(vmap(tangent)(X, V), want)
-    same(jvp(vmap(lambda t: layer(W, t)), (X,), (V,))[1], want)
-    same(jit(vmap(jit(tangent)))(X, V), want)
+    assert_same(vmap(tangent)(X, V), want)
+    assert_same(jvp(vmap(lambda t: layer(W, t)), (X,), (V,))[1], want)
+    assert_same(jit(vmap(jit(tangent)))(X, V), want)
     out, pullback = vjp(vmap(lambda t: layer(W, t)), X)
     ct = np.cos(out)
     rows = [vjp(lambda t: layer(W, t), x)[1](c)[0] for x, c in zip(X, ct, strict=True)]
-    same(pullback(ct)[0], rows)
-    same(vmap(lambda x, c: vjp(lambda t: layer(W, t), x)[1](c)[0])(X, ct), rows)
+    assert_same(pullback(ct)[0], rows)
+    assert_same(vmap(lambda x, c: vjp(lambda t: layer(W, t), x)[1](c)[0])(X, ct), rows)
 
 
 def test_with_matrices_of_derivatives():
-    same(vmap(jacobian(lambda x: layer(W, x)))(X), [jacobian(lambda x: layer(W, x))(x) for x in X])
-    same(vmap(hessian(lambda x: loss(W, x)))(X), [hessian(lambda x: loss(W, x))(x) for x in X])
+    assert_same(
+        vmap(jacobian(lambda x: layer(W, x)))(X), [jacobian(lambda x: layer(W, x))(x) for x in X]
+    )
+    assert_same(
+        vmap(hessian(lambda x: loss(W, x)))(X), [hessian(lambda x: loss(W, x))(x) for x in X]
+    )
     j = jacobian(vmap(lambda x: layer(W, x)))(X)
     want = np.zeros((5, 4, 5, 3))
     for i, x in enumerate(X):
         want[i, :, i] = jacobian(lambda x: layer(W, x))(x)
-    same(j, want)
+    assert_same(j, want)
     h = hessian(lambda x: np.sum(vmap(lambda r: loss(W, r))(x)))(X[:2])
-    same(h[1, :, 1], hessian(lambda x: loss(W, x))(X[1]))
-    same(h[0, :, 1], 0)
+    assert_same(h[1, :, 1], hessian(lambda x: loss(W, x))(X[1]))
+    assert_same(h[0, :, 1], 0)
 
 
 def test_third_order():
@@ -258,9 +266,9 @@ def test_third_order():
         return np.sin(x) * x
 
     third = grad(grad(grad(cube)))
-    same(vmap(third)(X[0]), [third(x) for x in X[0]])
-    same(elementwise_grad(vmap(grad(grad(cube))))(X[0]), [third(x) for x in X[0]])
-    same(vmap(lambda x: x * stop_gradient(x))(X), X * X)
+    assert_same(vmap(third)(X[0]), [third(x) for x in X[0]])
+    assert_same(elementwise_grad(vmap(grad(grad(cube))))(X[0]), [third(x) for x in X[0]])
+    assert_same(vmap(lambda x: x * stop_gradient(x))(X), X * X)
 
 
 # ------------------------------------------------------------------ what is refused

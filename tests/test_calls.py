@@ -70,7 +70,7 @@ def answered(f, *args, times=1, **kwargs):
     return result
 
 
-def same(a, b):
+def assert_same(a, b):
     if isinstance(a, np.ndarray):
         return type(b) is np.ndarray and a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
     return type(a) is type(b) and (a == b or a != a)
@@ -97,7 +97,7 @@ def test_every_kind_of_array_is_answered_as_the_interpreter_does(tmp_path):
     for _ in range(3):
         for x, (value, slope) in zip(given, want, strict=True):
             got = cubes(x)
-            assert same(got[0], value) and same(got[1], slope)
+            assert assert_same(got[0], value) and assert_same(got[1], slope)
 
 
 def test_what_is_no_argument_is_refused_every_time():

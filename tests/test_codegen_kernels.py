@@ -48,7 +48,7 @@ def draw(function, seed=0):
     return [np.asarray(rng.standard_normal(p.shape), NUMPY[p.dtype]) for p in function.params]
 
 
-def agree(function, args):
+def assert_agree(function, args):
     """Run as a kernel and by the interpreter; shapes, dtypes and values must be the same."""
     program = build(schedule(function))
     tol = TOLERANCE["f32" if any(p.dtype == "f32" for p in function.params) else "f64"]
@@ -74,7 +74,7 @@ def test_random_programs_and_their_adjoints(seed):
         np.asarray(rng.standard_normal(p.shape), NUMPY[p.dtype]) for p in joint.params[len(args) :]
     ]
     inputs = [np.ascontiguousarray(a).reshape(np.shape(a)) for a in [*args, *seeds]]
-    agree(joint, inputs)
+    assert_agree(joint, inputs)
 
 
 def f64(*shape):
@@ -177,9 +177,9 @@ CASES = {
 def test_kernel_equals_interpreter_forward_and_reverse(name):
     f, avals = CASES[name]
     function = traced(f, *avals)
-    agree(function, draw(function))
+    assert_agree(function, draw(function))
     joint = with_gradient(function)
-    agree(joint, draw(joint))
+    assert_agree(joint, draw(joint))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_dtypes(avals, f):
         np.asarray(rng.integers(0, 2 if p.dtype == "bool" else 9, p.shape)).astype(NUMPY[p.dtype])
         for p in function.params
     ]
-    agree(function, args)
+    assert_agree(function, args)
 
 
 def test_nan_and_infinity_pass_as_in_numpy():
@@ -219,7 +219,7 @@ def test_nan_and_infinity_pass_as_in_numpy():
 def test_empty_arrays(shape):
     axes = tuple(range(len(shape)))
     function = traced(lambda x: (sum_(x * 2.0, axes=axes), exp(x)), f64(*shape))
-    agree(function, draw(function))
+    assert_agree(function, draw(function))
 
 
 def test_index_out_of_bounds_is_reported():
@@ -247,7 +247,7 @@ def test_repeated_indices_accumulate():
         rng.standard_normal((40, 20)),
         rng.integers(-9, 9, 40),
     ]
-    agree(function, args)
+    assert_agree(function, args)
 
 
 def test_outputs_that_are_inputs_constants_or_equal_are_arrays_of_their_own():
@@ -287,7 +287,7 @@ def test_loops_around_a_long_one_are_not_unrolled():
     function = traced(
         lambda x, y: (exp(x), exp(y)), Aval("f64", (3, 5, 40)), Aval("f64", (3, 5, 4))
     )
-    program = agree(function, draw(function))
+    program = assert_agree(function, draw(function))
     text = program.runs[0].kernel.source.text
     assert "in range(3)" in text and "in range(5)" in text  # around the short one
     assert text.count("in range(n") == 3  # around the long one too, and it

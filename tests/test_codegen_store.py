@@ -38,7 +38,7 @@ def store(tmp_path, monkeypatch):
     compiling.forget()
 
 
-def check(executable, shift: float = 0.0) -> None:
+def assert_right(executable, shift: float = 0.0) -> None:
     x, o = np.array([1.0, 4.0]), np.empty(2)
     call = entry.make_call(executable.address, [entry.unchecked()] * 2, [2], [3.0], False)
     assert call(x, o) is True
@@ -49,7 +49,7 @@ def again(shift: float = 0.0):
     """Compile as a new process would."""
     compiling.forget()
     executable = compile_source(kernel(shift), "lean")
-    check(executable, shift)
+    assert_right(executable, shift)
     return executable
 
 

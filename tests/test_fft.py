@@ -14,7 +14,7 @@ COMPLEX = ("fft", "ifft", "irfft", "hfft")
 REAL = ("rfft", "ihfft")
 
 
-def same(f, *args, order=2):
+def assert_same(f, *args, order=2):
     want, got = f(*args), jit(f)(*args)
     assert (np.shape(got), got.dtype) == (np.shape(want), want.dtype)
     np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-13)
@@ -29,8 +29,10 @@ def test_transforms_along_one_axis(room, name):
     with options(interpret=True):
         for n, norm in ((None, None), (3, "ortho"), (4, "forward"), (7, None)):
             order = 2 if n == 7 else 1
-            same(lambda x, n=n, norm=norm: f(x, n, axis=1, norm=norm), operand[:2], order=order)
-        same(f, X, order=1)
+            assert_same(
+                lambda x, n=n, norm=norm: f(x, n, axis=1, norm=norm), operand[:2], order=order
+            )
+        assert_same(f, X, order=1)
         assert jit(f)(X.astype("f4")).dtype == f(X.astype("f4")).dtype
         np.testing.assert_allclose(jit(f)(np.arange(6)), f(np.arange(6)), atol=1e-14)
 
@@ -45,12 +47,12 @@ def test_transforms_along_several_axes(room, name):
     several = getattr(room, f"{name}n")
     with options(interpret=True):
         for how in SIZES:
-            same(lambda x, how=how: several(x, **how), operand, order=1)
-        same(getattr(room, f"{name}2"), operand, order=1)
+            assert_same(lambda x, how=how: several(x, **how), operand, order=1)
+        assert_same(getattr(room, f"{name}2"), operand, order=1)
 
 
 def test_an_axis_named_twice_is_transformed_twice():
-    same(lambda z: np.fft.fftn(z, axes=(0, 0)), Z)
+    assert_same(lambda z: np.fft.fftn(z, axes=(0, 0)), Z)
 
 
 @pytest.mark.parametrize("name", ["dct", "dst", "idct", "idst"])
@@ -59,10 +61,12 @@ def test_cosine_and_sine_transforms(name):
     with options(interpret=True):
         for kind in (1, 2, 3, 4):
             for norm in ("backward", "ortho"):
-                same(lambda x, k=kind, n=norm: f(x, k, axis=1, norm=n), X[:2], order=1)
-            same(lambda x, k=kind: f(x, k, 6, norm="ortho", orthogonalize=False), X[0], order=1)
-        same(lambda x: several(x, norm="ortho", axes=(0, 1)), X)
-        same(f, Z[0])
+                assert_same(lambda x, k=kind, n=norm: f(x, k, axis=1, norm=n), X[:2], order=1)
+            assert_same(
+                lambda x, k=kind: f(x, k, 6, norm="ortho", orthogonalize=False), X[0], order=1
+            )
+        assert_same(lambda x: several(x, norm="ortho", axes=(0, 1)), X)
+        assert_same(f, Z[0])
     if name in ("dct", "idct"):
         turned = jacobian(lambda x: f(x, norm="ortho"))(X[0, 0])
         np.testing.assert_allclose(turned @ turned.T, np.eye(5), atol=1e-12)
@@ -71,9 +75,9 @@ def test_cosine_and_sine_transforms(name):
 def test_shifts_and_frequencies():
     with options(interpret=True):
         for room in (np.fft, scipy.fft):
-            same(lambda x, room=room: room.fftshift(x, axes=(1, 2)) * room.ifftshift(x), X)
-        same(lambda d: np.fft.fftfreq(5, d) ** 2, np.float64(0.3))
-        same(lambda d: np.fft.rfftfreq(6, d) ** 2, np.float64(0.3))
+            assert_same(lambda x, room=room: room.fftshift(x, axes=(1, 2)) * room.ifftshift(x), X)
+        assert_same(lambda d: np.fft.fftfreq(5, d) ** 2, np.float64(0.3))
+        assert_same(lambda d: np.fft.rfftfreq(6, d) ** 2, np.float64(0.3))
 
 
 def test_compiled_programs():
@@ -104,7 +108,7 @@ def test_results_go_where_they_are_asked_for():
         kept = np.fft.fft(z, out=out)
         return np.abs(out) + np.abs(kept)
 
-    same(f, Z)
+    assert_same(f, Z)
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def difference(f, x, h=1e-6):
     return out
 
 
-def check(f, points, mode):
+def assert_right(f, points, mode):
     """Twice through all points: right, and no trace in the second round."""
     v = np.cos(np.arange(np.size(points[0]))).reshape(np.shape(points[0]))
     v = v if v.shape else 1.0
@@ -246,7 +246,7 @@ def check(f, points, mode):
 @pytest.mark.parametrize("mode", ["value", "grad", "second", "jvp"])
 @pytest.mark.parametrize("f", FLOWS, ids=lambda f: f.__name__)
 def test_flow_of_scalars(f, mode):
-    check(scalar_form(f), [0.3, -0.8, 1.7, -2.2], mode)
+    assert_right(scalar_form(f), [0.3, -0.8, 1.7, -2.2], mode)
 
 
 @pytest.mark.parametrize("mode", ["value", "grad", "second", "jvp"])
@@ -255,9 +255,9 @@ def test_flow_of_scalars(f, mode):
 def test_flow_of_arrays(f, shape, mode, request):
     if shape == "array":  # the interpreter is quicker than as many compilations
         with adjit.options(interpret=f is not if_):
-            check(f, [np.array(x) for x in POINTS[shape]], mode)
+            assert_right(f, [np.array(x) for x in POINTS[shape]], mode)
     else:
-        check(f, [np.array(x) for x in POINTS[shape]], mode)
+        assert_right(f, [np.array(x) for x in POINTS[shape]], mode)
 
 
 # ------------------------------------------------------------------ random programs

@@ -265,7 +265,7 @@ def test_emitting() -> None:
 Args = Sequence[np.ndarray]
 
 
-def check(f: Function, args: Args, over: list[int], order: int) -> None:
+def assert_right(f: Function, args: Args, over: list[int], order: int) -> None:
     """JVP against a difference, VJP against the JVP, and both of them again for order 2."""
     rng = np.random.default_rng(0)
     dirs = [rng.normal(size=np.shape(args[i])) for i in over]
@@ -295,7 +295,7 @@ def check(f: Function, args: Args, over: list[int], order: int) -> None:
     right = sum(np.sum(g * d) for g, d in zip(pulled[n:], dirs, strict=True))
     np.testing.assert_allclose(right, left, rtol=1e-9, atol=1e-12)
     if order > 1:
-        check(dce(reverse), [*args, *cts], over, order - 1)
+        assert_right(dce(reverse), [*args, *cts], over, order - 1)
 
 
 CASES = {
@@ -325,19 +325,19 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_derivatives(name: str) -> None:
     text, args, over = CASES[name]
-    check(parse(text), args, over, order=2)
+    assert_right(parse(text), args, over, order=2)
 
 
 @pytest.mark.parametrize("name", ["while in call", "then", "checkpoint", "no rounds"])
 def test_third_derivatives(name: str) -> None:
     text, args, over = CASES[name]
-    check(parse(text), args, over, order=3)
+    assert_right(parse(text), args, over, order=3)
 
 
 @pytest.mark.parametrize("seed", range(100, 125))
 def test_derivatives_of_random_programs(seed: int) -> None:
     f, args = random_function(seed, 6, smooth=True)
-    check(f, args, wrt(f), order=2 if seed % 5 == 0 else 1)
+    assert_right(f, args, wrt(f), order=2 if seed % 5 == 0 else 1)
 
 
 # ------------------------------------------------------------------ what the adjoint costs

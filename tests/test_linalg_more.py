@@ -26,7 +26,7 @@ SPD = A @ A.T + np.eye(3)
 LINE, SHORT = drawn(4) + 6 * np.eye(4)[0], drawn(3)
 
 
-def agree(f, *args, order=1):
+def assert_agree(f, *args, order=1):
     """Values and dtypes of NumPy or SciPy, derivatives of differences."""
     want, got = f(*args), jit(f)(*args)
     several = isinstance(want, tuple | list)
@@ -116,13 +116,13 @@ REAL = {
 @pytest.mark.parametrize("name", COMPLEX)
 def test_complex_matrices(name):
     with options(interpret=True):
-        agree(*COMPLEX[name], order=2 if name in ("cholesky", "svd", "eig") else 1)
+        assert_agree(*COMPLEX[name], order=2 if name in ("cholesky", "svd", "eig") else 1)
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_more_of_scipy(name):
     with options(interpret=True):
-        agree(*REAL[name], order=2 if name in ("eig", "solve_banded", "sqrtm") else 1)
+        assert_agree(*REAL[name], order=2 if name in ("eig", "solve_banded", "sqrtm") else 1)
 
 
 def test_eigenvectors_keep_their_gauge():

@@ -15,7 +15,7 @@ def interpreted():
         yield
 
 
-def agree(f, *args, order=2):
+def assert_agree(f, *args, order=2):
     got, wanted = jit(f)(*args), f(*(a.copy() if isinstance(a, np.ndarray) else a for a in args))
     for a, b in zip(got, wanted, strict=True) if isinstance(wanted, tuple) else [(got, wanted)]:
         assert np.array_equal(a, b), (a, b)
@@ -96,11 +96,11 @@ def masked(x):
     "f", [elements, rows_and_columns, views, functions, augmented], ids=lambda f: f.__name__
 )
 def test_ways_to_write(f):
-    agree(f, np.float64(0.7))
+    assert_agree(f, np.float64(0.7))
 
 
 def test_masked_writes():
-    agree(masked, np.array([0.3, 0.6]))
+    assert_agree(masked, np.array([0.3, 0.6]))
 
 
 def test_masks_take_arrays_of_their_count():
@@ -119,14 +119,14 @@ def test_masks_take_arrays_of_their_count():
     with pytest.raises(ValueError, match="cannot assign 2 input values to the 3 output values"):
         g(np.ones(3), np.ones(2))
     two = np.arange(6.0).reshape(3, 2) - 2.5
-    agree(f, two, np.array([7.0, 8, 9]), order=0)
+    assert_agree(f, two, np.array([7.0, 8, 9]), order=0)
 
     def h(x, y):
         z = x * 1.0
         z[x[:, 0] > 0] = y
         return z
 
-    agree(h, two, np.ones((1, 2)), order=0)
+    assert_agree(h, two, np.ones((1, 2)), order=0)
 
 
 def random_writes(rng, shape):
@@ -155,7 +155,7 @@ def test_random_writes(seed):
     text = f"def f(x):\n    z = np.{'zeros' if seed % 2 else 'ones'}({shape})\n    w = x\n"
     space = {"np": np}
     exec(text + random_writes(rng, shape) + "\n    return z + w", space)
-    agree(space["f"], np.float64(0.3), order=1)
+    assert_agree(space["f"], np.float64(0.3), order=1)
 
 
 # ------------------------------------------------------------------ what it costs

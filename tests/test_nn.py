@@ -20,7 +20,7 @@ EXPECTED: dict[str, Any] = json.loads(VALUES.read_text())
 CASES = list(cases(F))
 
 
-def close(found: Any, wanted: Any) -> None:
+def assert_close(found: Any, wanted: Any) -> None:
     scale = max(1.0, np.abs(np.array(wanted)).max())
     np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-5 * scale)
 
@@ -28,7 +28,7 @@ def close(found: Any, wanted: Any) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c[0])
 def test_functions_on_tensors(case: torch_cases.Case) -> None:
     name, run, inputs = case
-    close(marks(run, inputs, torch), EXPECTED[name])
+    assert_close(marks(run, inputs, torch), EXPECTED[name])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c[0])
@@ -42,11 +42,11 @@ def test_functions_in_traced_functions(case: torch_cases.Case) -> None:
 
     with options(interpret=True):
         found = grad(weighted, argnums=floats)(*inputs)
-    close([torch_cases.mark(torch.tensor(g)) for g in found], EXPECTED[name][1:])
+    assert_close([torch_cases.mark(torch.tensor(g)) for g in found], EXPECTED[name][1:])
     assert all(g.dtype == np.float32 for g in found)
     plain = run(*inputs)
     assert plain.dtype == np.float32
-    close(torch_cases.mark(torch.tensor(plain)), EXPECTED[name][0])
+    assert_close(torch_cases.mark(torch.tensor(plain)), EXPECTED[name][0])
 
 
 @pytest.mark.parametrize("name", [k for k in EXPECTED if k.startswith("layer ")])
@@ -54,7 +54,7 @@ def test_layers(name: str) -> None:
     numbers, keys, text = EXPECTED[name]
     layer, inputs = next((m, xs) for n, m, xs in layers(nn) if f"layer {n}" == name)
     assert repr(layer) == text and list(layer.state_dict()) == keys
-    close(torch_cases.layer_marks(layer, inputs, torch), numbers)
+    assert_close(torch_cases.layer_marks(layer, inputs, torch), numbers)
 
 
 def test_every_case_is_known() -> None:

@@ -24,7 +24,7 @@ EXPECTED: dict[str, Any] = json.loads(VALUES.read_text())
 LINES = [*LAYERS, *FUNCTIONS]
 
 
-def close(found: Any, wanted: Any, line: str) -> None:
+def assert_close(found: Any, wanted: Any, line: str) -> None:
     for a, b in zip(flat(found), flat(wanted), strict=True):
         scale = max(1.0, abs(b))
         assert abs(a - b) <= 4e-4 * scale, f"{line}: {found} is not {wanted}"
@@ -49,7 +49,7 @@ def test_lines_on_tensors(lines: list[Any]) -> None:
         wanted = EXPECTED[text]
         assert set(found) == set(wanted)
         for key in ("outs", "slopes", "learned", "buffers"):
-            close(found.get(key, []), wanted.get(key, []), f"{text} {key}")
+            assert_close(found.get(key, []), wanted.get(key, []), f"{text} {key}")
         assert found.get("keys") == wanted.get("keys") and found.get("text") == wanted.get("text")
 
 
@@ -78,8 +78,8 @@ def test_lines_in_traced_functions(lines: list[Any]) -> None:
         slopes = list(found)
         learned = list(slopes.pop(0).parameters()) if learns else []
         wanted = EXPECTED[text]
-        close([mark(torch.tensor(g)) for g in slopes], wanted["slopes"], text)
-        close([mark(torch.tensor(g)) for g in learned], wanted["learned"], text)
+        assert_close([mark(torch.tensor(g)) for g in slopes], wanted["slopes"], text)
+        assert_close([mark(torch.tensor(g)) for g in learned], wanted["learned"], text)
 
 
 def test_lines_as_one_kernel() -> None:
@@ -106,7 +106,7 @@ def test_optimisers(lines: list[str]) -> None:
     for text in lines:
         params, shown, names = torch_more.trained(text, torch)
         wanted = EXPECTED[text]
-        close(params, wanted[0], text)
+        assert_close(params, wanted[0], text)
         assert shown == wanted[1] and names == wanted[2], text
 
 

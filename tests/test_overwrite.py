@@ -66,7 +66,7 @@ PROGRAMS = {
 }
 
 
-def close(got, want) -> None:
+def assert_close(got, want) -> None:
     for a, b in zip(
         got if isinstance(got, tuple) else (got,),
         want if isinstance(want, tuple) else (want,),
@@ -78,7 +78,7 @@ def close(got, want) -> None:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_results_are_those_of_numpy(name: str) -> None:
     fn = PROGRAMS[name]
-    close(jit(fn)(X, W, B), fn(X, W, B))
+    assert_close(jit(fn)(X, W, B), fn(X, W, B))
 
 
 def scratch(f, *args) -> int:

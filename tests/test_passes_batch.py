@@ -41,7 +41,7 @@ def loop(f: Function, size: int, args: Arrays, moved: Sequence[bool]) -> list[np
     return [np.stack(column) for column in zip(*rows, strict=True)]
 
 
-def check(f: Function, args: Arrays, moved: Sequence[bool], rtol: float = 0.0) -> Function:
+def assert_right(f: Function, args: Arrays, moved: Sequence[bool], rtol: float = 0.0) -> Function:
     """The batched function against the loop; args are stacked where they are moved."""
     size = next(len(a) for a, m in zip(args, moved, strict=True) if m)
     g = batch(f, size, moved)
@@ -63,19 +63,19 @@ def variants(a: np.ndarray, seed: int, size: int = N) -> np.ndarray:
     return np.stack([rng.permuted(a.ravel()).reshape(a.shape) for _ in range(size)])
 
 
-def check_all_ways(f: Function, args: Arrays, rtol: float = 0.0) -> None:
+def assert_right_all_ways(f: Function, args: Arrays, rtol: float = 0.0) -> None:
     for moved in choices(len(args)):
         given = [
             variants(a, k) if m else a for k, (a, m) in enumerate(zip(args, moved, strict=True))
         ]
-        g = check(f, given, moved, rtol)
+        g = assert_right(f, given, moved, rtol)
         if all(moved):
             # Nested: over a second axis, of two rows, of an operand in turn.
             for k in range(len(args)):
                 again = [j == k for j in range(len(args))]
                 twice = [variants(a, 7, 2) if m else a for a, m in zip(given, again, strict=True)]
-                check(g, twice, again, rtol)
-            check(g, [variants(a, 9, 2) for a in given], moved, rtol)
+                assert_right(g, twice, again, rtol)
+            assert_right(g, [variants(a, 9, 2) for a in given], moved, rtol)
 
 
 # ------------------------------------------------------------------ rows
@@ -91,7 +91,7 @@ def test_elementwise_rows(name: str) -> None:
         if name == "pow" and dtype[0] == "i":
             args[1] = abs(args[1])
         # NumPy's own loops differ in the last bit between strided and contiguous operands.
-        check_all_ways(function_of(row, args, **attrs_of(name)), args, 1e-14)
+        assert_right_all_ways(function_of(row, args, **attrs_of(name)), args, 1e-14)
 
 
 @pytest.mark.parametrize("case", structural.CASES, ids=lambda c: c.name)
@@ -101,7 +101,7 @@ def test_structural_rows(case: structural.Case) -> None:
     for dtype in case.dtypes[:1] + case.dtypes[-1:]:
         args = case.arrays(dtype)
         rtol = 1e-6 if case.name.startswith("conv") and dtype == "f32" else 1e-14
-        check_all_ways(function_of(case.row, args), args, rtol)
+        assert_right_all_ways(function_of(case.row, args), args, rtol)
 
 
 def test_only_rows_without_a_rule_are_looped() -> None:
@@ -121,10 +121,10 @@ def test_a_row_without_a_rule_is_a_loop(monkeypatch: pytest.MonkeyPatch) -> None
     )
     for moved in choices(2):
         args = [x if m else y for m in moved]
-        g = check(f, args, moved, 1e-15)
+        g = assert_right(f, args, moved, 1e-15)
         assert "loop" in [op.prim.name for op in g.ops]
-        check(batch(f, 2, moved), [variants(a, 3) for a in args], (True, True), 1e-15)
-        check(vjp(g, [0, 1]), [variants(a, 3) for a in (*args, x[:, 0])], (True,) * 3, 1e-15)
+        assert_right(batch(f, 2, moved), [variants(a, 3) for a in args], (True, True), 1e-15)
+        assert_right(vjp(g, [0, 1]), [variants(a, 3) for a in (*args, x[:, 0])], (True,) * 3, 1e-15)
 
 
 def test_no_rows_at_all() -> None:
@@ -137,7 +137,7 @@ def test_no_rows_at_all() -> None:
 def test_what_no_row_moves_is_done_once() -> None:
     x = np.arange(3.0)
     f = function_of(lambda x, y: (o.exp(x), o.sin(y)), [x, x])
-    g = check(f, [x, np.stack([x, -x])], (False, True))
+    g = assert_right(f, [x, np.stack([x, -x])], (False, True))
     shapes = {op.prim.name: op.outs[0].shape for op in g.ops}
     assert shapes == {"exp": (3,), "sin": (2, 3), "broadcast": (2, 3)}
     assert (g.params[0].shape, g.params[1].shape) == ((3,), (2, 3))
@@ -150,7 +150,7 @@ def test_one_product_for_all_rows() -> None:
     """A matrix by a stack of vectors is one product of matrices, with no batch."""
     w, xs = np.ones((4, 3)), np.ones((5, 3))
     f = function_of(lambda w, x: o.dot(w, x, contract=((1,), (0,)), batch=((), ())), [w, xs[0]])
-    g = check(f, [w, xs], (False, True))
+    g = assert_right(f, [w, xs], (False, True))
     (product,) = [op for op in g.ops if op.prim is o.dot]
     assert product.attrs["batch"] == ((), ())
 
@@ -181,10 +181,10 @@ def test_regions(name: str) -> None:
         unknown = any(-1 in v.shape for v in (*f.params, *f.outs))
         if unknown and moved[3]:
             continue  # rows of several lengths are no array
-        g = check(f, drawn_rows(args, moved), moved, 1e-13)
+        g = assert_right(f, drawn_rows(args, moved), moved, 1e-13)
         if not unknown and all(moved):
             given = drawn_rows(args, moved)
-            check(g, [variants(a, 4, 2) for a in given], moved, 1e-13)
+            assert_right(g, [variants(a, 4, 2) for a in given], moved, 1e-13)
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,9 @@ def commutes(f: Function, given: Arrays, over: Sequence[int]) -> None:
     floats = [v for v in loop(f, len(given[0]), given, moved) if v.dtype.kind == "f"]
     cts = [draw("real", "f64", v.shape, rng).astype(v.dtype) for v in floats]
     everywhere = moved + (True,) * len(dots)
-    check(jvp(f, over), [*given, *dots], everywhere, 1e-10)
+    assert_right(jvp(f, over), [*given, *dots], everywhere, 1e-10)
     seeded = moved + (True,) * len(cts)
-    check(vjp(f, over), [*given, *cts], seeded, 1e-10)
+    assert_right(vjp(f, over), [*given, *cts], seeded, 1e-10)
     b = batch(f, len(given[0]), moved)
     for derive, more, flags in ((jvp, dots, everywhere), (vjp, cts, seeded)):
         wanted = loop(derive(f, over), len(given[0]), [*given, *more], flags)
@@ -231,7 +231,7 @@ func f(%p: bool[], %x: f64[]) -> (f64[]) {
   return %r
 }"""
     p, x = np.array([True, False, False]), np.array([2.0, -1.0, 0.0])
-    g = check(parse(text), [p, x], (True, True))
+    g = assert_right(parse(text), [p, x], (True, True))
     assert "cond" not in [op.prim.name for op in g.ops]
     _, slopes = evaluate(vjp(g, [1]), p, x, np.ones(3))
     np.testing.assert_array_equal(slopes, [0.5, -2.0, 0.0])
@@ -249,7 +249,7 @@ func f(%p: bool[], %x: f64[3], %i: i64[]) -> (f64[]) {
   return %r
 }"""
     p, i = np.array([True, False, True]), np.array([2, 100, -1])
-    check(parse(text), [p, np.arange(3.0), i], (True, False, True))
+    assert_right(parse(text), [p, np.arange(3.0), i], (True, False, True))
 
 
 def test_each_row_has_its_own_number_of_rounds() -> None:
@@ -262,8 +262,8 @@ func f(%n: i64[], %x: f64[]) -> (f64[]) {
   return %r
 }"""
     n = np.array([0, 3, 5])
-    check(parse(text), [n, np.array([1.0, 2.0, 3.0])], (True, True))
-    check(parse(text), [n, np.array(0.5)], (True, False))
+    assert_right(parse(text), [n, np.array([1.0, 2.0, 3.0])], (True, True))
+    assert_right(parse(text), [n, np.array(0.5)], (True, False))
 
 
 # ------------------------------------------------------------------ programs
@@ -277,7 +277,7 @@ def test_random_programs(seed: int) -> None:
     for k in rng.choice(len(ways), size=min(3, len(ways)), replace=False):
         moved = ways[k]
         given = [variants(np.asarray(a), 3) if m else a for a, m in zip(args, moved, strict=True)]
-        check(f, given, moved, 1e-5 if any(_single(f)) else 1e-9)
+        assert_right(f, given, moved, 1e-5 if any(_single(f)) else 1e-9)
 
 
 def _single(f: Function) -> Iterator[bool]:

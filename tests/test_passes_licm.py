@@ -101,7 +101,7 @@ func f(%x: f64[], %c: f64[]) -> (f64[]) {
 }"""
 
 
-def same(function: Function, args: list[np.ndarray]) -> None:
+def assert_same(function: Function, args: list[np.ndarray]) -> None:
     moved = licm(function)
     verify(moved)
     for a, b in zip(evaluate(function, *args), evaluate(moved, *args), strict=True):
@@ -113,13 +113,13 @@ def same(function: Function, args: list[np.ndarray]) -> None:
 @settings(max_examples=30, deadline=None)
 @given(programs(8))
 def test_values_stay_on_drawn_programs(program: tuple[Function, list[np.ndarray]]) -> None:
-    same(*program)
+    assert_same(*program)
 
 
 def test_adjoints_stay() -> None:
     for seed in range(8):
         function, args = random_function(seed, 6)
-        same(vjp(function, wrt(function), seed_ones=True), args)
+        assert_same(vjp(function, wrt(function), seed_ones=True), args)
 
 
 def test_out_of_while() -> None:
@@ -127,4 +127,4 @@ def test_out_of_while() -> None:
     assert (exp.prim, loop.prim) == (ops.exp, ops.while_)
     # exp's result took the place of the constant that only exp read
     assert len(loop.blocks["test"].params) == len(loop.blocks["body"].params) == 2
-    same(parse(WHILE), [np.float64(0.0), np.float64(1.0)])
+    assert_same(parse(WHILE), [np.float64(0.0), np.float64(1.0)])

@@ -47,7 +47,7 @@ def gradient(f: Function, which: tuple[int, ...]) -> tuple[Function, Function]:
     return made, run(made, joint(len(f.outs)), check=True)
 
 
-def agree(f: Function, g: Function, *args: Any, rtol: float = 1e-10) -> None:
+def assert_agree(f: Function, g: Function, *args: Any, rtol: float = 1e-10) -> None:
     for x, y in zip(evaluate(f, *args), evaluate(g, *args), strict=True):
         assert (x.shape, x.dtype) == (y.shape, y.dtype)
         loose = rtol if x.dtype != np.float32 else 1e-4
@@ -60,7 +60,7 @@ def test_random_programs(seed: int) -> None:
     for p in (cleanup, simplify, constant_shifts):
         g = p(f)
         verify(g)
-        agree(f, g, *args)
+        assert_agree(f, g, *args)
         assert canonical(p(g)) == canonical(g), p.__name__
 
 
@@ -73,7 +73,7 @@ def test_random_joint_programs(seed: int) -> None:
     cts = [c.astype(NUMPY[v.dtype]) for c, v in zip(cts, made.params[len(f.params) :], strict=True)]
     done = simplify(made, strict=len(f.outs))
     verify(done)
-    agree(made, done, *args, *cts, rtol=1e-7)
+    assert_agree(made, done, *args, *cts, rtol=1e-7)
     assert canonical(simplify(done, strict=len(f.outs))) == canonical(done)
 
 
@@ -109,7 +109,7 @@ def rosenbrock(x: Value) -> Value:
 def test_rosenbrock() -> None:
     """S1 += a², S2 += b², g[i] = 200 a[i-1] - 2 (200 x a + b): constants have left the sums."""
     made, done = gradient(function(rosenbrock, (9,)), (0,))
-    agree(made, done, np.linspace(-1.2, 1.1, 9))
+    assert_agree(made, done, np.linspace(-1.2, 1.1, 9))
     assert kinds(done, 1) == {"slice": 2, "mul": 6, "sub": 3, "add": 1, "pad": 2}
     assert kinds(done, 0) == {"sum": 2, "mul": 1, "add": 1}
 
@@ -127,7 +127,7 @@ def test_black_scholes() -> None:
     rng = np.random.default_rng(0)
     made, done = gradient(function(black_scholes, *[(6,)] * 5), (0, 1, 2, 3, 4))
     ranges = [(50, 150), (50, 150), (0.1, 2), (0, 0.1), (0.1, 0.5)]
-    agree(made, done, *(rng.uniform(*ends, 6) for ends in ranges), rtol=1e-12)
+    assert_agree(made, done, *(rng.uniform(*ends, 6) for ends in ranges), rtol=1e-12)
     found = kinds(done)
     assert found["div"] == 4
     assert (found["log"], found["erf"], found["sqrt"]) == (1, 2, 1)
@@ -144,7 +144,9 @@ def logistic(w: Value, x: Value, y: Value) -> Value:
 def test_logistic_regression_reads_the_data_in_two_sums_and_one_exp() -> None:
     rng = np.random.default_rng(0)
     made, done = gradient(function(logistic, (4,), (7, 4), (7,)), (0,))
-    agree(made, done, rng.normal(size=4), rng.normal(size=(7, 4)), np.sign(rng.normal(size=7)))
+    assert_agree(
+        made, done, rng.normal(size=4), rng.normal(size=(7, 4)), np.sign(rng.normal(size=7))
+    )
     found = kinds(done)
     assert "dot" not in found and "expit" not in found and "logaddexp" not in found
     assert found["exp"] == 1
@@ -162,7 +164,7 @@ def test_softmax_has_three_loops_over_each_row() -> None:
     f = function(softmax, (6, 5), (6, 5))
     _, done = gradient(f, (0,))
     args = rng.normal(size=(6, 5)), rng.normal(size=(6, 5))
-    agree(vjp(f, (0,), seed_ones=True), done, *args)
+    assert_agree(vjp(f, (0,), seed_ones=True), done, *args)
     found = kinds(done)
     assert (found["max"], found["sum"], found["exp"], found["div"]) == (1, 3, 1, 1)
     assert "equal" not in found  # the shift is a constant
@@ -179,7 +181,7 @@ def test_a_shift_that_is_read_elsewhere_keeps_its_derivative() -> None:
     assert canonical(constant_shifts(f)) == canonical(f)
     made, done = gradient(f, (0,))
     rng = np.random.default_rng(0)
-    agree(made, done, rng.normal(size=(3, 5)), rng.normal(size=(3, 5)))
+    assert_agree(made, done, rng.normal(size=(3, 5)), rng.normal(size=(3, 5)))
 
 
 @pytest.mark.parametrize("aligned", [True, False])
@@ -240,7 +242,7 @@ def test_a_rule(f: Any, expected: dict[str, int] | None) -> None:
     made = function(f, (3, 4))
     done = simplify(made)
     verify(done)
-    agree(made, done, np.random.default_rng(1).uniform(0.5, 1.5, (3, 4)))
+    assert_agree(made, done, np.random.default_rng(1).uniform(0.5, 1.5, (3, 4)))
     found = dict(kinds(done))
     assert found == expected if expected is not None else found["mul"] == 1
     assert canonical(simplify(done)) == canonical(done)
@@ -258,7 +260,7 @@ def test_a_rule(f: Any, expected: dict[str, int] | None) -> None:
 def test_a_rule_for_what_reverse_mode_made(f: Any, expected: dict[str, int]) -> None:
     made = function(f, (3, 4))
     done = simplify(made, strict=0)
-    agree(made, done, np.random.default_rng(1).uniform(0.5, 1.5, (3, 4)))
+    assert_agree(made, done, np.random.default_rng(1).uniform(0.5, 1.5, (3, 4)))
     assert dict(kinds(done)) == expected
 
 
@@ -285,7 +287,7 @@ def test_integers_and_masks_have_their_own_rules() -> None:
         f = Function("f", b.done(outs))
     args = np.array([2, 3, -4]), np.array([True, False, True])
     for run_ in (cleanup, simplify):
-        agree(f, run_(f), *args)
+        assert_agree(f, run_(f), *args)
     assert kinds(simplify(f)) == {"and": 1, "or": 1, "not": 2}
 
 
@@ -302,7 +304,7 @@ def test_literal_indices_are_slices() -> None:
     made = function(f, (3, 4))
     done = simplify(made)
     verify(done)
-    agree(made, done, np.arange(12.0).reshape(3, 4))
+    assert_agree(made, done, np.arange(12.0).reshape(3, 4))
     assert kinds(done) == {"slice": 2, "reshape": 2, "gather": 1}
 
 
@@ -332,7 +334,7 @@ def test_a_transposed_operand_is_absorbed() -> None:
     done = simplify(made)
     assert kinds(done) == {"dot": 1}
     rng = np.random.default_rng(0)
-    agree(made, done, rng.normal(size=(3, 4)), rng.normal(size=(3, 5)))
+    assert_agree(made, done, rng.normal(size=(3, 4)), rng.normal(size=(3, 5)))
 
 
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
@@ -344,7 +346,7 @@ def test_a_sum_over_a_product_of_matrices_sums_an_operand(axes: tuple[int, ...])
     done = simplify(made)
     assert "dot" not in kinds(done)
     rng = np.random.default_rng(0)
-    agree(made, done, rng.normal(size=(3, 4)), rng.normal(size=(4, 5)))
+    assert_agree(made, done, rng.normal(size=(3, 4)), rng.normal(size=(4, 5)))
 
 
 def test_a_difference_of_sums_is_not_made_of_a_sum_of_differences() -> None:
@@ -387,6 +389,6 @@ def test_the_transpose_of_a_scaled_product_is_the_product_turned_round() -> None
     made = function(f, (13, 14), (15, 13), (15,), (14,))
     got = run(made, joint(0))
     rng = np.random.default_rng(0)
-    agree(made, got, *(rng.normal(size=s) for s in ((13, 14), (15, 13), (15,), (14,))))
+    assert_agree(made, got, *(rng.normal(size=s) for s in ((13, 14), (15, 13), (15,), (14,))))
     assert "transpose" not in kinds(got) and kinds(got)["dot"] == 1
     assert "transpose" in kinds(run(made, joint(1)))  # values of the user's keep their rounding

@@ -15,19 +15,19 @@ TIMES = [1, 2, 3, 4, 9, 25]
 pytestmark = pytest.mark.usefixtures("interpreted")
 
 
-def same(a, b):
+def assert_same(a, b):
     la, ta = adjit.tracer.tree.flatten(a)
     lb, tb = adjit.tracer.tree.flatten(b)
     assert ta == tb
     assert all(np.allclose(x, y, 1e-13, 1e-14) for x, y in zip(la, lb, strict=True))
 
 
-def check(f, *args, times=(), grads=True):
+def assert_right(f, *args, times=(), grads=True):
     """f(range, *args) with both ranges; with `times`, a traced count is the last argument."""
     g = jit(lambda *a: f(adjit.range, *a))
     for n in times or [None]:
         given = args if n is None else (*args, n)
-        same(g(*given), f(builtins.range, *given))
+        assert_same(g(*given), f(builtins.range, *given))
         if grads:
             adjit.check_grads(lambda x, g=given: f(adjit.range, x, *g[1:]), (given[0],), order=2)
     return g
@@ -43,7 +43,7 @@ def test_carries_and_index():
             y = y * np.cos(x) + i
         return y, i
 
-    g = check(f, 0.5, times=TIMES, grads=False)
+    g = assert_right(f, 0.5, times=TIMES, grads=False)
     assert g.cache_info().traces == 1
     text = str(g.ir(0.5, 7))
     assert "loop[carries=2, consts=1]" in text and "%y: f64[], %i: i64[] = loop" in text
@@ -56,7 +56,7 @@ def test_zero_rounds_are_a_variant_of_their_own():
             y, k = y * x + i, i
         return y, k
 
-    g = check(f, 0.5, times=[0, 3, 0, -2, 5], grads=False)
+    g = assert_right(f, 0.5, times=[0, 3, 0, -2, 5], grads=False)
     assert len(g.variants()) == 2
 
 
@@ -67,7 +67,7 @@ def test_older_rounds_in_variables():
             long_before, before, y = before, y, np.sin(y) + before * 0.1
         return y, before, long_before
 
-    check(f, 0.5, times=TIMES, grads=False)
+    assert_right(f, 0.5, times=TIMES, grads=False)
 
 
 def test_older_indices():
@@ -78,7 +78,7 @@ def test_older_indices():
             y = y + prev * x
         return y, last, prev
 
-    check(f, 0.5, grads=False)
+    assert_right(f, 0.5, grads=False)
 
 
 def test_containers_swaps_and_histories():
@@ -90,7 +90,7 @@ def test_containers_swaps_and_histories():
             s["h"] = [s["h"][1], np.tanh(s["w"] + s["h"][0])]
         return a, b, s
 
-    check(f, 0.3, grads=False)
+    assert_right(f, 0.3, grads=False)
     adjit.check_grads(lambda x: f(adjit.range, x)[2]["h"][0], (0.3,), order=2)
 
 
@@ -106,7 +106,7 @@ def test_lists_that_grow():
         return z, np.array(ys), [p["y"] * i for i, p in pairs], len(ys), pairs[3][1]["y"]
 
     g = jit(lambda x: f(adjit.range, x))
-    same(g(0.7), f(builtins.range, 0.7))
+    assert_same(g(0.7), f(builtins.range, 0.7))
     adjit.check_grads(lambda x: f(adjit.range, x)[1].sum(), (0.7,), order=2)
 
 
@@ -118,7 +118,7 @@ def test_rows_become_inputs_of_the_rounds():
         return s
 
     x = np.linspace(0.1, 1, 12)
-    g = check(f, x)
+    g = assert_right(f, x)
     assert "gather[axes=(0,)]" not in str(g.ir(x)).split("body")[1]
 
 
@@ -131,7 +131,7 @@ def test_steps_and_bounds():
                 y = y * 0.5 + i * x
             return y, i
 
-        check(f, 0.5, grads=False)
+        assert_right(f, 0.5, grads=False)
 
     def g(range, x, a, b):
         y = x
@@ -157,7 +157,7 @@ def test_nests():
                 a = a + t * 0.01
         return a
 
-    g = check(f, 0.3, times=[1, 2, 5, 12], grads=False)
+    g = assert_right(f, 0.3, times=[1, 2, 5, 12], grads=False)
     assert g.cache_info().traces == 1
     adjit.check_grads(lambda x: f(adjit.range, x, 6), (0.3,), order=2)
 
@@ -173,7 +173,7 @@ def test_first_rounds_of_their_own():
                 s = s * x + i
         return y, s
 
-    check(f, 0.3, times=[1, 2, 3, 30], grads=False)
+    assert_right(f, 0.3, times=[1, 2, 3, 30], grads=False)
     adjit.check_grads(lambda x: f(adjit.range, x, 9)[1], (0.3,), order=2)
 
 
@@ -447,7 +447,7 @@ def test_objects_with_slots_are_looked_into():
             s.trail.append(s.old)
         return s.new, s.old, np.array(s.trail)
 
-    check(f, 0.4, grads=False)
+    assert_right(f, 0.4, grads=False)
 
     def long_history(x):
         held = [x * k for k in range(15)]

@@ -40,7 +40,7 @@ def methods(name: str) -> list[str]:
     return [m for m in (*density, *METHODS, *quantiles) if m not in WITHOUT.get(name, ())]
 
 
-def close(found: Any, want: Any, what: str) -> None:
+def assert_close(found: Any, want: Any, what: str) -> None:
     assert np.asarray(found).dtype == np.float64
     np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-13, err_msg=what)
 
@@ -66,7 +66,7 @@ def test_values(name: str) -> None:
     for f in (whole, frozen) if name in ("norm", "gamma", "truncnorm", "poisson") else (whole,):
         found = jit(f)(at, *shapes)
         for m in want:
-            close(found[m], want[m], f"{name}.{m}")
+            assert_close(found[m], want[m], f"{name}.{m}")
 
 
 @pytest.mark.filterwarnings("ignore:invalid value", "ignore:divide by zero", "ignore:The shape")
@@ -105,16 +105,16 @@ def test_many_variables() -> None:
         lambda x, m, c: st.multivariate_normal.logpdf(x, m, np.diag(c)),
         lambda x, m, c: st.multivariate_normal.logpdf(x[:, 0]),
     ):
-        close(jit(f)(x, mean, cov), f(x, mean, cov), "normal")
+        assert_close(jit(f)(x, mean, cov), f(x, mean, cov), "normal")
     by_cov = grad(lambda c: np.sum(st.multivariate_normal.logpdf(x, mean, c)))(cov)
     off, inverse = x - mean, np.linalg.inv(cov)
     want = 0.5 * inverse @ off.T @ off @ inverse - 1.5 * inverse
     np.testing.assert_allclose((by_cov + by_cov.T) / 2, want)
     p, alpha = np.array([0.2, 0.3, 0.5]), np.array([1.0, 2.0, 3.0])
-    close(jit(st.dirichlet.logpdf)(p, alpha), st.dirichlet.logpdf(p, alpha), "dirichlet")
+    assert_close(jit(st.dirichlet.logpdf)(p, alpha), st.dirichlet.logpdf(p, alpha), "dirichlet")
     n = np.array([1, 2, 3])
     f = lambda n, p: st.multinomial.logpmf(n, 6, p)  # noqa: E731
-    close(jit(f)(n, p), f(n, p), "multinomial")
+    assert_close(jit(f)(n, p), f(n, p), "multinomial")
 
 
 def test_a_fit_by_likelihood() -> None:
@@ -138,9 +138,9 @@ def test_arrays_from_outside_stay_live() -> None:
     SCALE = np.array([1.0, 2.0])
     f = jit(lambda x: st.norm.logpdf(x, 0.0, SCALE))
     x = np.array([0.3, 0.4])
-    close(f(x), st.norm.logpdf(x, 0.0, SCALE), "before")
+    assert_close(f(x), st.norm.logpdf(x, 0.0, SCALE), "before")
     SCALE[0] = 3.0
-    close(f(x), st.norm.logpdf(x, 0.0, SCALE), "after")
+    assert_close(f(x), st.norm.logpdf(x, 0.0, SCALE), "after")
 
 
 @pytest.mark.parametrize(

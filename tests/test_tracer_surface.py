@@ -28,16 +28,16 @@ def evaluated(t, args, kwargs=None):
     return t.outs_tree.unflatten(parts)
 
 
-def same(got, want, rtol=1e-12):
+def assert_same(got, want, rtol=1e-12):
     """Equal structure, dtype and shape; values up to rounding."""
     if isinstance(want, (tuple, list)):
         assert len(got) == len(want)
         for g, w in zip(got, want, strict=True):
-            same(g, w, rtol)
+            assert_same(g, w, rtol)
     elif isinstance(want, dict):
         assert got.keys() == want.keys()
         for k in want:
-            same(got[k], want[k], rtol)
+            assert_same(got[k], want[k], rtol)
     elif want is None or isinstance(want, str):
         assert got == want
     else:
@@ -46,12 +46,12 @@ def same(got, want, rtol=1e-12):
         np.testing.assert_allclose(got, want, rtol=rtol, atol=1e-13)
 
 
-def check(f, first, second, rtol=1e-12):
+def assert_right(f, first, second, rtol=1e-12):
     """Trace at `first`; the trace must be right at `second`, and the leaf kinds NumPy's."""
     t = trace(f, first)
     with np.errstate(all="ignore"):
         want = f(*second)
-    same(evaluated(t, second), want, rtol)
+    assert_same(evaluated(t, second), want, rtol)
     kinds = t.outs_tree.unflatten([o[2] if o[0] == "value" else None for o in t.out_leaves])
     same_kinds(kinds, want)
     return t
@@ -102,18 +102,18 @@ BINARY = [
 
 @pytest.mark.parametrize("f", ELEMENTWISE, ids=lambda f: f.__name__)
 def test_unary(f):
-    check(f, *POSITIVE)
-    check(f, (0.3,), (0.6,))
-    check(f, (np.float32(0.3),), (np.float32(0.6),), rtol=1e-6)
+    assert_right(f, *POSITIVE)
+    assert_right(f, (0.3,), (0.6,))
+    assert_right(f, (np.float32(0.3),), (np.float32(0.6),), rtol=1e-6)
 
 
 @pytest.mark.parametrize("f", BINARY, ids=lambda f: f.__name__)
 def test_binary(f):
     (a,), (b,) = POSITIVE
-    check(f, (a, b), (b, a))
-    check(lambda x: f(x, TABLE[:, :1]), *POSITIVE)
-    check(lambda x: f(2.0, x), *POSITIVE)
-    check(lambda x, y: f(x, y), (0.5, a), (0.25, b))
+    assert_right(f, (a, b), (b, a))
+    assert_right(lambda x: f(x, TABLE[:, :1]), *POSITIVE)
+    assert_right(lambda x: f(2.0, x), *POSITIVE)
+    assert_right(lambda x, y: f(x, y), (0.5, a), (0.25, b))
 
 
 FUNCTIONS = {
@@ -545,7 +545,7 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function(name):
-    check(FUNCTIONS[name], *MATRIX)
+    assert_right(FUNCTIONS[name], *MATRIX)
 
 
 def test_layouts():
@@ -553,7 +553,9 @@ def test_layouts():
     f = FUNCTIONS["reshape"]
     for turn in (lambda v: v.T[:, :, 0], lambda v: np.asfortranarray(v[0]), lambda v: v[1, ::-1]):
         x, y = turn(a), turn(b)
-        check(lambda v: (v.ravel(), v.reshape(-1), np.ravel(v, "A"), v.copy() * 2), (x,), (y,))
+        assert_right(
+            lambda v: (v.ravel(), v.reshape(-1), np.ravel(v, "A"), v.copy() * 2), (x,), (y,)
+        )
     assert f(a[0])
 
 
@@ -565,20 +567,22 @@ SPECIAL = [
 
 @pytest.mark.parametrize("name", SPECIAL)
 def test_special(name):
-    check(getattr(scipy.special, name), *POSITIVE)
+    assert_right(getattr(scipy.special, name), *POSITIVE)
 
 
 def test_special_functions():
     from scipy import special
 
-    check(
+    assert_right(
         lambda x: special.xlogy(x, 2.0) + special.xlog1py(x, 1.0) + special.rel_entr(x, 0.5),
         *POSITIVE,
     )
-    check(lambda x: (special.logsumexp(x), special.logsumexp(x, axis=1, keepdims=True)), *MATRIX)
-    check(lambda x: special.logsumexp(x, b=TABLE, axis=0), *MATRIX)
-    check(lambda x: (special.softmax(x), special.softmax(x, axis=0)), *MATRIX)
-    check(lambda x: special.log_softmax(x, axis=1), *MATRIX)
+    assert_right(
+        lambda x: (special.logsumexp(x), special.logsumexp(x, axis=1, keepdims=True)), *MATRIX
+    )
+    assert_right(lambda x: special.logsumexp(x, b=TABLE, axis=0), *MATRIX)
+    assert_right(lambda x: (special.softmax(x), special.softmax(x, axis=0)), *MATRIX)
+    assert_right(lambda x: special.log_softmax(x, axis=1), *MATRIX)
 
 
 NUMBERS = {
@@ -594,14 +598,14 @@ NUMBERS = {
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_python_numbers(name):
-    check(NUMBERS[name], (3.5,), (-1.25,)) if name != "int division" else None
-    check(NUMBERS[name], (7,), (-4,))
+    assert_right(NUMBERS[name], (3.5,), (-1.25,)) if name != "int division" else None
+    assert_right(NUMBERS[name], (7,), (-4,))
 
 
 def test_numpy_scalars():
     f = lambda x: (x + 1, x * np.ones(3, np.float32), np.sin(x), x**2, x.sum(), x.astype(int))  # noqa: E731
     for kind in (np.float32, np.float64, np.int32, np.int64):
-        check(f, (kind(3),), (kind(2),), rtol=1e-6)
+        assert_right(f, (kind(3),), (kind(2),), rtol=1e-6)
 
 
 def test_integer_arrays():
@@ -639,13 +643,13 @@ def test_integer_arrays():
     for dtype in (np.int64, np.int32, np.int8, np.uint8, np.uint16):
         x, y = np.array([1, 5, 2], dtype), np.array([7, 0, 3], dtype)
         if dtype in (np.uint8, np.uint16):
-            check(
+            assert_right(
                 lambda v: (v + 1, v.sum(), v * 2.5, v @ v, v / 2, v.mean(), v - np.int8(1)),
                 (x,),
                 (y,),
             )
         else:
-            check(f, (x,), (y,), rtol=1e-6)
+            assert_right(f, (x,), (y,), rtol=1e-6)
 
 
 def test_float32():
@@ -669,7 +673,7 @@ def test_float32():
         np.median(x),
         np.logaddexp(x, 1),
     )
-    check(f, (x,), (y,), rtol=2e-5)
+    assert_right(f, (x,), (y,), rtol=2e-5)
 
 
 def test_containers():
@@ -684,7 +688,7 @@ def test_containers():
         layers = [{"W": rng.normal(size=(4, 4)), "b": rng.normal(size=4)} for _ in range(2)]
         return ({"layers": layers}, (rng.normal(size=(5, 4)), rng.normal(size=(5, 4))))
 
-    check(loss, make(), make())
+    assert_right(loss, make(), make())
     t = trace(loss, make(), {"scale": 2.0})
     assert t.leaves[-1].path == "scale"
     assert t.leaves[0].path == "params['layers'][0]['W']"
@@ -730,7 +734,7 @@ def test_promotion(f):
                     assert isinstance(t, Exception), (f, c, p)
                     assert isinstance(want, Exception) or refused, (f, c, p, t)
                 else:
-                    same(evaluated(t, (x,)), want, rtol=1e-2 if c == "e" else 1e-5)
+                    assert_same(evaluated(t, (x,)), want, rtol=1e-2 if c == "e" else 1e-5)
 
 
 def test_keyword_names_are_numpys():
