@@ -197,55 +197,68 @@ def _pairs(given: Any) -> list[tuple[str, Any]]:
     return found
 
 
-class ModuleDict(Module):
+class _Named(Module):
+    """What a dict of layers and one of parameters have in common."""
+
+    def _held(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def __setitem__(self, key: str, x: Any) -> None:
+        raise NotImplementedError
+
+    def __getitem__(self, key: str) -> Any:
+        return self._held()[key]
+
+    def __delitem__(self, key: str) -> None:
+        del self._held()[key]
+
+    def __len__(self) -> int:
+        return len(self._held())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held())
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._held()
+
+    def clear(self) -> None:
+        """Take all out."""
+        self._held().clear()
+
+    def pop(self, key: str) -> Any:
+        """Take one out."""
+        return self._held().pop(key)
+
+    def update(self, given: Any) -> None:
+        """Enter more by name, from a dict or pairs."""
+        for name, x in _pairs(given):
+            self[name] = x
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._held().keys()
+
+    def values(self) -> Iterable[Any]:
+        """What there is."""
+        return self._held().values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Names, and what they name."""
+        return self._held().items()
+
+
+class ModuleDict(_Named):
     """Layers by name."""
 
     def __init__(self, modules: Any = None) -> None:
         super().__init__()
         self.update(modules or {})
 
-    def __getitem__(self, key: str) -> Any:
-        return self._modules[key]
+    def _held(self) -> dict[str, Any]:
+        return self._modules
 
     def __setitem__(self, key: str, module: Module) -> None:
         self.add_module(key, module)
-
-    def __delitem__(self, key: str) -> None:
-        del self._modules[key]
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._modules
-
-    def clear(self) -> None:
-        """Take all layers out."""
-        self._modules.clear()
-
-    def pop(self, key: str) -> Any:
-        """Take a layer out."""
-        return self._modules.pop(key)
-
-    def update(self, modules: Any) -> None:
-        """Enter layers by name, from a dict or pairs."""
-        for name, m in _pairs(modules):
-            self.add_module(name, m)
-
-    def keys(self) -> Iterable[str]:
-        """The names."""
-        return self._modules.keys()
-
-    def values(self) -> Iterable[Any]:
-        """The layers."""
-        return self._modules.values()
-
-    def items(self) -> Iterable[tuple[str, Any]]:
-        """Names and layers."""
-        return self._modules.items()
 
 
 # ------------------------------------------------------------------ parameters
@@ -307,59 +320,22 @@ class ParameterList(Module):
         return "\n".join(f"  ({k}): {_described(x)}" for k, x in self._parameters.items())
 
 
-class ParameterDict(Module):
+class ParameterDict(_Named):
     """Parameters by name."""
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()
         self.update(parameters or {})
 
-    def __getitem__(self, key: str) -> Any:
-        return self._parameters[key]
+    def _held(self) -> dict[str, Any]:
+        return self._parameters
 
     def __setitem__(self, key: str, param: Any) -> None:
         self.register_parameter(str(key), _parameter(param))
 
-    def __delitem__(self, key: str) -> None:
-        del self._parameters[key]
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._parameters
-
-    def clear(self) -> None:
-        """Take all parameters out."""
-        self._parameters.clear()
-
-    def pop(self, key: str) -> Any:
-        """Take a parameter out."""
-        return self._parameters.pop(key)
-
     def get(self, key: str, default: Any = None) -> Any:
         """The parameter of a name, or the default."""
         return self._parameters.get(key, default)
-
-    def update(self, parameters: Any) -> None:
-        """Enter parameters by name, from a dict or pairs."""
-        for name, x in _pairs(parameters):
-            self[name] = x
-
-    def keys(self) -> Iterable[str]:
-        """The names."""
-        return self._parameters.keys()
-
-    def values(self) -> Iterable[Any]:
-        """The parameters."""
-        return self._parameters.values()
-
-    def items(self) -> Iterable[tuple[str, Any]]:
-        """Names and parameters."""
-        return self._parameters.items()
 
     def extra_repr(self) -> str:
         return "\n".join(f"  ({k}): {_described(x)}" for k, x in self._parameters.items())

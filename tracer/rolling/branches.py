@@ -18,7 +18,7 @@ from ...ir.core import Const, Value
 from ...ir.ops.guards import guard
 from ...ir.types import Aval
 from .conds import Column, Emission, Phi, Plan, Ref
-from .flow import Flow, flow_of
+from .flow import flow_of
 from .fold import Refused, fold, name_values
 from .forks import Branch, Side, Spot, Template, last_of
 from .match import Matched, is_literal, match
@@ -43,22 +43,6 @@ def key(v: Value) -> Any:
     return v.key if is_literal(v) else id(v)  # type: ignore[attr-defined]
 
 
-def converted(
-    reader: Reader,
-    rounds: Sequence[Sequence[Step]],
-    held: Seen,
-    flows: Callable[[Any], Flow],
-    live: Callable[[str], bool],
-    ended: bool,
-    loop: tuple[Any, Loop],
-) -> Converted:
-    """The rounds with a `cond` for each condition that was met both ways.
-
-    ended  whether the last one ended at a condition that was met otherwise, and the loop with it
-    """
-    return _Conversion(reader, rounds, held, flows, live, ended, loop).result()
-
-
 def branched(
     reader: Reader,
     rounds: Sequence[Sequence[Step]],
@@ -77,7 +61,8 @@ def branched(
     def live(path: str) -> bool:
         return path.startswith(prefix) and flow.read_after(path.removeprefix(prefix), loop)
 
-    found = converted(reader, rounds, held, flow_of, live, ending is not None, (code, loop))
+    conversion = _Conversion(reader, rounds, held, live, ending is not None, (code, loop))
+    found = conversion.result()
     last = found.rounds[-1][-1].last
     reads = {v: reader.columns.last_read(v) for v, _ in found.after}
     for old, new in found.after:
@@ -101,14 +86,16 @@ def _folded(reader: Reader, rounds: Sequence[Sequence[Step]]) -> list[Step]:
 
 
 class _Conversion:
-    """One conversion, column by column."""
+    """The rounds with a `cond` for each condition that was met both ways, column by column.
+
+    ended  whether the last one ended at a condition that was met otherwise, and the loop with it
+    """
 
     def __init__(
         self,
         reader: Reader,
         rounds: Sequence[Sequence[Step]],
         held: Seen,
-        flows: Callable[[Any], Flow],
         live: Callable[[str], bool],
         ended: bool,
         loop: tuple[Any, Loop],
@@ -124,7 +111,7 @@ class _Conversion:
         self.top = [b for b in self.template.root.items if type(b) is Branch]
         if not self.top:
             raise Refused("no condition was met both ways")
-        self.origins = Origins(self.template, rounds, flows, held)
+        self.origins = Origins(self.template, rounds, flow_of, held)
         self._known: dict[Any, list[Value | None]] = {}
         self.rows: dict[int, list[list[Value]]] = {}  # new operands of the steps of all rounds
 
