@@ -14,6 +14,8 @@ import adjit
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
 
+pytest.register_assert_rewrite("graphs", "rows", "traced")
+
 GOLDEN = Path(__file__).parent / "golden"
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from graphs import assert_agree, function, kinds
 
 import adjit
 from adjit.ir import ops as o
 from adjit.ir.core import Value
 from adjit.passes.fuse import fuse
 from adjit.passes.simplify import simplify
-
-from test_passes_simplify import agree, function, kinds  # isort: skip
 
 WINDOW = {"shape": (6,), "start": (1,), "step": (1,)}
 OTHER = {"shape": (6,), "start": (2,), "step": (1,)}
@@ -60,14 +59,14 @@ NEEDED: list[Maker] = [
 def test_a_mask_over_zeros_goes(make: Maker) -> None:
     f = function(make, (6,), (6,), (4,), (4,))
     g = simplify(f)
-    agree(f, g, X, Y, P, Q)
+    assert_agree(f, g, X, Y, P, Q)
     assert kinds(g)["select"] < kinds(f)["select"]
 
 
 @pytest.mark.parametrize("make", NEEDED)
 def test_a_mask_over_anything_else_stays(make: Maker) -> None:
     f = function(make, (6,), (6,), (4,), (4,))
-    agree(f, simplify(f), X, Y, P, Q)
+    assert_agree(f, simplify(f), X, Y, P, Q)
 
 
 def stencil(u: np.ndarray) -> np.float64:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from graphs import assert_agree, function, kinds
 from programs import random_function, wrt
 
 from adjit.ir import Aval, Builder, Const, Function, Value, canonical, evaluate, verify
@@ -20,13 +19,6 @@ from adjit.passes.simplify import cleanup, simplify
 from adjit.passes.vjp import vjp
 
 
-def function(f: Callable[..., Any], *shapes: tuple[int, ...], dtype: str = "f64") -> Function:
-    params = [Value(Aval(dtype, s)) for s in shapes]
-    with Builder(params) as b:
-        outs = f(*params)
-        return Function("f", b.done(outs if isinstance(outs, tuple) else (outs,)))
-
-
 def total(x: Value) -> Value:
     return o.sum_(x, axes=tuple(range(x.ndim)))
 
@@ -36,22 +28,10 @@ def rows(v: Value, n: int) -> Value:
     return o.broadcast(v, shape=(*v.shape, n), axes=(v.ndim,))
 
 
-def kinds(f: Function, rank: int | None = None) -> Counter[str]:
-    """How many ops of each row (with results of this rank)."""
-    return Counter(op.prim.name for op in f.ops if rank in (None, op.outs[0].ndim))
-
-
 def gradient(f: Function, which: tuple[int, ...]) -> tuple[Function, Function]:
     """The joint function as it is, and in normal form."""
     made = vjp(run(f, PRIMAL, check=True), which, seed_ones=True)
     return made, run(made, joint(len(f.outs)), check=True)
-
-
-def assert_agree(f: Function, g: Function, *args: Any, rtol: float = 1e-10) -> None:
-    for x, y in zip(evaluate(f, *args), evaluate(g, *args), strict=True):
-        assert (x.shape, x.dtype) == (y.shape, y.dtype)
-        loose = rtol if x.dtype != np.float32 else 1e-4
-        np.testing.assert_allclose(y, x, rtol=loose, atol=loose)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -14,7 +14,7 @@ from numpy import array, zeros
 from scipy import integrate, special
 from scipy.special import expit, logsumexp
 from scipy.stats import norm
-from test_tracer_surface import check
+from traced import assert_right
 
 from adjit.tracer import errors
 from adjit.tracer.trace import trace
@@ -278,7 +278,7 @@ IDIOMS = {
 
 @pytest.mark.parametrize("name", IDIOMS)
 def test_idiom(name):
-    check(IDIOMS[name], *DATA, rtol=1e-10)
+    assert_right(IDIOMS[name], *DATA, rtol=1e-10)
 
 
 def test_default_argument_constructor_is_refused():

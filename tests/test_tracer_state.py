@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 import pytest
-from test_tracer_surface import evaluated
+from traced import evaluated
 
 from adjit.ir import interp
 from adjit.tracer import errors, tree

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_tracer_surface import check, evaluated
+from traced import assert_right, evaluated
 
 from adjit.tracer.trace import trace
 
@@ -183,7 +183,7 @@ def _complex(x):
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_writes(name):
-    check(_returned(GOLDEN[name]), *DATA)
+    assert_right(_returned(GOLDEN[name]), *DATA)
 
 
 def test_integer_storage():
@@ -193,7 +193,7 @@ def test_integer_storage():
         z[1] += 2
         return z
 
-    check(f, *DATA)
+    assert_right(f, *DATA)
 
 
 def test_same_kind_casts_are_refused_as_numpy_does():
@@ -216,7 +216,7 @@ def test_recurrence():
             h[i] = np.tanh(h[i - 1] + x[:, i])
         return h.sum(), h[-1]
 
-    check(f, *DATA)
+    assert_right(f, *DATA)
 
 
 def random_index(rng, shape):

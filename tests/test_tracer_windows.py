@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
+from traced import assert_right
 
 import adjit
 from adjit.tracer import errors
-
-from test_tracer_surface import check  # isort: skip
 
 rng = np.random.default_rng(0)
 LINE = tuple((rng.normal(size=50),) for _ in range(2))
@@ -42,7 +41,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program(name):
     f, data = PROGRAMS[name]
-    check(f, *data)
+    assert_right(f, *data)
 
 
 def test_convolution_by_windows():
