@@ -157,9 +157,14 @@ def _forget(order: Sequence[Node]) -> None:
     Else the memory of parameters would be copied before an optimiser writes it.
     """
     inside = Counter(n for node in order for n, _ in node.inputs)
-    for node in order:
+    asked: set[Node] = set()  # what may yet be computed, and all that it needs
+    for node in reversed(order):
+        if node.values is not None:
+            continue
         shown = node.owner is not None and node.owner() is not None
-        if node.values is None and not shown and inside[node] == node.readers:
+        if shown or inside[node] != node.readers or node in asked:
+            asked.update([n for n, _ in node.inputs])
+        else:
             node.inputs = tuple([(_without_values(n), i) for n, i in node.inputs])
 
 
