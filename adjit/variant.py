@@ -24,8 +24,9 @@ from .ir.types import NUMPY
 from .passes import pipeline
 from .passes.calls import expand
 from .passes.extents import label
+from .passes.halos import function_of, part
 from .passes.lower import lower
-from .passes.partition import Partition, gains, part_of, partition
+from .passes.partition import Partition, gains, partition
 from .passes.schedule import schedule
 from .settings import Options
 from .signature import Signature
@@ -176,7 +177,9 @@ class Variant:
         if cut is None or not good(cut):
             return None
         options = self.options
-        return build_parallel(cut, options.threads, part_of, schedule, options.rung, parts)
+        return build_parallel(
+            cut, options.threads, part, function_of, schedule, options.rung, parts
+        )
 
     def _within_budget(self, function: Function, program: Any) -> Any:
         """The program, in as many parts as it takes to keep within the memory budget."""

@@ -23,16 +23,18 @@ _ROWS = 32  # parts are multiples of a block of rows
 
 @dataclass(eq=False)
 class _Part:
-    """The rows [low, high) of a stage, and the kernel that does them, without Python's lock.
+    """Some of the rows of a stage, and the kernel that does them, without Python's lock.
 
-    `inputs` are the values, by their place among what the stage reads, that the kernel wants.
+    inputs    the values, by their place among what the stage reads, that the kernel wants
+    given     for each of what the stage reads, the rows that the part is given, None for all
+    results   for each of what it writes, the rows that are the part's, None for a partial result
     """
 
     run: KernelRun
     call: Callable[..., object]
     inputs: tuple[int, ...]
-    low: int
-    high: int
+    given: tuple[slice | None, ...] = ()
+    results: tuple[slice | None, ...] = ()
 
 
 @dataclass(eq=False)
@@ -122,17 +124,13 @@ def _run_parts(
     ]
 
     def job(part: _Part) -> Callable[[], list[np.ndarray]]:
-        given = [
-            x[part.low : part.high] if cut else x for x, cut in zip(reads, stage.cut, strict=True)
-        ]
+        given = [x if at is None else x[at] for x, at in zip(reads, part.given, strict=True)]
 
         def work() -> list[np.ndarray]:
             run = part.run
             outs = [
-                memory.empty(a.shape, NUMPY[a.dtype])
-                if total is None
-                else total[part.low : part.high]
-                for total, a in zip(totals, run.kernel.outputs, strict=True)
+                memory.empty(a.shape, NUMPY[a.dtype]) if total is None else total[at]
+                for total, at, a in zip(totals, part.results, run.kernel.outputs, strict=True)
             ]
             space = run.workspace.take()
             status = part.call(*(given[k] for k in part.inputs), *outs, *space)
@@ -160,12 +158,15 @@ def _run_parts(
 def build_parallel(
     partition: Any,
     threads: int,
-    part_of: Callable[[Any, Any, int], Function],
+    part: Callable[..., Any],
+    function_of: Callable[[Any], Function],
     schedule: Callable[[Function], Schedule],
     rung: str | None,
     parts: int | None = None,
 ) -> ParallelProgram | None:
     """The program for some threads; None where a stage is not one kernel, or it is not worth it.
+
+    `part` and `function_of` are those of passes/halos.py, which this room does not know.
 
     More `parts` than threads take less scratch memory: as many as threads run at a time.
     """
@@ -176,16 +177,17 @@ def build_parallel(
     bounds = _bounds(partition.extent, min(parts or threads, -(-partition.extent // _ROWS)))
     for stage in partition.stages:
         if not stage.rows:
-            once = build(schedule(part_of(partition, stage, 0)), rung, threads)
+            once = build(schedule(function_of(part(partition, stage))), rung, threads)
             _add(seconds, once.seconds)
             steps.append(_Step(stage, once))
             continue
         pieces: list[_Part] = []
-        made: dict[int, _Part] = {}
+        made: dict[Any, _Part] = {}
         for low, high in bounds:
-            like = made.get(high - low)
+            rows = part(partition, stage, low, high)
+            like = made.get(rows.form)
             if like is None:
-                plan = schedule(part_of(partition, stage, high - low))
+                plan = schedule(function_of(rows))
                 if len(plan.steps) != 1 or not isinstance(plan.steps[0], KernelStep):
                     return None
                 program = build(plan, rung)
@@ -193,20 +195,24 @@ def build_parallel(
                 only = program.single
                 if only is None:
                     return None
-                like = made[high - low] = _part(only, plan, low, high)
-            pieces.append(replace(like, low=low, high=high))
+                like = made[rows.form] = _part(only, plan)
+            pieces.append(replace(like, given=_slices(rows.given), results=_slices(rows.results)))
         steps.append(_Step(stage, None, tuple(pieces)))
     p = partition
     return ParallelProgram(p.name, threads, p.params, p.outs, tuple(steps), seconds, p)
 
 
-def _part(run: KernelRun, plan: Schedule, low: int, high: int) -> _Part:
+def _slices(spans: Sequence[tuple[int, int] | None]) -> tuple[slice | None, ...]:
+    return tuple(span and slice(*span) for span in spans)
+
+
+def _part(run: KernelRun, plan: Schedule) -> _Part:
     k = run.kernel
     count = len(k.inputs) + len(k.outputs) + len(k.workspaces)
     call = make_call(k, run.executable, [entry.unchecked()] * count, nogil=True)
     places = {v: i for i, v in enumerate(plan.params)}
     inputs = tuple(places[run.step.reads[i]] for i in k.inputs)
-    return _Part(run, call, inputs, low, high)
+    return _Part(run, call, inputs)
 
 
 def _bounds(extent: int, threads: int) -> list[tuple[int, int]]:
