@@ -224,3 +224,21 @@ def test_workers_run_all_jobs_and_raise_the_first_error():
         workers.run([job(0), job(1), job(2)])
     assert sorted(done) == [0, 0, 1, 2, 2, 3]
     assert workers.run([job(5), job(6)]) == [5, 6]
+
+
+def test_a_busy_machine_is_no_verdict_for_ever(monkeypatch):
+    class Fixed:
+        def __init__(self, name):
+            self.name, self.seconds = name, {}
+
+        def call(self, inputs):
+            return [self.name]
+
+    took = {"whole": 1e-3, "shared": 3e-3}  # as if others kept the second core busy
+    monkeypatch.setattr(contest, "_spent", lambda program, inputs: took[program.name])
+    pair = contest.Contest(Fixed("whole"), Fixed("shared"))
+    assert [pair.call([]) for _ in range(5)] == [["whole"]] * 5
+    took["shared"] = 6e-4
+    assert ["shared"] in [pair.call([]) for _ in range(8)]
+    took["shared"] = 9e-3  # the least time counts, not the last
+    assert [pair.call([]) for _ in range(100)] == [["shared"]] * 100
