@@ -55,7 +55,7 @@ class Contest:
     def _first(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results, and the choice."""
         start = perf_counter()
-        whole, shared = self._both
+        shared = self._both[1]
         result: list[np.ndarray] = shared.call(inputs)
         if perf_counter() - start > LONG:
             self.chosen = shared
