@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from .tracer.alike import alike, sharp
 from .tracer.facts import Capture, StateGuard
 from .tracer.guards import one_check
 from .tracer.paths import Path
@@ -62,7 +64,9 @@ class State:
         add, held = self.program.add, self.program.held
         if how == "length":
             add(self.code.BOX, self.value(path), type(wanted), len(wanted))
-        else:
+        elif how == "same" or sharp(wanted):
             operation = self.code.SAME if how == "same" else self.code.EQUAL
             add(operation, self.value(path), held(wanted))
+        else:
+            add(self.code.ALIKE, self.value(path), held(wanted), functools.partial(alike, wanted))
         return True

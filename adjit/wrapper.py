@@ -208,7 +208,12 @@ class _Writer:
             own = "int" if kind is int else self.constant(kind, "T")
             return [f"if type({name}) is not {own} or {name} != {int(value)}: return MISS"]
         if tree.kind is dict:
-            return [f"if type({name}) is not dict: return MISS", *self.mapping(name, tree)]
+            keys = [key.value for key in tree.data]
+            if any(type(key) is not str for key in keys):  # 1 and True and 1.0 are one key
+                return self.whole(name, tree)
+            ordered = f"or list({name}) != {self.constant(keys, 'keys')}" if len(keys) > 1 else ""
+            check = f"if type({name}) is not dict {ordered}: return MISS"
+            return [check, *self.mapping(name, tree)]
         kind = tree.kind.__name__ if tree.kind in (list, tuple) else self.constant(tree.kind, "T")
         check = f"if type({name}) is not {kind}: return MISS"
         if tree.kind in (list, tuple) or hasattr(tree.kind, "_fields"):

@@ -69,7 +69,8 @@ box.size:
   %box.size.ok = icmp eq i64 %box.count, %c
   br i1 %box.size.ok, label %step, label %release
 
-; ---- ra and the next registers = the c items of rb
+; ---- ra and the next registers = the c items of rb; those of a list or a dict, which another
+; ---- thread may change while the kernel runs, are held until the call ends
 op.tuple_items:
   %tuple.object = load ptr, ptr %rb
   %tuple.items = getelementptr i8, ptr %tuple.object, i64 24
@@ -81,9 +82,10 @@ op.list_items:
   br label %several
 several:
   %items.from = phi ptr [ %tuple.items, %op.tuple_items ], [ %list.items, %op.list_items ]
+  %items.change = phi i1 [ false, %op.tuple_items ], [ true, %op.list_items ]
   br label %several.next
 several.next:
-  %it = phi i64 [ 0, %several ], [ %it.next, %several.one ]
+  %it = phi i64 [ 0, %several ], [ %it.next, %several.one ], [ %it.next, %several.hold ]
   %items.done = icmp eq i64 %it, %c
   br i1 %items.done, label %step, label %several.one
 several.one:
@@ -92,9 +94,12 @@ several.one:
   %items.to = getelementptr ptr, ptr %ra, i64 %it
   store ptr %items.value, ptr %items.to
   %it.next = add i64 %it, 1
+  br i1 %items.change, label %several.hold, label %several.next
+several.hold:
+  call void @adjit_hold(ptr %items.value, ptr %owned, ptr %owned.n)
   br label %several.next
 
-; ---- the same of a dict, by keys: c lists their number and them; they come in this order mostly
+; ---- the same of a dict whose keys are these in this order: c lists their number and them
 op.dict_items:
   %dict.object = load ptr, ptr %rb
   %dict.count = load i64, ptr %cp
@@ -102,7 +107,7 @@ op.dict_items:
   store i64 0, ptr %place
   br label %dict.next
 dict.next:
-  %dk = phi i64 [ 0, %op.dict_items ], [ %dk.next, %dict.one ]
+  %dk = phi i64 [ 0, %op.dict_items ], [ %dk.next, %dict.hit ]
   %dict.done = icmp eq i64 %dk, %dict.count
   br i1 %dict.done, label %step, label %dict.look
 dict.look:
@@ -110,20 +115,30 @@ dict.look:
   %dict.key = load ptr, ptr %dict.key.at
   %dict.more = call i32 @PyDict_Next(ptr %dict.object, ptr %place, ptr %entry.key, ptr %entry.value)
   %dict.some = icmp ne i32 %dict.more, 0
-  br i1 %dict.some, label %dict.compare, label %dict.search
-dict.compare:
+  br i1 %dict.some, label %dict.hold, label %release
+dict.hold:
+  %dict.item = load ptr, ptr %entry.value
+  call void @adjit_hold(ptr %dict.item, ptr %owned, ptr %owned.n)
   %dict.found = load ptr, ptr %entry.key
   %dict.same = icmp eq ptr %dict.found, %dict.key
-  br i1 %dict.same, label %dict.hit, label %dict.search
+  br i1 %dict.same, label %dict.hit, label %dict.types
+dict.types:
+  %dict.type.at = getelementptr i8, ptr %dict.found, i64 8
+  %dict.type = load ptr, ptr %dict.type.at
+  %dict.wanted.at = getelementptr i8, ptr %dict.key, i64 8
+  %dict.wanted = load ptr, ptr %dict.wanted.at
+  %dict.typed = icmp eq ptr %dict.type, %dict.wanted
+  br i1 %dict.typed, label %dict.compare, label %release
+dict.compare:
+  call void @Py_IncRef(ptr %dict.found)
+  %dict.answer = call i32 @PyObject_RichCompareBool(ptr %dict.found, ptr %dict.key, i32 2)
+  call void @Py_DecRef(ptr %dict.found)
+  %dict.equal = icmp eq i32 %dict.answer, 1
+  br i1 %dict.equal, label %dict.hit, label %dict.differs
+dict.differs:
+  %dict.broken = icmp slt i32 %dict.answer, 0
+  br i1 %dict.broken, label %clear, label %release
 dict.hit:
-  %dict.hit.value = load ptr, ptr %entry.value
-  br label %dict.one
-dict.search:
-  %dict.value = call ptr @PyDict_GetItemWithError(ptr %dict.object, ptr %dict.key)
-  %dict.missing = icmp eq ptr %dict.value, null
-  br i1 %dict.missing, label %clear, label %dict.one
-dict.one:
-  %dict.item = phi ptr [ %dict.hit.value, %dict.hit ], [ %dict.value, %dict.search ]
   %dict.to = getelementptr ptr, ptr %ra, i64 %dk
   store ptr %dict.item, ptr %dict.to
   %dk.next = add i64 %dk, 1
@@ -176,15 +191,25 @@ op.int:
   %int.ok = and i1 %int.fits, %int.same
   br i1 %int.ok, label %step, label %release
 
-; ---- b() is True; ra = b()
+; ---- ra is b, or c(ra) is True; b() is True; ra = b()
+op.alike:
+  %alike.object = load ptr, ptr %ra
+  %alike.same = icmp eq ptr %alike.object, %bp
+  br i1 %alike.same, label %step, label %alike.ask
+alike.ask:
+  %alike.value = call ptr @PyObject_Vectorcall(ptr %cp, ptr %ra, i64 1, ptr null)
+  br label %told
 op.holds:
   %holds.value = call ptr @PyObject_CallNoArgs(ptr %bp)
-  %holds.failed = icmp eq ptr %holds.value, null
-  br i1 %holds.failed, label %clear, label %holds.known
-holds.known:
-  call void @Py_DecRef(ptr %holds.value)
-  %holds.ok = icmp eq ptr %holds.value, @_Py_TrueStruct
-  br i1 %holds.ok, label %step, label %release
+  br label %told
+told:
+  %told.value = phi ptr [ %alike.value, %alike.ask ], [ %holds.value, %op.holds ]
+  %told.failed = icmp eq ptr %told.value, null
+  br i1 %told.failed, label %clear, label %told.known
+told.known:
+  call void @Py_DecRef(ptr %told.value)
+  %told.ok = icmp eq ptr %told.value, @_Py_TrueStruct
+  br i1 %told.ok, label %step, label %release
 op.read:
   %read.value = call ptr @PyObject_CallNoArgs(ptr %bp)
   store ptr %read.value, ptr %ra

@@ -23,7 +23,6 @@ declare void @PyErr_Clear()
 declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
 declare ptr @PyLong_FromLongLong(i64)
 declare i32 @PyDict_Next(ptr, ptr, ptr, ptr)
-declare ptr @PyDict_GetItemWithError(ptr, ptr)
 declare ptr @PyObject_GetAttr(ptr, ptr)
 declare ptr @PyObject_GetItem(ptr, ptr)
 declare i32 @PyObject_RichCompareBool(ptr, ptr, i32)
@@ -170,6 +169,18 @@ end:
   %count = phi i64 [ 0, %start ], [ %some.count, %some ]
   ret i64 %count
 }}
+"""
+
+_HOLD = """
+define internal void @adjit_hold(ptr %object, ptr %owned, ptr %owned.n) alwaysinline {
+  call void @Py_IncRef(ptr %object)
+  %n = load i64, ptr %owned.n
+  %at = getelementptr ptr, ptr %owned, i64 %n
+  store ptr %object, ptr %at
+  %more = add i64 %n, 1
+  store i64 %more, ptr %owned.n
+  ret void
+}
 """
 
 _SWITCH = "\n".join(f"    i64 {k}, label %op.{name}" for k, name in enumerate(words.OPERATIONS))
@@ -340,6 +351,7 @@ CODE = "".join(
         front_array.CHECK,
         front_array.DISJOINT,
         _CHAIN,
+        _HOLD,
         _TRY,
         front_arguments.TEXT,
         front_results.TEXT,

@@ -11,7 +11,7 @@ from numba import njit
 from numba.core.errors import NumbaError
 
 from adjit.codegen import compile as compiling
-from adjit.codegen import engine, entry, lean, symbols
+from adjit.codegen import engine, entry, front, lean, symbols
 from adjit.codegen.compile import compile_source
 from adjit.codegen.source import Source, module_text, used_globals
 
@@ -312,8 +312,9 @@ def add_call(make, first, second, n=6, nogil=False):
     return make(address, [first, second, entry.unchecked()], [n], [2.0], nogil)
 
 
-def test_native_entry_is_used_here():
+def test_native_code_is_used_here():
     assert entry.native()
+    assert front.works()
 
 
 def test_entry_runs(make):

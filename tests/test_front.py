@@ -17,6 +17,7 @@ import pytest
 
 from adjit import CompiledFunction, grad, jit, options, value_and_grad
 from adjit.codegen import front
+from adjit.tracer.tree import register_container
 
 pytestmark = pytest.mark.skipif(not front.works(), reason="no compiled fronts here")
 Point = namedtuple("Point", "x y")
@@ -234,3 +235,29 @@ def test_integers_that_the_trace_knows_are_results() -> None:
     program = jit(lambda x: [x * 2.0, x.shape[0], 10**12])
     for _ in range(3):
         assert program(np.ones(3))[1:] == [3, 10**12]
+
+
+class Emptying:
+    """A container whose unpacking empties a list, as another thread may at any time."""
+
+    def __init__(self, x: np.ndarray, victims: list[Any] | dict[str, Any]) -> None:
+        self.x, self.victims = x, victims
+
+
+def _unpacked(box: Emptying) -> tuple[list[Any], None]:
+    box.victims.clear()
+    return [box.x], None
+
+
+@pytest.mark.parametrize("kind", [list, lambda xs: dict(enumerate(xs))])
+def test_what_a_list_held_lives_until_the_call_ends(kind):
+    register_container(Emptying, _unpacked, lambda _, parts: Emptying(parts[0], []))
+    f = jit(lambda parts, box: parts[0] + box.x)
+    for _ in range(3):
+        f(kind([np.ones(3)]), Emptying(np.ones(3), []))
+    given = kind([np.full(3, 5.0)])
+    alive: list[bool] = []
+    before = table_calls(f)
+    weakref.finalize(given[0], lambda: alive.append(table_calls(f) > before))
+    np.testing.assert_array_equal(f(given, Emptying(np.ones(3), given)), np.full(3, 6.0))
+    assert alive == [True]

@@ -104,7 +104,7 @@ def _children(obj: Any) -> Iterator[tuple[Any, str, Any]]:
         for k, v in obj.items():
             if isinstance(k, (str, int)):
                 yield v, "item", k
-    elif type(obj) in (list, tuple):
+    elif type(obj) in (list, tuple, deque):
         if len(obj) <= 1000:
             for i, v in enumerate(obj):
                 yield v, "item", i

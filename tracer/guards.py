@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from .alike import CONTAINERS, alike, sharp
 from .facts import Capture, StateGuard
 from .paths import GONE, Path
 
 
 def equal_guard(path: Path, wanted: Any) -> StateGuard:
-    """The value at the path is this one, or one of the same type that equals it."""
-    kind = type(wanted)
-    if kind in (list, dict, set):
-        wanted = wanted.copy()  # the program may write into it
+    """The value at the path is this one, or one that is alike."""
+    if type(wanted) in CONTAINERS:
+        wanted = copy.copy(wanted)  # the program may write into it
 
     def check() -> bool:
         try:
             x = path.read()
         except LookupError:
             return False
-        return x is wanted or (type(x) is kind and bool(x == wanted))
+        return x is wanted or alike(wanted, x)
 
     return StateGuard(check, f"{path.describe()} == {wanted!r}", (path, wanted, "equal"))
 
@@ -78,7 +79,7 @@ def same_content(a: np.ndarray, b: Any) -> bool:
 
 def one_check(guards: Iterable[StateGuard]) -> Callable[[], bool]:
     """One function that checks all guards: the simple ones in generated code."""
-    names: dict[str, Any] = {"GONE": GONE}
+    names: dict[str, Any] = {"GONE": GONE, "alike": alike}
     facts: list[str] = []
     bases: dict[int, str] = {}
     for i, g in enumerate(guards):
@@ -96,8 +97,10 @@ def one_check(guards: Iterable[StateGuard]) -> Callable[[], bool]:
         names[f"v{i}"] = wanted
         if how == "same":
             facts.append(f"{text} is v{i}")
-        else:
+        elif sharp(wanted):
             facts.append(f"((x := {text}) is v{i} or type(x) is t{i} and x == v{i})")
+        else:
+            facts.append(f"((x := {text}) is v{i} or alike(v{i}, x))")
     body = "\n            and ".join(facts) or "True"
     source = (
         f"def check({', '.join(f'{n}={n}' for n in names)}):\n"

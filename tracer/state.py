@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from .alike import BUFFERS, CONTAINERS
 from .facts import StateGuard
 from .find import walk
 from .guards import equal_guard, length_guard, same_guard
@@ -258,7 +259,7 @@ def _is_library(x: Any) -> bool:
 def _peek(x: Any, kind: str, key: Any) -> Any:
     """An attribute or item without running code of the user's."""
     if kind == "item":
-        if type(x) in (dict, list, tuple):
+        if type(x) in (dict, list, tuple, deque):
             try:
                 return x[key]
             except (LookupError, TypeError):
@@ -295,7 +296,7 @@ def _note(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int = 0) ->
         _queue(x, path, todo)
     elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
         out.generators.append((path, x))
-    elif type(x) in (dict, list, tuple):
+    elif type(x) in (dict, list, tuple, deque):
         _note_entries(path, x, out, todo, depth)
     elif not isinstance(x, (np.ndarray, dict, list, tuple, set, types.ModuleType)):
         out.same.setdefault(text, path)
@@ -304,7 +305,9 @@ def _note(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int = 0) ->
 
 def _is_plain_container(x: Any) -> bool:
     """A container of plain values, small enough to be compared at every call."""
-    if type(x) not in (tuple, list, set, frozenset, dict) or len(x) > 10_000:
+    if type(x) in BUFFERS:
+        return True
+    if type(x) not in CONTAINERS or len(x) > 10_000:
         return False
     entries = (*x, *x.values()) if type(x) is dict else x
     return all(isinstance(e, _PLAIN) for e in entries)

@@ -1,0 +1,54 @@
+"""Whether two plain values are the same to a program: 1 and 1.0 are not, nor 0.0 and -0.0."""
+
+from __future__ import annotations
+
+import array
+import operator
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+BUFFERS = (bytearray, array.array)
+CONTAINERS = (tuple, list, set, frozenset, dict, deque, *BUFFERS)
+_BLUNT = frozenset(CONTAINERS) - {bytearray}
+
+
+def alike(wanted: Any, x: Any) -> bool:
+    """Whether two values, or two containers of values, are equal in all that a program can see."""
+    kind = type(wanted)
+    if type(x) is not kind:
+        return False
+    if kind in (tuple, list, deque):
+        return len(x) == len(wanted) and _all_alike(x, wanted)
+    if kind is dict:
+        same = len(x) == len(wanted) and _all_alike(x, wanted)
+        return same and _all_alike(x.values(), wanted.values())
+    if kind in (set, frozenset):
+        if x != wanted:
+            return False
+        own = {e: e for e in wanted}
+        return _all_alike(x, [own[e] for e in x])
+    if kind is array.array:
+        return bool(x.typecode == wanted.typecode and x.tobytes() == wanted.tobytes())
+    return _one_alike(x, wanted)
+
+
+def sharp(wanted: Any) -> bool:
+    """Whether all that is of the same type and equal to a value is the same to a program."""
+    kind = type(wanted)
+    if issubclass(kind, (float, np.floating)):
+        return bool(wanted != 0)
+    return kind not in _BLUNT and not issubclass(kind, (complex, np.inexact))
+
+
+def _all_alike(xs: Any, wanted: Any) -> bool:
+    return all(map(operator.is_, xs, wanted)) or all(map(_one_alike, xs, wanted))
+
+
+def _one_alike(x: Any, wanted: Any) -> bool:
+    if x is wanted:
+        return True
+    if type(x) is not type(wanted) or not bool(x == wanted):
+        return False
+    return sharp(wanted) or repr(x) == repr(wanted)
