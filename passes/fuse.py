@@ -431,7 +431,10 @@ def _promotions(roots: Roots, items: list[Item]) -> set[Value]:
         again = (times.get(v, 0) - 1) * cost.get(v, 0)
         if again >= REPEAT_COST:  # what is left of it beside earlier picks must still be
             again = (times[v] - 1) * _subtree_cost(roots, v, picked)
-        wanted = (many or v in row_work) and not _covered(roots, v, picked, cost)
+        wanted = False
+        if many or v in row_work:  # unless earlier picks make it cheap to compute again
+            left = _subtree_cost(roots, v, picked) if picked else cost[v]
+            wanted = left >= (ROW_COST if v in row_work else PROMOTE_COST)
         loops = len(leaves.get(v, ()))
         if wanted or again >= REPEAT_COST or (loops > 2 and _traffic(roots, v, loops, picked) > 0):
             picked.add(v)
@@ -458,13 +461,6 @@ def _traffic(roots: Roots, v: Value, loops: int, stop: set[Value]) -> int:
         elif w in roots.defs:
             stack.extend(roots.defs[w].args)
     return len(streams) * loops - (len(streams) + 2 + loops - 1)
-
-
-def _covered(roots: Roots, v: Value, picked: set[Value], cost: dict[Value, int]) -> bool:
-    """Whether keeping earlier picks already makes this value cheap to compute again."""
-    if not picked:
-        return False
-    return _subtree_cost(roots, v, picked) < PROMOTE_COST
 
 
 def _subtree_cost(roots: Roots, v: Value, stop: set[Value]) -> int:
