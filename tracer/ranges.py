@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dis
 import sys
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -426,7 +427,8 @@ class OpenLoop:
         rec.puts = {k: put for k, put in rec.puts.items() if k < start}
         if rec.walk is not None:  # the entries of the rounds recorded nothing any more
             made = len(rec.builder.recipes) + 1
-            rec.walk.starts[:] = [s if s <= start else made for s in rec.walk.starts]
+            rounds = [s if s <= start else made for s in rec.walk.starts]
+            rec.walk.starts[:] = array("i", rounds)
 
     # -------------------------------------------------------------- lists that grow
 

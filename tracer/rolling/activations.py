@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from types import CodeType, FrameType
 
@@ -32,7 +33,8 @@ class Walk:
 
     starts     how many ops there were at each entry from user code
     lastis     the instruction of each
-    moves      for the entries that came from another frame than the one before: which way that is
+    moved      the entries that came from another frame than the one before
+    moves      and for each of these, which way that is
     decisions  for each guard, by the number of its op, what Python knew then
     held       and what the names of the innermost frames held
     between    the same where the next round began, or what came after the loop, by the number of
@@ -40,9 +42,11 @@ class Walk:
     """
 
     def __init__(self, frame: FrameType) -> None:
-        self.starts: list[int] = []
-        self.lastis: list[int] = []
-        self.moves: dict[int, int] = {}
+        # Not lists: a number in one of these would be ten times the memory.
+        self.starts = array("i")
+        self.lastis = array("i")
+        self.moved = array("i")
+        self.moves = array("i")
         self.decisions: dict[int, Snapshot] = {}
         self.held: dict[int, Held] = {}
         self.between: dict[int, Held] = {}
@@ -105,7 +109,8 @@ class Walk:
             depth[g] = len(frames)
             frames.append(g)
             calls.append(call)
-        self.moves[now] = self._ways.setdefault(tuple(way), len(self._ways) + 1)
+        self.moved.append(now)
+        self.moves.append(self._ways.setdefault(tuple(way), len(self._ways) + 1))
         self._frame = frames[-1]
 
     def done(self) -> Activation:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import filterfalse
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from .steps import Put
 
 _FEW = 8  # blocks that are compared first
+_AT_ONCE = 1 << 14  # ops: what is made of them on the way stays small
 
 
 class Columns:
@@ -37,40 +37,68 @@ class Columns:
         count = len(ledger.recipes)
         unlike = dict.fromkeys(ledger.recipes)
         kinds = dict(zip(unlike, range(len(unlike)), strict=True))
-        kind = np.fromiter(map(kinds.__getitem__, ledger.recipes), np.int64, count)
-        self.arg_at = _offsets(np.array([len(r.takes) for r in kinds], np.int64)[kind])
-        self.out_at = _offsets(np.array([len(r.gives) for r in kinds], np.int64)[kind])
+        kind = np.fromiter(map(kinds.__getitem__, ledger.recipes), np.int32, count)
+        self.arg_at = _offsets(np.array([len(r.takes) for r in kinds], np.int32)[kind])
+        self.out_at = _offsets(np.array([len(r.gives) for r in kinds], np.int32)[kind])
         self.ops = Ops(ledger, self.arg_at, self.out_at)
         self.tokens = _tokens(kinds, kind, puts)
-        self.starts = np.array([*walk.starts, count])
-        moves = np.zeros(len(walk.lastis), np.int64)
-        moves[list(walk.moves)] = list(walk.moves.values())
-        self.entries = (moves << 40) + (np.diff(self.starts) << 20) + np.array(walk.lastis, int)
+        self.starts = np.append(np.array(walk.starts), np.int32(count))
+        self.entries = np.zeros(len(walk.lastis), np.int64)
+        self.entries[walk.moved] = walk.moves
+        self.entries <<= 20
+        self.entries += np.diff(self.starts)
+        self.entries <<= 20
+        self.entries += np.array(walk.lastis)
         self._later: dict[Value, int] = {}  # of what no recorded op made
         self._others: dict[Any, int] = {}
-        self._number = dict(zip(ledger.outs, range(len(ledger.outs)), strict=True))
-        for v in filterfalse(self._number.__contains__, ledger.args):
-            self.number(v)
-        known = map(self._number.__getitem__, ledger.args)
-        self.args = np.fromiter(known, np.int64, len(ledger.args))
-        self.read = np.zeros(len(ledger.outs), np.int64)
-        made = self.args >= 0
-        done = np.repeat(np.arange(1, count + 1), np.diff(self.arg_at))
-        self.read[self.args[made]] = done[made]  # the last one stands
+        self._number: dict[Value, int] = {}  # of the values that were asked for
+        self._made = _Results(ledger.outs)
+        self.args = np.empty(len(ledger.args), np.int32)
+        self.read = np.zeros(len(ledger.outs), np.int32)
+        for k in range(0, count, _AT_ONCE):
+            self._read_by(k, min(count, k + _AT_ONCE), ledger.args)
+
+    def _read_by(self, first: int, last: int, args: Sequence[Value]) -> None:
+        """Note what a range of ops reads."""
+        at = self.arg_at[first : last + 1]
+        values = args[at[0] : at[-1]]
+        ids = _identities(values)
+        found = self._made.places(ids)
+        other = np.flatnonzero(found < 0)
+        _, some, same = np.unique(ids[other], return_index=True, return_inverse=True)
+        names = [self.number(values[k]) for k in other[some]]
+        found[other] = np.array(names, np.int32)[same]
+        self.args[at[0] : at[-1]] = found
+        made = found >= 0
+        done = np.repeat(np.arange(first + 1, last + 1, dtype=np.int32), np.diff(at))
+        self.read[found[made]] = done[made]  # the last one stands
 
     def number(self, v: Value) -> int:
         """The number of a value; equal literals have one."""
         x = self._number.get(v)
         if x is None:
-            key = getattr(v, "key", v)  # literals have one
-            x = self._number[v] = self._others.setdefault(key, -2 - len(self._others))
+            x = self._made.place(v)
+            if x < 0:
+                key = getattr(v, "key", v)  # literals have one
+                x = self._others.setdefault(key, -2 - len(self._others))
+            self._number[v] = x
         return x
+
+    @property
+    def lowest(self) -> int:
+        """The least number there is."""
+        return -1 - len(self._others)
+
+    @property
+    def highest(self) -> int:
+        """The largest number there is."""
+        return len(self.read) - 1
 
     # -------------------------------------------------------------- who reads what
 
     def reads(self, v: Value, last: int) -> None:
         """A value is read by something that is done after `last` ops."""
-        x = self._number.get(v, -1)
+        x = self._made.place(v)
         if x >= 0:
             self.read[x] = max(int(self.read[x]), last)
         else:
@@ -78,7 +106,7 @@ class Columns:
 
     def last_read(self, v: Value) -> int:
         """How many ops had been recorded when a value was read for the last time."""
-        x = self._number.get(v, -1)
+        x = self._made.place(v)
         return int(self.read[x]) if x >= 0 else self._later.get(v, 0)
 
     def rename(self, old: Value, new: Value | None, last: int) -> None:
@@ -110,6 +138,30 @@ class Columns:
             few = min(8 * few, most)
 
 
+class _Results:
+    """Finds the number of a result by its identity, which is a tenth of the memory of a dict."""
+
+    def __init__(self, values: Sequence[Value]) -> None:
+        ids = _identities(values)
+        self._order = np.argsort(ids).astype(np.int32)
+        self._ids = ids[self._order]
+
+    def places(self, ids: np.ndarray) -> np.ndarray:
+        """The numbers of the values with these identities, -1 where they are no results."""
+        if not len(self._ids):
+            return np.full(len(ids), -1, np.int32)
+        at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+        return np.where(self._ids[at] == ids, self._order[at], np.int32(-1))
+
+    def place(self, v: Value) -> int:
+        """The number of a value, -1 if it is no result."""
+        return int(self.places(np.array([id(v)]))[0])
+
+
+def _identities(values: Sequence[Value]) -> np.ndarray:
+    return np.fromiter(map(id, values), np.int64, len(values))
+
+
 def _equal(column: np.ndarray, first: int, size: int, count: int) -> int:
     """How many of the `count` blocks after the one at `first` are equal to it."""
     head = column[first : first + size]
@@ -118,12 +170,12 @@ def _equal(column: np.ndarray, first: int, size: int, count: int) -> int:
 
 
 def _offsets(sizes: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(sizes)])
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
 
 
 def _tokens(kinds: Mapping[Recipe, int], kind: np.ndarray, puts: Mapping[int, Put]) -> np.ndarray:
     facts: dict[Any, int] = {}
-    names = np.empty(len(kinds), np.int64)
+    names = np.empty(len(kinds), np.int32)
     for r, k in kinds.items():
         moving = r.prim is rows.slice_ and r.made is None
         key: Any = (r.takes, r.attrs["size"], r.attrs["step"]) if moving else r

@@ -76,7 +76,7 @@ class Many:
         c, first = self.columns, self.first + a * self.size
         begin, end = c.arg_at[first], c.arg_at[first + (b - a) * self.size]
         table = c.args[begin:end].reshape(b - a, -1)
-        out = np.empty((b - a, len(self.slots)), np.int64)
+        out = np.empty((b - a, len(self.slots)), np.int32)
         for n, (j, arg) in enumerate(self.slots):
             at = first + self.at[j]
             if self.put[j] or arg >= len(self.reader.recipes[at].takes):

@@ -7,7 +7,7 @@ may have been guessed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from ...ir.types import Aval
 from .many import key_of, operand, stretches
 
 LEAST = 3  # rounds that must agree
+_AT_ONCE = 256  # rounds of a part
 
 
 class Step(Protocol):
@@ -196,22 +197,32 @@ class _Wiring:
         """The same from the columns of the trace, where rounds are known to be equal."""
         runs = list(stretches(self.rounds))
         columns = next(m.columns for m, _, _ in runs if m is not None)
-        ids = np.empty((len(self.rounds), len(self.slots)), np.int64)
-        names: list[tuple[np.ndarray, np.ndarray]] = []  # of results: as columns say, as we do
+        q = len(self.rounds)
+        dtype = np.result_type(np.int32, np.min_scalar_type(-q * self.period))
+        ids = np.empty((q, len(self.slots)), dtype)
+        made: list[tuple[int, Callable[[int, int], Any]]] = []  # results, from which round on
         for many, a, b in runs:
-            rounds, begins = self.rounds[a:b], np.arange(a, b)[:, None] * self.period
             if many is None:
+                rounds = self.rounds[a:b]
                 ids[a:b] = [[columns.number(v) for s in r for v in s.args] for r in rounds]
                 known = [[columns.number(v) for s in r for v in s.outs] for r in rounds]
-                outs = [(j, w) for j, s in enumerate(self.template) for w in range(len(s.outs))]
-                seen = np.array(known, np.int64).reshape(b - a, -1)
+                made.append((a, lambda k, end, known=known: known[k:end]))  # type: ignore[misc]
             else:
-                first = rounds[0].k  # type: ignore[attr-defined]
+                first = self.rounds[a].k  # type: ignore[attr-defined]
                 ids[a:b] = many.numbers(first, first + b - a)
-                outs, seen = many.outs, many.made(first, first + b - a)
-            within = np.array([j * self.width + w for j, w in outs], np.int64)
-            names.append((seen.ravel(), (begins + within).ravel()))
-        return _renamed(ids, *map(np.concatenate, zip(*names, strict=True)))
+                made.append((a - first, many.made))
+        names = np.full(columns.highest - columns.lowest + 1, -1, dtype)  # below zero: at the end
+        outs = [(j, w) for j, s in enumerate(self.template) for w in range(len(s.outs))]
+        places = np.array([j * self.width + w for j, w in outs], np.int64)
+        for (_, a, b), (first, results) in zip(runs, made, strict=True):
+            for k, end in _parts(a, b):
+                at = np.array(results(k - first, end - first), np.int64).reshape(end - k, -1)
+                names[at] = np.arange(k, end)[:, None] * self.period + places
+        for k, end in _parts(0, q):
+            part = ids[k:end]
+            elsewhere = np.where(part < 0, part, columns.lowest - 1 - part)
+            ids[k:end] = np.where(names[part] >= 0, names[part], elsewhere)
+        return ids
 
     def solve(self, least: int) -> Matched | Mismatch:
         ids, q = self.ids, len(self.rounds)
@@ -278,15 +289,9 @@ class _Wiring:
         return operand(self.rounds[k], *self.slots[c])
 
 
-def _renamed(ids: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """`ids` with the numbers of `old` replaced by those of `new`, all others below zero."""
-    low, high = int(old.min(initial=0)), int(old.max(initial=-1)) + 1
-    table = np.full(high - low, -1, np.int64)
-    table[old - low] = new
-    inside = (ids >= low) & (ids < high)
-    found = table[np.where(inside, ids - low, 0)] if high > low else ids
-    elsewhere = np.where(ids < 0, ids, -(1 << 40) - ids)
-    return np.where(inside & (found >= 0), found, elsewhere)
+def _parts(a: int, b: int) -> Iterator[tuple[int, int]]:
+    """A range of rounds in parts, so that what is made of them on the way stays small."""
+    return ((k, min(b, k + _AT_ONCE)) for k in range(a, b, _AT_ONCE))
 
 
 def _since(holds: np.ndarray) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -110,7 +111,7 @@ class Segments:
     """Parses the calls of a trace into steps, loops folded."""
 
     def __init__(self, walk: Walk, count: int, reader: Reader, policy: Policy) -> None:
-        self.starts = [*walk.starts, count]
+        self.starts = walk.starts + array("i", [count])
         self.lastis = walk.lastis
         self.decisions, self.open = walk.decisions, policy.open
         self.held = Seen(walk.held, walk.between)
