@@ -27,6 +27,7 @@ from .eager.dtypes import (
     set_default_dtype,
     strided,
 )
+from .eager.environment import *
 from .eager.functions import *
 from .eager.inplace import functions as _in_place
 from .eager.inplace import with_out as _with_out
@@ -55,6 +56,7 @@ from .eager.tensor_facts import *
 from .eager.tensor_object import Tensor
 from .eager.tensor_rows import vmap
 from .eager.tensor_text import set_printoptions
+from .eager.titles import entitle as _entitle
 
 float16 = half = of(np.float16)
 float32 = float = of(np.float32)
@@ -104,6 +106,7 @@ def embedding(weight: Tensor, indices: Tensor, padding_idx: builtins.int = -1, *
 for _name in ("prelu", "hardshrink"):
     if hasattr(nn.functional, _name):
         setattr(Tensor, _name, getattr(nn.functional, _name))
+_entitle(globals())
 for _name in _WITH_OUT:
     if _name in globals():
         globals()[_name] = _with_out(_name, globals()[_name])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -158,7 +157,7 @@ class Variant:
         from .codegen.program import build
 
         if parts is not None:  # the same kernels, one part after the other
-            return Contest(replace(shared, threads=1), shared)
+            return Contest(shared.alone(), shared)
         return Contest(build(plan, self.options.rung, self.options.threads), shared)
 
     def _shared(

@@ -17,7 +17,7 @@ from .elementwise import to
 from .modes import no_grad
 from .plans import Graph, Plan
 from .saved import check, records
-from .storage import Handle
+from .storage import RemovableHandle
 from .sweep import Sweep, _without_values, release
 from .tape import Node, Ref, ones, rows, run, waiting
 from .tensor_object import Tensor, as_tensor, held, shown
@@ -184,7 +184,7 @@ class After:
 
 
 @method("register_post_accumulate_grad_hook")
-def after_accumulation(self: Tensor, hook: Callable[[Tensor], Any]) -> Handle:
+def after_accumulation(self: Tensor, hook: Callable[[Tensor], Any]) -> RemovableHandle:
     """Call `hook` with this leaf whenever its `.grad` was added to."""
     if not self.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
@@ -194,7 +194,7 @@ def after_accumulation(self: Tensor, hook: Callable[[Tensor], Any]) -> Handle:
         self._hooks = []
     entry: Any = After(hook)
     self._hooks.append(entry)
-    return Handle(self._hooks, entry)
+    return RemovableHandle(self._hooks, entry)
 
 
 def settle(sweep: Sweep, roots: Sequence[Tensor], cts: Sequence[Ref], keep: bool) -> None:

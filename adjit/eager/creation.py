@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import method
-from .dtypes import device as _device
+from .dtypes import processor
 from .promotion import default
 from .shapes import _sizes
 from .storage import Storage
@@ -57,7 +57,7 @@ __all__ = [
 def placed(options: dict[str, Any]) -> None:
     """Refuse other devices than the processor."""
     if options.get("device") is not None:
-        _device(options["device"])
+        processor(options["device"])
 
 
 def _made(array: np.ndarray, requires_grad: bool) -> Tensor:
@@ -70,7 +70,7 @@ def tensor(
 ) -> Tensor:
     """A copy of the data; Python's floats are single precision, NumPy's arrays keep their dtype."""
     if device is not None:
-        _device(device)
+        processor(device)
     return _made(plain(data, dtype), requires_grad)
 
 
@@ -90,7 +90,7 @@ def asarray(
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The Tensor itself, a Tensor on the memory of an array, or a copy."""
     if device is not None:
-        _device(device)
+        processor(device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     if isinstance(data, np.ndarray) and dtype in (None, data.dtype):
@@ -138,7 +138,7 @@ def _full(fill: Any) -> Any:
         out: Any = None, **_: Any,
     ) -> Tensor:  # fmt: skip
         if device is not None:
-            _device(device)
+            processor(device)
         shape = _sizes(size or (_.get("size", ()),))
         if any(n < 0 for n in shape):
             raise RuntimeError(
@@ -295,7 +295,7 @@ class Generator:
     mapped: Any = None  # (randomness, rows) inside vmap
 
     def __init__(self, device: Any = "cpu") -> None:
-        self.device = _device(device)
+        self.device = processor(device)
         self.manual_seed(67280421310721)
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 
 from .arithmetic import method
 from .creation import Generator, _default, _drawn, _like, _made
-from .dtypes import device as _device
+from .dtypes import processor
 from .promotion import default
 from .shapes import _sizes
 from .tensor_object import Tensor, held
@@ -45,7 +45,7 @@ def randint(
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= "
                            f"to={high}")  # fmt: skip
-    _device(device or "cpu")
+    processor(device or "cpu")
     drawn = _rng(generator).integers(low, high, _sizes((size,)))
     return _made(np.asarray(drawn).astype(dtype or np.int64), requires_grad)
 

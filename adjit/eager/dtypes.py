@@ -140,15 +140,16 @@ class iinfo:
 
 
 class device:
-    """Where a Tensor lives: the processor."""
+    """The name of a place for Tensors; all live on the processor."""
 
     __slots__ = ("index", "type")
 
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
         name, _, number = str(getattr(type, "type", type)).partition(":")
-        if name != "cpu":
+        if name not in _PLACES:
             raise RuntimeError(
-                f"there is no device {name!r} here: Tensors live on the processor, device 'cpu'"
+                f"Expected one of {', '.join(_PLACES)} device type at start of device string: "
+                f"{name}"
             )
         self.type, self.index = name, int(number) if number else index
 
@@ -166,10 +167,28 @@ class device:
         return f"device(type={self.type!r}{more})"
 
     def __enter__(self) -> device:
-        return self
+        return processor(self)
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+_PLACES = ("cpu", "cuda", "mkldnn", "xpu", "mps", "meta", "hpu", "vulkan", "lazy", "mtia")
+
+
+def processor(place: Any) -> device:
+    """The device, which must be the processor."""
+    found = place if isinstance(place, device) else device(place)
+    if found.type == "cuda":
+        raise AssertionError(
+            "Torch not compiled with CUDA enabled: there is no CUDA here, Tensors live on the "
+            "processor, device 'cpu'"
+        )
+    if found.type != "cpu":
+        raise RuntimeError(
+            f"there is no device {found.type!r} here: Tensors live on the processor, device 'cpu'"
+        )
+    return found
 
 
 CPU = device()

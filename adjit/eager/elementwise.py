@@ -11,6 +11,7 @@ from ..ir.ops import special
 from ..tracer.surface import array, value
 from .arithmetic import _sizes, cast, method, number, operand, operands, unary
 from .dtypes import device as _device
+from .dtypes import processor
 from .saved import scalar_name
 from .tape import Operation, Ref, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
@@ -145,8 +146,8 @@ clone = unary("clone", lambda x: x.copy(), keeps=False, floats=False)
 softplus = unary("softplus", lambda x: np.logaddexp(x, 0.0))
 
 
-CLAMP_MIN = Operation("ClampMinBackward0", lambda x, lo, _: _clamped(x, x < lo, lo), edges=1)
-CLAMP_MAX = Operation("ClampMaxBackward0", lambda x, hi, _: _clamped(x, x > hi, hi), edges=1)
+CLAMP_MIN = Operation("ClampBackward1", lambda x, lo, _: _clamped(x, x < lo, lo), edges=1)
+CLAMP_MAX = Operation("ClampBackward1", lambda x, hi, _: _clamped(x, x > hi, hi), edges=1)
 CLAMP = Operation(
     "ClampBackward1", lambda x, lo, hi, _: _clamped(_clamped(x, x < lo, lo), x > hi, hi), edges=1
 )
@@ -210,7 +211,7 @@ def _to(
         elif x is not None and not isinstance(x, bool):
             dtype = x
     if device is not None:
-        _device(device)
+        processor(device)
     found = self if dtype is None else to(self, dtype)
     return found.clone() if copy and found is self else found
 

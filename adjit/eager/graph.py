@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import cache
 from typing import Any
 
 from .tape import Node, flows
@@ -16,8 +17,9 @@ _ARITHMETIC = frozenset(
 class GradFn:
     """One recorded operation; `next_functions` are those its operands came from."""
 
-    def __init__(self, kind: str, node: Any) -> None:
-        self._kind = kind
+    _kind = ""
+
+    def __init__(self, node: Any) -> None:
         self._node = node
 
     def name(self) -> str:
@@ -58,4 +60,10 @@ class GradFn:
 
 def grad_fn_of(node: Node) -> GradFn:
     """The view of a tracked node."""
-    return GradFn("AccumulateGrad" if node.piece is None else node.piece.operation.name, node)
+    return _class_of("AccumulateGrad" if node.piece is None else node.piece.operation.name)(node)
+
+
+@cache
+def _class_of(kind: str) -> type[GradFn]:
+    """Each kind of operation has a class of its own, which walks of the graph ask for its name."""
+    return type(kind, (GradFn,), {"_kind": kind})

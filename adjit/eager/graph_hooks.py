@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .graph import GradFn
-from .storage import Handle
+from .storage import RemovableHandle
 from .sweep import AFTER, AGAIN, BEFORE
 from .tape import Node, Ref, statics_of
 from .tensor_object import Tensor, shown
@@ -26,15 +26,15 @@ def _refs(x: Any) -> list[Ref | None]:
     return [None if t is None else t._ref() for t in listed]
 
 
-def _hooked(node: Node, place: int, call: Callable[..., Any]) -> Handle:
+def _hooked(node: Node, place: int, call: Callable[..., Any]) -> RemovableHandle:
     if node.hooks is None:
         node.hooks = {}
     hooks = node.hooks.setdefault(place, [])
     hooks.append(call)
-    return Handle(hooks, call)
+    return RemovableHandle(hooks, call)
 
 
-def register_prehook(self: GradFn, hook: Callable[[Any], Any]) -> Handle:
+def register_prehook(self: GradFn, hook: Callable[[Any], Any]) -> RemovableHandle:
     """Call `hook` with the cotangents of the results; what it returns replaces them."""
 
     def call(cts: Any) -> Any:
@@ -44,7 +44,7 @@ def register_prehook(self: GradFn, hook: Callable[[Any], Any]) -> Handle:
     return _hooked(self._node, BEFORE, call)
 
 
-def register_hook(self: GradFn, hook: Callable[[Any, Any], Any]) -> Handle:
+def register_hook(self: GradFn, hook: Callable[[Any, Any], Any]) -> RemovableHandle:
     """Call `hook` with the cotangents of operands and results; it may replace the former."""
     node: Node = self._node
     if node.piece is None:

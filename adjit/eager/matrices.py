@@ -13,6 +13,7 @@ from .products import bmm, matmul, mv
 from .reductions import axes_of, norm
 from .tape import Operation, record, rows, run
 from .tensor_object import Tensor, applied, as_tensor, shown
+from .titles import titled
 
 # What `tensors` shows.
 # fmt: off
@@ -57,7 +58,8 @@ def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Ten
 @method("lerp")
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """input + weight * (end - input)."""
-    return add(input, mul(sub(end, input), weight))
+    found = add(input, mul(sub(end, input), weight))
+    return titled(found, f"LerpBackward{int(isinstance(weight, Tensor))}")
 
 
 def _floats(name: str, xs: Any) -> list[Tensor]:

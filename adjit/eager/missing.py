@@ -28,7 +28,7 @@ _ADVICE = [
         "Tensors are dense; see adjit.sparse_jacobian for sparse derivatives",
     ),
     (
-        r"jit|compile|export|fx|_dynamo|_inductor",
+        r"jit|export|fx|_dynamo|_inductor",
         "programs that recur are compiled by themselves; "
         "torch.explain() tells which, and adjit.jit compiles functions of arrays",
     ),
@@ -36,11 +36,11 @@ _ADVICE = [
     (r"bfloat16|BFloat16Tensor|float8\w*", "NumPy has no such dtype: use torch.float16 or float32"),
     (r"(lstm|gru|rnn_tanh|rnn_relu)(_cell)?", "use torch.nn.LSTM, GRU, RNN and their cells"),
     (
-        r"set_default_(device|tensor_type)",
+        r"set_default_tensor_type",
         "the device is the processor; torch.set_default_dtype sets the dtype",
     ),
     (
-        r"set_autocast\w*|autocast\w*|GradScaler|amp|is_autocast\w*",
+        r"set_autocast\w*|autocast\w+|is_autocast\w*",
         "there is no automatic mixed precision: convert by .half() and .float()",
     ),
     (r"sym_\w+|Sym\w+", "shapes are plain numbers"),

@@ -95,6 +95,9 @@ class set_grad_enabled(_Mode):  # a function in use, like its model
         self._before = [recording.on]
         recording.on = self._on
 
+    def __repr__(self) -> str:
+        return f"torch.autograd.grad_mode.set_grad_enabled(mode={self._on})"
+
     def __enter__(self) -> None:
         recording.on = self._on
 

@@ -29,6 +29,7 @@ from .arithmetic import (
 from .promotion import default, floating
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
+from .titles import titled
 
 # What `tensors` shows.
 # fmt: off
@@ -117,13 +118,13 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 @method("clamp_min")
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """The elements, none below `min`."""
-    return E.clamp(input, min, None)
+    return titled(E.clamp(input, min, None), "ClampMinBackward0")
 
 
 @method("clamp_max")
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """The elements, none above `max`."""
-    return E.clamp(input, None, max)
+    return titled(E.clamp(input, None, max), "ClampMaxBackward0")
 
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:

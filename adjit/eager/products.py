@@ -9,6 +9,7 @@ import numpy as np
 from .arithmetic import Binary, method, mul
 from .tape import Operation
 from .tensor_object import Tensor, applied, as_tensor
+from .titles import titled
 
 # What `tensors` shows.
 # fmt: off
@@ -19,10 +20,11 @@ __all__ = [
 
 _PRODUCTS = {
     (1, 1): Operation("DotBackward0", np.matmul),
+    (1, 2): Operation("SqueezeBackward4", np.matmul),
     (2, 1): Operation("MvBackward0", np.matmul),
     (2, 2): Operation("MmBackward0", np.matmul),
 }
-_BATCHED = Operation("BmmBackward0", np.matmul)
+_STACKS = Operation("UnsafeViewBackward0", np.matmul)
 
 
 @method("matmul", "__matmul__")
@@ -49,9 +51,9 @@ def matmul(input: Any, other: Any) -> Tensor:
     if s[-1] != inner:
         raise RuntimeError(
             "mat1 and mat2 shapes cannot be multiplied "
-            f"({'x'.join(map(str, s))} and {'x'.join(map(str, t))})"
+            f"({'x'.join(map(str, s if len(s) > 1 else (1, *s)))} and {'x'.join(map(str, t))})"
         )
-    return applied(_PRODUCTS.get((len(s), len(t)), _BATCHED), [a, b])
+    return applied(_PRODUCTS.get((len(s), len(t)), _STACKS), [a, b])
 
 
 @method("__rmatmul__")
@@ -60,14 +62,14 @@ def rmatmul(a: Any, b: Any) -> Tensor:
     return matmul(b, a)
 
 
-def _ranked(name: str, ranks: tuple[int, int]) -> Binary:
+def _ranked(name: str, ranks: tuple[int, int], title: str = "") -> Binary:
     def call(input: Tensor, other: Tensor) -> Tensor:
         if (input.ndim, other.ndim) != ranks:
             raise RuntimeError(
                 f"{name}: expected tensors of {ranks[0]} and {ranks[1]} dimensions, "
                 f"got shapes {list(input.shape)} and {list(other.shape)}"
             )
-        return matmul(input, other)
+        return titled(matmul(input, other), title) if title else matmul(input, other)
 
     call.__name__ = name
     return method(name)(call)
@@ -76,7 +78,7 @@ def _ranked(name: str, ranks: tuple[int, int]) -> Binary:
 mm = _ranked("mm", (2, 2))
 mv = _ranked("mv", (2, 1))
 dot = _ranked("dot", (1, 1))
-bmm = _ranked("bmm", (3, 3))
+bmm = _ranked("bmm", (3, 3), "BmmBackward0")
 
 
 @method("outer")
@@ -88,7 +90,16 @@ def outer(input: Tensor, other: Tensor) -> Tensor:
 def einsum(equation: str, *xs: Any) -> Tensor:
     """A sum of products, in Einstein's notation."""
     listed = xs[0] if len(xs) == 1 and isinstance(xs[0], list | tuple) else xs
-    return applied(EINSUM, [as_tensor(x) for x in listed], equation)
+    terms, _, result = equation.replace(" ", "").partition("->")
+    summed = "->" in equation and bool(set(terms) - set(result) - {","})
+    if len(listed) == 1:
+        operation = _EINSUMS["SumBackward1" if summed else "PermuteBackward0"]
+    else:
+        operation = _EINSUMS["ViewBackward0" if summed or "->" not in equation else "MulBackward0"]
+    return applied(operation, [as_tensor(x) for x in listed], equation)
 
 
-EINSUM = Operation("EinsumBackward0", lambda *xs: np.einsum(xs[-1], *xs[:-1]))
+_EINSUMS = {
+    name: Operation(name, lambda *xs: np.einsum(xs[-1], *xs[:-1]))
+    for name in ("SumBackward1", "PermuteBackward0", "ViewBackward0", "MulBackward0")
+}

@@ -17,6 +17,7 @@ from .elementwise import to
 from .reductions import one_axis
 from .tape import Operation, record, rows
 from .tensor_object import Tensor, applied, as_tensor, held, shown
+from .titles import titled
 
 # What `tensors` shows.
 # fmt: off
@@ -54,6 +55,8 @@ TRANSPOSE = _moves("Transpose", np.swapaxes)
 T_2D = _moves("T", np.transpose)
 PERMUTE = _moves("Permute", np.transpose)
 SQUEEZE = _moves("Squeeze", np.squeeze)
+SQUEEZE_ONE = Operation("SqueezeBackward1", np.squeeze, keeps=False)
+SQUEEZE_SOME = Operation("SqueezeBackward2", np.squeeze, keeps=False)
 UNSQUEEZE = _moves("Unsqueeze", np.expand_dims)
 EXPAND = _moves("Expand", _expanded)
 REPEAT = _moves("Repeat", np.tile)
@@ -129,7 +132,8 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without axes of extent one."""
     s = tuple(input.shape)
     dims = range(len(s)) if dim is None else [one_axis(d, len(s)) for d in _sizes((dim,))]
-    return view(SQUEEZE, input, tuple(d for d in dims if s and s[d] == 1))
+    operation = SQUEEZE if dim is None else SQUEEZE_ONE if isinstance(dim, int) else SQUEEZE_SOME
+    return view(operation, input, tuple(d for d in dims if s and s[d] == 1))
 
 
 @method("unsqueeze")
@@ -190,8 +194,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 @method("contiguous")
 def contiguous(input: Tensor) -> Tensor:
-    """The Tensor: memory is laid out by the programs themselves."""
-    return input
+    """The Tensor, or a copy of what shows the memory of another in another order."""
+    return input if input.is_contiguous() else titled(input.clone(), "CloneBackward0")
 
 
 TRIL = Operation("TrilBackward0", np.tril, keeps=False)

@@ -10,18 +10,17 @@ import numpy as np
 from .promotion import default
 from .tape import Operation
 from .tensor_object import Tensor, applied, held
+from .titles import titled
 
 __all__ = ["fft"]
 
 
 def _one(name: str) -> Any:
     transform = getattr(np.fft, name)
-    operation = Operation(
-        f"Fft{name.capitalize()}Backward0", lambda x, n, dim, norm: transform(x, n, dim, norm)
-    )
+    operation = Operation("FftC2CBackward0", lambda x, n, dim, norm: transform(x, n, dim, norm))
 
     def call(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
-        return _narrowed(applied(operation, [_floats(input)], n, dim, norm), input)
+        return _named(_narrowed(applied(operation, [_floats(input)], n, dim, norm), input), input)
 
     call.__name__ = name
     return call
@@ -29,13 +28,11 @@ def _one(name: str) -> Any:
 
 def _several(name: str, axes: Any) -> Any:
     transform = getattr(np.fft, name)
-    operation = Operation(
-        f"Fft{name.capitalize()}Backward0", lambda x, s, dim, norm: transform(x, s, dim, norm)
-    )
+    operation = Operation("FftC2CBackward0", lambda x, s, dim, norm: transform(x, s, dim, norm))
 
     def call(input: Tensor, s: Any = None, dim: Any = axes, norm: str | None = None) -> Tensor:
         frozen = [None if d is None else tuple(d) for d in (s, dim)]
-        return _narrowed(applied(operation, [_floats(input)], *frozen, norm), input)
+        return _named(_narrowed(applied(operation, [_floats(input)], *frozen, norm), input), input)
 
     call.__name__ = name
     return call
@@ -43,6 +40,12 @@ def _several(name: str, axes: Any) -> Any:
 
 def _floats(x: Tensor) -> Tensor:
     return x if x._dtype.kind in "fc" else x.to(default())
+
+
+def _named(found: Tensor, input: Tensor) -> Tensor:
+    """Under PyTorch's name: from real or complex to real or complex."""
+    kinds = ["C" if x._dtype.kind == "c" else "R" for x in (input, found)]
+    return titled(found, "Fft{}2{}Backward0".format(*kinds))
 
 
 def _narrowed(found: Tensor, input: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ class Storage:
                 family.follow(counted)
 
 
-class Handle:
+class RemovableHandle:
     """What `register_hook` answers."""
 
     def __init__(self, place: list[Any], hook: Any) -> None:
@@ -89,7 +89,7 @@ class Handle:
         if self._hook in self._place:
             self._place.remove(self._hook)
 
-    def __enter__(self) -> Handle:
+    def __enter__(self) -> RemovableHandle:
         return self
 
     def __exit__(self, *_: object) -> None:

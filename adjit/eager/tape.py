@@ -241,7 +241,7 @@ def run(targets: Sequence[Node]) -> None:
     order = pending(targets)
     if not order:
         return
-    if rows.open and any(n.piece is ROW for n in order):
+    if rows.open and _of_row(order):
         raise RuntimeError(
             "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over "
             "calling .item() on a Tensor, please try to rewrite what you're doing with other "
@@ -259,6 +259,15 @@ def run(targets: Sequence[Node]) -> None:
     for node in order:
         if not node.tracked and node.values is not None and not rows.open:
             node.inputs = ()
+
+
+def _of_row(order: Sequence[Node]) -> bool:
+    return any(n.piece is ROW for n in order)
+
+
+def of_row(node: Node) -> bool:
+    """Whether a value stands for one row in `vmap`, and is not known."""
+    return rows.open > 0 and _of_row(pending([node]))
 
 
 waiting: dict[Node, None] = {}  # what is to be computed with whatever next makes its operands

@@ -11,6 +11,7 @@ import numpy as np
 from . import dtypes
 from .aliases import along
 from .arithmetic import method
+from .environment import cuda_amp
 from .promotion import _common
 from .saved import scalar_name
 from .shapes import _sizes, getitem
@@ -69,7 +70,7 @@ def _memory(t: Tensor) -> np.ndarray | None:
     chain = getattr(known, "chain", None)
     if chain:  # of a recorded view: what it is a view of decides
         base = known.family.owner()._aval_shape()
-        at = np.arange(int(np.prod(base, dtype=np.int64))).reshape(base)
+        at = np.empty(base, np.int8)  # no element is looked at
         return along(at, chain)
     return None
 
@@ -134,13 +135,17 @@ method("to_dense")(lambda self, *_, **__: self)
 @method("cuda")
 def _cuda(self: Tensor, *_: Any, **__: Any) -> Tensor:
     """Refused."""
-    raise AssertionError("there is no CUDA here: Tensors live on the processor, device 'cpu'")
+    dtypes.processor("cuda")
+    return self
 
 
 cuda = SimpleNamespace(
+    amp=cuda_amp,
     is_available=lambda: False, device_count=lambda: 0, manual_seed=lambda seed: None,
     manual_seed_all=lambda seed: None, synchronize=lambda *_: None, empty_cache=lambda: None,
-    is_initialized=lambda: False,
+    is_initialized=lambda: False, current_device=lambda: dtypes.processor("cuda"),
+    get_device_name=lambda *_: dtypes.processor("cuda"), memory_allocated=lambda *_: 0,
+    max_memory_allocated=lambda *_: 0, set_device=dtypes.processor, is_bf16_supported=lambda: False,
 )  # fmt: skip
 backends = SimpleNamespace(
     cudnn=SimpleNamespace(

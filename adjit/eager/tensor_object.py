@@ -16,7 +16,8 @@ from . import tensor_text
 from .dtypes import CPU, DTYPES, device, dtype
 from .graph import GradFn, grad_fn_of
 from .promotion import default, number_dtype
-from .storage import Handle, Size, Storage
+from .saved import scalar_name
+from .storage import RemovableHandle, Size, Storage
 from .tape import Node, Operation, Ref, flows, record, recorded, rows, run, source, waiting
 
 RESULT_GRAD = (
@@ -172,6 +173,8 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, on: bool) -> None:
+        if not isinstance(on, bool):
+            raise RuntimeError("requires_grad must be a bool")
         if self._tracked():
             if on:
                 return
@@ -220,8 +223,8 @@ class Tensor:
                 )
             if value._dtype != self._dtype:
                 raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor of "
-                    f"dtype '{self.dtype}'"
+                    f"attempting to assign a gradient with dtype '{_in_c(value._dtype)}' to a "
+                    f"tensor with grad_dtype '{scalar_name(self._dtype)}'"
                 )
         self._grad = value
 
@@ -371,13 +374,13 @@ class Tensor:
     def retains_grad(self) -> bool:
         return self._retains
 
-    def register_hook(self, hook: Callable[[Tensor], Any]) -> Handle:
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> RemovableHandle:
         """Call `hook` with the gradient by this Tensor; what it returns replaces the gradient."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         return self._add_hook(hook)
 
-    def _add_hook(self, hook: Callable[[Tensor], Any]) -> Handle:
+    def _add_hook(self, hook: Callable[[Tensor], Any]) -> RemovableHandle:
         def on_ref(ct: Ref) -> Ref:
             found = hook(shown(*ct))
             return ct if found is None else as_tensor(found)._ref()
@@ -392,10 +395,15 @@ class Tensor:
                 node.hooks = {}
             place = node.hooks.setdefault(self._index, [])
         place.append(on_ref)
-        return Handle(place, on_ref)
+        return RemovableHandle(place, on_ref)
 
 
 # ------------------------------------------------------------------ making Tensors
+
+
+def _in_c(dtype: np.dtype) -> str:
+    name = scalar_name(dtype).lower()
+    return {"long": "long int", "byte": "unsigned char", "char": "signed char"}.get(name, name)
 
 
 def held(array: np.ndarray, storage: Storage | None = None) -> Tensor:
@@ -414,6 +422,14 @@ def shown(node: Node, index: int = 0) -> Tensor:
     t._requires = t._retains = False
     _own(node, t)
     return t
+
+
+def known(t: Tensor) -> np.ndarray | None:
+    """The values, unless they are still to be computed."""
+    node = t._node
+    if node is not None:
+        return None if node.values is None else node.values[t._index]
+    return t._array
 
 
 class _Owners:

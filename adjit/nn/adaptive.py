@@ -37,7 +37,13 @@ def _reduced(x: Any, sizes: tuple[int, ...], reduce: Any) -> Any:
     return x
 
 
-@lifted("AdaptiveAvgPool2DBackward0", keeps=False)
+def _avg_name(x: Any, *, sizes: tuple[int, ...]) -> str:
+    if len(sizes) == 1:
+        return "SqueezeBackward1"
+    return "MeanBackward1" if set(sizes) == {1} else f"AdaptiveAvgPool{len(sizes)}DBackward0"
+
+
+@lifted(_avg_name, keeps=False)
 def _adaptive_avg(x: Any, *, sizes: tuple[int, ...]) -> Any:
     if set(sizes) == {1}:
         return np.mean(x, axis=tuple(range(2, x.ndim)), keepdims=True)
@@ -66,7 +72,11 @@ def _best(x: Any, sizes: tuple[int, ...]) -> Any:
     return np.take_along_axis(seen, first[..., None], 3)[..., 0]
 
 
-@lifted("AdaptiveMaxPool2DBackward0")
+def _max_name(x: Any, *, sizes: tuple[int, ...]) -> str:
+    return "SqueezeBackward1" if len(sizes) == 1 else f"AdaptiveMaxPool{len(sizes)}DBackward0"
+
+
+@lifted(_max_name)
 def _adaptive_max(x: Any, *, sizes: tuple[int, ...]) -> Any:
     flat = x.reshape((*x.shape[:2], -1))
     return np.take_along_axis(flat, _best(x, sizes), 2).reshape((*x.shape[:2], *sizes))

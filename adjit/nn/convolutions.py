@@ -35,7 +35,9 @@ class _Conv(Module):
             raise ValueError("groups must be a positive integer")
         for name, n in (("in_channels", in_channels), ("out_channels", out_channels)):
             if n % groups:
-                raise ValueError(f"{name} must be divisible by groups, but {n} % {groups} is not 0")
+                raise ValueError(
+                    f"{name} must be divisible by groups\n  but {n} % {groups} is not 0"
+                )
         modes = ("zeros", "reflect", "replicate", "circular")
         if padding_mode not in modes:
             raise ValueError(
@@ -43,8 +45,10 @@ class _Conv(Module):
             )
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ValueError(
-                f"Invalid padding string {padding!r}, should be one of 'same', 'valid'"
+                f"Invalid padding string {padding!r}, should be one of {{'same', 'valid'}}"
             )
+        if padding == "same" and any(n != 1 for n in per_dim("stride", stride, self.rank)):
+            raise ValueError("padding='same' is not supported for strided convolutions")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = per_dim("kernel_size", kernel_size, self.rank)
         self.stride = per_dim("stride", stride, self.rank)

@@ -10,10 +10,17 @@ import numpy as np
 from ..eager.reductions import root
 from .activations import softmax
 from .draws import dropout
-from .lift import lifted, same_dtype, shape_of
+from .lift import MATRICES, fits, lifted, same_dtype, shape_of
 
 
-@lifted("AddmmBackward0")
+def _linear_name(b: Any, x: Any, w: Any) -> str:
+    rank = len(shape_of(x))
+    if b is not None:
+        return "AddmmBackward0" if rank == 2 else "ViewBackward0"
+    return {1: "SqueezeBackward4", 2: "MmBackward0"}.get(rank, "UnsafeViewBackward0")
+
+
+@lifted(_linear_name)
 def _linear(b: Any, x: Any, w: Any) -> Any:  # in the order of addmm, which the graph shows
     y = x @ w.T
     return y if b is None else y + b
@@ -23,17 +30,24 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """x @ weight.T + bias, for weight (results, features)."""
     s, t = shape_of(input), shape_of(weight)
     if len(t) not in (1, 2) or not s or s[-1] != t[-1]:
-        raise RuntimeError(
-            f"linear: input of shape {s} cannot be multiplied with weight of shape {t}: "
-            f"{s[-1] if s else 1} features for {t[-1] if t else 1}"
-        )
+        raise RuntimeError(_misfit(s, t))
     if bias is not None and shape_of(bias) not in (t[:-1], (1,)):
         raise RuntimeError(f"linear: bias of shape {shape_of(bias)} for weight of shape {t}")
-    same_dtype("linear", input, weight, bias)
+    same_dtype("linear", input, weight, bias, words=MATRICES)
     return _linear(bias, input, weight)
 
 
-@lifted("BilinearBackward0")
+def _misfit(s: tuple[int, ...], t: tuple[int, ...]) -> str:
+    """What PyTorch says of these shapes, and which they are."""
+    rows = f"{math.prod(s[:-1])}x{s[-1] if s else 1}"
+    matrices = f"({rows} and {'x'.join(map(str, reversed(t)))})"
+    return (
+        f"mat1 and mat2 shapes cannot be multiplied {matrices}\n  linear: input of shape {s}, "
+        f"weight of shape {t}: {s[-1] if s else 1} features for {t[-1] if t else 1}"
+    )
+
+
+@lifted(lambda x, y, w, b: "ViewBackward0" if b is None else "AddBackward0")
 def _bilinear(x: Any, y: Any, w: Any, b: Any) -> Any:
     found = np.einsum("...i,oij,...j->...o", x, w, y)
     return found if b is None else found + b
@@ -44,10 +58,13 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     s1, s2, t = map(shape_of, (input1, input2, weight))
     if s1[:-1] != s2[:-1]:
         raise RuntimeError(f"bilinear: inputs of shapes {s1} and {s2} differ before the last dim")
-    if len(t) != 3 or s1[-1:] != t[1:2] or s2[-1:] != t[2:]:
-        raise RuntimeError(
-            f"bilinear: inputs of shapes {s1} and {s2} do not fit weight of shape {t}"
-        )
+    for k, s in enumerate((s1, s2), 1):
+        if len(t) != 3 or s[-1:] != t[k : k + 1]:
+            raise RuntimeError(
+                f"bilinear(): input{k} size does not match weight size: got {s[-1] if s else 1} "
+                f"but expected {t[k] if len(t) == 3 else 'three dims'}\n  inputs of shapes {s1} "
+                f"and {s2}, weight of shape {t}"
+            )
     if bias is not None and shape_of(bias) != t[:1]:
         raise RuntimeError(f"bilinear: bias of shape {shape_of(bias)} for weight of shape {t}")
     same_dtype("bilinear", input1, input2, weight, bias)
@@ -71,7 +88,7 @@ def _scores(q: Any, k: Any, mask: Any, *, scale: float, causal: bool) -> Any:
     return scores + mask
 
 
-@lifted("BmmBackward0")
+@lifted("UnsafeViewBackward0")
 def _weighted(weights: Any, v: Any) -> Any:
     return weights @ v
 
@@ -133,7 +150,7 @@ def attention(
     return joined(_weighted(dropped, v)), weights
 
 
-@lifted("CosineSimilarityBackward0")
+@lifted("SumBackward1")
 def _cosine(x: Any, y: Any, *, dim: int, eps: float) -> Any:
     def norm(v: Any) -> Any:
         return np.maximum(root(np.sum(v * v, axis=dim), 2), eps)
@@ -143,4 +160,5 @@ def _cosine(x: Any, y: Any, *, dim: int, eps: float) -> Any:
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between vectors along a dim."""
+    fits("cosine_similarity", shape_of(x1), shape_of(x2))
     return _cosine(x1, x2, dim=int(dim), eps=float(eps))

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.saved import scalar_name
 from ..eager.tensor_object import Tensor, held
 from ..ir.ops import arithmetic
-from .lift import lifted, row, rows_of, shape_of, tracing
+from .lift import lifted, row, rows_of, shape_of, tracing, unknown
 from .module import overwrite
 
 
@@ -27,14 +28,21 @@ def _embedding(index: Any, w: Any, *, padding: int | None, shared: bool) -> Any:
 
 def _check(name: str, input: Any, n: int, padding: int | None) -> int | None:
     if np.dtype(input.dtype).kind not in "iu":
-        raise RuntimeError(f"{name}: expected indices of an integer dtype, got {input.dtype}")
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
+            f"Long, Int; but got torch.{scalar_name(np.dtype(input.dtype))}Tensor instead (while "
+            f"checking arguments for {name})"
+        )
     if padding is not None and not -n <= padding < n:
         raise ValueError(f"{name}: padding_idx {padding} is outside of {n} rows")
-    if not tracing(input):
+    if not tracing(input) and not unknown(input):
         plain = input._value() if isinstance(input, Tensor) else np.asarray(input)
         wrong = plain[(plain < 0) | (plain >= n)]
         if wrong.size:
-            raise IndexError(f"{name}: index {wrong.flat[0]} is out of range for {n} rows")
+            raise IndexError(
+                f"index out of range in self\n  {name}: index {wrong.flat[0]} is out of range for "
+                f"{n} rows"
+            )
     return None if padding is None else padding % n
 
 

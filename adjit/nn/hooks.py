@@ -20,7 +20,7 @@ class Hook:
     always: bool = False
 
 
-class Removable:
+class RemovableHandle:
     """What registering a hook answers: `remove()` takes it away, also at the end of a block."""
 
     def __init__(self, place: list[Any], hook: Any) -> None:
@@ -31,17 +31,17 @@ class Removable:
         if self._hook in self._place:
             self._place.remove(self._hook)
 
-    def __enter__(self) -> Removable:
+    def __enter__(self) -> RemovableHandle:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.remove()
 
 
-def entered(place: list[Any], hook: Any, first: bool = False) -> Removable:
+def entered(place: list[Any], hook: Any, first: bool = False) -> RemovableHandle:
     """Enter a hook, as the first one or the last."""
     place.insert(0 if first else len(place), hook)
-    return Removable(place, hook)
+    return RemovableHandle(place, hook)
 
 
 class BackwardHook(Function):

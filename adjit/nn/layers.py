@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..eager.creation import empty
+from ..eager.reductions import one_axis
 from . import functional as F
 from . import init
 from .module import Module, Parameter
@@ -120,7 +121,7 @@ class Flatten(Module):
 
     def forward(self, input: Any) -> Any:
         s = tuple(input.shape)
-        lo, hi = self.start_dim % len(s), self.end_dim % len(s)
+        lo, hi = one_axis(self.start_dim, len(s)), one_axis(self.end_dim, len(s))
         return input.reshape((*s[:lo], math.prod(s[lo : hi + 1]), *s[hi + 1 :]))
 
     def extra_repr(self) -> str:

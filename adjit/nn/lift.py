@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..eager.tape import Operation, record
+from ..eager.saved import scalar_name
+from ..eager.tape import Operation, of_row, record, rows
 from ..eager.tensor_object import Tensor, as_tensor, shown
 from ..ir.prim import Prim
 from ..tracer.place import here
@@ -23,11 +24,13 @@ class Lifted:
     Called with a Tensor it is one operation of the graph; else it just runs.
     """
 
-    def __init__(self, name: str, fn: Callable[..., Any], keeps: bool = True) -> None:
+    def __init__(
+        self, name: str | Callable[..., str], fn: Callable[..., Any], keeps: bool = True
+    ) -> None:
         self.name = name
         self.fn = fn
         self.keeps = keeps
-        self._operations: dict[tuple[bool, ...], Operation] = {}
+        self._operations: dict[Any, Operation] = {}
         functools.update_wrapper(self, fn)
 
     def __call__(self, *xs: Any, **statics: Any) -> Any:
@@ -39,14 +42,15 @@ class Lifted:
                 "pass the module (its parameters are arrays there), or arrays, as an argument"
             )
         refs = tuple([as_tensor(x)._ref() for x in xs if x is not None])
-        operation = self._operation(tuple([x is not None for x in xs]))
+        name = self.name if isinstance(self.name, str) else self.name(*xs, **statics)
+        operation = self._operation(tuple([x is not None for x in xs]), name)
         node = record(operation, refs, (tuple(statics.items()),))
         if len(node.avals) == 1:
             return shown(node)
         return tuple([shown(node, i) for i in range(len(node.avals))])
 
-    def _operation(self, present: tuple[bool, ...]) -> Operation:
-        known = self._operations.get(present)
+    def _operation(self, present: tuple[bool, ...], name: str) -> Operation:
+        known = self._operations.get((present, name))
         if known is None:
 
             def fn(*given: Any) -> Any:
@@ -54,12 +58,17 @@ class Lifted:
                 rest = iter(arrays)
                 return self.fn(*(next(rest) if p else None for p in present), **dict(statics))
 
-            known = self._operations[present] = Operation(self.name, fn, self.keeps)
+            known = self._operations[present, name] = Operation(name, fn, self.keeps)
         return known
 
 
-def lifted(name: str, keeps: bool = True) -> Callable[[Callable[..., Any]], Lifted]:
-    """Make a function of arrays one of Tensors as well; `name` is what the graph shows."""
+def lifted(
+    name: str | Callable[..., str], keeps: bool = True
+) -> Callable[[Callable[..., Any]], Lifted]:
+    """Make a function of arrays one of Tensors as well; `name` is what the graph shows.
+
+    The name may be a function of the arguments.
+    """
     return lambda fn: Lifted(name, fn, keeps)
 
 
@@ -79,19 +88,44 @@ def shape_of(x: Any) -> tuple[int, ...]:
     return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
 
 
-def same_dtype(name: str, *xs: Any) -> None:
+# What PyTorch says of operands of different dtypes: by its names of them, or by those of C.
+DIFFER = "expected scalar type {0} but found {1}"
+MATRICES = "mat1 and mat2 must have the same dtype, but got {1} and {0}"
+IMAGES = "Input type ({3}) and bias type ({2}) should be the same"
+_C_NAMES = {"Long": "long int", "Byte": "unsigned char", "Char": "signed char"}
+
+
+def same_dtype(name: str, *xs: Any, words: str = DIFFER) -> None:
     """Refuse Tensors of different dtypes; arrays are promoted as NumPy does."""
-    kinds = {x.dtype for x in xs if isinstance(x, Tensor)}
-    if len(kinds) > 1:
+    first, *rest = [x.dtype for x in xs if isinstance(x, Tensor)] or [None]
+    other = next((d for d in rest if d != first), None)
+    if other is not None:
+        mine, its = scalar_name(first.dtype), scalar_name(other.dtype)
+        in_c = [_C_NAMES.get(n, n.lower()) for n in (its, mine)]
         raise RuntimeError(
-            f"{name}: the Tensors have dtypes {' and '.join(sorted(map(str, kinds)))}; "
-            "convert one, by .float() or .double()"
+            f"{words.format(its, mine, *in_c)}\n  {name}: the Tensors have dtypes {first} and "
+            f"{other}; convert one, by .float() or .double()"
         )
+
+
+def fits(name: str, s: tuple[int, ...], t: tuple[int, ...]) -> None:
+    """Refuse input and target whose shapes do not broadcast."""
+    for k, (a, b) in enumerate(zip(reversed(s), reversed(t), strict=False), 1):
+        if a != b and 1 not in (a, b):
+            raise RuntimeError(
+                f"The size of tensor a ({a}) must match the size of tensor b ({b}) at "
+                f"non-singleton dimension {max(len(s), len(t)) - k}\n  {name}: shapes {s} and {t}"
+            )
 
 
 def tracing(*xs: Any) -> bool:
     """Whether a value of an open trace is among these."""
     return any(map(is_tracer, xs))
+
+
+def unknown(x: Any) -> bool:
+    """Whether it stands for one row of what `vmap` maps over, whose values are not known."""
+    return rows.open > 0 and isinstance(x, Tensor) and of_row(x._ref()[0])
 
 
 def rows_of(table: Any, index: Any) -> Any:

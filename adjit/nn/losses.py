@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ..eager.tensor_object import Tensor
+from ..eager.saved import scalar_name
+from ..eager.tensor_object import Tensor, known
 from ..ir.ops import special
-from .lift import lifted, row, rows_of, same_dtype, shape_of, tracing
+from .lift import fits, lifted, row, rows_of, same_dtype, shape_of, tracing, unknown
 
 REDUCTIONS = ("none", "mean", "sum")
+_REDUCED = {"mean": "MeanBackward0", "sum": "SumBackward0", "batchmean": "DivBackward0"}
 
 
 def _reduction(name: str, reduction: str) -> str:
     if reduction not in REDUCTIONS:
-        raise ValueError(f"{name}: {reduction!r} is not a valid value for reduction")
+        raise ValueError(f"{reduction} is not a valid value for reduction ({name})")
     return reduction
 
 
@@ -27,24 +29,14 @@ def _reduced(loss: Any, reduction: str) -> Any:
     return np.sum(loss) if reduction == "sum" else np.mean(loss)
 
 
-def fits(name: str, s: tuple[int, ...], t: tuple[int, ...]) -> None:
-    """Refuse input and target whose shapes do not broadcast."""
-    for k, (a, b) in enumerate(zip(reversed(s), reversed(t), strict=False), 1):
-        if a != b and 1 not in (a, b):
-            raise RuntimeError(
-                f"{name}: The size of tensor a ({a}) must match the size of tensor b ({b}) at "
-                f"non-singleton dimension {max(len(s), len(t)) - k}: input of shape {s}, target "
-                f"of shape {t}"
-            )
-
-
 def _warn_sizes(name: str, input: Any, target: Any) -> None:
     s, t = shape_of(input), shape_of(target)
     fits(name, s, t)
     if s != t:
         warnings.warn(
-            f"{name}: using a target size ({t}) that is different to the input size ({s}). This "
-            "will likely lead to incorrect results due to broadcasting.",
+            f"Using a target size (torch.Size({list(t)})) that is different to the input size "
+            f"(torch.Size({list(s)})). This will likely lead to incorrect results due to "
+            "broadcasting. Please ensure they have the same size.",
             stacklevel=3,
         )
 
@@ -90,7 +82,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", *, weight: Any = 
     return _mse(input, target, weight, reduction=_reduction("mse_loss", reduction))
 
 
-@lifted("L1LossBackward0")
+@lifted(lambda x, y, w, reduction: _REDUCED.get(reduction, "AbsBackward0"))
 def _l1(x: Any, y: Any, w: Any, *, reduction: str) -> Any:
     return _weighted(np.abs(x - y), w, reduction)
 
@@ -102,8 +94,10 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean", *, weight: Any = N
     return _l1(input, target, weight, reduction=_reduction("l1_loss", reduction))
 
 
-@lifted("HuberLossBackward0")
-def _huber(x: Any, y: Any, w: Any, *, delta: float, over: float, reduction: str) -> Any:
+@lifted(lambda *_, smooth=False, **__: f"{'SmoothL1' if smooth else 'Huber'}LossBackward0")
+def _huber(
+    x: Any, y: Any, w: Any, *, delta: float, over: float, reduction: str, smooth: bool = False
+) -> Any:
     d = np.abs(x - y)
     loss = np.where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta))
     loss = loss / over if over != 1 else loss
@@ -130,18 +124,32 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
         return l1_loss(input, target, reduction)
     _warn_sizes("smooth_l1_loss", input, target)
     reduction = _reduction("smooth_l1_loss", reduction)
-    return _huber(input, target, None, delta=float(beta), over=float(beta), reduction=reduction)
+    return _huber(
+        input, target, None, delta=float(beta), over=float(beta), reduction=reduction, smooth=True
+    )
 
 
 # ------------------------------------------------------------------ probabilities
 
 
-def _same_size(name: str, input: Any, target: Any) -> None:
-    if shape_of(input) != shape_of(target):
-        raise ValueError(
-            f"{name}: target size ({shape_of(target)}) must be the same as input size "
-            f"({shape_of(input)})"
-        )
+_PROBABILITIES = (
+    "Using a target size ({0}) that is different to the input size ({1}) is deprecated. Please "
+    "ensure they have the same size."
+)
+_LOGITS = "Target size ({0}) must be the same as input size ({1})"
+
+
+def _same_size(name: str, input: Any, target: Any, words: str) -> None:
+    s, t = (f"torch.Size({list(shape_of(x))})" for x in (input, target))
+    if s != t:
+        raise ValueError(words.format(t, s) + f"\n  {name}")
+
+
+def _check_probabilities(input: Any) -> None:
+    """Refuse what cannot be probabilities, if it is known without running anything."""
+    values = known(input) if isinstance(input, Tensor) else None
+    if values is not None and not ((values >= 0) & (values <= 1)).all():
+        raise RuntimeError("all elements of input should be between 0 and 1")
 
 
 @lifted("BinaryCrossEntropyBackward0")
@@ -156,7 +164,8 @@ def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean"
 ) -> Any:
     """-(y log p + (1 - y) log(1 - p)); logarithms are cut off at -100."""
-    _same_size("binary_cross_entropy", input, target)
+    _same_size("binary_cross_entropy", input, target, _PROBABILITIES)
+    _check_probabilities(input)
     reduction = _reduction("binary_cross_entropy", reduction)
     return _bce(input, target, weight, reduction=reduction)
 
@@ -172,12 +181,12 @@ def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Any:
     """The same of p = sigmoid(x), without overflow."""
-    _same_size("binary_cross_entropy_with_logits", input, target)
+    _same_size("binary_cross_entropy_with_logits", input, target, _LOGITS)
     reduction = _reduction("binary_cross_entropy_with_logits", reduction)
     return _bce_logits(input, target, weight, pos_weight, reduction=reduction)
 
 
-@lifted("KlDivBackward0")
+@lifted(lambda *_, reduction, **__: _REDUCED.get(reduction, "SubBackward0"))
 def _kl(x: Any, y: Any, *, logged: bool, reduction: str) -> Any:
     loss = np.exp(y) * (y - x) if logged else row(special.xlogy, y, y) - y * x
     if reduction == "batchmean":
@@ -233,12 +242,18 @@ def _logs(x: Any) -> Any:
     return s - np.log(np.sum(np.exp(s), axis=axis, keepdims=True))
 
 
-@lifted("NllLossBackward0")
+def _class_name(x: Any, *_: Any, smoothing: float = 0, **__: Any) -> str:
+    if smoothing:
+        return "AddBackward0"
+    return "NllLoss2DBackward0" if len(shape_of(x)) > 2 else "NllLossBackward0"
+
+
+@lifted(_class_name)
 def _nll(logp: Any, target: Any, weight: Any, *, ignore: int, reduction: str) -> Any:
     return _class_loss(logp, target, weight, ignore, reduction, 0.0)
 
 
-@lifted("NllLossBackward0")
+@lifted(_class_name)
 def _cross_entropy(
     x: Any, target: Any, weight: Any, *, ignore: int, reduction: str, smoothing: float
 ) -> Any:
@@ -268,26 +283,34 @@ def _check_classes(name: str, input: Any, target: Any, weight: Any, ignore: int)
         raise ValueError(f"{name}: expected at least 1 dim, got input of shape {s}")
     wanted = (s[0], *s[2:]) if len(s) > 1 else ()
     classes = s[1] if len(s) > 1 else s[0]
+    shapes = f"\n  {name}: input of shape {s}, target of shape {t}"
     if t != wanted:
-        raise ValueError(
-            f"{name}: expected target of shape {wanted} for input of shape {s}, got {t}"
-        )
-    if np.dtype(target.dtype).kind not in "iu":
+        if s[:1] != t[:1] and len(s) > 1 and t:
+            raise ValueError(
+                f"Expected input batch_size ({s[0]}) to match target batch_size ({t[0]}).{shapes}"
+            )
+        if len(s) < 3:
+            raise RuntimeError(
+                f"0D or 1D target tensor expected, multi-target not supported{shapes}"
+            )
+        raise ValueError(f"Expected target size {list(wanted)}, got {list(t)}{shapes}")
+    kind = np.dtype(target.dtype)
+    if kind not in (np.int64, np.uint8) and (isinstance(target, Tensor) or kind.kind not in "iu"):
         raise RuntimeError(
-            f"{name}: expected target dtype to be a whole number's, but got {target.dtype}"
+            f"expected target dtype to be Long or Byte, but got {scalar_name(kind)}{shapes}"
         )
     if weight is not None and shape_of(weight) != (classes,):
         raise RuntimeError(
-            f"{name}: weight tensor should be defined either for all {classes} classes or no "
-            f"classes but got weight tensor of shape: {shape_of(weight)}"
+            f"weight tensor should be defined either for all {classes} classes or no "
+            f"classes but got weight tensor of shape: {list(shape_of(weight))}{shapes}"
         )
-    if not tracing(target):
+    if not tracing(target) and not unknown(target):
         plain = target._value() if isinstance(target, Tensor) else np.asarray(target)
         wrong = (plain < 0) | (plain >= classes)
         if wrong.any() and (found := plain[wrong & (plain != ignore)]).size:
             raise IndexError(
-                f"{name}: Target {found.flat[0]} is out of bounds for the {classes} classes of "
-                f"input of shape {s}"
+                f"Target {found.flat[0]} is out of bounds.\n  {name}: there are {classes} classes "
+                f"in input of shape {s}"
             )
 
 
@@ -317,12 +340,7 @@ def cross_entropy(
             "cross_entropy: expected floating point type for target with class probabilities, got "
             f"{target.dtype} of shape {t}"
         )
-    if np.dtype(target.dtype).kind == "f":
-        if shape_of(target) != shape_of(input):
-            raise ValueError(
-                f"cross_entropy: expected floating point target of shape {shape_of(input)}, or "
-                f"whole numbers of classes, got {target.dtype} of shape {shape_of(target)}"
-            )
+    if np.dtype(target.dtype).kind == "f" and s == t:
         return _soft_cross_entropy(input, target, weight, reduction=reduction, smoothing=smoothing)
     _check_classes("cross_entropy", input, target, weight, ignore_index)
     return _cross_entropy(

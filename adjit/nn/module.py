@@ -14,7 +14,7 @@ from ..tracer.tree import register_container
 from . import state
 from .carrying import functional_call, leaves_of, with_leaves
 from .faults import check_array, locate
-from .hooks import Hook, Passage, Removable, entered
+from .hooks import Hook, Passage, RemovableHandle, entered
 from .parameter import Buffer, Parameter, overwrite
 
 __all__ = ["Buffer", "Module", "Parameter", "functional_call", "overwrite"]
@@ -83,8 +83,8 @@ class Module:
             check_array(self, name, value)
             if isinstance(value, Tensor):
                 raise TypeError(
-                    f"cannot assign a Tensor as parameter '{name}' of {type(self).__name__} "
-                    "(torch.nn.Parameter or None expected)"
+                    f"cannot assign '{value.type()}' as parameter '{name}' (torch.nn.Parameter or "
+                    f"None expected)\n  in {type(self).__name__}"
                 )
             self._parameters[name] = value
         elif isinstance(value, Buffer) and "_buffers" in fields:
@@ -163,19 +163,19 @@ class Module:
     def register_forward_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False,
         always_call: bool = False,
-    ) -> Removable:  # fmt: skip
+    ) -> RemovableHandle:  # fmt: skip
         """Call `hook(module, args, result)` after `forward`; what it returns is the result."""
         return entered(self._hooks, Hook(hook, with_kwargs, always_call), prepend)
 
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> Removable:
+    ) -> RemovableHandle:
         """Call `hook(module, args)` before `forward`; what it returns are the arguments."""
         return entered(self._before, Hook(hook, with_kwargs), prepend)
 
     def register_full_backward_hook(
         self, hook: Callable[..., Any], prepend: bool = False
-    ) -> Removable:
+    ) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when gradients have passed the module.
 
         What it returns replaces `grad_input`.
@@ -184,13 +184,13 @@ class Module:
 
     def register_full_backward_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
-    ) -> Removable:
+    ) -> RemovableHandle:
         """Call `hook(module, grad_output)` when gradients arrive; it may replace them."""
         return entered(self._backward_before, hook, prepend)
 
     register_backward_hook = register_full_backward_hook
 
-    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> Removable:
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, incompatible_keys)` after `load_state_dict`."""
         return entered(self._after_load, hook)
 
@@ -399,7 +399,7 @@ class Module:
             elif not isinstance(x, bool):
                 device = x
         if device is not None:
-            dtypes.device(device)
+            dtypes.processor(device)
         return self if dtype is None else self._cast(np.dtype(dtype))
 
     def _cast(self: M, dtype: np.dtype) -> M:
@@ -450,7 +450,7 @@ class Module:
 
     def cuda(self: M, device: Any = None) -> M:
         """Refused: there is no other device than the CPU."""
-        dtypes.device("cuda" if device is None else device)
+        dtypes.processor("cuda" if device is None else device)
         return self
 
     def share_memory(self: M) -> M:
@@ -476,7 +476,7 @@ class Module:
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> state.Incompatible:
+    ) -> state._IncompatibleKeys:
         """Copy arrays by name into parameters and buffers; with `assign` put them in their place.
 
         Values may be Tensors, arrays or what NumPy can read.  If entries are missing, unexpected

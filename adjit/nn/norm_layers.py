@@ -94,7 +94,7 @@ class _BatchNorm(_Statistics):
         if len(input.shape) not in self.dims:
             wanted = " or ".join(f"{d}D" for d in self.dims)
             raise ValueError(
-                f"expected {wanted} input (got {len(input.shape)}D input of shape "
+                f"expected {wanted} input (got {len(input.shape)}D input)\n  of shape "
                 f"{tuple(input.shape)})"
             )
         mean, var = self._buffers["running_mean"], self._buffers["running_var"]
@@ -148,7 +148,7 @@ class _InstanceNorm(_Statistics):
         s = tuple(input.shape)
         if len(s) not in (self.rank + 1, self.rank + 2):
             raise ValueError(
-                f"expected {self.rank + 1}D or {self.rank + 2}D input (got {len(s)}D input of "
+                f"expected {self.rank + 1}D or {self.rank + 2}D input (got {len(s)}D input)\n  of "
                 f"shape {s})"
             )
         channels = s[-self.rank - 1]

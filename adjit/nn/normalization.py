@@ -82,7 +82,8 @@ def batch_norm(
     s = shape_of(input)
     if math.prod(s) == s[1]:
         raise ValueError(
-            f"batch_norm: expected more than 1 value per channel when training, got input size {s}"
+            "Expected more than 1 value per channel when training, got input size "
+            f"torch.Size({list(s)})"
         )
     if training and running_mean is not None:
         write_statistics(input, running_mean, running_var, momentum)
@@ -108,16 +109,22 @@ def write_statistics(
             np.copyto(old, value._value() if isinstance(value, Tensor) else value)
 
 
+_PER_CHANNEL = ("running_mean", "running_var", "weight", "bias")
+
+
 def _check_channels(name: str, input: Any, *per_channel: Any) -> None:
     s = shape_of(input)
     if len(s) < 2:
         raise ValueError(f"{name}: expected at least 2 dims, got input of shape {s}")
-    for v in per_channel:
+    for k, v in zip(_PER_CHANNEL[-len(per_channel) :], per_channel, strict=True):
         if v is not None and shape_of(v) != (s[1],):
-            raise RuntimeError(
-                f"{name}: statistics and weights of shape {shape_of(v)} do not fit the {s[1]} "
-                f"channels of input of shape {s}"
-            )
+            words = f"{k} should contain {s[1]} elements not {math.prod(shape_of(v))}"
+            if name == "group_norm":
+                words = (
+                    f"Expected {k} to be a vector of size equal to the number of channels in "
+                    f"input, but got {k} of shape {list(shape_of(v))} and input of shape {list(s)}"
+                )
+            raise RuntimeError(f"{words}\n  {name}: {k} of shape {shape_of(v)}, input of shape {s}")
     same_dtype(name, input, *per_channel)
 
 
@@ -140,8 +147,8 @@ def _normalized(name: str, input: Any, shape: Any, *learned: Any) -> tuple[int, 
     s = shape_of(input)
     if not wanted or s[-len(wanted) :] != wanted:
         raise RuntimeError(
-            f"{name}: given normalized_shape={list(wanted)}, expected input with shape "
-            f"[*, {', '.join(map(str, wanted))}], but got input of size {list(s)}"
+            f"Given normalized_shape={list(wanted)}, expected input with shape "
+            f"[*, {', '.join(map(str, wanted))}], but got input of size{list(s)}"
         )
     for v in learned:
         if v is not None and shape_of(v) != wanted:
@@ -169,8 +176,8 @@ def group_norm(
     s = shape_of(input)
     if s[1] % num_groups:
         raise ValueError(
-            f"group_norm: expected number of channels in input to be divisible by num_groups, but "
-            f"got input of shape {s} and num_groups={num_groups}"
+            "Expected number of channels in input to be divisible by num_groups, but "
+            f"got input of shape {list(s)} and num_groups={num_groups}"
         )
     return _group_norm(input, weight, bias, groups=int(num_groups), eps=float(eps))
 
@@ -207,7 +214,8 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if math.prod(s[2:]) == 1:
         raise ValueError(
-            f"Expected more than 1 spatial element when training, got input size {list(s)}"
+            "Expected more than 1 spatial element when training, got input size "
+            f"torch.Size({list(s)})"
         )
     _check_channels("instance_norm", input, running_mean, running_var, weight, bias)
     if running_mean is not None:
@@ -215,7 +223,7 @@ def instance_norm(
     return _group_norm(input, weight, bias, groups=s[1], eps=float(eps))
 
 
-@lifted("FusedRmsNormBackward0")
+@lifted("MulBackward0")
 def _rms_norm(x: Any, w: Any, *, dims: int, eps: float) -> Any:
     axes = tuple(range(x.ndim - dims, x.ndim))
     y = x / np.sqrt(np.mean(x * x, axis=axes, keepdims=True) + eps)
@@ -231,7 +239,7 @@ def rms_norm(
     return _rms_norm(input, weight, dims=len(wanted), eps=given)
 
 
-@lifted("MulBackward0")
+@lifted("DivBackward0")
 def _local_response(x: Any, *, size: int, alpha: float, beta: float, k: float) -> Any:
     widths = [(0, 0), (size // 2, (size - 1) // 2), *[(0, 0)] * (x.ndim - 2)]
     squares, n = np.pad(x * x, widths), x.shape[1]

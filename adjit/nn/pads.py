@@ -21,7 +21,14 @@ def _cut(x: Any, widths: Widths) -> tuple[Any, Widths]:
     return x, tuple((max(lo, 0), max(hi, 0)) for lo, hi in widths)
 
 
-@lifted("ConstantPadNdBackward0", keeps=False)
+def _name(x: Any, *, mode: str, **_: Any) -> str:
+    words = {"reflect": "Reflection", "replicate": "Replication"}
+    if mode in words:
+        return f"{words[mode]}Pad{max(len(shape_of(x)) - 2, 1)}DBackward0"
+    return "CopySlices" if mode == "circular" else "ConstantPadNdBackward0"
+
+
+@lifted(_name, keeps=False)
 def _pad(x: Any, *, widths: Widths, mode: str, value: float) -> Any:
     x, widths = _cut(x, widths)
     if mode != "constant":

@@ -25,7 +25,8 @@ def _places(
             count += 1
         if count < 1:
             raise RuntimeError(
-                f"{name}: windows of {kernel} do not fit input of {space} padded by {padding}"
+                f"Output size is too small\n  {name}: windows of {kernel} do not fit input of "
+                f"{space} padded by {padding}"
             )
         found.append(count)
     return tuple(found)
@@ -59,7 +60,13 @@ def _window_slices(
         yield part
 
 
-@lifted("MaxPool2DWithIndicesBackward0")
+def _rank_name(words: str) -> Any:
+    """A name with the number of dims; signals are pooled as images of one row."""
+    names = {3: "SqueezeBackward1", 4: words.format(2), 5: words.format(3)}
+    return lambda x, *_, **__: names[len(shape_of(x))]
+
+
+@lifted(_rank_name("MaxPool{}DWithIndicesBackward0"))
 def _max_pool(x: Any, *, dilation: Any, **settings: Any) -> Any:
     if set(dilation) != {1}:
         return _dilated_max(x, dilation=dilation, **settings)
@@ -102,7 +109,7 @@ def _max_places(x: Any, *, dilation: Any, **settings: Any) -> Any:
     return np.moveaxis(row(window_argmax, np.moveaxis(x, 1, -1), **settings), -1, 1)
 
 
-@lifted("AvgPool2DBackward0")
+@lifted(_rank_name("AvgPool{}DBackward0"))
 def _avg_pool(x: Any, counts: Any, **settings: Any) -> Any:
     total = None
     for part in _window_slices(x, 0.0, **settings):
@@ -117,7 +124,8 @@ def _pool_settings(
     s = shape_of(input)
     if len(s) not in (rank + 1, rank + 2):
         raise RuntimeError(
-            f"{name}: expected {rank + 1}D or {rank + 2}D input, but got input of shape {s}"
+            f"non-empty {rank + 1}D or {rank + 2}D (batch mode) tensor expected for input\n  "
+            f"{name}: got input of shape {s}"
         )
     kernel = per_dim(f"{name}: kernel_size", kernel_size, rank)
     given = kernel if stride is None else per_dim(f"{name}: stride", stride, rank)

@@ -63,7 +63,7 @@ def gru_cell(given: Any, hidden: Any, h: Any) -> Any:
     return new + z * (h - new)
 
 
-@lifted("LstmBackward0")
+@lifted("MkldnnRnnLayerBackward0")
 def lstm(
     x: Any, h: Any, c: Any, w_in: Any, w_hidden: Any, b_in: Any, b_hidden: Any, w_out: Any,
     lengths: Any, *, reverse: bool,
@@ -79,7 +79,7 @@ def lstm(
     return _within(_ordered(found, reverse), lengths), h, c
 
 
-@lifted("GruBackward0")
+@lifted("StackBackward0")
 def gru(
     x: Any, h: Any, w_in: Any, w_hidden: Any, b_in: Any, b_hidden: Any, lengths: Any, *,
     reverse: bool,
@@ -93,7 +93,7 @@ def gru(
     return _within(_ordered(found, reverse), lengths), h
 
 
-@lifted("RnnBackward0")
+@lifted("StackBackward0")
 def rnn(
     x: Any, h: Any, w_in: Any, w_hidden: Any, b_in: Any, b_hidden: Any, lengths: Any, *,
     reverse: bool, relu: bool,
@@ -114,7 +114,7 @@ def _plain(y: Any, relu: bool) -> Any:
 # ------------------------------------------------------------------ one step
 
 
-@lifted("RnnCellBackward0")
+@lifted(lambda *_, relu: "ReluBackward0" if relu else "TanhBackward0")
 def rnn_step(
     x: Any, h: Any, w_in: Any, w_hidden: Any, b_in: Any, b_hidden: Any, *, relu: bool
 ) -> Any:
@@ -122,13 +122,13 @@ def rnn_step(
     return _plain(_hidden(x, w_in, b_in) + _hidden(h, w_hidden, b_hidden), relu)
 
 
-@lifted("GruCellBackward0")
+@lifted("AddBackward0")
 def gru_step(x: Any, h: Any, w_in: Any, w_hidden: Any, b_in: Any, b_hidden: Any) -> Any:
     """The next state."""
     return gru_cell(_hidden(x, w_in, b_in), _hidden(h, w_hidden, b_hidden), h)
 
 
-@lifted("LstmCellBackward0")
+@lifted("MulBackward0")
 def lstm_step(x: Any, h: Any, c: Any, w_in: Any, w_hidden: Any, b_in: Any, b_hidden: Any) -> Any:
     """The next hidden and cell state."""
     return lstm_cell(_hidden(x, w_in, b_in) + _hidden(h, w_hidden, b_hidden), c)

@@ -60,7 +60,15 @@ def _cubic(d: Any) -> Any:
     return np.where(d <= 1, near, far)
 
 
-@lifted("UpsampleBackward0")
+def _name(x: Any, *, mode: str, **_: Any) -> str:
+    words = {"nearest-exact": "NearestExact", "linear": "Linear", "bicubic": "Bicubic"}
+    kind = words.get(mode, mode.capitalize())
+    if kind == "Linear":
+        kind = {3: "Linear", 4: "Bilinear", 5: "Trilinear"}[len(shape_of(x))]
+    return f"Upsample{kind}{len(shape_of(x)) - 2}DBackward0"
+
+
+@lifted(_name)
 def _resampled(x: Any, *, sizes: tuple[int, ...], scales: Scales, mode: str, corners: bool) -> Any:
     """One dim after the other."""
     dtype = np.dtype(x.dtype)
@@ -214,7 +222,7 @@ def _inside(g: Any, n: int, padding: str, corners: bool) -> Any:
     return g if padding == "zeros" else np.where(g <= 0, 0, np.where(g >= n - 1, n - 1, g))
 
 
-@lifted("GridSamplerBackward0")
+@lifted(lambda x, *_, **__: f"GridSampler{len(shape_of(x)) - 2}DBackward0")
 def _grid_sample(x: Any, grid: Any, *, mode: str, padding: str, corners: bool) -> Any:
     batch, channels, *space = x.shape
     found = grid.shape[1:-1]

@@ -10,6 +10,7 @@ import numpy as np
 from ..eager.creation import empty
 from ..eager.shapes import cat
 from ..eager.tensor_object import Tensor, held
+from ..eager.titles import titled
 from . import functional as F
 from . import init
 from .lift import same_dtype, shape_of
@@ -32,7 +33,8 @@ def _joined(parts: list[Any], axis: int) -> Any:
 
 
 def _stacked(parts: list[Any]) -> Any:
-    return _joined([p[None] for p in parts], 0)
+    found = _joined([p[None] for p in parts], 0)
+    return titled(found, "StackBackward0")
 
 
 class RNNBase(Module):
@@ -149,11 +151,11 @@ class RNNBase(Module):
     def _check(self, s: tuple[int, ...]) -> None:
         name = type(self).__name__
         if len(s) not in (2, 3):
-            raise ValueError(f"{name}: Expected input to be 2D or 3D, got shape {s} instead")
+            raise ValueError(f"{name}: Expected input to be 2D or 3D, got {len(s)}D instead")
         if s[-1] != self.input_size:
             raise RuntimeError(
-                f"{name}: input.size(-1) must be equal to input_size. Expected {self.input_size}, "
-                f"got {s[-1]}: input of shape {s} for weight_ih_l0 of shape "
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, "
+                f"got {s[-1]}\n  {name}: input of shape {s} for weight_ih_l0 of shape "
                 f"{shape_of(self.weight_ih_l0)}"
             )
 
@@ -283,7 +285,7 @@ class _Cell(Module):
         """The next state."""
         s, name = shape_of(input), type(self).__name__
         if len(s) not in (1, 2):
-            raise ValueError(f"{name}: Expected input to be 1D or 2D, got shape {s} instead")
+            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {len(s)}D instead")
         if s[-1] != self.input_size:
             raise RuntimeError(
                 f"{name}: input has inconsistent input_size: got {s[-1]}, expected "

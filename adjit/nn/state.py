@@ -11,7 +11,7 @@ from ..eager.tensor_object import Tensor
 from .parameter import Parameter, overwrite
 
 
-class Incompatible(NamedTuple):
+class _IncompatibleKeys(NamedTuple):
     """What `load_state_dict` did not find, and what it did not expect."""
 
     missing_keys: list[str]
@@ -20,7 +20,7 @@ class Incompatible(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"_IncompatibleKeys({', '.join(f'{k}={v}' for k, v in self._asdict().items())})"
+        return f"_IncompatibleKeysKeys({', '.join(f'{k}={v}' for k, v in self._asdict().items())})"
 
 
 def entries(module: Any, prefix: str = "") -> Iterator[tuple[str, Any, str, str]]:
@@ -34,7 +34,7 @@ def entries(module: Any, prefix: str = "") -> Iterator[tuple[str, Any, str, str]
             yield from entries(m, f"{prefix}{name}.")
 
 
-def load(module: Any, state: Any, strict: bool, assign: bool) -> Incompatible:
+def load(module: Any, state: Any, strict: bool, assign: bool) -> _IncompatibleKeys:
     """See `Module.load_state_dict`."""
     if not isinstance(state, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state)}.")
@@ -60,8 +60,8 @@ def load(module: Any, state: Any, strict: bool, assign: bool) -> Incompatible:
         _put(*wanted[key], x, state[key], assign)
     for m in {id(m): m for m, _, _ in wanted.values()}.values():
         for hook in m._after_load:
-            hook(m, Incompatible(missing, extra))
-    return Incompatible(missing, extra)
+            hook(m, _IncompatibleKeys(missing, extra))
+    return _IncompatibleKeys(missing, extra)
 
 
 def _younger(state: Any, key: str) -> bool:

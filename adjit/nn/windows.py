@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ir.ops import convolutions as rows
 from ..ir.ops.convolutions import extents
-from .lift import lifted, row, same_dtype, shape_of
+from .lift import IMAGES, lifted, row, same_dtype, shape_of
 
 Sizes = int | tuple[int, ...]
 
@@ -65,16 +65,18 @@ def _check_images(name: str, x: Any, w: Any, b: Any, rank: int, groups: int, out
         raise RuntimeError(f"{name}: expected a weight of {rank + 2} dims, but it has shape {t}")
     if len(s) not in (rank + 1, rank + 2):
         raise RuntimeError(
-            f"{name}: expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input, "
-            f"but got input of shape {s} for weight of shape {t}"
+            f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, "
+            f"but got input of size: {list(s)}\n  for weight of shape {t}"
         )
     if groups < 1 or t[0] % groups:
         raise RuntimeError(f"{name}: weight of shape {t} does not divide into groups={groups}")
     channels, wanted = s[-rank - 1], t[0] if out else t[1] * groups
     if channels != wanted:
+        given = f"transposed={int(out)}" if out else f"groups={groups}"
         raise RuntimeError(
-            f"{name}: given groups={groups}, weight of shape {t}, expected input of shape {s} to "
-            f"have {wanted} channels, but got {channels} channels instead"
+            f"Given {given}, weight of size {list(t)}, expected input{list(s)} to "
+            f"have {wanted} channels, but got {channels} channels instead\n  {name}: input of "
+            f"shape {s}, weight of shape {t}"
         )
     results = t[1] * groups if out else t[0]
     if b is not None and shape_of(b) != (results,):
@@ -82,7 +84,7 @@ def _check_images(name: str, x: Any, w: Any, b: Any, rank: int, groups: int, out
             f"{name}: given weight of shape {t}, expected bias of shape {(results,)}, "
             f"but got {shape_of(b)}"
         )
-    same_dtype(name, x, w, b)
+    same_dtype(name, x, w, b, words=IMAGES)
 
 
 def _convolve(
@@ -98,10 +100,13 @@ def _convolve(
     if min(stride) < 1 or min(dilation) < 1:
         raise ValueError(f"{name}: stride {stride} and dilation {dilation} must be positive")
     if min(extents(space, kernel, stride, around, dilation)) < 1:
-        padded = tuple(n + lo + hi for n, (lo, hi) in zip(space, around, strict=True))
+        padded = [n + lo + hi for n, (lo, hi) in zip(space, around, strict=True)]
+        reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+        inside, window = (" x ".join(map(str, x)) for x in (padded, reach))
         raise RuntimeError(
-            f"{name}: kernel size can't be greater than actual input size: input {space} padded "
-            f"to {padded}, kernel {kernel} with dilation {dilation}"
+            f"Calculated padded input size per channel: ({inside}). Kernel size: ({window}). "
+            f"Kernel size can't be greater than actual input size\n  {name}: input {space}, "
+            f"kernel {kernel} with dilation {dilation}"
         )
     settings = {"stride": stride, "padding": around, "dilation": dilation, "groups": int(groups)}
     return batched(input, rank, lambda x: _conv(x, weight, bias, **settings))

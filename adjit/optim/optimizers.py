@@ -22,13 +22,13 @@ class Optimizer:
 
     counts = False  # whether the state has the number of steps
     # Settings of PyTorch's that say how a step is run, and make no difference here.
-    ways: Mapping[str, Any] = {"foreach": None, "differentiable": False, "capturable": False}
+    ways: Mapping[str, Any] = {"foreach": None, "capturable": False, "differentiable": False}
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
-                "but got a Tensor"
+                f"but got {params.type()}"
             )
         defaults = {k: _number(v) for k, v in defaults.items()}
         listed = list(params)
@@ -93,7 +93,7 @@ class Optimizer:
                 stacklevel=3,
             )
         settings = {k: _number(v) for k, v in param_group.items() if k != "params"}
-        self.param_groups.append({**self.defaults, **settings, "params": params, **names})
+        self.param_groups.append({"params": params, **self.defaults, **settings, **names})
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -163,7 +163,11 @@ class Optimizer:
         params = [p for group in self.param_groups for p in group["params"]]
         place = {p: i for i, p in enumerate(params)}
         groups = [
-            {**group, "params": [place[p] for p in group["params"]]} for group in self.param_groups
+            {
+                **{k: v for k, v in group.items() if k != "params"},
+                "params": [place[p] for p in group["params"]],
+            }
+            for group in self.param_groups
         ]
         return {
             "state": {place[p]: _shown(s) for p, s in self.state.items() if s and p in place},
@@ -315,8 +319,8 @@ class Adam(Optimizer):
         check_betas(betas)
         super().__init__(params, {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-            "amsgrad": amsgrad, "maximize": maximize,
-            "decoupled_weight_decay": decoupled_weight_decay, **self.unused(unused),
+            "amsgrad": amsgrad, "maximize": maximize, **self.unused(unused),
+            "decoupled_weight_decay": decoupled_weight_decay,
         })  # fmt: skip
 
     def rule(self, group: dict[str, Any], state: dict[str, Any]) -> Rule:
