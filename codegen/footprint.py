@@ -44,7 +44,8 @@ def _of_stages(program: Any) -> Footprint:
             if how
         )
         # As many parts as there are threads run at a time; each has a total of its own.
-        held = (_scratch([step.parts[0].run]) + partial) * min(program.threads, len(step.parts))
+        first = step.groups[0].parts
+        held = (_scratch([first[0].run]) + partial) * len(first)
         events.append((held, list(step.stage.writes), list(step.stage.reads)))
     outs = {v for v in program.outs if type(v) is not Const}
     return _walk(events, outs, program)

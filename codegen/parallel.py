@@ -14,8 +14,11 @@ from ..ir.core import Const, Function, Value
 from ..ir.interp import GuardMiss
 from ..ir.plan import KernelStep, Schedule
 from ..ir.types import NUMPY
-from . import entry, memory, workers
-from .program import KernelRun, Program, build, make_call
+from . import entry, memory
+from .kernel import Kernel
+from .program import LARGE_PRODUCT, KernelRun, Program, build
+from .team import Member, Team, part_of
+from .threads import limited
 
 LEAST_WORK = 100_000.0  # of one thread, in units of about 1 ns: waking another one costs 10 us
 _ROWS = 32  # parts are multiples of a block of rows
@@ -23,7 +26,7 @@ _ROWS = 32  # parts are multiples of a block of rows
 
 @dataclass(eq=False)
 class _Part:
-    """Some of the rows of a stage, and the kernel that does them, without Python's lock.
+    """Some of the rows of a stage, and the kernel that does them.
 
     inputs    the values, by their place among what the stage reads, that the kernel wants
     given     for each of what the stage reads, the rows that the part is given, None for all
@@ -31,7 +34,6 @@ class _Part:
     """
 
     run: KernelRun
-    call: Callable[..., object]
     inputs: tuple[int, ...]
     given: tuple[slice | None, ...] = ()
     results: tuple[slice | None, ...] = ()
@@ -39,11 +41,20 @@ class _Part:
 
 @dataclass(eq=False)
 class _Step:
-    """A stage that can be run."""
+    """A stage that can be run: once, or in groups of parts that run at the same time."""
 
     stage: Any  # passes.partition.Stage, which this room does not know
     once: Program | None
-    parts: tuple[_Part, ...] = ()
+    groups: tuple[_Group, ...] = ()
+
+
+@dataclass(eq=False)
+class _Group:
+    """Parts that run at the same time, by one call without Python's lock."""
+
+    parts: tuple[_Part, ...]
+    team: Team
+    call: Callable[..., object]
 
 
 @dataclass(eq=False)
@@ -69,7 +80,7 @@ class ParallelProgram:
             if step.once is not None:
                 env.update(zip(step.stage.writes, step.once.call(reads), strict=True))
             else:
-                _run_parts(step, reads, env, self.threads)
+                _run_parts(step, reads, env)
             del reads
             for v in dead:
                 del env[v]
@@ -93,10 +104,20 @@ class ParallelProgram:
             kept.update(step.stage.reads)
         return last[::-1]
 
+    def alone(self) -> ParallelProgram:
+        """The same with one part after the other."""
+        steps = [
+            replace(s, groups=tuple(_group([p]) for g in s.groups for p in g.parts))
+            for s in self.steps
+        ]
+        return replace(self, threads=1, steps=tuple(steps))
+
     @property
     def runs(self) -> list[Any]:
         """What runs, in order: the parts of a stage are one."""
-        return [r for s in self.steps for r in (s.once.runs if s.once else [s.parts[0].run])]
+        return [
+            r for s in self.steps for r in (s.once.runs if s.once else [s.groups[0].parts[0].run])
+        ]
 
     @property
     def kernels(self) -> list[KernelRun]:
@@ -114,45 +135,54 @@ class ParallelProgram:
         return None
 
 
-def _run_parts(
-    step: _Step, reads: Sequence[np.ndarray], env: dict[Value, np.ndarray], threads: int
-) -> None:
+def _run_parts(step: _Step, reads: Sequence[np.ndarray], env: dict[Value, np.ndarray]) -> None:
     stage = step.stage
     totals: list[np.ndarray | None] = [
         None if how else memory.empty(v.shape, NUMPY[v.dtype])
         for v, how in zip(stage.writes, stage.combine, strict=True)
     ]
-
-    def job(part: _Part) -> Callable[[], list[np.ndarray]]:
-        given = [x if at is None else x[at] for x, at in zip(reads, part.given, strict=True)]
-
-        def work() -> list[np.ndarray]:
-            run = part.run
-            outs = [
-                memory.empty(a.shape, NUMPY[a.dtype]) if total is None else total[at]
-                for total, at, a in zip(totals, part.results, run.kernel.outputs, strict=True)
-            ]
-            space = run.workspace.take()
-            status = part.call(*(given[k] for k in part.inputs), *outs, *space)
-            run.workspace.give(space)
-            if status is not True:
-                op = run.kernel.missed(status)
-                raise run.failure(status) if op is None else GuardMiss.of(op)
-            return outs
-
-        return work
-
     partial: list[Any] = [None] * len(totals)
-    for k in range(0, len(step.parts), threads):
-        done: list[Any] = workers.run([job(part) for part in step.parts[k : k + threads]])
-        for i, how in enumerate(stage.combine):
-            for outs in done if how else ():
-                if partial[i] is None:
+    for group in step.groups:
+        for outs in _run_group(group, reads, totals):
+            for i, how in enumerate(stage.combine):
+                if how and partial[i] is None:
                     partial[i] = outs[i]
-                else:
+                elif how:
                     getattr(np, how)(partial[i], outs[i], out=partial[i])
     for v, total, joined in zip(stage.writes, totals, partial, strict=True):
         env[v] = joined if total is None else total
+
+
+def _run_group(
+    group: _Group, reads: Sequence[np.ndarray], totals: Sequence[np.ndarray | None]
+) -> list[list[np.ndarray]]:
+    """What each part writes: its rows of the totals, or arrays of its own."""
+    results: list[list[np.ndarray]] = []
+    spaces: list[Any] = []
+    arrays: list[np.ndarray] = []
+    for part in group.parts:
+        outs = [
+            memory.empty(a.shape, NUMPY[a.dtype]) if total is None else total[at]
+            for total, at, a in zip(totals, part.results, part.run.kernel.outputs, strict=True)
+        ]
+        space = part.run.workspace.take()
+        given = part.given
+        arrays += (reads[k] if given[k] is None else reads[k][given[k]] for k in part.inputs)
+        arrays += outs
+        arrays += space
+        results.append(outs)
+        spaces.append(space)
+    group.team.ready()
+    status = group.call(*arrays)
+    for part, space in zip(group.parts, spaces, strict=True):
+        part.run.workspace.give(space)
+    if status is not True:
+        assert isinstance(status, int)
+        number, own = part_of(status)
+        run = group.parts[number].run
+        op = run.kernel.missed(own)
+        raise run.failure(own) if op is None else GuardMiss.of(op)
+    return results
 
 
 def build_parallel(
@@ -197,7 +227,8 @@ def build_parallel(
                     return None
                 like = made[rows.form] = _part(only, plan)
             pieces.append(replace(like, given=_slices(rows.given), results=_slices(rows.results)))
-        steps.append(_Step(stage, None, tuple(pieces)))
+        groups = (pieces[k : k + threads] for k in range(0, len(pieces), threads))
+        steps.append(_Step(stage, None, tuple(_group(g) for g in groups)))
     p = partition
     return ParallelProgram(p.name, threads, p.params, p.outs, tuple(steps), seconds, p)
 
@@ -207,12 +238,25 @@ def _slices(spans: Sequence[tuple[int, int] | None]) -> tuple[slice | None, ...]
 
 
 def _part(run: KernelRun, plan: Schedule) -> _Part:
-    k = run.kernel
-    count = len(k.inputs) + len(k.outputs) + len(k.workspaces)
-    call = make_call(k, run.executable, [entry.unchecked()] * count, nogil=True)
     places = {v: i for i, v in enumerate(plan.params)}
-    inputs = tuple(places[run.step.reads[i]] for i in k.inputs)
-    return _Part(run, call, inputs)
+    return _Part(run, tuple(places[run.step.reads[i]] for i in run.kernel.inputs))
+
+
+def _group(parts: Sequence[_Part]) -> _Group:
+    members = [
+        Member(p.run.executable.address, _pointers(p.run.kernel), p.run.kernel.sizes,
+               p.run.kernel.consts)
+        for p in parts
+    ]  # fmt: skip
+    team = Team(members)
+    spec = [entry.unchecked()] * sum(m.pointers for m in members)
+    call = entry.make_call(team.address, spec, team.sizes, (), nogil=True, keep=team)
+    large = max(p.run.kernel.flops for p in parts) >= LARGE_PRODUCT
+    return _Group(tuple(parts), team, limited(call) if large else call)
+
+
+def _pointers(k: Kernel) -> int:
+    return len(k.inputs) + len(k.outputs) + len(k.workspaces)
 
 
 def _bounds(extent: int, threads: int) -> list[tuple[int, int]]:
