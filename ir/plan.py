@@ -122,10 +122,11 @@ class Plan:
 
     def kept_shape(self, v: Value) -> tuple[int, ...]:
         """The extents that a root's storage keeps; a strip has the rows of its block."""
-        rows = self.strip_rows(v)
+        kept = self.storage[v].kept
+        rows = self.strip_rows(v) if "strip" in kept else 0
         return tuple(
             n if how == "full" else rows
-            for n, how in zip(v.shape, self.storage[v].kept, strict=True)
+            for n, how in zip(v.shape, kept, strict=True)
             if how != "drop"
         )
 

@@ -14,7 +14,7 @@ from math import prod
 
 from ..ir.core import Value
 from ..ir.plan import Item, Plan, members
-from .overwrite import Overwrites, alike
+from .overwrite import Overwrites, likeness
 
 
 @dataclass
@@ -64,10 +64,13 @@ def _colour(
     sizes = {v: _size(plan, v) for v in lives}
     slots: dict[str, list[Slot]] = {}
     over = Overwrites(plan)
+    offers: dict[object, list[Slot]] = {}
+    for s in lent:
+        offers.setdefault(likeness(s.owner), []).append(s)
     for v in sorted(lives, key=lambda v: (lives[v][0], -sizes[v])):
         first, last = lives[v]
         same = slots.setdefault(v.dtype, [])
-        slot = _place(over, items, lives, v, same, lent)
+        slot = _place(over, items, lives, v, same, offers.get(likeness(v), ()) if lent else ())
         if slot is None:
             free = [s for s in same if s.busy < first and s.size >= sizes[v]]
             slot = min(free, key=lambda s: s.size, default=None)
@@ -87,21 +90,24 @@ def _place(
     same: Sequence[Slot],
     lent: Sequence[Slot],
 ) -> Slot | None:
-    """The place of a value that dies where this one is written, or one that a result lends."""
+    """The place of a value that dies where this one is written, or one that a result lends.
+
+    `same` are the places of its dtype, `lent` those of results that are alike.
+    """
     first, last = lives[v]
 
     def dies(s: Slot) -> bool:
         made = lives.get(s.holder, (first,))[0]
-        return s.busy == first > made and over.claim(items[first], v, s.holder)
+        return first > made and over.claim(items[first], v, s.holder)
 
     def lasts(s: Slot) -> bool:
         if s.until is None or last < s.until:
             return True
         return last == s.until and over.claim(items[last], s.owner, v)
 
-    offered = [s for s in lent if s.until is not None and last <= s.until and alike(v, s.owner)]
+    offered = [s for s in lent if s.until is not None and last <= s.until]
     for s in (*offered, *same):
-        if dies(s) and lasts(s):
+        if s.busy == first and dies(s) and lasts(s):
             return s
     return next((s for s in offered if s.busy < first and lasts(s)), None)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from ..ir.access import DYNAMIC, Index, is_inline, reads
 from ..ir.core import Block, Function, Op, Value
@@ -38,6 +39,7 @@ MAX_DEPTH = 16  # of an inlined expression; scalars are local variables in any c
 MAX_SCALAR_DEPTH = 4
 
 Cand = dict[Root, tuple[int, int]]
+Tied = dict[tuple[Value, int], list[int]]  # where reads start in a dim of an array
 
 
 @dataclass(eq=False)
@@ -116,6 +118,7 @@ class Scheduler:
             for r in self.members
         }
         self.block_products = _worth_blocking(self.members)
+        self.tied: dict[tuple[Root, int], Tied] = {}
 
     def run(self) -> list[Item]:
         return self._schedule(self._in_order(), {r: _units(r) for r in self.members})
@@ -127,12 +130,15 @@ class Scheduler:
     def _schedule(self, members: list[Root], fixed: dict[Root, frozenset[int]]) -> list[Item]:
         groups: list[Group] = []
         place: dict[Root, int] = {}
+        touching: dict[Value, set[int]] = {}  # the groups that read an array
         for r in members:
             producers = [(p, a) for p, a in self.producers[r] if p in place]
             if r.kind == "part":  # made where its region is
                 place[r] = place[producers[0][0]]
                 continue
-            place[r] = self._place(r, producers, groups, place, fixed)
+            place[r] = g = self._place(r, producers, groups, place, fixed, touching)
+            for a in r.accesses:
+                touching.setdefault(a.base, set()).add(g)
         self._merge(groups, place, fixed)
         items: list[Item] = []
         for g in groups:
@@ -195,6 +201,7 @@ class Scheduler:
         groups: list[Group],
         place: dict[Root, int],
         fixed: dict[Root, frozenset[int]],
+        touching: dict[Value, set[int]],
     ) -> int:
         first = max((place[p] for p, _ in producers), default=0)
         free = [d for d in range(len(r.dims)) if d not in fixed[r]]
@@ -204,11 +211,13 @@ class Scheduler:
         if not free:
             return self._place_scalar(r, producers, groups, place, first, fixed)
         best: tuple[bool, int, list[Cand]] | None = None
-        for g in range(first, len(groups)):
+        made = {place[p] for p, _ in producers}
+        near = made.union(*(touching.get(a.base, ()) for a in r.accesses))
+        for g in sorted(near):
             group = groups[g]
-            if group.kind != "loop":
+            if g < first or group.kind != "loop":
                 continue
-            edge = any(place[p] == g for p, _ in producers)
+            edge = g in made
             cands = self._join(group, r, producers, place, g, fixed[r])
             if cands and (best is None or (edge and not best[0])):
                 best = (edge, g, cands)
@@ -352,16 +361,25 @@ class Scheduler:
     def _sibling(self, cand: Cand, r: Root, d: int) -> int | None:
         """The shift under which most reads of shared arrays fall together; None if none do."""
         votes: Counter[int] = Counter()
-        mine: dict[tuple[Value, int], list[int]] = {}
-        for base, q, start in _tied(r, d):
-            mine.setdefault((base, q), []).append(start)
-        for m, (dm, om) in cand.items():
-            for base, q, start in _tied(m, dm):
-                for s in mine.get((base, q), ()):
+        mine = self._tied(r, d)
+        for m, (dm, om) in cand.items() if mine else ():
+            for at, starts in self._tied(m, dm).items():
+                for start, s in product(starts, mine.get(at, ())):
                     votes[om + start - s] += 1
         if not votes:
             return None
         return max(votes, key=lambda o: (votes[o], o == 0, -abs(o)))
+
+    def _tied(self, r: Root, d: int) -> Tied:
+        """The reads of a root whose index runs with its dim d."""
+        found = self.tied.get((r, d))
+        if found is None:
+            found = self.tied[r, d] = {}
+            for a in r.accesses:
+                for q, (dim, start, step) in enumerate(a.index):
+                    if dim == d and step == 1 and start is not None:
+                        found.setdefault((a.base, q), []).append(start)
+        return found
 
 
 def _units(r: Root) -> frozenset[int]:
@@ -369,14 +387,6 @@ def _units(r: Root) -> frozenset[int]:
     if r.kind in ("gemm", "call", "part"):
         return frozenset()
     return frozenset(d for d, n in enumerate(r.dims) if n == 1)
-
-
-def _tied(r: Root, d: int) -> Iterator[tuple[Value, int, int]]:
-    """Reads whose index runs with domain dim d: (array, its dim, start)."""
-    for a in r.accesses:
-        for q, (dim, start, step) in enumerate(a.index):
-            if dim == d and step == 1 and start is not None:
-                yield a.base, q, start
 
 
 def _same_range(cand: Cand, r: Root, d: int, off: int) -> bool:

@@ -16,11 +16,12 @@ from .storage import Path, paths_of
 
 def alike(a: Value, b: Value) -> bool:
     """Whether two arrays are equal in dtype and shape for every size of the inputs."""
-    return a.dtype == b.dtype and _labels(a) == _labels(b)
+    return likeness(a) == likeness(b)
 
 
-def _labels(v: Value) -> list[object]:
-    return [(int(n), getattr(n, "label", None)) for n in v.shape]
+def likeness(v: Value) -> object:
+    """What arrays have in common that are equal in dtype and shape for every size of the inputs."""
+    return v.dtype, *((int(n), getattr(n, "label", None)) for n in v.shape)
 
 
 @dataclass(eq=False)

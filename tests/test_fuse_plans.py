@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from adjit import jit, options, value_and_grad
+from adjit.passes import fuse
 
 rng = np.random.default_rng(3)
 X, REST = rng.normal(size=(40, 3)), rng.uniform(size=700)
@@ -164,3 +165,26 @@ def test_a_long_expression_runs_in_one_loop_of_strips():
     for p, q in zip(got[1], wanted[1], strict=True):
         np.testing.assert_allclose(p, q, rtol=1e-9, atol=1e-12)
     assert g.ir(x, y, stage="fused").count("[0, 1000)") == 1
+
+
+def test_what_rows_compute_is_kept_in_one_round(monkeypatch):
+    """Planning a deep network must not take a round for each of its layers."""
+    picks = []
+
+    def counted(*args):
+        picks.append(len(found := promotions(*args)))
+        return found
+
+    promotions = fuse._promotions
+    monkeypatch.setattr(fuse, "_promotions", counted)
+
+    @value_and_grad
+    def normalised(x, scales):
+        for s, f in zip(scales, (np.exp, np.tanh, np.sin, np.cos, np.arctan), strict=True):
+            y = x - np.mean(x, axis=1, keepdims=True)
+            x = x + f(s * y / np.sqrt(np.mean(y * y, axis=1, keepdims=True) + 1e-5))
+            x = x / np.sum(x, axis=1, keepdims=True)
+        return np.sum(x * x)
+
+    normalised.ir(rng.normal(size=(6, 50)), [rng.normal(size=50)] * 5, stage="fused")
+    assert picks[0] > 5 and picks[1:] == [0]
