@@ -17,8 +17,9 @@ from types import CellType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from .caller import calls_directly
-from .place import OURS, USER, owner
+from .place import OURS, USER, fills, owner
 from .record import recorder, stack
+from .tracer import Tracer
 
 Act = Callable[..., Any]  # (original, from_user, args, kwargs) -> result, or DECLINE
 DECLINE: Any = object()
@@ -53,7 +54,8 @@ def replacement(original: Any, act: Act, *, direct: bool = True) -> Any:
             return original(*args, **kwargs)
         rec = recorder()
         rec.enter(frame)
-        out = act(original, who == USER, args, kwargs)
+        user = who == USER or fills(frame, Tracer)
+        out = act(original, user, args, kwargs)
         return original(*args, **kwargs) if out is DECLINE else out
 
     return call

@@ -19,6 +19,7 @@ _ROOMS = tuple(
 )
 _NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
 _STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+_WRITING = os.path.join(_NUMPY, "polynomial") + os.sep
 OURS, LIBRARY, USER = 0, 1, 2  # LIBRARY: NumPy, SciPy, the standard library
 # Packages that hold nothing of the user's in their globals; their code is large to search.
 _LIBRARIES = ("scipy", "pandas", "matplotlib", "sklearn", "networkx", "numba", "sympy", "torch")
@@ -26,12 +27,21 @@ _owners: dict[str, int] = {}
 
 
 def owner(file: str) -> int:
-    """Whose code a file is: _STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-    OURS, LIBRARY or USER."""
+    """Whose code a file is: OURS, LIBRARY or USER."""
     known = _owners.get(file)
     if known is None:
         known = _owners[file] = _find_owner(file)
     return known
+
+
+def fills(frame: FrameType, tracer: type) -> bool:
+    """Whether a frame of a library will fill the arrays that it makes with traced values.
+
+    numpy.polynomial is plain Python that does so with what it was given.
+    """
+    if not frame.f_code.co_filename.startswith(_WRITING):
+        return False
+    return any(type(x) is tracer for x in frame.f_locals.values())
 
 
 def _find_owner(file: str) -> int:

@@ -71,6 +71,8 @@ def holds_tracer(x: Any, depth: int = 6) -> bool:
         return True
     if depth and isinstance(x, (list, tuple)):
         return any(holds_tracer(e, depth - 1) for e in x)
+    if type(x) is np.poly1d:
+        return type(x.coeffs) is Tracer
     return (
         depth > 0
         and type(x) is np.ndarray
@@ -97,6 +99,8 @@ def value(x: Any, dtype: str | None = None) -> Value:
         v = stack_nested(x)
     elif isinstance(x, np.ndarray):
         v = recorder().lift(x)
+    elif isinstance(x, np.poly1d):
+        v = value(x.coeffs)
     else:
         ENTRY["check"](x)
         plain = np.asarray(x)

@@ -35,6 +35,7 @@ from . import (  # noqa: F401
     surface_sets,
     surface_shape,
     surface_signal,
+    surface_sparse,
     surface_special,
     surface_splines,
     surface_stats,

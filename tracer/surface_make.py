@@ -282,7 +282,7 @@ class _Joiner:
             except ValueError:
                 raise ValueError(f"unknown special directive {directive!r}") from None
             axis, least, first = (*given, *(axis, least, first)[len(given) :])[:3]
-        parts = [self._part(k, least, first) for k in items]
+        parts = _joinable(items, [self._part(k, least, first) for k in items])
         return FUNCTIONS[np.concatenate](parts, axis)
 
     def _part(self, key: Any, least: int, first: int) -> Value:
@@ -306,6 +306,19 @@ class _Joiner:
         return self._original[key].ravel()
 
 
+def _joinable(items: list[Any], parts: list[Value]) -> list[Value]:
+    """The parts in one dtype; Python's numbers take that of the arrays beside them."""
+    weak = (int, float, complex)
+    keys = [
+        key(k) if is_tracer(k) or type(k) in weak else p.aval.dtype
+        for k, p in zip(items, parts, strict=True)
+    ]
+    if all(isinstance(k, type) for k in keys):
+        return parts
+    dtype = common_dtype(keys)
+    return [cast(p, dtype) for p in parts]
+
+
 # ------------------------------------------------------------------ math
 
 
@@ -316,7 +329,7 @@ def _number(x: Any) -> Any:
     v = value(x)
     if v.aval.size != 1:
         raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
-    return wrap(as_float(_shape.reshaped(v, ())), "python")
+    return wrap(cast(_shape.reshaped(v, ()), "f64"), "python")  # C's functions are of doubles
 
 
 def _python(v: Value) -> Any:
@@ -393,7 +406,7 @@ _MATH: dict[str, Any] = {
 def _with_lists(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     """An array function dispatches on its arguments but does not look into lists: we do."""
     for a in (*args, *kwargs.values()):
-        if isinstance(a, (list, tuple)) and holds_tracer(a):
+        if isinstance(a, (list, tuple, np.poly1d)) and holds_tracer(a):
             return FUNCTIONS[original](*args, **kwargs)
     return DECLINE
 

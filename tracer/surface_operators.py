@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -124,7 +125,7 @@ def combine(rec: Recorder, ufunc: np.ufunc, a: Any, b: Any, operator: bool) -> A
     va, ka, strided, python = _side(rec, a)
     vb, kb, also, too = _side(rec, b)
     if va is NotImplemented or vb is NotImplemented:
-        return NotImplemented
+        return _with_object(ufunc, a, b)
     memo = (ufunc, ka, kb)
     known = _pairs.get(memo)
     if known is None:
@@ -161,6 +162,24 @@ def _side(rec: Recorder, x: Any) -> tuple[Any, Key, bool, bool]:
     return v, None if v is NotImplemented else v.aval.dtype, False, False
 
 
+def _with_object(ufunc: np.ufunc, a: Any, b: Any) -> Any:
+    """What an operator is with the object that NumPy has wrapped in a 0-d array (a Polynomial)."""
+    operate = _OPERATORS.get(ufunc)
+    if operate is None or not (_wraps(a) or _wraps(b)):
+        return NotImplemented
+    return operate(a.item() if _wraps(a) else a, b.item() if _wraps(b) else b)
+
+
+def _wraps(x: Any) -> bool:
+    return type(x) is np.ndarray and x.dtype == object and not x.shape
+
+
+_OPERATORS: dict[np.ufunc, Any] = {
+    np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul,
+    np.true_divide: operator.truediv, np.power: operator.pow,
+}  # fmt: skip
+
+
 def _fitting(x: Any, v: Value, dtype: str) -> Any:
     """A traced Python int that meets a narrower integer: its value, which NumPy wants to fit."""
     narrow = v.aval.dtype == "i64" and dtype != "i64" and KIND[dtype] in "iu"
@@ -192,6 +211,8 @@ def _checked_number(x: Any, dtype: str) -> Const:
 
 def _operand(x: Any) -> Any:
     """The value of a plain operand of an operator, or NotImplemented."""
+    if _wraps(x):
+        return NotImplemented
     if isinstance(x, (np.ndarray, np.generic, list, tuple)) and not isinstance(x, np.character):
         return value(x)
     if isinstance(x, (int, float, complex)):
@@ -225,6 +246,8 @@ def unary(ufunc: np.ufunc, a: Tracer) -> Tracer:
 def _product(a: Any, b: Any) -> Any:
     """`a @ b`."""
     recorder().enter(sys._getframe(2))
+    if type(b) is not Tracer and _operand(b) is NotImplemented and hasattr(b, "__rmatmul__"):
+        return NotImplemented  # a sparse matrix, say
     return PRODUCTS[np.matmul](a, b)
 
 

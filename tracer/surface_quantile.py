@@ -171,6 +171,8 @@ def _quantile(scale: float, what: str, skip: bool) -> Any:
         else:
             found = _plain(lines, parts, method, dtype, skip)
         done = [kept(v, x.shape, axes, keepdims) for v in found]
+        if not shape and weights is not None and out is None:
+            return array(done[0])  # NumPy leaves it an array
         if not shape:
             return finish(done[0], out)
         rest = done[0].shape if done else tuple(n for i, n in enumerate(x.shape) if i not in axes)

@@ -108,7 +108,9 @@ class Tracer:
                 "Code that is not NumPy's own Python, or a list with a traced value in it, asked "
                 "for it; np.array([...]) in your function makes an array of traced values.",
             )
-        return np.array(known, dtype=dtype)
+        out = np.array(known, dtype=dtype)
+        out.flags.writeable = False  # what compiled code wrote into it would be lost
+        return out
 
     # -------------------------------------------------------------- Python's protocols
 
