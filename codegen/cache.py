@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,6 +171,17 @@ def store(name: str, files: Mapping[str, bytes], meta: Mapping[str, object]) -> 
         return None
     _evict_sometimes(root, sum(map(len, files.values())))
     return root / name
+
+
+def object_code(name: str, text: str, make: Callable[[], bytes]) -> bytes:
+    """Object code that `text` determines, from the store or made and stored."""
+    where = key(text)
+    found = load(where, (".o",))
+    if found is not None:
+        return found.files[".o"]
+    code = make()
+    store(where, {".o": code}, {"name": name})
+    return code
 
 
 def write_source(name: str, text: str) -> Path | None:

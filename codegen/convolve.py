@@ -17,8 +17,10 @@ import numpy as np
 from ..ir.core import Op
 from ..ir.types import NUMPY
 from . import depthwise, memory, panels, shares
+from .copies import member as copying
 from .copies import text
 from .forms import Class, Form, Table, classes_of, seen, starts_of
+from .team import together
 
 Run = Callable[[np.ndarray, np.ndarray], np.ndarray]  # operands to result
 Part = Callable[[np.ndarray, np.ndarray, np.ndarray], None]  # operands and result of some images
@@ -313,26 +315,24 @@ def _packer(
     need = -(-columns // size) * size * line
     cuts = shares.cuts(columns, size, need, form.threads)
     if mirrored and form.taps == 1:  # rows as they are
-        jobs = [
-            (text("packed", form.dtype, size, high - low, depth, len(taps), *steps), low)
+        members = [
+            copying("packed", form.dtype, size, high - low, depth, len(taps), *steps)
             for low, high in cuts
         ]
     else:
         planes = (depth, form.taps) if mirrored else (1, whole)
         order = _rows_of_panels(form, None if flat else taps, mirrored)
-        jobs = [
-            (panels.call("turn", form.dtype, (1, 1), (high - low, *planes, steps[0], whole, size,
-                                                      line * size)), low)
+        members = [
+            panels.member("turn", form.dtype, (1, 1), (high - low, *planes, steps[0], whole, size,
+                                                       line * size))
             for low, high in cuts
         ]  # fmt: skip
+    write = together(members)
 
     def packed(w: np.ndarray) -> np.ndarray:
         out = _scratch("packed" + name, need, form.dtype)
         given = w.reshape(-1)
-        shares.run([
-            functools.partial(write, given[low * steps[0] :], order, out[low * line :])
-            for write, low in jobs
-        ])  # fmt: skip
+        write(*[x for low, _ in cuts for x in (given[low * steps[0] :], order, out[low * line :])])
         return out
 
     return packed

@@ -10,14 +10,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import entry, panels
+from . import panels
 from .compile import compile_source
 from .source import Source
+from .team import Member, together
 
 
 @functools.lru_cache(maxsize=1000)
 def text(kind: str, dtype: np.dtype, *sizes: int) -> Callable[..., object]:
-    """A kernel that copies; all sizes are arguments."""
+    """A kernel that copies, as a callable of arrays; all sizes are arguments."""
+    return together([member(kind, dtype, *sizes)])
+
+
+def member(kind: str, dtype: np.dtype, *sizes: int) -> Member:
+    """A kernel that copies."""
     lines, pointers, names = _TEXTS[kind]
     short = panels.KINDS[dtype]
     zero = "0.0" if short == "f64" else "ll.f32(0.0)"
@@ -25,7 +31,7 @@ def text(kind: str, dtype: np.dtype, *sizes: int) -> Callable[..., object]:
     whole = f"def {kind}({', '.join((*pointers, *names))}):\n{body}    return 0\n"
     kinds = tuple("i64" if p in ("places", "order") else short for p in pointers)
     address = compile_source(Source(kind, whole, kinds, len(names), 0)).address
-    return entry.make_call(address, [entry.unchecked()] * len(pointers), sizes, (), nogil=True)
+    return Member(address, len(pointers), sizes)
 
 
 _PATCHES = """\

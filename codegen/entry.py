@@ -225,12 +225,7 @@ def _layout_is_known() -> bool:
 @functools.cache
 def _method() -> MethodDef:
     """The compiled entry; the structure must live as long as the process."""
-    key = cache.key("entry" + CODE)
-    found = cache.load(key, (".o",))
-    code = found.files[".o"] if found else None
-    if code is None:
-        code = engine.compile_text(CODE)
-        cache.store(key, {".o": code}, {"name": "adjit_call"})
+    code = cache.object_code("adjit_call", CODE, lambda: engine.compile_text(CODE))
     imports = {name: c_address(name) for name in C_FUNCTIONS}
     imports |= {
         "_Py_NoneStruct": id(None),

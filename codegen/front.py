@@ -252,13 +252,7 @@ def _imports() -> dict[str, int]:
 @functools.cache
 def _object() -> bytes:
     """The object code, from the kernel store if it is there."""
-    key = cache.key("front" + CODE)
-    found = cache.load(key, (".o",))
-    made = found.files[".o"] if found else None
-    if made is None:
-        made = engine.compile_text(CODE)
-        cache.store(key, {".o": made}, {"name": "adjit_front"})
-    return made
+    return cache.object_code("adjit_front", CODE, lambda: engine.compile_text(CODE))
 
 
 def _array_function(index: int) -> int:

@@ -1,11 +1,12 @@
-"""One call that runs a kernel several times, on one set of arrays after the other."""
+"""One kernel that runs a kernel several times, on one set of arrays after the other."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from . import cache, engine, entry
+from . import cache, engine
+from .team import Member
 
 NOGIL = 1 << 16  # elements: below it releasing the GIL costs more than it gives
 
@@ -51,23 +52,17 @@ done:
 """
 
 
-def make_call(
+def member(
     address: int, pointers: int, sizes: Sequence[Sequence[int]], consts: Sequence[float]
-) -> Callable[..., object]:
-    """A callable of all arrays of all runs; `sizes` are those of each run."""
-    spec = [entry.unchecked()] * (pointers * len(sizes))
+) -> Member:
+    """A kernel of all arrays of all runs; `sizes` are those of each run."""
     head = address, len(sizes), pointers, len(sizes[0])
     every = [n for one in sizes for n in one]
-    return entry.make_call(_address(), spec, (*head, *every), consts, nogil=max(every) >= NOGIL)
+    return Member(_address(), pointers * len(sizes), (*head, *every), tuple(consts))
 
 
 @functools.cache
 def _address() -> int:
     """The loop around kernels, from the store if an earlier process compiled it."""
-    key = cache.key("many" + CODE)
-    found = cache.load(key, (".o",))
-    code = found.files[".o"] if found else None
-    if code is None:
-        code = engine.compile_text(CODE, engine.tidy)
-        cache.store(key, {".o": code}, {"name": "adjit_many"})
+    code = cache.object_code("adjit_many", CODE, lambda: engine.compile_text(CODE, engine.tidy))
     return engine.load_object(code, "adjit_many", {})

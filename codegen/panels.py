@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from . import cache, engine, entry
+from . import cache, engine
+from .team import Member, together
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 REALS = {"f32": (ir.FloatType(), 4), "f64": (ir.DoubleType(), 8)}
@@ -67,27 +68,29 @@ def _work(t: Tile, m: int, n: int) -> int:
     return -(-m // down) * -(-n // across) * (down * across + down + across)
 
 
+def member(kind: str, dtype: np.dtype, shape: Tile, sizes: tuple[int, ...]) -> Member:
+    """The kernel for these sizes."""
+    return Member(_compiled(kind, KINDS[dtype], shape), MAKERS[kind][1], sizes)
+
+
 @functools.lru_cache(maxsize=1000)
 def call(kind: str, dtype: np.dtype, shape: Tile, sizes: tuple[int, ...]) -> Callable[..., object]:
     """The kernel for these sizes, as a callable of arrays."""
-    pointers = MAKERS[kind][1]
-    address = _compiled(kind, KINDS[dtype], shape)
-    return entry.make_call(address, [entry.unchecked()] * pointers, sizes, (), nogil=True)
+    return together([member(kind, dtype, shape, sizes)])
 
 
 @functools.cache
 def _compiled(kind: str, dtype: str, shape: Tile) -> int:
     """The address of a kernel, from the store if an earlier process compiled it."""
     symbol = f"adjit_{kind}_{dtype}_{shape[0]}_{shape[1]}"
-    key = cache.key(f"panels {symbol} {registers()}")
-    found = cache.load(key, (".o",))
-    code = found.files[".o"] if found else None
-    if code is None:
+
+    def make() -> bytes:
         module = ir.Module(symbol)
         maker, pointers, sizes = MAKERS[kind]
         maker(Writer(module, symbol, dtype, shape, pointers, sizes))
-        code = engine.compile_text(str(module), engine.tidy)
-        cache.store(key, {".o": code}, {"name": symbol})
+        return engine.compile_text(str(module), engine.tidy)
+
+    code = cache.object_code(symbol, f"panels {symbol} {registers()}", make)
     return engine.load_object(code, symbol, {})
 
 

@@ -14,10 +14,10 @@ from ..ir.core import Const, Function, Value
 from ..ir.interp import GuardMiss
 from ..ir.plan import KernelStep, Schedule
 from ..ir.types import NUMPY
-from . import entry, memory
+from . import memory
 from .kernel import Kernel
 from .program import LARGE_PRODUCT, KernelRun, Program, build
-from .team import Member, Team, part_of
+from .team import Member, part_of, together
 from .threads import limited
 
 LEAST_WORK = 100_000.0  # of one thread, in units of about 1 ns: waking another one costs 10 us
@@ -53,7 +53,6 @@ class _Group:
     """Parts that run at the same time, by one call without Python's lock."""
 
     parts: tuple[_Part, ...]
-    team: Team
     call: Callable[..., object]
 
 
@@ -172,7 +171,6 @@ def _run_group(
         arrays += space
         results.append(outs)
         spaces.append(space)
-    group.team.ready()
     status = group.call(*arrays)
     for part, space in zip(group.parts, spaces, strict=True):
         part.run.workspace.give(space)
@@ -248,11 +246,9 @@ def _group(parts: Sequence[_Part]) -> _Group:
                p.run.kernel.consts)
         for p in parts
     ]  # fmt: skip
-    team = Team(members)
-    spec = [entry.unchecked()] * sum(m.pointers for m in members)
-    call = entry.make_call(team.address, spec, team.sizes, (), nogil=True, keep=team)
+    call = together(members)
     large = max(p.run.kernel.flops for p in parts) >= LARGE_PRODUCT
-    return _Group(tuple(parts), team, limited(call) if large else call)
+    return _Group(tuple(parts), limited(call) if large else call)
 
 
 def _pointers(k: Kernel) -> int:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from . import panels, workers
+from . import panels
+from .team import together
 
 LEAST = 1 << 20  # multiplications of one thread: waking another one costs 10 us
 COPIED = 1 << 15  # elements that one thread copies
 Table = np.ndarray[Any, np.dtype[np.int64]]
-Job = Callable[[], object]
-
-
-def run(jobs: Sequence[Job]) -> None:
-    """Do all jobs, at the same time if there are several."""
-    if len(jobs) == 1:
-        jobs[0]()
-    else:
-        workers.run(jobs)
 
 
 def cuts(
@@ -43,27 +34,30 @@ def rows(
     m, n, taps, depth, panel, row, keep = sizes
     places, work = places.reshape(m, -1), m * n * taps * depth
     if kind == "rows" and m >= 2 * threads * shape[0]:
-        parts = [
-            (panels.call(kind, dtype, shape, (high - low, *sizes[1:])), places[low:high],
-             targets[low:high])
-            for low, high in cuts(m, shape[0], work, threads, LEAST)
-        ]  # fmt: skip
+        bounds = cuts(m, shape[0], work, threads, LEAST)
+        call = together([
+            panels.member(kind, dtype, shape, (high - low, *sizes[1:])) for low, high in bounds
+        ])  # fmt: skip
+        parts = [(places[low:high], targets[low:high]) for low, high in bounds]
 
         def by_rows(x: np.ndarray, zeros: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
-            run([functools.partial(call, x, at, zeros, b, c, to) for call, at, to in parts])
+            call(*[a for at, to in parts for a in (x, at, zeros, b, c, to)])
 
         return by_rows
     width = shape[1] * panels.width(dtype)
-    columns = [
-        (panels.call(kind, dtype, shape, (m, high - low, taps, depth, panel, row, keep)),
-         low // width * panel, low)
-        for low, high in cuts(n, width, work, threads, LEAST)
-    ]  # fmt: skip
+    bounds = cuts(n, width, work, threads, LEAST)
+    across = together([
+        panels.member(kind, dtype, shape, (m, high - low, taps, depth, panel, row, keep))
+        for low, high in bounds
+    ])  # fmt: skip
+    starts = [(low // width * panel, low) for low, _ in bounds]
 
     def by_columns(x: np.ndarray, zeros: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
         of_b, of_c = b.reshape(-1), c.reshape(-1)
-        run([functools.partial(call, x, places, zeros, of_b[start:], of_c[low:], targets)
-             for call, start, low in columns])  # fmt: skip
+        across(*[
+            a for start, low in starts
+            for a in (x, places, zeros, of_b[start:], of_c[low:], targets)
+        ])  # fmt: skip
 
     return by_columns
 
@@ -74,16 +68,15 @@ def outer(
 ) -> Callable[..., None]:  # fmt: skip
     """The product "outer" as a function of (a, x, zeros, c)."""
     m, n, depth, taps, tile, _, ldc, *_ = sizes
-    parts = [
-        (panels.call(kind, dtype, shape, (high - low, *sizes[1:])), low // shape[0] * tile,
-         low * ldc)
-        for low, high in cuts(m, shape[0], m * n * depth * taps, threads, LEAST)
-    ]  # fmt: skip
+    bounds = cuts(m, shape[0], m * n * depth * taps, threads, LEAST)
+    call = together([
+        panels.member(kind, dtype, shape, (high - low, *sizes[1:])) for low, high in bounds
+    ])  # fmt: skip
+    starts = [(low // shape[0] * tile, low * ldc) for low, _ in bounds]
 
     def product(a: np.ndarray, x: np.ndarray, zeros: np.ndarray, c: np.ndarray) -> None:
         of_a, of_c = a.reshape(-1), c.reshape(-1)
-        run([functools.partial(call, of_a[start:], x, places, zeros, of_c[low:])
-             for call, start, low in parts])  # fmt: skip
+        call(*[y for at, to in starts for y in (of_a[at:], x, places, zeros, of_c[to:])])
 
     return product
 
@@ -93,13 +86,13 @@ def dots(
 ) -> Callable[..., None]:
     """The product "dots" as a function of (a, b, c)."""
     m, n, k, ldc = sizes
-    parts = [
-        (panels.call("dots", dtype, shape, (m, high - low, k, ldc)), low * k, low)
-        for low, high in cuts(n, shape[1], m * n * k, threads, LEAST)
-    ]
+    bounds = cuts(n, shape[1], m * n * k, threads, LEAST)
+    call = together([
+        panels.member("dots", dtype, shape, (m, high - low, k, ldc)) for low, high in bounds
+    ])  # fmt: skip
 
     def product(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
         of_b, of_c = b.reshape(-1), c.reshape(-1)
-        run([functools.partial(call, a, of_b[start:], of_c[low:]) for call, start, low in parts])
+        call(*[x for low, _ in bounds for x in (a, of_b[low * k :], of_c[low:])])
 
     return product

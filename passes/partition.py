@@ -127,7 +127,8 @@ def _families(block: Block) -> Iterator[frozenset[Hashable]]:
                 if d is None or off is None or step != 1:
                     continue
                 m = out.shape[d]
-                if abs(n - m) <= HALO and min(m, n) >= FEWEST_ROWS:
+                long = abs(n - m) <= HALO and min(m, n) >= FEWEST_ROWS
+                if long and isinstance(n, Extent) and isinstance(m, Extent):
                     near.setdefault(n.label, set()).add(m.label)
                     near.setdefault(m.label, set()).add(n.label)
     seen: set[Hashable] = set()

@@ -1,12 +1,13 @@
 """Programs cut along their rows: the stages give what the whole gives, in one thread or in two."""
 
+import os
 import threading
 
 import numpy as np
 import pytest
 
 from adjit import grad, jit, options, value_and_grad
-from adjit.codegen import contest, parallel, workers
+from adjit.codegen import contest, engine, parallel, team
 from adjit.ir.interp import evaluate
 from adjit.passes.calls import expand
 from adjit.passes.extents import label
@@ -207,23 +208,44 @@ def test_calls_from_several_threads_share_the_workers(always):
     assert not wrong
 
 
-def test_workers_run_all_jobs_and_raise_the_first_error():
-    done = []
+ADD = """define i64 @add(ptr %pointers, ptr %sizes, ptr %consts) {
+  %x = load ptr, ptr %pointers
+  %p.y = getelementptr ptr, ptr %pointers, i64 1
+  %y = load ptr, ptr %p.y
+  %a = load double, ptr %x
+  %c = load double, ptr %consts
+  %sum = fadd double %a, %c
+  store double %sum, ptr %y
+  %status = load i64, ptr %sizes
+  ret i64 %status
+}"""
 
-    def job(k):
-        def run():
-            done.append(k)
-            if k == 1:
-                raise ValueError("job 1")
-            return k
 
-        return run
+@pytest.mark.parametrize("statuses", [(0,), (0, 0), (0, 0, 0), (0, 7), (5, 7), (0, 0, 2)])
+def test_a_team_runs_every_part_and_tells_which_failed_first(statuses):
+    address = engine.load_object(engine.compile_text(ADD), "add", {})
+    members = [team.Member(address, 2, (s,), (10.0 * k,)) for k, s in enumerate(statuses)]
+    call = team.together(members)
+    given = [np.array([float(k)]) for k in range(len(statuses))]
+    for _ in range(200):
+        found = [np.zeros(1) for _ in statuses]
+        status = call(*[a for pair in zip(given, found, strict=True) for a in pair])
+        assert [float(y[0]) for y in found] == [11.0 * k for k in range(len(statuses))]
+        wrong = [(k, s) for k, s in enumerate(statuses) if s]
+        assert status is True if not wrong else team.part_of(status) == wrong[0]
 
-    assert workers.run([job(0), job(2), job(3)]) == [0, 2, 3]
-    with pytest.raises(ValueError, match="job 1"):
-        workers.run([job(0), job(1), job(2)])
-    assert sorted(done) == [0, 0, 1, 2, 2, 3]
-    assert workers.run([job(5), job(6)]) == [5, 6]
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_starts_threads_of_its_own(always):
+    fn, args, argnums = CASES["stencil"]
+    f = value_and_grad(fn, argnums=argnums)
+    want = f(*args)
+    child = os.fork()
+    if child == 0:
+        same = all(np.array_equal(f(*args)[1], want[1]) for _ in range(20))
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_busy_machine_is_no_verdict_for_ever(monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,24 +72,18 @@ def _run(group: Sequence[Step], dtype: np.dtype) -> bool:
         if not all(x.dtype == dtype and x.flags.c_contiguous for x in step.arrays):
             return False
     scalars = _scalars(rule, dtype, group[0].numbers)
-    jobs = []
-    for part in _shared(group, settings.current().threads):
-        call = _call(rule, dtype, tuple([s.arrays[0].size for s in part]))
-        if call is None:
-            return False
-        given: list[np.ndarray] = []
+    parts = _shared(group, settings.current().threads)
+    call = _call(rule, dtype, tuple([tuple([s.arrays[0].size for s in part]) for part in parts]))
+    if call is None:
+        return False
+    given: list[np.ndarray] = []
+    for part in parts:
         for _, arrays, _ in part:
             given += arrays
             given += scalars
             given.append(arrays[0])
             given += arrays[2:]
-        jobs.append(partial(call, *given))
-    if len(jobs) == 1:
-        jobs[0]()
-    else:
-        from ..codegen import workers
-
-        workers.run(jobs)
+    call(*given)
     return True
 
 
@@ -117,8 +110,10 @@ def _scalars(rule: Rule, dtype: np.dtype, numbers: Mapping[str, float]) -> list[
     return kept[1]
 
 
-def _call(rule: Rule, dtype: np.dtype, sizes: tuple[int, ...]) -> Callable[..., object] | None:
-    """The rule's kernel for arrays of these sizes; None if it takes more than one loop."""
+def _call(
+    rule: Rule, dtype: np.dtype, sizes: tuple[tuple[int, ...], ...]
+) -> Callable[..., object] | None:
+    """The rule's kernel for arrays of these sizes, part by part; None if it takes more loops."""
     key = rule.name, dtype, sizes
     if key not in _calls:
         kind = key[:2]
@@ -164,9 +159,13 @@ def traced(rule: Rule, dtype: str) -> Function:
     return Function(rule.name, Block(tuple(rec.params), tuple(rec.builder.ops), tuple(outs)))
 
 
-def _sized(made: Any, sizes: Sequence[int]) -> Callable[..., object]:
-    from ..codegen.many import make_call
+def _sized(made: Any, sizes: Sequence[Sequence[int]]) -> Callable[..., object]:
+    from ..codegen import many, team
 
     kernel, executable = made
     pointers = len(kernel.inputs) + len(kernel.outputs)
-    return make_call(executable.address, pointers, [(n,) for n in sizes], kernel.consts)
+    members = [
+        many.member(executable.address, pointers, [(n,) for n in part], kernel.consts)
+        for part in sizes
+    ]
+    return team.together(members, nogil=max(map(max, sizes)) >= many.NOGIL)
