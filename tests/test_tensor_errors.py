@@ -224,6 +224,32 @@ def test_programs_agree_with_the_interpreter(monkeypatch):
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-5, atol=1e-7)
 
 
+def test_long_compilations_go_on_beside_the_steps(monkeypatch):
+    from adjit.eager import hot
+
+    def step(w):
+        h = w
+        for _ in range(3):
+            h = torch.tanh(h @ w + 1.5)
+        h.sum().backward()
+        return w.grad.numpy().copy()
+
+    w = torch.linspace(-1.0, 1.0, 16).reshape(4, 4)
+    monkeypatch.setattr(hot, "PATIENCE", 0.0)
+    monkeypatch.setattr(hot, "PER_OP", 1e-4)
+    monkeypatch.setattr(hot, "PAUSE", 0.0)
+    expected, seen = step(w.clone().requires_grad_()), set()
+    for _ in range(2000):
+        np.testing.assert_allclose(step(w.clone().requires_grad_()), expected, 1e-4, 1e-6)
+        jobs = [s for s in hot.structures if s.job is not None]
+        seen.update(jobs)
+        if any(s.program is not None for s in seen):
+            break
+        for s in jobs:
+            s.job.join(0.05)
+    assert any(s.program is not None for s in seen) and "compiled" in torch.explain()
+
+
 def test_gradients_have_memory_of_their_own():
     for _ in range(3):
         x, y = torch.ones((), requires_grad=True), torch.ones((), requires_grad=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextvars
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import settings
 from ..ir.builder import Builder
-from ..ir.core import Function, Value
+from ..ir.core import Function, Value, all_ops
 from ..ir.printer import canonical
 from ..passes import pipeline
 from ..passes.replay import inline
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 # neither a wrong guess nor a long wait doubles the time.
 PATIENCE = 0.25
 LARGEST = 1000  # operations; compiling takes time that grows faster than their number
+PER_OP = 0.003  # seconds that compiling one op of the IR takes, about
+# Compiling that takes as long as this many runs goes on beside them: small arrays in many steps,
+# as in an unrolled recurrent network, of which a pause would be felt.
+PAUSE = 80
 _programs: dict[tuple[str, Any], Any] = {}
 structures: deque[Structure] = deque(maxlen=10_000)  # in the order they were met
 
@@ -36,24 +42,38 @@ class Structure:
         self.runs = 0
         self.seconds = 0.0
         self.program: Any = None
+        self.patience = PATIENCE
+        self.job: Job | None = None
 
     def due(self) -> bool:
-        """Whether it is time to compile."""
-        if self.program is not None or self.runs < 2 or self.seconds < PATIENCE:
+        """Whether it is time to compile; takes the program if it was made in the meantime."""
+        if self.program is not None or self.runs < 2 or self.seconds < self.patience:
             return False
-        return not settings.current().interpret
+        if settings.current().interpret:
+            return False
+        if self.job is None:
+            return True
+        if not self.job.is_alive():
+            self.job, job = None, self.job
+            self.program = job.found()
+        return False
 
     def adopt(self, function: Function) -> None:
-        """Make the program, or take that of an equal function."""
-        key = canonical(function), settings.current()
-        if key not in _programs:
-            # Numba is imported in there, at the first compilation of the process.
-            from ..codegen.program import build
-
-            simplified = pipeline.run(function, [*pipeline.PRIMAL, *pipeline.joint(None)])
-            options = settings.current()
-            _programs[key] = build(schedule(simplified), options.rung, options.threads)
-        self.program = _programs[key]
+        """Make the program, or take that of an equal function; perhaps beside the next runs."""
+        options = settings.current()
+        key = canonical(function), options
+        self.program = _programs.get(key)
+        if self.program is not None:
+            return
+        expected = PER_OP * sum(1 for _ in all_ops(function.block))
+        beside = options.compile == "background" or expected > PAUSE * self.seconds / self.runs
+        if not beside or self.seconds == 0.0:
+            self.program = _programs[key] = _compiled(function, lambda: None)
+        elif self.seconds < expected / 4:  # it may well be over before
+            self.patience = expected / 4
+        elif not _busy():
+            self.job = Job(function, key)
+            self.job.start()
 
     def call(self, inputs: Sequence[Ref], targets: Sequence[Node]) -> None:
         """Give the targets their values by the program."""
@@ -62,6 +82,57 @@ class Structure:
         for node in dict.fromkeys(n for n in targets if n.values is None):
             node.values = tuple([next(outs) for _ in node.avals])
         self.runs += 1
+
+
+def _compiled(function: Function, pause: Callable[[], None]) -> Any:
+    """The program of a function; `pause` is called between the stages, and may raise."""
+    # Numba is imported in there, at the first compilation of the process.
+    from ..codegen.program import build
+
+    options = settings.current()
+    simplified = pipeline.run(function, [*pipeline.PRIMAL, *pipeline.joint(None)])
+    pause()
+    scheduled = schedule(simplified)
+    pause()
+    return build(scheduled, options.rung, options.threads)
+
+
+class _Over(Exception):
+    """The process ends before a program is made."""
+
+
+class Job(threading.Thread):
+    """Makes one program while the interpreter goes on."""
+
+    def __init__(self, function: Function, key: Any) -> None:
+        super().__init__(name="adjit-compile")
+        self._function, self._key = function, key
+        self._context = contextvars.copy_context()
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Compile, unless the process ends; its end waits for one stage at most."""
+        try:
+            _programs[self._key] = self._context.run(_compiled, self._function, _while_alive)
+        except _Over:
+            pass
+        except BaseException as failure:
+            self._failure = failure
+
+    def found(self) -> Any:
+        """The program; raises what kept it from being made."""
+        if self._failure is not None:
+            raise self._failure
+        return _programs.get(self._key)
+
+
+def _while_alive() -> None:
+    if not threading.main_thread().is_alive():
+        raise _Over
+
+
+def _busy() -> bool:
+    return any(isinstance(t, Job) for t in threading.enumerate())
 
 
 def ready(x: np.ndarray) -> np.ndarray:

@@ -405,6 +405,7 @@ def report() -> str:
         if not known.runs:
             continue
         how = f"interpreted, {known.seconds:.3g} s so far"
+        how += ", being compiled" if known.job is not None else ""
         if known.program is not None:
             how = f"compiled after {known.seconds:.3g} s interpreted"
         lines.append(f"  {known.size} operations, {known.runs} runs, {how}")
