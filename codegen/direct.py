@@ -19,7 +19,7 @@ from time import perf_counter
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from . import engine, interrupts, machine, nests, operations, routines, tapes
+from . import engine, hints, interrupts, machine, nests, operations, routines, tapes
 from .elementary import BODIES as ELEMENTARY
 from .irmath import Num, emit
 from .operations import F32, F64, I1, I8, I32, I64
@@ -220,7 +220,9 @@ class Compiler:
         self.depth -= 1
         following = self.b.add(index, step, flags=("nsw",))
         index.add_incoming(following, self.b.block)
-        self.b.cbranch(self.b.icmp_signed("<", following, high), body, after)
+        back = self.b.cbranch(self.b.icmp_signed("<", following, high), body, after)
+        if (told := hints.hint(s, self.b.module)) is not None:
+            back.set_metadata("llvm.loop", told)
         self.b.position_at_end(after)
 
     def forever(self, s: ast.While) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from llvmlite import ir
 
 from adjit.codegen import cache, direct, entry
 from adjit.codegen.compile import compile_source, forget
@@ -221,3 +222,21 @@ def test_the_store_keeps_which_rung_made_a_kernel(monkeypatch, tmp_path):
     again = compile_source(source)
     assert (again.rung, again.cached) == ("direct", True)
     assert cache.list_entries()
+
+
+def test_rows_that_llvm_would_fetch_element_by_element():
+    """Two such arrays run in plain loops, one in single vectors; else LLVM knows best."""
+    row = "for r in range(n0):\n    q = r*{0}\n    acc = 0.0\n    for i in range({0}):\n"
+    one, two, dear = "vm.exp64(a[i])", "b[q + i]", "vm.exp64(b[q + i])"
+    row += "        acc = ll.radd(acc, a[q + i] * {1})\n    c[r] = acc"
+    rng = np.random.default_rng(0)
+    told = {"": (8, two), "interleave": (9, one), "vectorize": (9, two), "count": (9, dear)}
+    for word, (n, other) in told.items():
+        source = kernel(row.format(n, other), ("f64",) * 3)
+        module = ir.Module("module")
+        direct.kernel_function(source, module)
+        assert ("llvm.loop" in str(module)) == bool(word) and word in str(module)
+        a, b, c = rng.normal(size=(5, n)), rng.normal(size=(5, n)), np.empty(5)
+        run(source, "direct", a, b, c, sizes=(5,))
+        factor = {one: np.exp(a[0]), two: b, dear: np.exp(b)}[other]
+        np.testing.assert_allclose(c, np.sum(a * factor, axis=1), rtol=1e-13)
