@@ -228,7 +228,7 @@ def test_rows_that_llvm_would_fetch_element_by_element():
     """Two such arrays run in plain loops, one in single vectors; else LLVM knows best."""
     row = "for r in range(n0):\n    q = r*{0}\n    acc = 0.0\n    for i in range({0}):\n"
     one, two, dear = "vm.exp64(a[i])", "b[q + i]", "vm.exp64(b[q + i])"
-    row += "        acc = ll.radd(acc, a[q + i] * {1})\n    c[r] = acc"
+    row += "        acc = ll.radd(acc, a[q + i] * {1})\n    c[r] = acc\nreturn 0"
     rng = np.random.default_rng(0)
     told = {"": (8, two), "interleave": (9, one), "vectorize": (9, two), "count": (9, dear)}
     for word, (n, other) in told.items():
