@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import keyword
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -42,7 +43,8 @@ class Names:
 
     def fresh(self, stem: str) -> str:
         """A name not used before, from a stem such as a user's variable name."""
-        stem = stem if stem.isidentifier() and not stem.startswith("__") else "t"
+        usable = stem.isidentifier() and not keyword.iskeyword(stem)
+        stem = stem if usable and not stem.startswith("__") else "t"
         while True:
             k = self.counts.get(stem, -1) + 1
             self.counts[stem] = k

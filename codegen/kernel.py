@@ -39,6 +39,7 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
     """The text of a plan's kernel and its arguments."""
     w = Writer(plan)
     w.names.varies = any(isinstance(n, Extent) and n.varies for p in plan.params for n in p.shape)
+    name = f"{name}_" if name in w.names.used else name  # of a user's `max`, or of NumPy's
     lines = w.write()
     inputs = [k for k, p in enumerate(plan.params) if p in w.pointer_names]
     works = [v for v in w.pointer_names if v in plan.roots and plan.slots.get(v) is v]

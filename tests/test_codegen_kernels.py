@@ -297,3 +297,23 @@ def test_an_index_out_of_bounds_names_the_users_line():
     picked = adjit.jit(lambda x, i: np.sum(x[i]))
     with pytest.raises(IndexError, match=r"the indexing at test_codegen_kernels\.py:\d+"):
         picked(np.ones(30), np.array([2, 31]))
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u8", "i8", "f4"])
+@pytest.mark.parametrize("extremum", [np.max, np.min])
+def test_a_kernel_may_be_named_like_what_it_calls(extremum, dtype):
+    x = np.array([3, 1, 2], dtype)
+    assert adjit.jit(extremum)(x) == extremum(x)
+
+
+@pytest.mark.parametrize("name", ["range", "vm", "ll", "blas", "max", "status", "t_out", "exp"])
+def test_functions_and_arguments_may_have_any_name(name):
+    space = {"np": np}
+    exec(f"def {name}({name}): return np.max(np.exp({name}) @ {name})", space)
+    x = np.eye(12)
+    np.testing.assert_allclose(adjit.jit(space[name])(x), np.e)
+
+
+def test_keywords_of_python_may_be_names_of_arguments():
+    f = adjit.jit(lambda **given: given["lambda"] + given["if"])
+    np.testing.assert_array_equal(f(**{"lambda": np.ones(3), "if": 2.0}), np.full(3, 3.0))
