@@ -147,22 +147,34 @@ def elementwise_grad(
     return _apply(fn, _grad(argnums, argnames, summed=True, holomorphic=holomorphic))
 
 
-def hvp(fn: Fn | None = None, argnums: int = 0, argnames: str | None = None) -> Any:
+def hvp(
+    fn: Fn | None = None,
+    argnums: Argnums = 0,
+    argnames: Argnames = None,
+    has_aux: bool = False,
+) -> Any:
     """`hvp(f)(x, v, *args)`: the Hessian of f by x, times v; the vector stands right behind x.
 
-    `argnames` is the name of a positional parameter, instead of its number.
+    For a tuple of argnums, the result is a tuple, and a tuple of vectors (None is zero) stands
+    behind the last of these arguments.  `argnames` gives names of positional parameters, instead
+    of their numbers.  With `has_aux` the function returns (loss, aux), and hvp (product, aux).
     """
-    if type(argnums) is not int or argnums < 0:
-        raise TypeError(f"hvp takes one argument number, not {argnums!r}")
-    if argnames is None:
-        return _apply(fn, Hvp(argnums))
+    numbers, names = _asked(argnums, argnames)
+    listed = numbers if isinstance(numbers, tuple) else (numbers,)
+    if min(listed) < 0 or len(set(listed)) != len(listed):
+        raise TypeError(f"hvp counts arguments from the front, each once, not {argnums!r}")
+    if names is None:
+        return _apply(fn, Hvp(numbers, has_aux))
     if fn is None:
-        return functools.partial(hvp, argnames=argnames)
-    names = parameter_names(fn)
-    if argnames not in names:
-        known = ", ".join(names) or "none"
-        raise TypeError(f"hvp: {argnames!r} is no positional parameter; there are {known}")
-    return _apply(fn, Hvp(names.index(argnames)))
+        return functools.partial(hvp, argnames=names, has_aux=has_aux)
+    known = parameter_names(fn)
+    wanted = (names,) if isinstance(names, str) else names
+    for name in wanted:
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise TypeError(f"hvp: {name!r} is no positional parameter; there are {there}")
+    places = tuple(known.index(name) for name in wanted)
+    return _apply(fn, Hvp(places[0] if isinstance(names, str) else places, has_aux))
 
 
 # ------------------------------------------------------------------ at a point
@@ -228,13 +240,15 @@ def jvp(
     return companion(fn, Pushforward())(tuple(primals), tuple(tangents), out=out)
 
 
-def linearize(fn: Fn, *args: Any) -> tuple[Any, Fn]:
+def linearize(fn: Fn, *args: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """`(out, pushforward)`: the result, and the linear function from tangents to its tangent.
 
     `pushforward(*tangents, out=None)` takes one tangent per argument, None for one that does not
-    move; it does not compute the result again.
+    move; it does not compute the result again.  With `has_aux` the function returns (out, aux), and
+    so does linearize at its end.
     """
-    return linearized(companion(fn, Linearize()), args)
+    out, pushforward = linearized(companion(fn, Linearize(has_aux)), args)
+    return (out[0], pushforward, out[1]) if has_aux else (out, pushforward)
 
 
 @overload

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from .arguments import (
-    Argument,
     adapted,
     check_leaf,
     choose,
@@ -20,13 +20,14 @@ from .arguments import (
     wanted,
 )
 from .ir.builder import Builder
-from .ir.core import Function, Value
+from .ir.core import Block, Function, Value
+from .ir.ops.shape import zeros
 from .ir.types import Aval
 from .passes.dce import dce
 from .passes.jvp import jvp as jvp_pass
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
-from .reverse import check_loss
+from .reverse import aux_values, check_loss, split_aux
 from .staging import AtPoint, Out, Staged, Traced, Transform, staged, traced
 from .tracer.tree import Tree, flatten
 
@@ -99,53 +100,88 @@ def push_function(
 
 @dataclass(frozen=True)
 class Hvp(Transform):
-    """Called as fn is, with the vector right behind the argument: Hessian times vector."""
+    """Called as fn is, with the vector right behind the argument: Hessian times vector.
 
-    argnum: int = 0
+    For a tuple of arguments it is a tuple of vectors, None for zero, behind the last of them.
+    """
+
+    argnums: int | tuple[int, ...] = 0
+    has_aux: bool = False
 
     @property
     def verb(self) -> str:
         return "hvp"
 
+    @property
+    def place(self) -> int:
+        """Where the vector stands in the call."""
+        return 1 + (self.argnums if isinstance(self.argnums, int) else max(self.argnums))
+
     def primals(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """All arguments but the vector."""
-        at = self.argnum + 1
+        at = self.place
         if len(args) <= at:
-            raise TypeError(f"hvp takes the vector as argument {at}, right behind x")
+            what = "the vector" if isinstance(self.argnums, int) else "a tuple of vectors"
+            behind = "right behind x" if isinstance(self.argnums, int) else "behind the last"
+            raise TypeError(f"hvp takes {what} as argument {at}, {behind}")
         return (*args[:at], *args[at + 1 :])
 
     def with_primals(self, args: tuple[Any, ...], primals: tuple[Any, ...]) -> tuple[Any, ...]:
         """The call with the vector put back."""
-        at = self.argnum + 1
+        at = self.place
         return (*primals[:at], args[at], *primals[at:])
 
     def stage(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Staged:
-        primals, at = self.primals(args), self.argnum + 1
+        primals, at = self.primals(args), self.place
         t = traced(fn, primals, kwargs)
         name = t.function.name
-        check_loss(name, t.outs_tree, t.out_leaves, t, False)
-        (chosen,) = choose(fn, primals, kwargs, self.argnum, None)
-        wrt = wanted(name, [chosen], t)
-        given, tree = flatten(args[at])
+        loss_tree, loss, aux_tree, aux = split_aux(t, self.has_aux)
+        check_loss(name, loss_tree, loss, t, False)
+        chosen = choose(fn, primals, kwargs, self.argnums, None)
+        wrt = wanted(name, chosen, t)
+        one = isinstance(self.argnums, int)
+        tree = chosen[0].tree if one else Tree(tuple, None, tuple(c.tree for c in chosen))
+        given, given_tree = flatten(args[at])
         spec = [leaf_aval(x) for x in given]
-        avals = [(t.leaves[i].aval, t.leaves[i].kind) for i in wrt]
-        match("vector", name, chosen.tree, avals, tree, spec)
-        found = adjoint(t.function, wrt, seed_ones=True, primal_outs=False)
-        function = self._product(t, dce(found.function), wrt, [a for a, _ in spec], chosen)
+        kept, moves = (tree, [True] * len(wrt)) if one else masked(tree, given_tree)
+        along = [i for i, m in zip(wrt, moves, strict=True) if m]
+        avals = [(t.leaves[i].aval, t.leaves[i].kind) for i in along]
+        match("vector", name, kept, avals, given_tree, spec)
+        stop = sum(flatten(x)[1].leaf_count for x in primals[:at])
+        function, extra = self._product(t, wrt, along, [a for a, _ in spec], stop, loss, aux)
         outs = [("value", k, t.leaves[i].kind) for k, i in enumerate(wrt)]
-        stop = chosen.start + len(wrt)
         names = [leaf.path for leaf in t.leaves]
-        names[stop:stop] = tree.paths("v")
-        return staged(t, function, chosen.tree, outs, names)
+        names[stop:stop] = given_tree.paths("v")
+        if not self.has_aux:
+            return staged(t, function, tree, outs, names)
+        result = Tree(tuple, None, (tree, aux_tree))
+        return staged(t, function, result, [*outs, *extra], names)
 
     def _product(
-        self, t: Traced, grad: Function, wrt: Sequence[int], avals: Sequence[Aval], chosen: Argument
-    ) -> Function:
-        both = jvp_pass(grad, wrt)
+        self,
+        t: Traced,
+        wrt: Sequence[int],
+        along: Sequence[int],
+        vectors: Sequence[Aval],
+        stop: int,
+        loss: Sequence[Out],
+        aux: Sequence[Out],
+    ) -> tuple[Function, list[Out]]:
+        """The products, then the auxiliary results, and where these stand."""
         params = fresh(t.function.params)
-        dots = tuple(Value(a, "v") for a in avals)
-        stop = chosen.start + len(wrt)
+        dots = tuple(Value(a, "v") for a in vectors)
+        places = count(len(wrt))
+        extra = [("value", next(places), o[2]) if o[0] == "value" else o for o in aux]
         with Builder((*params[:stop], *dots, *params[stop:])) as b:
-            moved = [adapted(d, t.leaves[i].aval) for i, d in zip(wrt, dots, strict=True)]
-            outs = inline(both.block, [*params, *moved])
-            return dce(Function(f"{t.function.name}_hvp", b.done(outs[len(wrt) :])))
+            if loss[0][0] == "static":  # a constant
+                outs = [zeros(t.leaves[i].aval) for i in wrt]
+            else:
+                value = t.function.outs[loss[0][1]]
+                block = Block(t.function.params, t.function.block.ops, (value,))
+                scalar = dce(Function(t.function.name, block))
+                found = adjoint(scalar, wrt, seed_ones=True, primal_outs=False)
+                both = jvp_pass(dce(found.function), along)
+                moved = [adapted(d, t.leaves[i].aval) for i, d in zip(along, dots, strict=True)]
+                outs = list(inline(both.block, [*params, *moved])[len(wrt) :])
+            outs += aux_values(t, params, aux)
+            return dce(Function(f"{t.function.name}_hvp", b.done(outs))), extra

@@ -21,7 +21,7 @@ from .passes.dce import dce
 from .passes.jvp import jvp
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
-from .reverse import check_holomorphic_result, check_loss, describe, split_aux
+from .reverse import aux_values, check_holomorphic_result, check_loss, describe, split_aux
 from .staging import Out, Staged, Traced, Transform, staged, traced
 from .tracer.tree import Tree
 
@@ -63,7 +63,7 @@ class Jacobian(Transform):
         params = fresh(t.function.params)
         with Builder(params) as b:
             blocks = (_by_columns if mode == "fwd" else _by_rows)(t.function, params, outs, wrt)
-            extra = _aux_values(t, params, aux)
+            extra = aux_values(t, params, aux)
             function = dce(Function(f"{t.function.name}_jacobian", b.done([*blocks, *extra])))
         tree = grafted(out_tree, _tree(chosen, several(self)))
         tree, more = _beside_aux(tree, aux_tree, aux, len(blocks), self.has_aux)
@@ -99,7 +99,7 @@ class Hessian(Transform):
         params = fresh(t.function.params)
         with Builder(params) as b:
             blocks = _second(t, params, wrt)
-            extra = _aux_values(t, params, aux)
+            extra = aux_values(t, params, aux)
             function = dce(Function(f"{t.function.name}_hessian", b.done([*blocks, *extra])))
         tree = _tree(chosen, several(self))
         tree, more = _beside_aux(grafted(tree, tree), aux_tree, aux, len(blocks), self.has_aux)
@@ -109,13 +109,6 @@ class Hessian(Transform):
 def several(transform: Jacobian | Hessian) -> bool:
     """Whether a tuple of arguments was asked for."""
     return isinstance(transform.argnames or transform.argnums, tuple)
-
-
-def _aux_values(t: Traced, params: Sequence[Value], aux: Sequence[Out]) -> list[Value]:
-    """The auxiliary results that are computed."""
-    places = [o[1] for o in aux if o[0] == "value"]
-    found = inline(t.function.block, params) if places else []
-    return [found[i] for i in places]
 
 
 def _beside_aux(

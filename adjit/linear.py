@@ -18,6 +18,7 @@ from .passes.dce import dce
 from .passes.jvp import jvp
 from .passes.replay import fresh, inline
 from .passes.vjp import vjp
+from .reverse import split_aux
 from .staging import Out, Staged, Traced, Transform, staged, traced
 from .tracer.trace import leaf_spec
 from .tracer.tree import LEAF, Tree, flatten
@@ -25,7 +26,12 @@ from .tracer.tree import LEAF, Tree, flatten
 
 @dataclass(frozen=True)
 class Linearize(Transform):
-    """Called as fn is: the result, the residuals, and the compiled linear map that reads them."""
+    """Called as fn is: the result, the residuals, and the compiled linear map that reads them.
+
+    With `has_aux` the function returns (out, aux), and the map gives the tangent of out alone.
+    """
+
+    has_aux: bool = False
 
     @property
     def verb(self) -> str:
@@ -36,6 +42,7 @@ class Linearize(Transform):
         asked = positional(args, None)
         wrt = [i for a in asked for i in a.leaves if t.leaves[i].aval.kind in "fc"]
         n = len(t.function.outs)
+        out_tree, out_leaves, _, _ = split_aux(t, self.has_aux)
         primal, linear = _divided(t.function, wrt)
         where = {i: k for k, i in enumerate(_floats(t.function))}
         pushed = LinearMap(
@@ -44,8 +51,8 @@ class Linearize(Transform):
             len(primal.outs) - n,
             tuple(asked),
             tuple((t.leaves[i].aval, t.leaves[i].kind) for a in asked for i in a.leaves),
-            t.outs_tree,
-            tuple(_tangent(o, where) for o in t.out_leaves),
+            out_tree,
+            tuple(_tangent(o, where) for o in out_leaves),
         )
         kept = [("value", n + k, "array") for k in range(pushed.residuals)]
         tree = Tree(tuple, None, (LEAF,) * len(kept))

@@ -133,6 +133,13 @@ def split_aux(t: Traced, has_aux: bool) -> tuple[Tree, list[Out], Tree, list[Out
     return loss, leaves[:n], aux, leaves[n:]
 
 
+def aux_values(t: Traced, params: Sequence[Value], aux: Sequence[Out]) -> list[Value]:
+    """The auxiliary results that are computed."""
+    places = [o[1] for o in aux if o[0] == "value"]
+    found = inline(t.function.block, params) if places else []
+    return [found[i] for i in places]
+
+
 def check_loss(
     name: str,
     tree: Tree,

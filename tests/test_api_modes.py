@@ -14,6 +14,8 @@ from adjit import (
     jacobian,
     jit,
     jvp,
+    linearize,
+    options,
     stop_gradient,
     value_and_grad,
     vjp,
@@ -185,6 +187,35 @@ def test_hvp_has_the_vector_beside_its_argument():
         hvp(f, argnums=1)(2.0, X, np.ones(2), 5.0)
     with pytest.raises(TypeError, match="right behind"):
         hvp(rosenbrock)(X)
+
+
+def test_hvp_of_several_arguments_and_aux():
+    def f(a, x, b, p):
+        return a * np.sum(x**3) * b * np.sum(np.sin(p["w"])), {"mean": x.mean(), "name": p["n"]}
+
+    args = 2.0, X, 5.0, {"w": np.array([1.0, 2.0]), "n": "s"}
+    va, vx, vp = 0.3, np.array([0.2, 0.1, -0.4]), {"w": np.array([1.0, -2.0]), "n": "s"}
+    with options(interpret=True):
+        rows, aux = hessian(f, argnums=(0, 1, 3), has_aux=True)(*args)
+        found, also = hvp(f, argnums=(0, 1, 3), has_aux=True)(*args, (va, vx, vp))
+        some = hvp(lambda *xs: f(*xs)[0], argnums=(0, 1))(2.0, X, (None, vx), *args[2:])
+    for got, row in zip(
+        (found[0], found[1], found[2]["w"]), (*rows[:2], rows[2]["w"]), strict=True
+    ):
+        np.testing.assert_allclose(got, row[0] * va + row[1] @ vx + row[2]["w"] @ vp["w"])
+    assert aux == also == {"mean": X.mean(), "name": "s"}
+    assert found[2]["n"] == "s"
+    np.testing.assert_allclose(some[1], rows[1][1] @ vx)
+    with pytest.raises(TypeError, match="a tuple of vectors as argument 2"):
+        hvp(f, argnums=(0, 1))(2.0, X)
+    with pytest.raises(TypeError, match="each once"):
+        hvp(f, argnums=(1, 1))
+
+
+def test_linearize_with_aux():
+    out, push, aux = linearize(lambda x: (np.sum(x**3), {"mean": x.mean()}), X, has_aux=True)
+    np.testing.assert_allclose((out, push(X)), (np.sum(X**3), 3 * np.sum(X**3)))
+    assert aux == {"mean": X.mean()}
 
 
 def test_hessian_of_numbers_and_containers():
