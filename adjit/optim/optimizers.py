@@ -142,8 +142,8 @@ class Optimizer:
         rule = self.rule(group, state)
         for name in rule.states:
             if name not in state:
-                state[name] = self.start(name, p, group)
-        arrays = [p, g, *[state[name] for name in rule.states]]
+                state[name] = held(self.start(name, p, group))
+        arrays = [p, g, *[_written(state[name]) for name in rule.states]]
         return Step(rule, arrays, self.numbers(group, state))
 
     def rule(self, group: dict[str, Any], state: dict[str, Any]) -> Rule:
@@ -198,8 +198,21 @@ class Optimizer:
         self.state = defaultdict(dict, state)
 
 
+def _written(state: Tensor) -> np.ndarray:
+    """The memory of a state that a step is about to write."""
+    array = state._own()
+    assert state._storage is not None
+    state._storage.touch()
+    state._source = None
+    return array
+
+
 def _shown(state: dict[str, Any]) -> dict[str, Any]:
-    return {k: held(v) if isinstance(v, np.ndarray) else v for k, v in _copied(state).items()}
+    """As PyTorch saves it: the number of steps is a Tensor, too."""
+    return {
+        k: held(np.array(v, np.float32)) if k == "step" and isinstance(v, int) else v
+        for k, v in _copied(state).items()
+    }
 
 
 def _copied(state: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +226,7 @@ def _copy(x: Any) -> Any:
 
 
 def _restored(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
-    """A parameter's state as arrays of its dtype, and numbers."""
+    """A parameter's state as Tensors of its dtype, and numbers."""
     found: dict[str, Any] = {}
     for k, v in state.items():
         if isinstance(v, Tensor) or hasattr(v, "detach"):
@@ -221,7 +234,7 @@ def _restored(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
         if not isinstance(v, np.ndarray):
             found[k] = v
         elif v.shape == tuple(p.shape) and (v.ndim or k not in ("step", "mu_product", "eta", "mu")):
-            found[k] = np.array(v, np.dtype(p.dtype), order="C")
+            found[k] = held(np.array(v, np.dtype(p.dtype), order="C"))
         elif v.size == 1:
             found[k] = int(v.item()) if k == "step" else v.item()
         else:
