@@ -225,7 +225,7 @@ def _layout_is_known() -> bool:
 @functools.cache
 def _method() -> MethodDef:
     """The compiled entry; the structure must live as long as the process."""
-    code = cache.object_code("adjit_call", CODE, lambda: engine.compile_text(CODE))
+    code = cache.object_code("adjit_call", CODE, lambda: engine.compile_text(CODE, engine.tidy))
     imports = {name: c_address(name) for name in C_FUNCTIONS}
     imports |= {
         "_Py_NoneStruct": id(None),

@@ -252,7 +252,7 @@ def _imports() -> dict[str, int]:
 @functools.cache
 def _object() -> bytes:
     """The object code, from the kernel store if it is there."""
-    return cache.object_code("adjit_front", CODE, lambda: engine.compile_text(CODE))
+    return cache.object_code("adjit_front", CODE, lambda: engine.compile_text(CODE, engine.tidy))
 
 
 def _array_function(index: int) -> int:
