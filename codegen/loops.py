@@ -20,6 +20,7 @@ MAX_INTERVALS = 12
 FEW_INDICES = 64  # that are checked where they are used
 JAM = 4  # rows that share one pass of an inner loop
 JAM_READS = 4
+LANES = 8  # numbers in a register
 
 
 def wide(r: Root) -> list[int]:
@@ -332,7 +333,7 @@ class Writer(Reader):
             return False
         if not isinstance(item.body[0], Stmts) or len(self.bounds(item)) != 2:
             return False
-        if item.high - item.low <= LITERAL_SIZE or any(r in self.idle for r in item.members):
+        if item.high - item.low <= LANES or any(r in self.idle for r in item.members):
             return False
         work = sum(len(r.accesses) for r in item.members)
         return all(r.kind == "fold" for r in item.members) and work <= JAM_READS

@@ -141,9 +141,12 @@ class Plan:
 
     def strip_rows(self, v: Value) -> int:
         """Rows of the block in which a value is made."""
-        for item in nested(self.items):
-            if isinstance(item, Loop) and self.roots[v] in item.dims:
-                return item.strip
+        loops = [i for i in nested(self.items) if isinstance(i, Loop) and self.roots[v] in i.dims]
+        while loops:
+            loop = loops.pop()
+            if loop.strip:
+                return loop.strip
+            loops += [i for i in loop.body if isinstance(i, Loop) and self.roots[v] in i.dims]
         return 0
 
     def __str__(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, Storage, members
 from ..ir.prim import Expr
 from .roots import Roots
@@ -16,7 +18,7 @@ Path = tuple[tuple[int, ...], tuple[Loop, ...]]
 
 
 def assign(plan: Plan, roots: Roots, *, inner: bool = False) -> None:
-    """Choose strips for the outermost loops, then the storage of every root.
+    """Choose strips, one loop of a nest at most, then the storage of every root.
 
     The results of an `inner` plan, that of a region, are whole arrays or local variables.
     """
@@ -26,7 +28,7 @@ def assign(plan: Plan, roots: Roots, *, inner: bool = False) -> None:
             paths[r] = paths[plan.roots[r.accesses[0].base]]
     for item in plan.items:
         if isinstance(item, Loop):
-            item.strip = _strip_rows(item, roots)
+            _choose_strip(item, roots, ())
     users: dict[Root, list[tuple[Root, object]]] = {r: [] for r in plan.roots.values()}
     whole = {plan.roots[roots.base(a)] for a in roots.aliases if roots.base(a) in plan.roots}
     for r in plan.roots.values():
@@ -44,6 +46,15 @@ def assign(plan: Plan, roots: Roots, *, inner: bool = False) -> None:
             plan.storage[v] = Storage("full", ("full",) * v.ndim)
         else:
             plan.storage[v] = _contract(r, users[r], paths)
+
+
+def _choose_strip(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> None:
+    """Run a loop in strips if that pays, or else those of its inner loops where it does."""
+    loop.strip = _strip_rows(loop, roots, outer)
+    if not loop.strip:
+        for item in loop.body:
+            if isinstance(item, Loop):
+                _choose_strip(item, roots, (*outer, loop))
 
 
 def paths_of(items: list[Item]) -> dict[Root, Path]:
@@ -68,6 +79,7 @@ def _contract(r: Root, users: list[tuple[Root, object]], paths: dict[Root, Path]
     """Drop the dims carried by loops common to the definition and all uses."""
     at, loops = paths[r]
     common = len(loops)
+    level = next((k for k, loop in enumerate(loops) if loop.strip), 0)
     same_item = True
     for u, _ in users:
         at_u, loops_u = paths[u]
@@ -75,7 +87,7 @@ def _contract(r: Root, users: list[tuple[Root, object]], paths: dict[Root, Path]
         while shared < min(common, len(loops_u)) and loops[shared] is loops_u[shared]:
             shared += 1
         common = min(common, shared)
-        if loops and loops_u and loops[0] is loops_u[0] and at[1:2] != at_u[1:2]:
+        if shared > level and at[level + 1 : level + 2] != at_u[level + 1 : level + 2]:
             same_item = False
     own = r.kind in ("gemm", "call", "scatter") or (r.kind == "part" and r.value.ndim > 0)
     kept = ["drop" if n == 1 and not own else "full" for n in r.value.shape]
@@ -94,8 +106,10 @@ def _feeds_gemm(users: list[tuple[Root, object]]) -> bool:
     return any(u.kind == "gemm" for u, _ in users)
 
 
-def _strip_rows(loop: Loop, roots: Roots) -> int:
+def _strip_rows(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> int:
     """Rows of a block when the loop should run in strips, else 0."""
+    if outer and loop.high - loop.low < STRIP_LEAST:
+        return 0
     if any(r.kind == "gemm" and loop.dims[r][0] >= len(r.dims) - 3 for r in loop.members):
         return STRIP_GEMM
     if any(r.kind == "gemm" for r in loop.members):
@@ -108,16 +122,17 @@ def _strip_rows(loop: Loop, roots: Roots) -> int:
     row_bytes = 0
     seen = set()
     for r in loop.members:
+        fixed = {around.dims[r][0] for around in (*outer, loop)}
         d = loop.dims[r][0]
         size = 4 if r.value.dtype == "f32" else 8
         if d in r.par and r.value not in seen:
             seen.add(r.value)
-            row_bytes += size * _rest(r.value.shape, r.par.index(d))
+            row_bytes += size * prod(r.dims[p] for p in r.par if p not in fixed)
         for a in r.accesses:
-            q = next((q for q, i in enumerate(a.index) if i[0] == d), None)
-            if q is not None and a.base not in seen:
+            if any(i[0] == d for i in a.index) and a.base not in seen:
                 seen.add(a.base)
-                row_bytes += size * _rest(a.base.shape, q)
+                free = (k for k, i in enumerate(a.index) if i[0] not in fixed)
+                row_bytes += size * prod(a.base.shape[k] for k in free)
     most = STRIP_MAX if any(isinstance(item, Loop) for item in loop.body) else STRIP_FLAT
     rows = max(1, min(most, STRIP_BYTES // max(1, row_bytes)))
     return rows - rows % 4 if rows > 4 else rows
@@ -128,13 +143,6 @@ def _crossing(loop: Loop) -> int:
     place = {r.value: k for k, item in enumerate(loop.body) for r in members(item)}
     read = {(a.base, place[r.value]) for r in loop.members for a in r.accesses if a.base in place}
     return len({v for v, k in read if place[v] != k})
-
-
-def _rest(shape: tuple[int, ...], dim: int) -> int:
-    n = 1
-    for k, d in enumerate(shape):
-        n *= 1 if k == dim else d
-    return n
 
 
 def _needs_strip(loop: Loop, roots: Roots) -> bool:

@@ -167,6 +167,44 @@ def test_a_long_expression_runs_in_one_loop_of_strips():
     assert g.ir(x, y, stage="fused").count("[0, 1000)") == 1
 
 
+def agree(f, *args):
+    """The plan of a gradient whose kernel gives what the interpreter does."""
+    got = f(*args)
+    with options(interpret=True):
+        wanted = f(*args)
+    for g, w in zip((got[0], *got[1]), (wanted[0], *wanted[1]), strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-10, atol=1e-10)
+    return f.ir(*args, stage="fused")
+
+
+def test_pairs_run_in_strips_within_the_loop_of_their_rows():
+    def energy(x, y, c):
+        return np.sum(c * np.exp(-np.sum((x[:, None, :] - y[None, :, :]) ** 2, axis=2)))
+
+    args = rng.normal(size=(5, 12)), rng.normal(size=(70, 12)), rng.normal(size=(5, 70))
+    plan = agree(value_and_grad(energy, (0, 1, 2)), *args)
+    assert "  for blocks of 32 of [0, 70):" in plan
+
+
+def test_columns_are_prepared_once_and_rows_read_three_times():
+    def normal(x, scale, shift, c):
+        y = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
+        return np.sum((y * scale + shift) * c)
+
+    x, c = rng.normal(size=(2, 150, 40))
+    plan = agree(value_and_grad(normal, (0, 1, 2)), x, *rng.normal(size=(2, 40)), c)
+    assert plan.count("for [0, 150):") == 3
+    assert plan.count("<- store div") == 2
+
+
+def test_a_running_sum_reads_what_vectors_made():
+    def path(x, y):
+        return np.sum(np.diff(np.exp(-np.cumsum(np.tanh(x))) * y) ** 2)
+
+    plan = agree(value_and_grad(path, (0, 1)), *rng.uniform(size=(2, 300)))
+    assert plan.index("<- store tanh") < plan.index("<- call cumsum")
+
+
 def test_what_rows_compute_is_kept_in_one_round(monkeypatch):
     """Planning a deep network must not take a round for each of its layers."""
     picks = []
@@ -175,8 +213,8 @@ def test_what_rows_compute_is_kept_in_one_round(monkeypatch):
         picks.append(len(found := promotions(*args)))
         return found
 
-    promotions = fuse._promotions
-    monkeypatch.setattr(fuse, "_promotions", counted)
+    promotions = fuse.promotions
+    monkeypatch.setattr(fuse, "promotions", counted)
 
     @value_and_grad
     def normalised(x, scales):

@@ -1,0 +1,156 @@
+"""Which inlined values are kept, so that what reads them need not compute them again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from math import prod
+
+from ..ir.access import Index, reads
+from ..ir.core import Op, Value
+from ..ir.plan import Item, Loop, Root, Stmts
+from ..ir.prim import Call, Expr
+from .roots import Roots
+
+PROMOTE_COST = 8  # additions: above it a value read in two loops is kept, not computed again
+ROW_COST = 3  # the same for work per row that would run scalar beside a vector loop
+COLUMN_COST = 3  # the same for work along a row that every row would do again
+COLUMN_WORK = 1 << 14  # additions that must be saved: a loop more takes its time to compile
+REPEAT_COST = 16  # the same for work that one loop would do again at other indices
+GATHER_COST = 4
+
+
+def promotions(roots: Roots, items: list[Item]) -> set[Value]:
+    """Inlined values worth keeping: costly ones that several loops would compute."""
+    leaves: dict[Value, set[int]] = {}
+    row_work: set[Value] = set()
+    cost: dict[Value, int] = {}
+    times: dict[Value, int] = {}
+    for leaf, (r, vector) in enumerate_leaves(items):
+        _visit(roots, r, vector, leaf, leaves, row_work, cost, times)
+    row_work |= _scanned(roots)
+    order = [v for op in roots.block.ops for v in op.outs]
+    picked: set[Value] = set()
+    for v in order:
+        many = len(leaves.get(v, ())) >= 2 and cost[v] >= PROMOTE_COST
+        again = (times.get(v, 0) - 1) * cost.get(v, 0)
+        if again >= REPEAT_COST:  # what is left of it beside earlier picks must still be
+            again = (times[v] - 1) * _subtree_cost(roots, v, picked)
+        wanted = False
+        if many or v in row_work:  # unless earlier picks make it cheap to compute again
+            left = _subtree_cost(roots, v, picked)
+            wanted = left >= (ROW_COST if v in row_work else PROMOTE_COST)
+        loops = len(leaves.get(v, ()))
+        if wanted or again >= REPEAT_COST or (loops > 2 and _traffic(roots, v, loops, picked) > 0):
+            picked.add(v)
+            cost[v] = 0
+    return picked
+
+
+def _scanned(roots: Roots) -> set[Value]:
+    """Operands of running sums that a loop of their own makes faster than a serial one does."""
+    scans = (r.op for r in roots.values.values() if r.op is not None and r.kind == "call")
+    operands = (op.args[0] for op in scans if op.prim.emit == Call("scan"))
+    return {x for x in operands if _subtree_cost(roots, x, set()) >= ROW_COST}
+
+
+def _traffic(roots: Roots, v: Value, loops: int, stop: set[Value]) -> int:
+    """How many passes over memory are saved if a value is kept that so many loops would compute.
+
+    To compute it again reads all its operands of its size; to keep it is one write (for which the
+    line is read first) and one read for each loop but the first.
+    """
+    streams: set[Value] = set()
+    stack, seen = list(roots.defs[v].args), {v}
+    while stack:
+        w = stack.pop()
+        if w in seen:
+            continue
+        seen.add(w)
+        if w in stop or roots.is_base(w):
+            if w.aval.size >= v.aval.size > 1:
+                streams.add(roots.base(w))
+        elif w in roots.defs:
+            stack.extend(roots.defs[w].args)
+    return len(streams) * loops - (len(streams) + 2 + loops - 1)
+
+
+def _subtree_cost(roots: Roots, v: Value, stop: set[Value]) -> int:
+    """The cost of computing an inlined value again; counting ends once it is high enough."""
+    total, stack, seen = 0, [v], set()
+    while stack:
+        w = stack.pop()
+        if w in seen or w in stop or w not in roots.defs or (roots.is_base(w) and w is not v):
+            continue
+        seen.add(w)
+        op = roots.defs[w]
+        total += op_cost(op)
+        if total >= REPEAT_COST:
+            break
+        stack.extend(op.args)
+    return total
+
+
+def op_cost(op: Op) -> int:
+    """The cost of evaluating one inline op at one index, in additions."""
+    emit = op.prim.emit
+    if isinstance(emit, Expr):
+        return emit.cost
+    return GATHER_COST if op.prim.name == "gather" else 0
+
+
+def enumerate_leaves(items: list[Item]) -> Iterator[tuple[int, tuple[Root, int | None]]]:
+    """Each root with the number of its innermost loop body, and that loop's own dim (or None)."""
+    counter = [0]
+
+    def walk(items: list[Item], loop: Loop | None) -> Iterator[tuple[int, tuple[Root, int | None]]]:
+        for item in items:
+            if isinstance(item, Loop):
+                yield from walk(item.body, item)
+            elif isinstance(item, Stmts):
+                counter[0] += 1
+                for r in item.members:
+                    yield counter[0], (r, loop.dims[r][0] if loop is not None else None)
+
+    yield from walk(items, None)
+
+
+def _visit(
+    roots: Roots,
+    r: Root,
+    vector: int | None,
+    leaf: int,
+    leaves: dict[Value, set[int]],
+    row_work: set[Value],
+    cost: dict[Value, int],
+    times: dict[Value, int],
+) -> None:
+    seen: set[tuple[Value, tuple[Index, ...]]] = set()
+    visits: Counter[Value] = Counter()
+    outer_dims = len(r.dims) > 1
+
+    def walk(v: Value, index: tuple[Index, ...], inner: bool, again: bool = False) -> None:
+        if v not in roots.defs or roots.is_base(v) or (v, index) in seen:
+            return
+        seen.add((v, index))
+        visits[v] += 1
+        op = roots.defs[v]
+        leaves.setdefault(v, set()).add(leaf)
+        if v not in cost:
+            cost[v] = _subtree_cost(roots, v, set())
+        mine = vector is None or any(i[0] == vector for i in index)
+        row = not mine and outer_dims and any(i[0] is not None for i in index)
+        if row and inner and cost[v] >= ROW_COST:
+            row_work.add(v)
+        column = mine and not outer.issubset(i[0] for i in index)
+        saved = (prod(r.dims) - v.aval.size) * cost[v] if column and not again else 0
+        if saved >= COLUMN_WORK and cost[v] >= COLUMN_COST:
+            row_work.add(v)
+        for a, ia in reads(op, index):
+            walk(a, ia, mine, column)
+
+    outer = {d for d, n in enumerate(r.dims) if n > 1 and d != vector}
+    for v, index in roots.start(r):
+        walk(v, index, True)
+    for v, n in visits.items():
+        times[v] = max(times.get(v, 0), n)
