@@ -266,3 +266,32 @@ def test_plateau():
         torch.optim.lr_scheduler.OneCycleLR(
             torch.optim.Adagrad([torch.ones(1, requires_grad=True)]), max_lr=1.0, total_steps=9
         )
+
+
+@pytest.mark.parametrize("lr", [np.float32(0.25), torch.tensor(0.25)], ids=["numpy", "tensor"])
+@pytest.mark.parametrize("make", [adjit.optim.SGD, adjit.optim.Adam, adjit.optim.ASGD])
+def test_a_setting_may_be_any_number(make, lr):
+    found = []
+    for given in (0.25, lr):
+        p = torch.ones(3, requires_grad=True)
+        optimizer = make([p], lr=given)
+        for _ in range(2):
+            p.grad = torch.ones(3)
+            optimizer.step()
+            optimizer.param_groups[0]["lr"] = given
+        found.append(p.detach().numpy())
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("size", [4, fused.LEAST])
+def test_a_parameter_that_grew_does_not_fit_its_state(size):
+    p = torch.ones(size, requires_grad=True)
+    optimizer = adjit.optim.Adam([p])
+    for n in (size, 2 * size):
+        p.grad = None
+        p.data = torch.ones(n)
+        p.grad = torch.ones(n)
+        if n == size:
+            optimizer.step()
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        optimizer.step()

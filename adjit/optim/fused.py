@@ -69,7 +69,10 @@ def _run(group: Sequence[Step], dtype: np.dtype) -> bool:
     """Take steps by the rule's kernel, if it has one and the arrays are as it takes them."""
     rule = group[0].rule
     for step in group:
-        if not all(x.dtype == dtype and x.flags.c_contiguous for x in step.arrays):
+        shape = step.arrays[0].shape  # of states it is another one if the user set `p.data`
+        if not all(
+            x.dtype == dtype and x.shape == shape and x.flags.c_contiguous for x in step.arrays
+        ):
             return False
     scalars = _scalars(rule, dtype, group[0].numbers)
     parts = _shared(group, settings.current().threads)

@@ -121,6 +121,7 @@ class Optimizer:
                 loss = closure()
         steps: list[Step] = []
         for group in self.param_groups:
+            settings = {k: _number(v) for k, v in group.items()}  # whoever changed them since
             for p in group["params"]:
                 grad = p._grad
                 if grad is not None:
@@ -128,7 +129,7 @@ class Optimizer:
                     p._storage.touch()
                     p._source = None
                     steps.append(
-                        self.update(array, grad._value(), self.state.setdefault(p, {}), group)
+                        self.update(array, grad._value(), self.state.setdefault(p, {}), settings)
                     )
         apply_all(steps)
         return loss
@@ -246,8 +247,8 @@ def _restored(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
 
 
 def _number(x: Any) -> Any:
-    """A setting; one that is given as a Tensor is a number as well."""
-    return x.item() if isinstance(x, Tensor) else x
+    """A setting; one that is given as a Tensor or a scalar of NumPy's is a number as well."""
+    return x.item() if isinstance(x, (Tensor, np.generic)) else x
 
 
 def numbers_of(group: dict[str, Any]) -> dict[str, float]:
