@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-GAIN = 1.2  # how much faster several threads must be
+GAIN = 1.05  # how much faster several threads must be
 ROUNDS = 5
 PATIENCE = 0.1  # seconds after which no more runs are made
 LONG = 0.3  # seconds of a run from which on threads are believed to be worth it

@@ -247,6 +247,8 @@ def _group(parts: Sequence[_Part]) -> _Group:
         for p in parts
     ]  # fmt: skip
     call = together(members)
+    for p in parts:
+        p.run.workspace.keep = max(p.run.workspace.keep, len(parts))
     large = max(p.run.kernel.flops for p in parts) >= LARGE_PRODUCT
     return _Group(tuple(parts), limited(call) if large else call)
 

@@ -20,7 +20,6 @@ from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.types import NUMPY, Aval
 from . import entry, memory, tapes, threads
 from .compile import Executable, compile_source
-from .convolve import prepared
 from .kernel import Kernel, item_bytes, write_kernel
 from .lapack import MESSAGES
 from .regions import NO_MEMORY
@@ -76,6 +75,7 @@ class Workspace:
     avals: tuple[Aval, ...]
     tapes: bool = False  # whether the last array holds addresses and sizes of tapes
     room: Room | None = None
+    keep: int = 2  # sets that wait for the next call; as many as run at a time
     free: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
     def take(self) -> tuple[np.ndarray, ...]:
@@ -94,7 +94,7 @@ class Workspace:
     def give(self, arrays: tuple[np.ndarray, ...]) -> None:
         if self.room is not None:
             self.room.give(self.room.lent.pop(id(arrays)))
-        elif len(self.free) < 2:
+        elif len(self.free) < self.keep:
             self.free.append(arrays)
 
     def _places(self) -> tuple[list[int], int]:
@@ -188,6 +188,8 @@ class HostRun:
 
     @functools.cached_property
     def native(self) -> Callable[..., np.ndarray] | None:
+        from .convolve import prepared
+
         return prepared(self.op, self.threads)
 
     @property
