@@ -1,6 +1,6 @@
 """A Source becomes machine code: compile it, or load what an earlier process compiled.
 
-Nothing here imports Numba at once: a process that finds its kernels in the store never needs it.
+Nothing here imports a compiler at once: a process that finds its kernels in the store needs none.
 """
 
 import contextlib
@@ -21,8 +21,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from . import cache, direct, engine, symbols
-from .direct import Unsupported
+from . import cache, engine, symbols
 from .source import Source, module_text, used_globals
 
 RUNGS = ("direct", "lean", "plain")
@@ -105,10 +104,9 @@ def _compile(source: Source, key: str, rung: str) -> Executable:
     text = module_text(source)
     path = cache.write_source(key, text) or _scratch_file(key, text)
     if rung == "direct":
-        try:
-            return _direct(source, key, path, text)
-        except Unsupported as reason:
-            log.debug("kernel %s goes to Numba: %s", key, reason)
+        executable = _direct(source, key, path, text)
+        if executable is not None:
+            return executable
     function = getattr(load_module(path, text, _symbol(key)), source.name)
     if rung != "plain":
         try:
@@ -130,8 +128,14 @@ def _lean(
     return _linked(made, "lean", source, key, path, text)
 
 
-def _direct(source: Source, key: str, path: Path, text: str) -> Executable:
-    made = direct.compile_object(source, _symbol(key))
+def _direct(source: Source, key: str, path: Path, text: str) -> Executable | None:
+    from . import direct
+
+    try:
+        made = direct.compile_object(source, _symbol(key))
+    except direct.Unsupported as reason:
+        log.debug("kernel %s goes to Numba: %s", key, reason)
+        return None
     return _linked(made, "direct", source, key, path, text)
 
 

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import platform
 import threading
 from collections.abc import Callable, Mapping
 
@@ -30,6 +31,16 @@ def cpu() -> tuple[str, str]:
     if told[0] not in (None, "host"):
         features = ""
     return told[0] or llvm.get_host_cpu_name(), features if told[1] is None else told[1]
+
+
+def cpu_has(feature: str) -> bool:
+    """Whether the CPU that kernels are compiled for has a feature, as LLVM names those of x86."""
+    return f"+{feature}" in cpu()[1].split(",")
+
+
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+# Whether it multiplies and adds in one instruction (otherwise that is a slow call).
+HAS_FMA = not IS_X86 or cpu_has("fma")
 
 
 @functools.cache

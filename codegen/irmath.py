@@ -7,7 +7,6 @@ the loop around them. No fast-math flag is ever set, so each step rounds as it i
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -15,7 +14,7 @@ from typing import TypeAlias
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from .engine import cpu
+from .engine import HAS_FMA, IS_X86, cpu_has
 
 INT32 = ir.IntType(32)
 Scalar: TypeAlias = "Num | float | int"
@@ -55,16 +54,6 @@ class Width:
 F64 = Width(64, ir.DoubleType(), ir.IntType(64), 52, 1023)
 F32 = Width(32, ir.FloatType(), ir.IntType(32), 23, 127)
 WIDTHS = {64: F64, 32: F32}
-
-
-def cpu_has(feature: str) -> bool:
-    """Whether the CPU that kernels are compiled for has a feature, as LLVM names those of x86."""
-    return f"+{feature}" in cpu()[1].split(",")
-
-
-IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
-# Whether it multiplies and adds in one instruction (otherwise that is a slow call).
-HAS_FMA = not IS_X86 or cpu_has("fma")
 # Whether it multiplies by a power of two in one instruction, and LLVM knows.
 HAS_LDEXP = IS_X86 and cpu_has("avx512f") and llvm.llvm_version_info[0] >= 21
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from .irmath import IS_X86, Num, Width, cpu_has
+from .engine import IS_X86, cpu_has
+from .irmath import Num, Width
 
 
 def _lanes() -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from ..ir.plan import Loop, Plan, Storage
 from ..ir.prim import Call, Expr, ViewMap
 from ..ir.types import KIND
 from .emit import At, Names, Scope
-from .irmath import HAS_FMA
+from .engine import HAS_FMA
 
 Mask = tuple[str, ...]
 
