@@ -17,7 +17,7 @@ from ..ir.types import NUMPY
 from . import memory
 from .kernel import Kernel
 from .program import LARGE_PRODUCT, KernelRun, Program, build
-from .team import Member, part_of, together
+from .team import MOST, Member, part_of, together
 from .threads import limited
 
 LEAST_WORK = 100_000.0  # of one thread, in units of about 1 ns: waking another one costs 10 us
@@ -200,6 +200,7 @@ def build_parallel(
     """
     if parts is None and partition.work / threads < LEAST_WORK:
         return None
+    threads = min(threads, MOST)
     seconds: dict[str, float] = {}
     steps: list[_Step] = []
     bounds = _bounds(partition.extent, min(parts or threads, -(-partition.extent // _ROWS)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import panels
-from .team import together
+from .team import MOST, together
 
 LEAST = 1 << 20  # multiplications of one thread: waking another one costs 10 us
 COPIED = 1 << 15  # elements that one thread copies
@@ -20,7 +20,7 @@ def cuts(
     extent: int, unit: int, work: int, threads: int, least: int = COPIED
 ) -> list[tuple[int, int]]:
     """Parts of an extent for threads, in whole units; one if the work is not worth more."""
-    count = min(threads, -(-extent // unit), max(1, work // least))
+    count = min(threads, MOST, -(-extent // unit), max(1, work // least))
     units = -(-extent // unit)
     marks = [min(extent, unit * (units * k // count)) for k in range(count + 1)]
     return list(pairwise(marks))

@@ -206,7 +206,7 @@ define internal i64 @named(i64 %status, i64 %part) {
 }
 """.replace("JOIN", "20000").replace("IDLE", "200000")  # turns of less than 1 ns
 _SLOT = 9  # words
-_MOST = 256  # workers
+MOST = 256  # parts that run at a time
 _LOCKS = ("PyThread_acquire_lock", "PyThread_release_lock")
 
 
@@ -225,7 +225,7 @@ class _Workers:
 
     def __init__(self) -> None:
         self.busy = np.zeros(1, np.int64)
-        self.slots = np.zeros((_MOST, _SLOT), np.int64)
+        self.slots = np.zeros((MOST, _SLOT), np.int64)
         self.lock = threading.Lock()
         self.count = 0
 
@@ -251,8 +251,8 @@ class Team:
     """The kernel that runs some parts at once; its pointers are those of the parts in turn."""
 
     def __init__(self, members: Sequence[Member]) -> None:
-        if len(members) > _MOST:
-            raise ValueError(f"a team has at most {_MOST} parts")
+        if len(members) > MOST:
+            raise ValueError(f"a team has at most {MOST} parts")
         self._words = [
             (np.array(m.sizes, np.int64), np.array(m.consts, np.float64)) for m in members
         ]
