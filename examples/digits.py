@@ -7,11 +7,15 @@ from statistics import median
 from timeit import default_timer, repeat
 
 import numpy as np
-from matplotlib.figure import Figure
-from sklearn.datasets import load_digits
-from tqdm import tqdm
 
 from adjit import value_and_grad
+
+try:
+    from matplotlib.figure import Figure
+    from sklearn.datasets import load_digits
+    from tqdm import tqdm
+except ImportError as error:
+    raise SystemExit(f"{error}: this example needs the extra: pip install '.[examples]'") from None
 
 HIDDEN, BATCH, EPOCHS, RATE, MOMENTUM = 128, 100, 30, 0.1, 0.9
 

@@ -6,11 +6,15 @@ Needs the extra `examples` (scikit-learn for its data).
 from timeit import default_timer
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 import adjit.tensors as torch
 from adjit import nn
 from adjit.nn import functional as F
+
+try:
+    from sklearn.datasets import load_digits
+except ImportError as error:
+    raise SystemExit(f"{error}: this example needs the extra: pip install '.[examples]'") from None
 
 BATCH, EPOCHS = 100, 8
 

@@ -10,8 +10,8 @@ from adjit import grad, hessian, hvp, jacobian, jit, minimize, value_and_grad
 
 try:
     from sklearn.datasets import load_breast_cancer, load_diabetes
-except ImportError:
-    raise SystemExit("this example needs scikit-learn's data: pip install scikit-learn") from None
+except ImportError as error:
+    raise SystemExit(f"{error}: this example needs the extra: pip install '.[examples]'") from None
 
 
 # ------------------------------------------------------------------ which tumours are benign

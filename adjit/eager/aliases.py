@@ -283,6 +283,11 @@ def write(self: Tensor, compute: Callable[[], Tensor]) -> Tensor:
     """Take the result of an operation as the new value of this Tensor."""
     if recording.on:
         _refuse(self)
+    if not recording.inferring and self.is_inference():
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make "
+            "a clone to get a normal tensor before doing inplace update."
+        )
     result = _fitted(self, compute())
     known = self._view
     if known is not None and type(known) is not Family:
@@ -423,6 +428,8 @@ def _base(self: Tensor) -> Tensor | None:
 
 def _version(self: Tensor) -> int:
     known = self._view
+    if self.is_inference():
+        raise RuntimeError("Inference tensors do not track version counter.")
     if type(known) is Family and not known.counted:
         return known.writes
     return self._storage.version if self._storage is not None else 0

@@ -6,6 +6,7 @@ The file is a zip archive: `structure.json` says how the containers are built, a
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -98,7 +99,7 @@ def load(f: Any, map_location: Any = None, *_: Any, **__: Any) -> Any:
         placed(map_location)
     name = getattr(f, "name", "the file") if hasattr(f, "read") else str(f)
     if not hasattr(f, "read") and not Path(f).exists():
-        raise FileNotFoundError(f"there is no file {f}")
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(f))
     data = f.read() if hasattr(f, "read") else Path(f).read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

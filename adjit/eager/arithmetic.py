@@ -10,7 +10,7 @@ import numpy as np
 
 from .promotion import ARRAY, NUMBER, ZERO_D, default, floating, number_dtype, promoted
 from .tape import Operation, Ref, record, source
-from .tensor_object import Tensor, applied, as_tensor, shown
+from .tensor_object import Tensor, applied, as_tensor, known, shown
 
 # What `tensors` shows.
 # fmt: off
@@ -102,6 +102,16 @@ def binary(operation: Operation, a: Any, b: Any, dtype: np.dtype) -> Tensor:
     except ValueError as error:
         raise _sizes(a, b) or error from None
     return shown(node)
+
+
+def fits(name: str, s: tuple[int, ...], t: tuple[int, ...]) -> None:
+    """Refuse input and target whose shapes do not broadcast."""
+    for k, (a, b) in enumerate(zip(reversed(s), reversed(t), strict=False), 1):
+        if a != b and 1 not in (a, b):
+            raise RuntimeError(
+                f"The size of tensor a ({a}) must match the size of tensor b ({b}) at "
+                f"non-singleton dimension {max(len(s), len(t)) - k}\n  {name}: shapes {s} and {t}"
+            )
 
 
 def _sizes(a: Any, b: Any) -> RuntimeError | None:
@@ -258,8 +268,25 @@ def pairwise(name: str, operation: Operation) -> Binary:
 maximum = method("maximum")(pairwise("maximum", MAXIMUM))
 minimum = method("minimum")(pairwise("minimum", MINIMUM))
 atan2 = arctan2 = method("atan2", "arctan2")(pairwise("atan2", ATAN2))
-floor_divide = method("floor_divide", "__floordiv__")(pairwise("floor_divide", FLOOR_DIVIDE))
-remainder = method("remainder", "__mod__")(pairwise("remainder", REMAINDER))
+
+
+def _whole(name: str, operation: Operation) -> Binary:
+    """Of whole numbers a division by zero is an error, if it is known to be one."""
+
+    def call(a: Any, b: Any) -> Tensor:
+        dtype, (a, b) = operands(name, a, b)
+        if dtype.kind in "iu":
+            divisor = known(b) if isinstance(b, Tensor) else b
+            if divisor is not None and not np.all(divisor):
+                raise RuntimeError("ZeroDivisionError")
+        return binary(operation, a, b, dtype)
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+floor_divide = method("floor_divide", "__floordiv__")(_whole("floor_divide", FLOOR_DIVIDE))
+remainder = method("remainder", "__mod__")(_whole("remainder", REMAINDER))
 
 
 @method("__rfloordiv__")

@@ -16,6 +16,7 @@ class _Recording(threading.local):
 
 
 recording = _Recording()
+inference: list[object] = []  # the blocks of inference that are open, in any thread
 
 
 def is_grad_enabled() -> bool:
@@ -69,8 +70,10 @@ class _Inference(_Mode):
     def __enter__(self) -> None:
         super().__enter__()
         recording.inferring += 1
+        inference.append(self)
 
     def __exit__(self, *_: object) -> None:
+        inference.pop()
         recording.inferring -= 1
         super().__exit__()
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import Binary, method, mul
+from .arithmetic import Binary, fits, method, mul
 from .tape import Operation
-from .tensor_object import Tensor, applied, as_tensor
+from .tensor_object import Tensor, applied, as_tensor, in_c
 from .titles import titled
 
 # What `tensors` shows.
@@ -33,7 +33,8 @@ def matmul(input: Any, other: Any) -> Tensor:
     a, b = as_tensor(input), as_tensor(other)
     if a.dtype != b.dtype:
         raise RuntimeError(
-            f"expected m1 and m2 to have the same dtype, but got: {a.dtype} != {b.dtype}"
+            f"expected m1 and m2 to have the same dtype, but got: {in_c(a._dtype)} != "
+            f"{in_c(b._dtype)}"
         )
     s, t = tuple(a.shape), tuple(b.shape)
     if not s or not t:
@@ -53,6 +54,8 @@ def matmul(input: Any, other: Any) -> Tensor:
             "mat1 and mat2 shapes cannot be multiplied "
             f"({'x'.join(map(str, s if len(s) > 1 else (1, *s)))} and {'x'.join(map(str, t))})"
         )
+    if len(s) > 2 and len(t) > 2:
+        fits("matmul", s[:-2], t[:-2])
     return applied(_PRODUCTS.get((len(s), len(t)), _STACKS), [a, b])
 
 
@@ -65,8 +68,9 @@ def rmatmul(a: Any, b: Any) -> Tensor:
 def _ranked(name: str, ranks: tuple[int, int], title: str = "") -> Binary:
     def call(input: Tensor, other: Tensor) -> Tensor:
         if (input.ndim, other.ndim) != ranks:
+            words = _WORDS[name].format(input.ndim, other.ndim)
             raise RuntimeError(
-                f"{name}: expected tensors of {ranks[0]} and {ranks[1]} dimensions, "
+                f"{words}\n  {name}: expected tensors of {ranks[0]} and {ranks[1]} dimensions, "
                 f"got shapes {list(input.shape)} and {list(other.shape)}"
             )
         return titled(matmul(input, other), title) if title else matmul(input, other)
@@ -75,6 +79,10 @@ def _ranked(name: str, ranks: tuple[int, int], title: str = "") -> Binary:
     return method(name)(call)
 
 
+_WORDS = {
+    "mm": "self must be a matrix", "mv": "vector + matrix @ vector expected, got 1, {}, {}",
+    "dot": "1D tensors expected, but got {}D and {}D tensors", "bmm": "batch1 must be a 3D tensor",
+}  # fmt: skip
 mm = _ranked("mm", (2, 2))
 mv = _ranked("mv", (2, 1))
 dot = _ranked("dot", (1, 1))

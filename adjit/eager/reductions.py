@@ -90,7 +90,7 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
     if kind.kind not in "fc":
         raise RuntimeError(
             "mean(): could not infer output dtype. Input dtype must be either a floating point or "
-            f"complex dtype. Got: {kind}"
+            f"complex dtype. Got: {scalar_name(kind)}"
         )
     return _reduce(MEANS, input, dim, keepdim, kind)
 
@@ -205,6 +205,10 @@ def _position(name: str, arg: Any) -> Any:
 
     def call(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
         axis = None if dim is None else one_axis(dim, input.ndim)
+        if axis is None and not input.numel():
+            raise IndexError(
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
+            )
         return applied(operation, [input], axis, bool(keepdim))
 
     call.__name__ = name

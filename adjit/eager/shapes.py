@@ -14,9 +14,10 @@ from . import functions as F
 from .aliases import view, views
 from .arithmetic import cast, method, operands
 from .elementwise import to
+from .modes import recording
 from .reductions import one_axis
 from .tape import Operation, record, rows
-from .tensor_object import Tensor, applied, as_tensor, held, shown
+from .tensor_object import LEAF_WRITE, Tensor, applied, as_tensor, held, in_c, shown
 from .titles import titled
 
 # What `tensors` shows.
@@ -68,6 +69,8 @@ ROLL = _moves("Roll", np.roll)
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The elements in another shape; -1 stands for what is left."""
     wanted = _sizes(shape)
+    if wanted.count(-1) > 1:
+        raise RuntimeError("only one dimension can be inferred")
     known = int(np.prod([n for n in wanted if n != -1], dtype=np.int64))
     if -1 in wanted and known:
         wanted = tuple(input.numel() // known if n == -1 else n for n in wanted)
@@ -116,7 +119,16 @@ def t(input: Tensor) -> Tensor:
 @method("permute")
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes in another order."""
-    return view(PERMUTE, input, tuple(one_axis(d, input.ndim) for d in _sizes(dims)))
+    axes = tuple(one_axis(d, input.ndim) for d in _sizes(dims))
+    if len(axes) != input.ndim:
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            f"length of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not "
+            f"equal to len(dims) = {len(axes)}"
+        )
+    if len(set(axes)) < len(axes):
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return view(PERMUTE, input, axes)
 
 
 def _reversed_axes(self: Tensor) -> Tensor:
@@ -296,6 +308,8 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     if index is False:
         return getitem(unsqueeze(self, 0), slice(0, 0))
     key, arrays = frozen(index)
+    if arrays:
+        _check_masks(self, index)
     _check_index(self, key)
     if not arrays:
         kinds = [part[0] for part in key]
@@ -326,6 +340,25 @@ def _check_index(x: Tensor, key: Key) -> None:
         axis += kind in ("int", "slice", "array")
 
 
+def _check_masks(x: Tensor, index: Any) -> None:
+    """Refuse masks of another shape than what they choose from."""
+    axis, s = 0, x._aval_shape()
+    for part in index if isinstance(index, tuple) else (index,):
+        if part is Ellipsis:
+            return
+        if isinstance(part, Tensor) and part._dtype.kind == "b":
+            t = part._aval_shape()
+            for i, n in enumerate(t):
+                if s[axis + i : axis + i + 1] != (n,):
+                    raise IndexError(
+                        f"The shape of the mask {list(t)} at index {i} does not match the shape of "
+                        f"the indexed tensor {list(s)} at index {axis + i}"
+                    )
+            axis += len(t)
+        elif part is not None and part is not True:
+            axis += 1
+
+
 def _check_arrays(x: Tensor, key: Key, arrays: Sequence[Tensor]) -> None:
     """Refuse places that are none; what is computed under vmap is not known."""
     axis, used = 0, builtins.sum(part[0] in ("int", "slice", "array") for part in key)
@@ -353,6 +386,9 @@ SET = Operation("CopySlices", _set, keeps=False)
 @method("__setitem__")
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Write into a part of the Tensor."""
+    if recording.on and self._requires and self._node is None:
+        raise RuntimeError(f"a view of {LEAF_WRITE}")
+    _check_masks(self, index)
     key, arrays = frozen(index)
     _check_index(self, key)
     v = as_tensor(value)
@@ -362,10 +398,23 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     try:
         self._write(lambda: shown(record(SET, tuple(x._ref() for x in refs), (key,))))
     except ValueError as error:
+        if not arrays:
+            raise _unfit(getitem(self.detach(), index), v) from None
         raise RuntimeError(
             f"shape mismatch: value tensor of shape {list(v.shape)} cannot be broadcast to "
             f"indexing result: {error}"
         ) from None
+
+
+def _unfit(part: Tensor, v: Tensor) -> RuntimeError:
+    """That a value does not have the sizes of the part it is written into."""
+    s, t = list(part.shape), list(v.shape)
+    at = next((k for k in range(-1, -len(t) - 1, -1) if t[k] not in (1, ([1] * 9 + s)[k])), -1)
+    return RuntimeError(
+        f"The expanded size of the tensor ({([1] * 9 + s)[at]}) must match the existing size "
+        f"({t[at]}) at non-singleton dimension {len(s) + at}.  Target sizes: {s}.  Tensor sizes: "
+        f"{t}"
+    )
 
 
 @method("__delitem__")
@@ -388,6 +437,8 @@ def _in_reach(index: Tensor, n: int, words: str) -> None:
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """One element per index along an axis."""
     axis = one_axis(dim, input.ndim)
+    if index._dtype.kind not in "iu":
+        raise RuntimeError("gather(): Expected dtype int32/int64 for index")
     if index.ndim != input.ndim:
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     n = input._aval_shape()[axis]
@@ -411,6 +462,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 @method("masked_fill")
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """A number where the mask holds."""
+    if mask._dtype != np.bool_:
+        raise RuntimeError(
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {in_c(mask._dtype)}"
+        )
     return F.where(mask, value, input)
 
 

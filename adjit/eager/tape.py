@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -160,7 +161,31 @@ def record(operation: Operation, inputs: tuple[Ref, ...], statics: tuple[Any, ..
             _pieces.clear()
         piece = _pieces[key] = _trace(operation, avals, statics)
     tracked = recording.on and piece.differentiable and any(map(flows, inputs))
-    return node_of(piece, inputs, tracked)
+    node = node_of(piece, inputs, tracked)
+    if inferred and tracked:
+        _refuse_inferred(node, piece)
+    return node
+
+
+_made_in_inference: weakref.WeakSet[Node] = weakref.WeakSet()
+inferred: set[Any] = _made_in_inference.data  # type: ignore[attr-defined]  # quick to ask
+
+
+def infer(node: Node) -> None:
+    """Remember a value that a Tensor of `inference_mode` shows."""
+    _made_in_inference.add(node)
+
+
+def _refuse_inferred(node: Node, piece: Piece) -> None:
+    """Raise if a derivative would need a value that was made in `inference_mode`."""
+    for k in piece.pull(tuple(map(flows, node.inputs))).reads:
+        if k < len(node.inputs) and node.inputs[k][0] in _made_in_inference:
+            raise RuntimeError(
+                "Inference tensors cannot be saved for backward. Please do not use Tensors created "
+                "in inference mode in computation tracked by autograd. To work around this, you "
+                "can make a clone to get a normal tensor and use it in autograd, or use "
+                "`torch.no_grad()` instead of `torch.inference_mode()`."
+            )
 
 
 def statics_of(node: Node) -> tuple[Any, ...]:

@@ -15,10 +15,24 @@ from ..ir.types import NUMPY
 from . import tensor_text
 from .dtypes import CPU, DTYPES, device, dtype
 from .graph import GradFn, grad_fn_of
+from .modes import inference, recording
 from .promotion import default, number_dtype
 from .saved import scalar_name
 from .storage import RemovableHandle, Size, Storage
-from .tape import Node, Operation, Ref, flows, record, recorded, rows, run, source, waiting
+from .tape import (
+    Node,
+    Operation,
+    Ref,
+    flows,
+    infer,
+    inferred,
+    record,
+    recorded,
+    rows,
+    run,
+    source,
+    waiting,
+)
 
 RESULT_GRAD = (
     "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
@@ -87,6 +101,8 @@ class Tensor:
         known = source(array, self if self._requires else None)
         self._storage.read_by(known)
         self._source = weakref.ref(known)
+        if inferred and self.is_inference():
+            infer(known)
         return known, 0
 
     def _value(self) -> np.ndarray:
@@ -188,6 +204,11 @@ class Tensor:
                 "only Tensors of floating point and complex dtype can require gradients, "
                 f"not one of dtype {self.dtype.name}"
             )
+        if on and inferred and self.is_inference() and not recording.inferring:
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not "
+                "allowed."
+            )
         self._own()
         self._requires = bool(on)
         self._source = None
@@ -223,7 +244,7 @@ class Tensor:
                 )
             if value._dtype != self._dtype:
                 raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{_in_c(value._dtype)}' to a "
+                    f"attempting to assign a gradient with dtype '{in_c(value._dtype)}' to a "
                     f"tensor with grad_dtype '{scalar_name(self._dtype)}'"
                 )
         self._grad = value
@@ -401,7 +422,7 @@ class Tensor:
 # ------------------------------------------------------------------ making Tensors
 
 
-def _in_c(dtype: np.dtype) -> str:
+def in_c(dtype: np.dtype) -> str:
     name = scalar_name(dtype).lower()
     return {"long": "long int", "byte": "unsigned char", "char": "signed char"}.get(name, name)
 
@@ -410,7 +431,17 @@ def held(array: np.ndarray, storage: Storage | None = None) -> Tensor:
     """A Tensor on this memory."""
     t = Tensor.__new__(Tensor)
     t._hold(array, storage or Storage())
+    if inference:
+        _inferred(t)
     return t
+
+
+def _inferred(t: Tensor) -> None:
+    """Remember that a Tensor is made in `inference_mode`."""
+    if recording.inferring:
+        t._inferred = True
+        if t._node is not None:
+            infer(t._node)
 
 
 def shown(node: Node, index: int = 0) -> Tensor:
@@ -421,6 +452,8 @@ def shown(node: Node, index: int = 0) -> Tensor:
     t._index = index
     t._requires = t._retains = False
     _own(node, t)
+    if inference:
+        _inferred(t)
     return t
 
 
@@ -473,7 +506,12 @@ def plain(data: Any, dtype: Any = None) -> np.ndarray:
         return np.array(data._value(), dtype, order="C")
     if isinstance(data, list | tuple):
         data = _without_tensors(data)
-    found = np.array(data, order="C")
+    try:
+        found = np.array(data, order="C")
+    except ValueError as error:
+        raise _ragged(data) or error from None
+    if found.dtype.kind == "U" and isinstance(data, list):
+        raise ValueError("too many dimensions 'str'")
     if found.dtype.kind not in "biufc":
         raise TypeError(f"a Tensor cannot be made of {data!r}")
     if dtype is None and found.dtype == np.float64 and not _holds_arrays(data):
@@ -481,6 +519,18 @@ def plain(data: Any, dtype: Any = None) -> np.ndarray:
     if dtype is None and found.dtype == np.complex128 and not _holds_arrays(data):
         dtype = number_dtype(complex)
     return found if dtype is None else found.astype(dtype, copy=False)
+
+
+def _ragged(data: Any) -> ValueError | None:
+    """What PyTorch says of nested lists of different lengths."""
+    level, dim = [data], 0
+    while level and all(isinstance(x, list | tuple) for x in level):
+        sizes = [len(x) for x in level]
+        for n in sizes:
+            if n != sizes[0]:
+                return ValueError(f"expected sequence of length {sizes[0]} at dim {dim} (got {n})")
+        level, dim = [e for x in level for e in x], dim + 1
+    return None
 
 
 def _without_tensors(x: Any) -> Any:

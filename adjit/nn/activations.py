@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.saved import scalar_name
 from ..eager.tensor_object import Tensor
 from ..ir.ops import special
 from .lift import lifted, over, row, shape_of
@@ -63,7 +64,7 @@ def _gelu(x: Any, *, approximate: str) -> Any:
 def gelu(input: Any, approximate: str = "none") -> Any:
     """x times the probability that a standard normal number is below x."""
     if approximate not in ("none", "tanh"):
-        raise ValueError(f"gelu: approximate is 'none' or 'tanh', not {approximate!r}")
+        raise RuntimeError("approximate argument must be either none or tanh.")
     return _gelu(input, approximate=approximate)
 
 
@@ -264,15 +265,16 @@ def _dim(name: str, input: Any, dim: int | None) -> int:
         dim = 0 if ndim in (0, 1, 3) else 1
     if not -max(ndim, 1) <= dim < max(ndim, 1):
         raise IndexError(
-            f"{name}: dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], "
-            f"but got {dim})"
+            f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], "
+            f"but got {dim})\n  {name}: input of shape {shape_of(input)}"
         )
     return int(dim)
 
 
 def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """exp(x) as parts of their sum along a dim; in another dtype if one is given."""
-    return _softmax(_cast(input, dtype), dim=_dim("softmax", input, dim))
+    dim = _dim("softmax", input, dim)
+    return _softmax(_floats("softmax", _cast(input, dtype)), dim=dim)
 
 
 def softmin(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
@@ -282,7 +284,18 @@ def softmin(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
 
 def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """The logarithm of softmax."""
-    return _log_softmax(_cast(input, dtype), dim=_dim("log_softmax", input, dim))
+    dim = _dim("log_softmax", input, dim)
+    return _log_softmax(_floats("log_softmax", _cast(input, dtype)), dim=dim)
+
+
+def _floats(name: str, x: Any) -> Any:
+    """Refuse Tensors of whole numbers."""
+    if isinstance(x, Tensor) and x.dtype.kind not in "fc":
+        raise NotImplementedError(
+            f'"{name}_lastdim_kernel_impl" not implemented for {scalar_name(x._dtype)!r}: convert '
+            "by .float()"
+        )
+    return x
 
 
 def _cast(x: Any, dtype: Any) -> Any:
@@ -299,7 +312,8 @@ def glu(input: Any, dim: int = -1) -> Any:
     n = shape_of(input)[dim]
     if n % 2:
         raise RuntimeError(
-            f"glu: halving dimension must be even, but dimension {dim} of input of shape "
+            f"Halving dimension must be even, but dimension {dim % len(shape_of(input))} "
+            f"is size {n}\n  glu: input of shape "
             f"{shape_of(input)} is size {n}"
         )
     at = dim % len(shape_of(input))

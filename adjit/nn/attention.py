@@ -11,6 +11,7 @@ import numpy as np
 from ..eager.creation import empty
 from ..eager.shapes import cat
 from ..eager.tensor_object import Tensor, held
+from ..eager.titles import titled
 from . import functional as F
 from . import init
 from .containers import ModuleList
@@ -123,7 +124,9 @@ class MultiheadAttention(Module):
             weights = weights.mean(1)
         if single:
             return out[0], None if weights is None else weights[0]
-        return out if self.batch_first else out.swapaxes(0, 1), weights
+        if self.batch_first:
+            return titled(out, "TransposeBackward0"), weights
+        return titled(out.swapaxes(0, 1), "ViewBackward0"), weights
 
     def _check(self, *xs: Any) -> None:
         shapes = [shape_of(x) for x in xs]

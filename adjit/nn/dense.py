@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.arithmetic import fits
 from ..eager.reductions import root
 from .activations import softmax
 from .draws import dropout
-from .lift import MATRICES, fits, lifted, same_dtype, shape_of
+from .lift import MATRICES, lifted, same_dtype, shape_of
 
 
 def _linear_name(b: Any, x: Any, w: Any) -> str:
@@ -32,7 +33,12 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if len(t) not in (1, 2) or not s or s[-1] != t[-1]:
         raise RuntimeError(_misfit(s, t))
     if bias is not None and shape_of(bias) not in (t[:-1], (1,)):
-        raise RuntimeError(f"linear: bias of shape {shape_of(bias)} for weight of shape {t}")
+        n, b = t[0], shape_of(bias)
+        raise RuntimeError(
+            f"The expanded size of the tensor ({n}) must match the existing size ({b[-1]}) at "
+            f"non-singleton dimension 1.  Target sizes: {[*s[:-1], n]}.  Tensor sizes: {list(b)}"
+            f"\n  linear: bias of shape {b} for weight of shape {t}"
+        )
     same_dtype("linear", input, weight, bias, words=MATRICES)
     return _linear(bias, input, weight)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Mapping
@@ -87,7 +88,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     source = Path(path)
     kind = _kind(source)
     if not source.exists():
-        raise FileNotFoundError(f"there is no file {source}")
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
     reader = {".safetensors": _read_safetensors, ".npz": _read_npz}.get(kind, _read_torch)
     try:
         return reader(source)

@@ -108,16 +108,6 @@ def same_dtype(name: str, *xs: Any, words: str = DIFFER) -> None:
         )
 
 
-def fits(name: str, s: tuple[int, ...], t: tuple[int, ...]) -> None:
-    """Refuse input and target whose shapes do not broadcast."""
-    for k, (a, b) in enumerate(zip(reversed(s), reversed(t), strict=False), 1):
-        if a != b and 1 not in (a, b):
-            raise RuntimeError(
-                f"The size of tensor a ({a}) must match the size of tensor b ({b}) at "
-                f"non-singleton dimension {max(len(s), len(t)) - k}\n  {name}: shapes {s} and {t}"
-            )
-
-
 def tracing(*xs: Any) -> bool:
     """Whether a value of an open trace is among these."""
     return any(map(is_tracer, xs))

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.arithmetic import fits
 from ..eager.saved import scalar_name
 from ..eager.tensor_object import Tensor, known
 from ..ir.ops import special
-from .lift import fits, lifted, row, rows_of, same_dtype, shape_of, tracing, unknown
+from .lift import lifted, row, rows_of, same_dtype, shape_of, tracing, unknown
 
 REDUCTIONS = ("none", "mean", "sum")
 _REDUCED = {"mean": "MeanBackward0", "sum": "SumBackward0", "batchmean": "DivBackward0"}

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.arithmetic import fits
 from .lift import lifted, shape_of
-from .losses import _reduced, _reduction, fits
+from .losses import _reduced, _reduction
 
 # ------------------------------------------------------------------ distances
 

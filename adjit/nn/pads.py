@@ -45,7 +45,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     s = shape_of(input)
     given = tuple(int(n) for n in pad)
     if len(given) % 2:
-        raise RuntimeError(f"pad: padding length must be divisible by 2, but got {given}")
+        raise RuntimeError(f"Padding length must be divisible by 2\n  pad: got {given}")
     if len(given) // 2 > len(s):
         raise RuntimeError(
             f"pad: padding length should be less than or equal to two times the input dimension, "

@@ -142,7 +142,8 @@ def interpolate(
         raise NotImplementedError(
             f"interpolate: got {len(s)}D input of shape {s}, but {mode} mode needs "
             f"{RANKS[mode][0] + 2}D input" if mode in RANKS else
-            f"interpolate: input of shape {s} must have 3, 4 or 5 dims"
+            f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {len(s)}D)\n  "
+            f"interpolate: input of shape {s}"
         )  # fmt: skip
     if min(sizes) < 1 or min(s[2:]) < 1:
         raise RuntimeError(

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..eager.creation import empty
-from ..eager.shapes import cat
+from ..eager.shapes import cat, stack
 from ..eager.tensor_object import Tensor, held
-from ..eager.titles import titled
 from . import functional as F
 from . import init
 from .lift import same_dtype, shape_of
@@ -33,8 +32,7 @@ def _joined(parts: list[Any], axis: int) -> Any:
 
 
 def _stacked(parts: list[Any]) -> Any:
-    found = _joined([p[None] for p in parts], 0)
-    return titled(found, "StackBackward0")
+    return stack(parts) if isinstance(parts[0], Tensor) else np.stack(parts)
 
 
 class RNNBase(Module):
@@ -87,6 +85,15 @@ class RNNBase(Module):
         bound = 1 / math.sqrt(self.hidden_size)
         for p in self.parameters():
             init.uniform_(p, -bound, bound)
+
+    @property
+    def all_weights(self) -> list[list[Any]]:
+        """The weights of every layer and direction."""
+        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        return [
+            [self._parameters[k + s] for k in kinds if k + s in self._parameters]
+            for s, _ in self._runs()
+        ]
 
     def flatten_parameters(self) -> None:
         """Nothing: weights lie as they are."""
@@ -288,8 +295,8 @@ class _Cell(Module):
             raise ValueError(f"{name}: Expected input to be 1D or 2D, got {len(s)}D instead")
         if s[-1] != self.input_size:
             raise RuntimeError(
-                f"{name}: input has inconsistent input_size: got {s[-1]}, expected "
-                f"{self.input_size}: input of shape {s} for weight_ih of shape "
+                f"input has inconsistent input_size: got {s[-1]} expected "
+                f"{self.input_size}\n  {name}: input of shape {s} for weight_ih of shape "
                 f"{shape_of(self.weight_ih)}"
             )
         same_dtype(name, input, self.weight_ih)
@@ -303,6 +310,11 @@ class _Cell(Module):
         name, shape = type(self).__name__, (shape_of(x)[0], self.hidden_size)
         if hx is None:
             return [_zeros(x, shape)] * self.states
+        if self.states == 2 and not isinstance(hx, tuple | list):
+            raise TypeError(
+                "lstm_cell(): argument 'hx' (position 2) must be tuple of Tensors, not "
+                f"{type(hx).__name__}"
+            )
         given = [hx] if self.states == 1 else list(hx)
         for h in given:
             if len(shape_of(h)) not in (1, 2):

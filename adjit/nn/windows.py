@@ -81,8 +81,8 @@ def _check_images(name: str, x: Any, w: Any, b: Any, rank: int, groups: int, out
     results = t[1] * groups if out else t[0]
     if b is not None and shape_of(b) != (results,):
         raise RuntimeError(
-            f"{name}: given weight of shape {t}, expected bias of shape {(results,)}, "
-            f"but got {shape_of(b)}"
+            f"Given weight of size {list(t)}, expected bias to be 1-dimensional with {results} "
+            f"elements, but got bias of size {list(shape_of(b))} instead\n  {name}"
         )
     same_dtype(name, x, w, b, words=IMAGES)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..eager.modes import enable_grad
+from ..eager.storage import RemovableHandle
 from ..eager.tensor_object import Tensor, held
 from . import rules
 from .fused import Step, apply_all
@@ -35,6 +36,8 @@ class Optimizer:
         if not listed:
             raise ValueError("optimizer got an empty parameter list")
         self.defaults = defaults
+        self._before: list[Callable[..., Any]] = []
+        self._after: list[Callable[..., Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         groups = listed if isinstance(listed[0], dict) else [{"params": listed}]
@@ -115,6 +118,8 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient."""
+        for hook in self._before:
+            hook(self, () if closure is None else (closure,), {})
         loss = None
         if closure is not None:
             with enable_grad():
@@ -132,7 +137,17 @@ class Optimizer:
                         self.update(array, grad._value(), self.state.setdefault(p, {}), settings)
                     )
         apply_all(steps)
+        for hook in self._after:
+            hook(self, () if closure is None else (closure,), {})
         return loss
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` before every step."""
+        return _entered(self._before, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` after every step."""
+        return _entered(self._after, hook)
 
     def update(
         self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]
@@ -197,6 +212,11 @@ class Optimizer:
         for group, other in zip(self.param_groups, groups, strict=True):
             group.update({k: _number(v) for k, v in other.items() if k != "params"})
         self.state = defaultdict(dict, state)
+
+
+def _entered(place: list[Any], hook: Callable[..., Any]) -> RemovableHandle:
+    place.append(hook)
+    return RemovableHandle(place, hook)
 
 
 def _written(state: Tensor) -> np.ndarray:

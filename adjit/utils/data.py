@@ -282,9 +282,6 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """Examples as one: Tensors are stacked, numbers are Tensors, containers are gone through."""
     first = batch[0]
     if isinstance(first, Tensor):
-        sizes = {tuple(x.shape) for x in batch}
-        if len(sizes) > 1:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got {sizes}")
         return stack(list(batch))
     if isinstance(first, np.ndarray | np.generic):
         if np.asarray(first).dtype.kind not in "biufc":
@@ -294,7 +291,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
         kind = np.bool_ if isinstance(first, bool) else None
         return held(np.asarray(batch, kind))
     if isinstance(first, str | bytes):
-        return list(batch)
+        return batch
     if isinstance(first, Mapping):
         found = {k: default_collate([x[k] for x in batch]) for k in first}
         return found if type(first) is dict else type(first)(found)  # type: ignore[call-arg]
