@@ -234,6 +234,26 @@ def _piece(
     return Piece(operation, function, tuple(reads), constants, avals, floats)
 
 
+# What PyTorch shows of a derivative that is recorded itself: the last of its operations.
+_PULLED = {
+    "MulBackward0": "Abs Acos Acosh Asin Asinh Atan2 Cos Cosh Dot Erf Exp Exp2 Expm1 Float "
+    "LinalgVectorNorm Logsumexp Mul Pow Prod Reciprocal Rsqrt Silu Sin Sinh Square Std Tan Var",
+    "DivBackward0": "Atan Atanh Div Log Log10 Log1P Log2 Sqrt",
+    "ExpandBackward0": "Sum", "DivBackward1": "Mean", "ThresholdBackwardBackward0": "Relu",
+    "SoftmaxBackwardDataBackward0": "Softmax", "LogSoftmaxBackwardDataBackward0": "LogSoftmax",
+    "SqueezeBackward1": "Unsqueeze", "FlipBackward0": "Cumsum", "SelectBackward0": "Stack",
+    "MaskedFillBackward1": "Max Min", "SumBackward1": "Repeat", "WhereBackward0": "Clamp",
+}  # fmt: skip
+_ALIKE = "Flip Mm Mv Neg Permute Roll T Transpose View Where"
+_PULLS = {w: name for name, words in _PULLED.items() for w in words.split()}
+_PULLS |= {w: f"{w}Backward0" for w in _ALIKE.split()}
+
+
+def _pulled_name(name: str) -> str:
+    base, _, _ = name.partition("Backward")
+    return _PULLS.get(base, f"{base}BackwardBackward0")
+
+
 def _pull(piece: Piece, active: tuple[bool, ...]) -> Piece:
     """The adjoint of a piece, without the operands it does not read."""
     function = dce(vjp(piece.function, [i for i, a in enumerate(active) if a], primal_outs=False))
@@ -242,9 +262,8 @@ def _pull(piece: Piece, active: tuple[bool, ...]) -> Piece:
     read = {a for op in block.ops for a in op.args} | set(block.outs)
     kept = [i for i, p in enumerate(block.params) if p in read]
     params = tuple(block.params[i] for i in kept)
-    name = piece.operation.name + "Backward"
-    operation = Operation(name, piece.operation.fn)
-    slim = Function(name, Block(params, block.ops, block.outs))
+    operation = Operation(_pulled_name(piece.operation.name), piece.operation.fn)
+    slim = Function(operation.name, Block(params, block.ops, block.outs))
     return _piece(operation, slim, kept, ())
 
 
