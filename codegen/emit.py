@@ -108,9 +108,12 @@ class Names:
         return name
 
     def _is_plain(self, x: float) -> bool:
-        """Numbers of the mathematics (2, 0.5) stay in the text; the user's become arguments."""
+        """Numbers of the mathematics (2, 0.5) stay in the text; the user's become arguments.
+
+        So do quarters: the mean of 4 rows has one, and that of 5 rows has none.
+        """
         most = 2.0 if self.varies else 16.0
-        return math.isfinite(x) and abs(x) <= most and x * 4.0 == int(x * 4.0)
+        return math.isfinite(x) and abs(x) <= most and x * 2.0 == int(x * 2.0)
 
 
 def fold_start(token: str, dtype: str) -> str:

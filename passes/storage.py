@@ -6,6 +6,7 @@ from math import prod
 
 from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, Storage, members
 from ..ir.prim import Expr
+from ..ir.types import Extent
 from .roots import Roots
 
 STRIP_BYTES = 14 << 10  # half of a first cache: the rest is for what streams through it
@@ -119,22 +120,26 @@ def _strip_rows(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> int:
     if len(loop.members) > LONG and not any(isinstance(b, Loop) for b in loop.body):
         kept = 8 * _crossing(loop)
         return max(STRIP_LEAST, min(STRIP_FLAT, STRIP_BYTES // max(1, kept)) & -STRIP_LEAST)
-    row_bytes = 0
-    seen = set()
+    row_bytes, seen = 0, set()
+    lengths: list[int] = []  # of the dims of a row
     for r in loop.members:
         fixed = {around.dims[r][0] for around in (*outer, loop)}
         d = loop.dims[r][0]
         size = 4 if r.value.dtype == "f32" else 8
         if d in r.par and r.value not in seen:
             seen.add(r.value)
-            row_bytes += size * prod(r.dims[p] for p in r.par if p not in fixed)
+            lengths += (dims := [r.dims[p] for p in r.par if p not in fixed])
+            row_bytes += size * prod(dims)
         for a in r.accesses:
             if any(i[0] == d for i in a.index) and a.base not in seen:
                 seen.add(a.base)
                 free = (k for k, i in enumerate(a.index) if i[0] not in fixed)
-                row_bytes += size * prod(a.base.shape[k] for k in free)
+                lengths += (dims := [a.base.shape[k] for k in free])
+                row_bytes += size * prod(dims)
     most = STRIP_MAX if any(isinstance(item, Loop) for item in loop.body) else STRIP_FLAT
     rows = max(1, min(most, STRIP_BYTES // max(1, row_bytes)))
+    if any(isinstance(n, Extent) and n.varies for n in lengths):  # few texts for many lengths
+        return 1 << rows.bit_length() - 1
     return rows - rows % 4 if rows > 4 else rows
 
 

@@ -1,14 +1,19 @@
 """Another number of rows finds its kernel: sizes are named by what they are, not by their value."""
 
+import re
+
 import numpy as np
 import pytest
 
 from adjit import value_and_grad
+from adjit.codegen.kernel import write_kernel
 from adjit.ir import parse
 from adjit.ir.types import Extent
 from adjit.passes.extents import label
+from adjit.passes.schedule import schedule
 
 RNG = np.random.default_rng(0)
+COMMENT = re.compile("  # .*")
 
 
 def mlp(p, x, y):
@@ -91,3 +96,32 @@ func f(%x: f64[5,5], %w: f64[5], %i: i64[5]) -> (f64[5], f64[5], f64[4]) {
     assert i.shape[0].label == c.shape[0].label != w.shape[0].label
     assert rows.varies and d.shape[0].varies and not columns.varies and not c.shape[0].varies
     assert (rows - 1).label == (rows + -1).label != rows.label and (rows - 0) is rows
+
+
+def attention(w, x):
+    q, k, v = (x @ w[i] for i in "qkv")
+    s = q @ k.T / 3.0
+    e = np.exp(s - s.max(-1, keepdims=True))
+    return np.mean((e / e.sum(-1, keepdims=True) @ v) ** 2)
+
+
+def test_lengths_and_numbers_that_depend_on_them_need_few_texts():
+    """Strips come in powers of two where rows vary; 1 / n may be 0.25, which is no literal."""
+
+    def texts(fn, args, sizes):
+        fn = value_and_grad(fn)
+        calls = [(*args, *(RNG.normal(size=s) for s in shapes)) for shapes in sizes]
+        variants = [fn._variant(call, {}) for call in calls]
+        plans = [schedule(v.simplified, v.varying, 0).steps for v in variants]
+        kernels = [write_kernel(step.plan, "f") for steps in plans for step in steps]
+        return [COMMENT.sub("", k.source.text) for k in kernels]
+
+    weights = {i: RNG.normal(size=(12, 9)) for i in "qkv"}
+    lengths = (90, 50, 20, 23, 29, 31, 34, 36, 38, 40, 48, 51, 63)
+    assert len(set(texts(attention, (weights,), [((n, 12),) for n in lengths])[3:])) == 2
+
+    def squares(w, x, y):
+        return np.mean((x @ w - y) ** 2)
+
+    batches = (90, 50, 20, 3, 5, 8, 6, 40, 64)
+    assert len(set(texts(squares, (np.ones(7),), [((n, 7), (n,)) for n in batches])[3:])) == 1
