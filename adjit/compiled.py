@@ -24,12 +24,13 @@ from .errors import (
     ZeroGradient,
 )
 from .fixing import Call, fix, to_fix
+from .ir.core import Function
 from .ir.ops.custom import NoRule
 from .ir.ops.show import muted
 from .ir.prim import NoDerivative
 from .settings import Options, changed
 from .signature import Signature, signature
-from .staging import Jit, Staged, Transform, open_traces, shapes_only
+from .staging import Jit, Staged, Traced, Transform, again, open_traces, shapes_only
 from .tracer.record import is_tracing
 from .tracer.trace import captured, inline
 from .tracer.tree import Tree, flatten
@@ -238,6 +239,8 @@ class CompiledFunction:
             made = self.variants()
             why = reason(here, made, seen)
             variant = Variant(staged, here, now, spent, samples, why, varying(here, made))
+            if now.memory_budget is not None and not now.interpret:
+                variant.again = functools.partial(self._stage_again, staged.trace, args, kwargs)
             while len(self._variants) >= _MAX_SIGNATURES:
                 del self._variants[next(iter(self._variants))]
             most = _MAX_PATHS if variant.decisions else _MANY
@@ -278,6 +281,16 @@ class CompiledFunction:
                 stacklevel=_depth_of_user(),
             )
         return staged
+
+    def _stage_again(
+        self, trace: Traced, args: Any, kwargs: Any, change: Callable[[Function], Function]
+    ) -> Staged:
+        """The same call staged with another form of the function that was traced."""
+        token = again.set((trace, change))
+        try:
+            return self._transform.stage(self._fn, args, kwargs)
+        finally:
+            again.reset(token)
 
     def _remember(self, variant: Variant) -> None:
         if not variant.ready or not variant.trial.settled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -24,6 +25,7 @@ from .passes import pipeline
 from .passes.calls import expand
 from .passes.extents import label
 from .passes.halos import function_of, part
+from .passes.lean import lean, savings
 from .passes.lower import lower
 from .passes.partition import Partition, gains, partition
 from .passes.schedule import schedule
@@ -80,6 +82,7 @@ class Variant:
         self._exact_lock = threading.Lock()
         self._job: Future[None] | None = None
         self._told = False
+        self.again: Callable[[Callable[[Function], Function]], Staged] | None = None
         self.decisions = Decisions(staged.function)
         self.trial = Trial(staged.trace)
 
@@ -105,17 +108,15 @@ class Variant:
         with self._lock:
             if self._simplified is None:
                 start = perf_counter()
-                passes = pipeline.joint(self.staged.strict)
-                if self.options.interpret:  # which knows complex numbers, and NumPy's own rounding
-                    passes = [p for p in passes if p.name not in ("planes", "factorings")]
-                self._simplified = pipeline.run(
-                    self.staged.function,
-                    passes,
-                    check=self.options.check,
-                    samples=self.samples,
-                )
+                self._simplified = self._through_passes(self.staged.function)
                 self.seconds["passes"] = perf_counter() - start
             return self._simplified
+
+    def _through_passes(self, function: Function) -> Function:
+        passes = pipeline.joint(self.staged.strict)
+        if self.options.interpret:  # which knows complex numbers, and NumPy's own rounding
+            passes = [p for p in passes if p.name not in ("planes", "factorings")]
+        return pipeline.run(function, passes, check=self.options.check, samples=self.samples)
 
     @property
     def program(self) -> Any:
@@ -198,12 +199,35 @@ class Variant:
                 program, least = smaller, found
             parts *= 2
         if least.peak > int(budget):
+            program, least = self._leaner(program, least, int(budget))
+        self.again = None  # the arguments are let go
+        if least.peak > int(budget):
             raise MemoryBudgetExceeded(
                 f"{self.staged.traced.name} takes {show_bytes(least.peak)} besides its arguments "
                 f"({show_bytes(least.results)} of results), the budget is {show_bytes(int(budget))}"
                 "\n  Raise options(memory_budget=...), or pass fewer rows per call."
             )
         return program
+
+    def _leaner(self, program: Any, least: Any, budget: int) -> tuple[Any, Any]:
+        """A program that computes again what it need not keep, if it keeps within the budget.
+
+        Else the program as it was; the footprint is the least that was found.
+        """
+        from .codegen.footprint import footprint, planned
+        from .codegen.program import build
+
+        assert self.again is not None
+        for saving in savings(self.staged.trace.function):
+            staged = self.again(functools.partial(lean, saving=saving))
+            function = self._through_passes(staged.function)
+            plan = schedule(function, self.varying, self.staged.strict)
+            if planned(plan).peak <= budget:
+                self._simplified = function
+                program = build(plan, self.options.rung, self.options.threads)
+                return program, footprint(program)
+            least = min(least, planned(plan), key=lambda found: found.peak)
+        return program, least
 
     @property
     def memory(self) -> Any:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from ..ir.core import Const, Value
+from ..ir.ops.control import hold
+from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.types import NUMPY, Aval
-from .program import KernelRun
+from . import memory
+from .kernel import Kernel, write_kernel
+from .program import VIEWS, KernelRun
 
 
 @dataclass(frozen=True)
@@ -20,69 +26,108 @@ class Footprint:
     peak: int
 
 
+@dataclass(frozen=True)
+class _Event:
+    """A step of a program: what it reads and writes.
+
+    same   whether the results are the arrays that it reads
+    lent   whether they are blocks that are kept when nobody needs them any more
+    held   scratch memory of its own
+    """
+
+    reads: Sequence[Value]
+    writes: Sequence[Value]
+    same: bool = False
+    lent: bool = True
+    held: int = 0
+
+
 def footprint(program: Any) -> Footprint:
     """The footprint of a compiled program; what a host step takes inside of NumPy is not in it."""
     if hasattr(program, "steps"):
         return _of_stages(program)
-    outs = {v for v in program.schedule.outs if type(v) is not Const}
-    return _walk(
-        [(_scratch([run]), _writes(run), _reads(run)) for run in program.runs], outs, program
-    )
+    kernels = [r.kernel for r in program.runs if isinstance(r, KernelRun)]
+    return _of_schedule(program.schedule, kernels)
+
+
+def planned(schedule: Schedule) -> Footprint:
+    """The footprint of a program that is not compiled yet."""
+    plans = [step.plan for step in schedule.steps if isinstance(step, KernelStep)]
+    return _of_schedule(schedule, [write_kernel(plan, "kernel") for plan in plans])
+
+
+def _of_schedule(schedule: Schedule, kernels: Sequence[Kernel]) -> Footprint:
+    events = [_event(step) for step in schedule.steps]
+    return _walk(events, schedule.outs, schedule.params, _scratch(kernels))
+
+
+def _event(step: KernelStep | HostStep) -> _Event:
+    if isinstance(step, KernelStep):
+        return _Event(step.reads, step.writes)
+    op = step.op
+    return _Event(op.args, op.outs, same=op.prim is hold or op.prim in VIEWS, lent=False)
 
 
 def _of_stages(program: Any) -> Footprint:
     events = []
     for step in program.steps:
+        stage = step.stage
         if step.once is not None:
             inner = footprint(step.once)
             held = inner.peak - inner.results
-            events.append((held, list(step.stage.writes), list(step.stage.reads)))
-            continue
-        partial = sum(
-            bytes_of(v.aval)
-            for v, how in zip(step.stage.writes, step.stage.combine, strict=True)
-            if how
-        )
-        # As many parts as there are threads run at a time; each has a total of its own.
-        first = step.groups[0].parts
-        held = (_scratch([first[0].run]) + partial) * len(first)
-        events.append((held, list(step.stage.writes), list(step.stage.reads)))
-    outs = {v for v in program.outs if type(v) is not Const}
-    return _walk(events, outs, program)
+        else:
+            partial = sum(
+                bytes_of(v.aval) for v, how in zip(stage.writes, stage.combine, strict=True) if how
+            )
+            # As many parts as there are threads run at a time; each has a total of its own.
+            parts = step.groups[0].parts
+            held = (_scratch([parts[0].run.kernel]) + partial) * len(parts)
+        events.append(_Event(stage.reads, stage.writes, held=held))
+    return _walk(events, program.outs, program.params, 0)
 
 
 def _walk(
-    events: list[tuple[int, list[Value], list[Value]]], outs: set[Value], program: Any
+    events: Sequence[_Event], outs: Iterable[Value], params: Iterable[Value], scratch: int
 ) -> Footprint:
-    """Follow what is alive from step to step; scratch memory stays between calls."""
-    params = set(getattr(program, "params", ()) or program.schedule.params)
+    """Follow what is alive from step to step; scratch memory and lent blocks stay."""
     last: dict[Value, int] = {}
-    for k, (_, _, reads) in enumerate(events):
-        last.update((v, k) for v in reads)
+    home: dict[Value, Value] = {}  # the value whose array another one has, too
+    for k, e in enumerate(events):
+        if e.same:
+            home.update((v, home.get(a, a)) for v, a in zip(e.writes, e.reads, strict=False))
+        last.update((home.get(v, v), k) for v in e.reads)
+    results = {v for v in outs if type(v) is not Const}
+    kept = {home.get(v, v) for v in results} | set(params)
     alive: dict[Value, int] = {}
-    scratch, peak = 0, 0
-    for k, (held, writes, reads) in enumerate(events):
-        scratch += held
-        alive.update((v, bytes_of(v.aval)) for v in writes if v not in params)
-        peak = max(peak, sum(alive.values()))
-        for v in reads:
-            if last[v] == k and v not in outs:
-                alive.pop(v, None)
-    results = sum(bytes_of(v.aval) for v in outs)
-    return Footprint(results, scratch, max(peak, results) + scratch)
+    lent: Counter[int] = Counter()  # blocks by their size: those in use, and all there are
+    blocks: Counter[int] = Counter()
+    peak = 0
+    for k, e in enumerate(events):
+        scratch += e.held
+        new = [] if e.same else [v for v in e.writes if v not in kept or v in results]
+        for v in new:
+            size = alive[v] = bytes_of(v.aval)
+            if e.lent and size >= memory.ALIGNED:
+                del alive[v]
+                lent[size] += 1
+                blocks[size] = max(blocks[size], lent[size])
+        peak = max(peak, sum(alive.values()) + sum(n * size for size, n in blocks.items()))
+        for v in {home.get(v, v) for v in (*e.reads, *new)} - kept:
+            if last.get(v, k) == k and v in alive:
+                del alive[v]
+            elif last.get(v, k) == k:
+                lent[bytes_of(v.aval)] -= 1
+    owned = sum(bytes_of(v.aval) for v in results)
+    return Footprint(owned, scratch, max(peak, owned) + scratch)
 
 
-def _scratch(runs: list[Any]) -> int:
-    return sum(bytes_of(a) for r in runs if isinstance(r, KernelRun) for a in r.kernel.workspaces)
-
-
-def _writes(run: Any) -> list[Value]:
-    return list(run.step.writes if isinstance(run, KernelRun) else run.op.outs)
-
-
-def _reads(run: Any) -> list[Value]:
-    reads = run.step.reads if isinstance(run, KernelRun) else run.reads
-    return [v for v in reads if type(v) is not Const]
+def _scratch(kernels: Sequence[Kernel]) -> int:
+    """The workspaces of kernels that run one after the other; large ones share their memory."""
+    sizes = [(sum(map(bytes_of, k.workspaces)), k.tapes > 0) for k in kernels]
+    room = max((n for n, tapes in sizes if not tapes), default=0)
+    if len(sizes) < 2 or max(n for n, _ in sizes) < memory.LARGE:
+        return sum(n for n, _ in sizes)
+    return room + sum(n for n, tapes in sizes if tapes)
 
 
 def bytes_of(a: Aval) -> int:

@@ -103,6 +103,42 @@ def test_a_budget_that_cannot_be_kept_says_what_it_takes():
         jit(lambda x: np.exp(x))(np.ones(1 << 18))
 
 
+def network(x, ws):
+    h = x
+    for w in ws:
+        h = np.tanh(w @ h - np.mean(h, axis=0))  # every row reads all: there are no parts
+    return np.sum(h * h)
+
+
+def steps(y, p):
+    ends = 0.0
+    for k in range(400):
+        k1 = -p * np.sin(y)
+        y = y + 0.01 * (k1 - p * np.cos(y + 0.01 * k1)) * y
+        if k % 100 == 99:
+            ends = ends + np.sum(y)
+    return ends + np.sum(y**2)
+
+
+def test_a_budget_is_kept_by_computing_again():
+    layers = [RNG.normal(size=(300, 300)) / 20 for _ in range(8)]
+    cases = {
+        "a row of ops": (network, (RNG.normal(size=(300, 300)), layers), 0.7),
+        "a loop": (steps, (RNG.normal(size=300), np.abs(RNG.normal(size=300))), 0.2),
+    }
+    for name, (fn, given, share) in cases.items():
+        f = value_and_grad(fn)
+        want = f(*given)
+        whole = f.variants()[0].memory.peak
+        with options(memory_budget=int(share * whole)):
+            g = value_and_grad(fn)
+            got = g(*given)
+            memory = g.variants()[0].memory
+        assert memory.peak <= share * whole, name
+        np.testing.assert_allclose(got[0], want[0], rtol=1e-12)
+        np.testing.assert_allclose(got[1], want[1], rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize("text", ["much", "", "-3M", 2.5])
 def test_budgets_that_are_no_sizes(text):
     with pytest.raises(ValueError, match="memory_budget"):
