@@ -6,10 +6,10 @@ of a page is one program, its lines counted from the top of each block, in a fil
 
 import contextlib
 import io
-import json
+import multiprocessing
 import re
-import subprocess
-import sys
+import traceback
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -32,19 +32,42 @@ def printed(code: str, space: dict[str, object]) -> str:
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
 
 
-def run(page: str) -> None:
-    """Print, as JSON, what each block of a page prints."""
+def run(page: Path, answer: Connection) -> None:
+    """Send what each block of a page prints, or how it failed."""
     space: dict[str, object] = {"__name__": "example"}
-    blocks = BLOCK.finditer(Path(page).read_text())
-    print(json.dumps([printed(m["code"], space) for m in blocks]))
+    try:
+        answer.send([printed(m["code"], space) for m in BLOCK.finditer(page.read_text())])
+    except BaseException:
+        answer.send(traceback.format_exc())
+
+
+def prints(page: Path) -> list[str]:
+    """What each block of a page prints, in a process of its own.
+
+    A page may define rows, which no other test should meet.  The processes come from one that has
+    imported what most pages import.
+    """
+    way = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    make = multiprocessing.get_context(way)
+    make.set_forkserver_preload(
+        ["adjit.api", "adjit.tensors", "adjit.nn", "adjit.codegen.program", "pytest"]
+    )
+    here, there = make.Pipe(duplex=False)
+    process = make.Process(target=run, args=(page, there))
+    process.start()
+    there.close()
+    try:
+        found: list[str] | str = here.recv()
+    except EOFError:
+        found = "the process of the page ended before it answered"
+    process.join()
+    assert isinstance(found, list), found
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page_prints_what_it_shows(page: Path, request: pytest.FixtureRequest) -> None:
-    # In a process of its own: a page may define rows, which no other test should meet.
-    done = subprocess.run([sys.executable, __file__, str(page)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = iter(json.loads(done.stdout))
+    found = iter(prints(page))
     wrong: list[tuple[str, str]] = []
 
     def shown(block: re.Match[str]) -> str:
@@ -67,7 +90,3 @@ def test_page_prints_what_it_shows(page: Path, request: pytest.FixtureRequest) -
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
-
-
-if __name__ == "__main__":
-    run(sys.argv[1])
