@@ -154,6 +154,10 @@ def check_loss(
         hint = ""
         if tree.kind is tuple and len(tree.children) == 2:
             hint = "\n  If the second is not part of the loss, say has_aux=True."
+        elif found == "None":
+            hint = "\n  Is a `return` missing?"
+        elif tree.kind != "static":
+            hint = "\n  Return the number alone, or (number, the rest) with has_aux=True."
         raise NonScalarOutput(f"{_only_scalar(name)} but it returned {found}{hint}")
     (leaf,) = leaves
     if leaf[0] == "static":
@@ -163,8 +167,12 @@ def check_loss(
     aval = t.function.outs[leaf[1]].aval
     check_holomorphic_result(name, found, aval, holomorphic)
     if aval.kind not in "fc":
+        whole = [leaf.path for leaf in t.leaves if leaf.aval.kind in "biu"]
+        hint = ""
+        if whole and all(leaf.aval.kind in "biu" for leaf in t.leaves):
+            hint = f"\n  Pass {whole[0]} as floats: 3.0 for 3, x.astype(float) for an array."
         raise NotDifferentiable(
-            f"{name} returned {found}; only floating-point results carry derivatives"
+            f"{name} returned {found}; only floating-point results carry derivatives{hint}"
         )
     if aval.size != 1 and not summed:
         raise NonScalarOutput(

@@ -16,6 +16,7 @@ from .ir.interp import GuardMiss, evaluate
 from .ir.printer import canonical
 from .staging import Staged
 from .tracer.facts import Trace
+from .tracer.guards import same_content
 from .tracer.rolling.segments import Note
 
 _NUMBERS = 3  # of rounds not seen before that must agree
@@ -56,8 +57,11 @@ def is_open(note: Note) -> bool:
 
 
 def same_text(staged: Staged, other: Staged) -> bool:
-    """Whether two traces gave the same program."""
-    return canonical(staged.function) == canonical(other.function)
+    """Whether two traces gave the same program, and the same numbers in it."""
+    if canonical(staged.function) != canonical(other.function):
+        return False
+    pairs = zip(staged.trace.captures, other.trace.captures, strict=True)
+    return all(a.live == b.live and (a.live or same_content(a.value, b.value)) for a, b in pairs)
 
 
 def _same_values(staged: Staged, other: Staged, inputs: Inputs) -> bool:

@@ -88,8 +88,18 @@ def _arraylike(x: Any) -> bool:
     return isinstance(x, np.ndarray | list | tuple)
 
 
+_SIGNS = {
+    "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "** or pow()", "floor_divide": "//",
+    "remainder": "%", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
+}  # fmt: skip
+
+
 def _refuse(name: str, x: Any) -> Any:
-    raise TypeError(f"{name}: a {type(x).__name__} is neither a Tensor nor a number")
+    kind = type(x).__name__
+    told = f"{name}: a {kind} is neither a Tensor nor a number"
+    if name in _SIGNS:
+        told = f"unsupported operand type(s) for {_SIGNS[name]}: 'Tensor' and '{kind}'\n  {told}"
+    raise TypeError(told)
 
 
 def operand(x: Any, dtype: np.dtype) -> Ref:

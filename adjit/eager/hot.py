@@ -51,10 +51,11 @@ class Structure:
             return False
         if settings.current().interpret:
             return False
-        if self.job is None:
+        job = self.job
+        if job is None:
             return True
-        if not self.job.is_alive():
-            self.job, job = None, self.job
+        if not job.is_alive():
+            self.job = None
             self.program = job.found()
         return False
 

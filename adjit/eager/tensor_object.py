@@ -439,7 +439,7 @@ def held(array: np.ndarray, storage: Storage | None = None) -> Tensor:
 def _inferred(t: Tensor) -> None:
     """Remember that a Tensor is made in `inference_mode`."""
     if recording.inferring:
-        t._inferred = True
+        vars(t)["_inferred"] = True
         if t._node is not None:
             infer(t._node)
 

@@ -184,7 +184,8 @@ class ModuleList(Module):
             for a, b, text in runs
         ]
         inner = "".join("\n  " + line.replace("\n", "\n  ") for line in lines)
-        return f"ModuleList({inner}\n)" if lines else "ModuleList()"
+        name = self._get_name()
+        return f"{name}({inner}\n)" if lines else f"{name}()"
 
 
 def _pairs(given: Any) -> list[tuple[str, Any]]:

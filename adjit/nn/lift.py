@@ -97,9 +97,10 @@ _C_NAMES = {"Long": "long int", "Byte": "unsigned char", "Char": "signed char"}
 
 def same_dtype(name: str, *xs: Any, words: str = DIFFER) -> None:
     """Refuse Tensors of different dtypes; arrays are promoted as NumPy does."""
-    first, *rest = [x.dtype for x in xs if isinstance(x, Tensor)] or [None]
-    other = next((d for d in rest if d != first), None)
+    found = [x.dtype for x in xs if isinstance(x, Tensor)]
+    other = next((d for d in found if d != found[0]), None)
     if other is not None:
+        first = found[0]
         mine, its = scalar_name(first.dtype), scalar_name(other.dtype)
         in_c = [_C_NAMES.get(n, n.lower()) for n in (its, mine)]
         raise RuntimeError(

@@ -1,6 +1,6 @@
 """Optimisers: of Tensors, in place; and of containers of arrays (`functional`)."""
 
-from . import functional, lr_scheduler
+from . import functional, lr_scheduler, swa_utils
 from .adaptive import ASGD, Adamax, NAdam, RAdam, Rprop, SparseAdam
 from .lbfgs import LBFGS
 from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
@@ -22,4 +22,5 @@ __all__ = [
     "SparseAdam",
     "functional",
     "lr_scheduler",
+    "swa_utils",
 ]
