@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.polynomial import Polynomial, chebyshev, hermite, laguerre, legendre, polynomial
-from scipy import sparse
+from scipy import integrate, linalg, ndimage, optimize, signal, sparse, stats
 
 from adjit import check_grads, errors, grad, hessian, jit, vmap
 
@@ -140,3 +140,103 @@ def test_real_if_close() -> None:
 
     same(f, X)
     check_grads(f, (X,), order=1)
+
+
+def test_as_strided() -> None:
+    strided = np.lib.stride_tricks.as_strided
+
+    def f(x, m):
+        s, y = x.strides[0], x.copy()
+        seen = strided(y, (7, 2), y.strides * 2)
+        y[0] = 9.0
+        return (
+            *(strided(x, shape=(6, 3), strides=(s, s)).mean(1), seen, strided(x[:1], (5,), (0,))),
+            strided(m, (2, 3, 2, 2), (2 * m.strides[0], 2 * m.strides[1], *m.strides)).max((2, 3)),
+            *(strided(m.T, shape=(6,), strides=m.T.strides[:1]), np.diag([x[0], 1.0], 1)),
+            *(linalg.convolution_matrix(x, 5, mode=k) for k in ("full", "same", "valid")),
+        )
+
+    args = RNG.normal(size=8), RNG.normal(size=(4, 6))
+    same(f, *args)
+    check_grads(f, args, order=1, modes="rev")
+    with pytest.raises(errors.UnsupportedOp, match=r"reads beyond the array\n.*test_numpy_objects"):
+        jit(lambda x: strided(x, (4, 3), (8, 8)))(np.arange(5.0))
+
+
+B, D = signal.butter(3, 0.3)
+SOS = signal.butter(4, 0.2, output="sos")
+
+
+def test_recursive_filters() -> None:
+    def f(x, b, d):
+        zi = signal.lfilter_zi(B, D)
+        y, left = signal.lfilter(B, D, x, zi=zi * x[0])
+        return (
+            *(y, left, signal.lfilter(b, d, x), signal.lfilter([1.0], np.r_[1.0, d[1:]], x)),
+            *(signal.lfilter(B, D, np.stack([x, 2 * x]), axis=1), signal.sosfilt(SOS, x)),
+        )
+
+    args = RNG.normal(size=12), np.array([0.5, 0.2]), np.array([1.0, -0.3, 0.1])
+    same(f, *args)
+    check_grads(f, args, order=1, modes="rev")
+    with pytest.raises(ValueError, match="cannot be 0"):
+        jit(lambda x: signal.lfilter([1.0], [0.0, 1.0], x))(args[0])
+
+
+def test_filters_and_spectra_in_scipys_own_code() -> None:
+    def f(x):
+        return (
+            *(signal.filtfilt(B, D, x), signal.savgol_filter(x, 7, 2), signal.decimate(x, 2)),
+            *(signal.resample_poly(x, 2, 3), signal.welch(x, nperseg=16)[1]),
+            *(signal.stft(x, nperseg=16)[2], signal.periodogram(x)[1]),
+        )
+
+    same(f, RNG.normal(size=40))
+
+
+@pytest.mark.parametrize(
+    ("f", "name", "advice"),
+    [
+        (lambda x: stats.rankdata(x), "scipy.stats.rankdata", "adjit.custom_vjp"),
+        (lambda x: ndimage.label(x)[0], "scipy.ndimage.label", "adjit.custom_vjp"),
+        (lambda x: signal.find_peaks(x)[0], "scipy.signal.find_peaks", "adjit.custom_vjp"),
+        (lambda x: optimize.brentq(lambda t: t - x[0], -9, 9), "scipy.optimize.brentq", "root"),
+        (
+            lambda x: integrate.solve_ivp(lambda t, y: -y * x[0], (0, 1), [1.0]).y[0],
+            *("scipy.integrate.solve_ivp", "as a loop"),
+        ),
+    ],
+)
+def test_compiled_code_is_named(f: Any, name: str, advice: str) -> None:
+    with pytest.raises((errors.UnsupportedOp, errors.TracedConversion)) as caught:
+        jit(f)(X)
+    said = str(caught.value)
+    assert name in said
+    assert "test_numpy_objects.py:" in said
+    assert advice in said.split("\n")[-1]
+
+
+def test_errors_that_depend_on_data() -> None:
+    place = jit(lambda x: np.nanargmax(x))
+    for _ in range(2):
+        assert place(X) == np.argmax(X)
+        with pytest.raises(ValueError, match="All-NaN slice"):
+            place(X * np.nan)
+    assert vmap(lambda x: np.nanargmax(x))(np.stack([X, X * np.nan])).shape == (2,)
+    with pytest.raises(ZeroDivisionError, match="Weights sum to zero"):
+        jit(lambda x: np.average(x, weights=np.zeros(5)))(X)
+    assert np.isnan(jit(lambda x, w: np.average(x, weights=w))(X, np.zeros(5)))
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "hint"),
+    [
+        (np.sum, np.arange(3), "as floats"),
+        (lambda x: None, X, "a `return` missing"),
+        (lambda x: {"loss": x.sum()}, X, "has_aux=True"),
+        (lambda x: np.float64(x[0]), X, "x.astype"),
+    ],
+)
+def test_what_to_do_is_said(f: Any, x: Any, hint: str) -> None:
+    with pytest.raises(errors.AdjitError, match=hint):
+        grad(f)(x)

@@ -58,7 +58,10 @@ def test_convolution_by_windows():
         (lambda x: sliding_window_view(x, 51), ValueError, "larger than input"),
         (lambda x: sliding_window_view(x, (2, 2)), ValueError, "matching length"),
         (lambda x: sliding_window_view(x, -1), ValueError, "negative"),
-        (lambda x: sliding_window_view(x, 2, writeable=True), errors.UnsupportedOp, "window"),
+        (
+            lambda x: sliding_window_view(x.copy(), 2, writeable=True).sort(),
+            *(errors.FrozenWrite, "sliding window"),
+        ),
         (lambda x: sliding_window_view(x, 2).sort(), errors.FrozenWrite, "sliding window"),
         (lambda x: np.bincount([0, 1], weights=x), ValueError, "same length"),
         (lambda x: np.digitize(x, [0.0, 2.0, 1.0]), ValueError, "monotonically"),

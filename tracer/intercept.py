@@ -229,10 +229,16 @@ _depth = threading.local()
 def _import(*args: Any, **kwargs: Any) -> Any:
     """`import`, after which the names of a module that was not there before are swapped too."""
     _depth.now = getattr(_depth, "now", 0) + 1
+    types = [s for s in _swapped if isinstance(s[2], type) and getattr(s[0], s[1], None) is s[3]]
+    for module, name, original, _ in types:  # compiled modules look at them when they are loaded
+        setattr(module, name, original)
     try:
         return _IMPORT(*args, **kwargs)
     finally:
         _depth.now -= 1
+        for module, name, original, new in types:
+            if _open and getattr(module, name, None) is original:
+                setattr(module, name, new)
         if not _depth.now and _scipy_tables:  # what is still being imported lacks names
             with _lock:
                 if _open and _refresh_scipy():

@@ -19,7 +19,10 @@ _ROOMS = tuple(
 )
 _NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
 _STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-_WRITING = os.path.join(_NUMPY, "polynomial") + os.sep
+_WRITING = tuple(
+    part.replace("/", os.sep)
+    for part in ("/numpy/polynomial/", "/signal/_short_time_fft.py", "/signal/_spectral_py.py")
+)
 OURS, LIBRARY, USER = 0, 1, 2  # LIBRARY: NumPy, SciPy, the standard library
 # Packages that hold nothing of the user's in their globals; their code is large to search.
 _LIBRARIES = ("scipy", "pandas", "matplotlib", "sklearn", "networkx", "numba", "sympy", "torch")
@@ -37,9 +40,9 @@ def owner(file: str) -> int:
 def fills(frame: FrameType, tracer: type) -> bool:
     """Whether a frame of a library will fill the arrays that it makes with traced values.
 
-    numpy.polynomial is plain Python that does so with what it was given.
+    numpy.polynomial is plain Python that does so with what it was given, and spectra are too.
     """
-    if not frame.f_code.co_filename.startswith(_WRITING):
+    if not any(part in frame.f_code.co_filename for part in _WRITING):
         return False
     return any(type(x) is tracer for x in frame.f_locals.values())
 

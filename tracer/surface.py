@@ -72,7 +72,7 @@ def holds_tracer(x: Any, depth: int = 6) -> bool:
     if depth and isinstance(x, (list, tuple)):
         return any(holds_tracer(e, depth - 1) for e in x)
     if type(x) is np.poly1d:
-        return type(x.coeffs) is Tracer
+        return is_tracer(x.coeffs)
     return (
         depth > 0
         and type(x) is np.ndarray

@@ -27,6 +27,7 @@ from . import (  # noqa: F401
     surface_pad,
     surface_poly,
     surface_quantile,
+    surface_recursive,
     surface_reduce,
     surface_scipy,
     surface_scipy_linalg,

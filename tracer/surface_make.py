@@ -413,7 +413,7 @@ def _with_lists(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
 
 def fill_table() -> None:
     made = {"zeros": _filled(0), "empty": _filled(0), "ones": _filled(1), "full": _full,
-            "eye": _constant, "identity": _constant, "diag": None, "array": _array,
+            "eye": _constant, "identity": _constant, "array": _array,
             "copy": _plain_copy, "asarray": _convert, "asanyarray": _convert,
             "asarray_chkfinite": _convert, "ascontiguousarray": _contiguous,
             "asfortranarray": _fortran, "require": _require, "arange": _arange,

@@ -9,7 +9,9 @@ import numpy as np
 from ..ir import ops
 from ..ir.core import Value
 from ..ir.types import Aval
+from .errors import AdjitError
 from .promote import dtype_name
+from .record import recorder
 from .surface import (
     as_bool,
     as_float,
@@ -275,11 +277,22 @@ surface(np.nancumsum)(_nan_running(cumsum, 0))
 surface(np.nancumprod)(_nan_running(cumprod, 1))
 
 
+def _is_known(t: Any) -> bool:
+    """Whether a truth is true in this call; False where it cannot be asked (rows, loops)."""
+    try:
+        return bool(t)
+    except AdjitError:
+        return False
+
+
 def _nan_position(f: Any, largest_fill: bool) -> Any:
     def find(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = _NONE) -> Any:
         x = value(a)
-        if x.aval.kind == "f":
-            x = ops.select(ops.isnan(x), number(limit(x.aval.dtype, largest_fill), x), x)
+        if x.aval.kind == "f" and x.aval.size:
+            missing = ops.isnan(x)
+            if _is_known(any_(all_(wrap(missing, "array"), axis=axis))):
+                raise ValueError("All-NaN slice encountered")
+            x = ops.select(missing, number(limit(x.aval.dtype, largest_fill), x), x)
         return f(wrap(x, "array"), axis, out, keepdims=keepdims)
 
     return find
@@ -316,7 +329,8 @@ def average(
         w = w.reshape(tuple(n if i in axes else 1 for i, n in enumerate(x.shape)))
         w = wrap(ops.shape.broadcast_to(value(w), x.shape), "array")
     total = sum_(w, axis=axis, keepdims=keepdims)
-    if total.size and not w.size:
+    known = recorder().concrete(value(total))  # traced weights that sum to zero give NaN
+    if total.size and (not w.size or (known is not None and np.any(known == 0))):
         raise ZeroDivisionError("Weights sum to zero, can't be normalized")
     out = sum_(x * w, axis=axis, keepdims=keepdims) / total
     return (out, total) if returned else out

@@ -87,7 +87,7 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
 
 def multigammaln(a: Any, d: int) -> Any:
     """scipy.special.multigammaln."""
-    v = as_float(value(a))
+    v = cast(as_float(value(a)), "f64")
     total = number(d * (d - 1) / 4 * np.log(np.pi), v)
     out: Value = total
     for j in range(d):

@@ -11,7 +11,7 @@ from ..ir.core import Value
 from ..ir.ops.linalg import frechet
 from . import intercept
 from . import surface_decompositions as numpy
-from .surface import plain, refuse, value, values, wrap
+from .surface import cast, plain, refuse, value, values, wrap
 from .surface_decompositions import as_asked, matrix
 from .surface_scipy import filler
 from .surface_scipy_linalg import _square, eigh, expm
@@ -34,6 +34,23 @@ def toeplitz(c: Any, r: Any = None) -> Any:
     m, n = column.shape[-1], row.shape[-1]
     line = np.concatenate([column[..., ::-1], row[..., 1:]], axis=-1)
     return line[..., m - 1 - np.arange(m)[:, None] + np.arange(n)]
+
+
+def convolution_matrix(a: Any, n: Any, mode: str = "full") -> Any:
+    """scipy.linalg.convolution_matrix, by a Toeplitz matrix."""
+    (line,) = _traced(a)
+    if n <= 0:
+        raise ValueError("n must be a positive integer.")
+    m = line.shape[-1]
+    if not m:
+        raise ValueError("len(a) must be at least 1.")
+    if mode not in ("full", "valid", "same"):
+        raise ValueError("'mode' argument must be one of ('full', 'valid', 'same')")
+    ahead, behind = np.arange(m + n - 1)[:, None], np.arange(n)
+    index = ahead - behind
+    found = np.where((index >= 0) & (index < m), line[..., np.clip(index, 0, m - 1)], 0)
+    trim = {"full": 0, "valid": 2 * (min(n, m) - 1), "same": min(n, m) - 1}[mode]
+    return found[..., trim // 2 : m + n - 1 - (trim - trim // 2), :]
 
 
 def hankel(c: Any, r: Any = None) -> Any:
@@ -172,7 +189,8 @@ def sqrtm(A: Any, *_: Any, **__: Any) -> Any:
 
 def logm(A: Any, *_: Any, **__: Any) -> Any:
     """scipy.linalg.logm; a real matrix whose logarithm is complex raises at run time."""
-    return wrap(ops.logm(_one_matrix(A)))
+    out = ops.logm(_one_matrix(A))
+    return wrap(cast(out, "f64") if out.aval.dtype == "f32" else out)
 
 
 def expm_frechet(
@@ -335,7 +353,8 @@ def subspace_angles(A: Any, B: Any) -> Any:
 TABLE = {
     f.__name__: f
     for f in (
-        toeplitz, hankel, circulant, companion, khatri_rao, solve_toeplitz, matmul_toeplitz,
+        toeplitz, convolution_matrix, hankel, circulant, companion, khatri_rao, solve_toeplitz,
+        matmul_toeplitz,
         solve_circulant, solve_banded, solveh_banded, eigh_tridiagonal, eigvalsh_tridiagonal,
         sqrtm, logm, expm_frechet, cosm, sinm, tanm, coshm, sinhm, tanhm, solve_sylvester,
         solve_continuous_lyapunov, solve_discrete_lyapunov, eig, eigvals, pinvh, polar,

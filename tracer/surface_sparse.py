@@ -121,25 +121,24 @@ def _act(f: Callable[[Any, Any], Any]) -> intercept.Act:
     return act
 
 
-def _below(kind: type) -> list[type]:
+def _below(kind: Any) -> list[type]:
     """The classes under a class."""
     return [k for below in kind.__subclasses__() for k in (below, *_below(below))]
 
 
 def _fill() -> bool:
-    base = sys.modules.get("scipy.sparse._base")
-    coo, matrix = sys.modules.get("scipy.sparse._coo"), sys.modules.get("scipy.sparse._matrix")
-    if not (hasattr(base, "_spbase") and hasattr(coo, "_coo_base") and hasattr(matrix, "spmatrix")):
+    modules = sys.modules.get
+    base = getattr(modules("scipy.sparse._base"), "_spbase", None)
+    coo = getattr(modules("scipy.sparse._coo"), "_coo_base", None)
+    matrix = getattr(modules("scipy.sparse._matrix"), "spmatrix", None)
+    if base is None or coo is None or matrix is None:
         return False
-    for kind, table in (
-        (base._spbase, _METHODS | _OF_ARRAYS),
-        (coo._coo_base, _METHODS),
-        (matrix.spmatrix, _OF_MATRICES),
-    ):
+    tables = (base, _METHODS | _OF_ARRAYS), (coo, _METHODS), (matrix, _OF_MATRICES)
+    for kind, table in tables:
         for name, f in table.items():
             if name in vars(kind):
                 intercept.enter(kind, name, _act(f), direct=False)
-    for kind in _below(base._spbase):
+    for kind in _below(base):
         if "__init__" in vars(kind):
             intercept.enter(kind, "__init__", _make, direct=False)
     return True

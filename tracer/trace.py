@@ -23,6 +23,7 @@ from .errors import (
     RandomInTrace,
     UnsupportedArgument,
     UnsupportedFunction,
+    UnsupportedOp,
 )
 from .facts import Capture, LeafSpec, StateGuard, Trace
 from .find import Finder
@@ -30,6 +31,7 @@ from .guards import content_guard, one_check
 from .impure import check_no_reading, random_state
 from .intercept import Interception, interpreted
 from .ledger import ledger_of
+from .library import advice, compiled_call, is_compiled
 from .place import OURS, USER, Place, owner, sentence
 from .printing import flush
 from .record import Recorder, array_aval, is_tracing, recorder, stack
@@ -269,6 +271,11 @@ def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if ours is not None and ours is not error:
             raise ours from None
         if ours is None:
+            name = compiled_call(error)
+            if name:
+                what = f"{name} cannot be traced: its compiled code wants real arrays ({error})"
+                place = _passed(error)[0]
+                raise UnsupportedOp(f"{what}{sentence(place)}\n  {advice(name)}") from None
             _note_place(error)
         raise
 
@@ -308,14 +315,22 @@ def _ours(error: BaseException) -> AdjitError | None:
     return None
 
 
-def _note_place(error: BaseException) -> None:
-    """Say where in the user's code an error of NumPy's kind came from."""
+def _passed(error: BaseException) -> tuple[Place | None, int]:
+    """The last place of the user's that an error came through, and whose code raised it."""
     tb, place, last = error.__traceback__, None, USER
     while tb is not None:
-        last = owner(tb.tb_frame.f_code.co_filename)
-        if last == USER:
-            place = Place(tb.tb_frame.f_code, tb.tb_lasti)
+        file = tb.tb_frame.f_code.co_filename
+        if not is_compiled(file):
+            last = owner(file)
+            if last == USER:
+                place = Place(tb.tb_frame.f_code, tb.tb_lasti)
         tb = tb.tb_next
+    return place, last
+
+
+def _note_place(error: BaseException) -> None:
+    """Say where in the user's code an error of NumPy's kind came from."""
+    place, last = _passed(error)
     if place is not None and (last == OURS or "Tracer" in str(error)):
         error.add_note(sentence(place).strip("\n"))
 

@@ -17,6 +17,8 @@ from ..ir.types import NUMPY
 from . import mutation
 from .array_api import namespace
 from .errors import EscapedTracer, TracedBranch, TracedConversion, UnsupportedOp, UntracedWrite
+from .library import advice as library_advice
+from .library import caller
 from .place import here
 from .promote import WEAK
 from .record import NoSample, Recorder, fail, recorder, stack
@@ -102,11 +104,15 @@ class Tracer:
         known = self._concrete()
         if known is None:
             _check_written(self)
+            name = caller(sys._getframe(1))
             raise fail(
                 TracedConversion,
-                f"{self._noun()} depends on a traced input and cannot become a plain array here",
-                "Code that is not NumPy's own Python, or a list with a traced value in it, asked "
-                "for it; np.array([...]) in your function makes an array of traced values.",
+                f"{self._noun()} depends on a traced input and cannot become a plain array "
+                f"{f'in {name}' if name else 'here'}",
+                library_advice(name)
+                if name
+                else "A list with a traced value in it, np.float64(x) or compiled code asked for "
+                "it: np.array([...]) makes an array of the list, x.astype(float) is the number.",
             )
         out = np.array(known, dtype=dtype)
         out.flags.writeable = False  # what compiled code wrote into it would be lost
@@ -170,11 +176,12 @@ class Tracer:
         known = self._concrete()
         if known is None:
             _check_written(self)
+            name = caller(sys._getframe(2))
             raise fail(
                 TracedConversion,
-                f"{wanted}() of {self._noun()}, which depends on a traced input, would cut it off "
-                "from its derivative",
-                advice,
+                f"{f'{name} asks for ' if name else ''}{wanted}() of {self._noun()}, which depends "
+                "on a traced input: that would cut it off from its derivative",
+                library_advice(name) if name else advice,
             )
         return np.asarray(known).reshape(())[()]
 
