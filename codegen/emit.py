@@ -38,7 +38,6 @@ class Names:
         self.sizes: dict[tuple[int, Hashable], str] = {}  # by value and class
         self.consts: dict[float, str] = {}
         self.head: list[str] = []
-        self.varies = False  # whether extents change from call to call, and numbers with them
         self._literals: dict[tuple[str, bytes], str] = {}
 
     def fresh(self, stem: str) -> str:
@@ -112,8 +111,7 @@ class Names:
 
         So do quarters: the mean of 4 rows has one, and that of 5 rows has none.
         """
-        most = 2.0 if self.varies else 16.0
-        return math.isfinite(x) and abs(x) <= most and x * 2.0 == int(x * 2.0)
+        return math.isfinite(x) and abs(x) <= 2.0 and x * 2.0 == int(x * 2.0)
 
 
 def fold_start(token: str, dtype: str) -> str:

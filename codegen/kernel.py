@@ -7,7 +7,7 @@ from math import prod
 
 from ..ir.core import Op, Value
 from ..ir.plan import Plan, Root
-from ..ir.types import NUMPY, Aval, Extent
+from ..ir.types import NUMPY, Aval
 from .lapack import flops
 from .loops import FIRST_MISS, Writer
 from .source import Source
@@ -38,7 +38,6 @@ class Kernel:
 def write_kernel(plan: Plan, name: str) -> Kernel:
     """The text of a plan's kernel and its arguments."""
     w = Writer(plan)
-    w.names.varies = any(isinstance(n, Extent) and n.varies for p in plan.params for n in p.shape)
     name = f"{name}_" if name in w.names.used else name  # of a user's `max`, or of NumPy's
     lines = w.write()
     inputs = [k for k, p in enumerate(plan.params) if p in w.pointer_names]

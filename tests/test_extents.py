@@ -125,3 +125,9 @@ def test_lengths_and_numbers_that_depend_on_them_need_few_texts():
 
     batches = (90, 50, 20, 3, 5, 8, 6, 40, 64)
     assert len(set(texts(squares, (np.ones(7),), [((n, 7), (n,)) for n in batches])[3:])) == 1
+
+    def scaled(w, x):
+        return np.sum(x @ w / 3.0 + 12.0)
+
+    rows = [((n, 7),) for n in (90, 50, 40, 30)]  # the third one varies, which changes nothing
+    assert len(set(texts(scaled, (np.ones(7),), rows))) == 1
