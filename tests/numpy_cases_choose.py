@@ -307,6 +307,11 @@ def _differences() -> list[Entry]:
               lambda x: np.correlate(x[0, :2], x[1], "valid"),
               lambda x: np.correlate(x[0, :3], x[1], "full"),
               lambda x: np.correlate(x[0], x[1, :3], "same")),
+    ]  # fmt: skip
+
+
+def _polynomials() -> list[Entry]:
+    return [
         entry("numpy.polyval", lambda x: np.polyval([1.0, 2.0, 3.0], x),
               lambda x: np.polyval(x[0], x), lambda x: np.polyval([], x)),
         entry("numpy.polyadd", lambda x: np.polyadd(x[0], x[1, :2])),
@@ -332,6 +337,11 @@ def _differences() -> list[Entry]:
               lambda x: np.polynomial.polynomial.polyval2d(x[0], x[1], x), kinds=PLAIN),
         entry("numpy.polynomial.polynomial.polygrid2d",
               lambda x: np.polynomial.polynomial.polygrid2d(x[0], x[1], x), kinds=PLAIN),
+    ]  # fmt: skip
+
+
+def _domains_and_bits() -> list[Entry]:
+    return [
         entry("numpy.emath.sqrt", lambda x: np.emath.sqrt(x), lambda x: np.emath.sqrt(-x).imag,
               domains="positive"),
         entry("numpy.emath.log", lambda x: np.emath.log(x), domains="positive"),
@@ -359,4 +369,13 @@ def _differences() -> list[Entry]:
 
 def table() -> list[Entry]:
     """The entries of choices."""
-    return [*_choices(), *_indexing(), *_taking(), *_order(), *_bins(), *_differences()]
+    return [
+        *_choices(),
+        *_indexing(),
+        *_taking(),
+        *_order(),
+        *_bins(),
+        *_differences(),
+        *_polynomials(),
+        *_domains_and_bits(),
+    ]

@@ -450,3 +450,11 @@ def test_graph_of_linear_shows_the_bias_first() -> None:
     last = model(torch.ones(1, 2)).grad_fn
     assert [f.name() for f, _ in last.next_functions[:2]] == ["AccumulateGrad", "ReluBackward0"]
     assert last.next_functions[0][0].variable is model[2].bias
+
+
+@pytest.mark.parametrize("kind", [nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d])
+def test_a_subclass_may_have_any_name(kind):
+    x = torch.ones(1, 2, 4, 4)
+    mine = type("Mine", (kind,), {})(2)
+    assert mine(x).shape == (1, 2, 2, 2)
+    assert repr(mine) == repr(kind(2)).replace(kind.__name__, "Mine")

@@ -30,8 +30,24 @@ __all__ = [
 ]
 
 
-class _MaxPool(Module):
-    rank = 2
+class _OfRank(Module):
+    """A layer of a function of `functional` that is there for one, two and three dims."""
+
+    function: str
+    rank: int
+
+    def __init_subclass__(cls, rank: int = 0) -> None:
+        super().__init_subclass__()
+        if rank:
+            cls.rank = rank
+
+    @property
+    def _pool(self) -> Any:
+        return getattr(F, f"{self.function}{self.rank}d")
+
+
+class _MaxPool(_OfRank):
+    function = "max_pool"
 
     def __init__(
         self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
@@ -43,8 +59,7 @@ class _MaxPool(Module):
         self.return_indices = return_indices
 
     def forward(self, input: Any) -> Any:
-        run = getattr(F, f"max_pool{self.rank}d")
-        return run(
+        return self._pool(
             input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
             self.return_indices,
         )  # fmt: skip
@@ -56,24 +71,20 @@ class _MaxPool(Module):
         )
 
 
-class MaxPool1d(_MaxPool):
+class MaxPool1d(_MaxPool, rank=1):
     """`max_pool1d`."""
 
-    rank = 1
 
-
-class MaxPool2d(_MaxPool):
+class MaxPool2d(_MaxPool, rank=2):
     """`max_pool2d`."""
 
 
-class MaxPool3d(_MaxPool):
+class MaxPool3d(_MaxPool, rank=3):
     """`max_pool3d`."""
 
-    rank = 3
 
-
-class _AvgPool(Module):
-    rank = 2
+class _AvgPool(_OfRank):
+    function = "avg_pool"
 
     def __init__(
         self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
@@ -85,8 +96,7 @@ class _AvgPool(Module):
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     def forward(self, input: Any) -> Any:
-        run = getattr(F, f"avg_pool{self.rank}d")
-        return run(
+        return self._pool(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
             self.count_include_pad, self.divisor_override,
         )  # fmt: skip
@@ -98,24 +108,20 @@ class _AvgPool(Module):
         return "kernel_size={}, stride={}, padding={}".format(*sizes)
 
 
-class AvgPool1d(_AvgPool):
+class AvgPool1d(_AvgPool, rank=1):
     """`avg_pool1d`."""
 
-    rank = 1
 
-
-class AvgPool2d(_AvgPool):
+class AvgPool2d(_AvgPool, rank=2):
     """`avg_pool2d`."""
 
 
-class AvgPool3d(_AvgPool):
+class AvgPool3d(_AvgPool, rank=3):
     """`avg_pool3d`."""
 
-    rank = 3
 
-
-class _LPPool(Module):
-    rank = 2
+class _LPPool(_OfRank):
+    function = "lp_pool"
 
     def __init__(
         self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
@@ -125,8 +131,9 @@ class _LPPool(Module):
         self.stride, self.ceil_mode = stride, ceil_mode
 
     def forward(self, input: Any) -> Any:
-        run = getattr(F, f"lp_pool{self.rank}d")
-        return run(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+        return self._pool(
+            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+        )
 
     def extra_repr(self) -> str:
         return (
@@ -135,24 +142,20 @@ class _LPPool(Module):
         )
 
 
-class LPPool1d(_LPPool):
+class LPPool1d(_LPPool, rank=1):
     """`lp_pool1d`."""
 
-    rank = 1
 
-
-class LPPool2d(_LPPool):
+class LPPool2d(_LPPool, rank=2):
     """`lp_pool2d`."""
 
 
-class LPPool3d(_LPPool):
+class LPPool3d(_LPPool, rank=3):
     """`lp_pool3d`."""
 
-    rank = 3
 
-
-class _MaxUnpool(Module):
-    rank = 2
+class _MaxUnpool(_OfRank):
+    function = "max_unpool"
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
         super().__init__()
@@ -161,70 +164,68 @@ class _MaxUnpool(Module):
         self.padding = per_dim("padding", padding, self.rank)
 
     def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
-        run = getattr(F, f"max_unpool{self.rank}d")
-        return run(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+        return self._pool(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class MaxUnpool1d(_MaxUnpool):
+class MaxUnpool1d(_MaxUnpool, rank=1):
     """`max_unpool1d`."""
 
-    rank = 1
 
-
-class MaxUnpool2d(_MaxUnpool):
+class MaxUnpool2d(_MaxUnpool, rank=2):
     """`max_unpool2d`."""
 
 
-class MaxUnpool3d(_MaxUnpool):
+class MaxUnpool3d(_MaxUnpool, rank=3):
     """`max_unpool3d`."""
 
-    rank = 3
 
+class _Adaptive(_OfRank):
+    function = "adaptive_avg_pool"
 
-class _Adaptive(Module):
     def __init__(self, output_size: Any) -> None:
         super().__init__()
         self.output_size = output_size
 
     def forward(self, input: Any) -> Any:
-        return getattr(F, f"adaptive_avg_pool{type(self).__name__[-2]}d")(input, self.output_size)
+        return self._pool(input, self.output_size)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
 
 
 class _AdaptiveMax(_Adaptive):
+    function = "adaptive_max_pool"
+
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__(output_size)
         self.return_indices = return_indices
 
     def forward(self, input: Any) -> Any:
-        run = getattr(F, f"adaptive_max_pool{type(self).__name__[-2]}d")
-        return run(input, self.output_size, self.return_indices)
+        return self._pool(input, self.output_size, self.return_indices)
 
 
-class AdaptiveAvgPool1d(_Adaptive):
+class AdaptiveAvgPool1d(_Adaptive, rank=1):
     """`adaptive_avg_pool1d`."""
 
 
-class AdaptiveAvgPool2d(_Adaptive):
+class AdaptiveAvgPool2d(_Adaptive, rank=2):
     """`adaptive_avg_pool2d`."""
 
 
-class AdaptiveAvgPool3d(_Adaptive):
+class AdaptiveAvgPool3d(_Adaptive, rank=3):
     """`adaptive_avg_pool3d`."""
 
 
-class AdaptiveMaxPool1d(_AdaptiveMax):
+class AdaptiveMaxPool1d(_AdaptiveMax, rank=1):
     """`adaptive_max_pool1d`."""
 
 
-class AdaptiveMaxPool2d(_AdaptiveMax):
+class AdaptiveMaxPool2d(_AdaptiveMax, rank=2):
     """`adaptive_max_pool2d`."""
 
 
-class AdaptiveMaxPool3d(_AdaptiveMax):
+class AdaptiveMaxPool3d(_AdaptiveMax, rank=3):
     """`adaptive_max_pool3d`."""
