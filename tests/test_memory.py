@@ -121,7 +121,7 @@ def steps(y, p):
 
 
 def test_a_budget_is_kept_by_computing_again():
-    layers = [RNG.normal(size=(300, 300)) / 20 for _ in range(8)]
+    layers = [RNG.normal(size=(300, 300)) / 20 for _ in range(12)]
     cases = {
         "a row of ops": (network, (RNG.normal(size=(300, 300)), layers), 0.7),
         "a loop": (steps, (RNG.normal(size=300), np.abs(RNG.normal(size=300))), 0.2),
