@@ -91,6 +91,7 @@ def special(
     cost: int = 60,
     scipy: str = "",
     kernel: bool = True,
+    ref: Callable[..., Any] | None = None,
     **facts: Any,
 ) -> Prim:
     """A row for the ufunc of this name; kernels call SciPy's own pointer if `text` is empty.
@@ -102,7 +103,7 @@ def special(
     row = Prim(
         name=name,
         infer=infer_floats(name, arity),
-        ref=scipy_function(scipy or name),
+        ref=ref or scipy_function(scipy or name),
         emit=Expr(text or f"sp.{scipy or name}{{t}}({operands})", cost=cost) if kernel else None,
         partials=refusing(scipy or name, partials),
         domain=domain,
@@ -112,13 +113,20 @@ def special(
     return row
 
 
-def _vm(name: str, partials: Partials, cost: int = 25, domain: str = "wide") -> Prim:
-    return special(name, partials, f"vm.{name}{{t}}({{0}})", domain=domain, cost=cost)
+def _vm(name: str, partials: Partials, cost: int = 25, domain: str = "wide", **facts: Any) -> Prim:
+    return special(name, partials, f"vm.{name}{{t}}({{0}})", domain=domain, cost=cost, **facts)
 
 
 # ------------------------------------------------------------------ the logistic family
 
-expit: Prim = _vm("expit", lambda y, x: (y * (1 - y),), 15)
+
+def _logistic(x: Any) -> Any:
+    """By NumPy: derivatives have it, and to import SciPy takes longer than to compile a kernel."""
+    decay = np.exp(-np.abs(x))
+    return np.where(np.greater_equal(x, 0), 1, decay) / (1 + decay)
+
+
+expit: Prim = _vm("expit", lambda y, x: (y * (1 - y),), 15, ref=_logistic)
 log_expit = _vm("log_expit", lambda y, x: (expit(-x),))
 logit = special(
     "logit",
