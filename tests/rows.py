@@ -53,6 +53,8 @@ DOMAINS: dict[str, Callable[[Rng, Shape], np.ndarray]] = {
     "unit": _between(-0.9, 0.9),
     "probability": _between(0.05, 0.95),
     "negative": _between(-0.35, -0.05),
+    "count": lambda r, s: r.integers(1, 5, s).astype(float),
+    "order": lambda r, s: r.integers(0, 2, s).astype(float),
     "degree": lambda r, s: r.integers(0, 5, s).astype(float),
     "sorted": lambda r, s: np.sort(r.uniform(-2.5, 2.5, s)) if s else r.uniform(-2.5, 2.5, s),
     "above -1": _between(-0.9, 3.0),

@@ -30,7 +30,7 @@ from .surface import (
     values,
     wrap,
 )
-from .surface_ufunc import SCIPY, SCIPY_REASONS
+from .surface_ufunc import OF_REALS, SCIPY, SCIPY_REASONS
 
 # ------------------------------------------------------------------ ufuncs
 
@@ -61,6 +61,30 @@ def _failures(k: Value, n: Value, p: Value) -> tuple[Value, Value, Value]:
     return n, ops.add(k, number(1, p)), p
 
 
+def _hankel(sign: int, turned: bool) -> Callable[[Value, Value], Value]:
+    """jv + i yv of a real argument (or its conjugate), times exp(-+ix) if turned."""
+
+    def lower(v: Value, z: Value) -> Value:
+        x = ops.real(z)
+        re, im = ops.jv2(v, x), ops.yv2(v, x)
+        if turned:
+            c, s = ops.cos(x), ops.sin(x)
+            re, im = (
+                ops.add(ops.mul(re, c), ops.mul(im, s)),
+                ops.sub(ops.mul(im, c), ops.mul(re, s)),
+            )
+        return ops.complex_(re, im if sign > 0 else ops.neg(im))
+
+    return lower
+
+
+def _kelvin(x: Value) -> tuple[Value, ...]:
+    """Kelvin's functions in pairs, as complex numbers."""
+    pairs = ("ber", "bei"), ("ker", "kei"), ("berp", "beip"), ("kerp", "keip")
+    return tuple(ops.complex_(getattr(ops, a)(x), getattr(ops, b)(x)) for a, b in pairs)
+
+
+OF_REALS |= {"hankel1", "hankel1e", "hankel2", "hankel2e"}
 SEVERAL: dict[str, Callable[..., Any]] = {
     "airy": _outputs("airy_a", "airy_ap", "airy_b", "airy_bp"),
     "airye": _outputs("airye_a", "airye_ap", "airye_b", "airye_bp"),
@@ -75,6 +99,19 @@ SEVERAL: dict[str, Callable[..., Any]] = {
     "pbvv": _outputs("pbvv", "pbvvp"),
     "pbwa": _outputs("pbwa", "pbwap"),
     "sici": _outputs("si", "ci"),
+    **{
+        name: _outputs(name, f"{name}p")
+        for name in (
+            *("mathieu_cem", "mathieu_sem", "mathieu_modcem1", "mathieu_modcem2"),
+            *("mathieu_modsem1", "mathieu_modsem2"),
+            *("pro_ang1", "pro_rad1", "pro_rad2", "obl_ang1", "obl_rad1"),
+        )
+    },
+    "hankel1": _hankel(1, False),
+    "hankel1e": _hankel(1, True),
+    "hankel2": _hankel(-1, False),
+    "hankel2e": _hankel(-1, True),
+    "kelvin": _kelvin,
     "shichi": _outputs("shi", "chi"),
     "nrdtrimn": lambda p, sd, x: ops.sub(x, ops.mul(sd, ops.ndtri(p))),
     "nrdtrisd": lambda mean, p, x: ops.div(ops.sub(x, mean), ops.ndtri(p)),
@@ -92,40 +129,37 @@ SEVERAL: dict[str, Callable[..., Any]] = {
     "nbdtri": lambda k, n, y: ops.betaincinv(*_failures(k, n, y)),
 }
 
-_COMPLEX = "Its results are complex; use jv and yv (or ber, bei, ker, kei) for real arguments."
 _INVERSE = (
     "An inverse by a shape parameter has no closed derivative; use adjit.root, or scipy.optimize "
     "on a function of x."
 )
-_DENSITY = "It has no derivative in closed form; wrap it in a function with adjit.custom_jvp."
+_DENSITY = "adjit has no rule for its density; wrap it in a function with adjit.custom_jvp."
 _RARE = (
     "adjit has no rule for it; wrap it in a function with adjit.custom_jvp, which states the "
     "derivative."
 )
 REASONS: dict[str, str] = {
-    **dict.fromkeys(("hankel1", "hankel1e", "hankel2", "hankel2e", "kelvin"), _COMPLEX),
     **dict.fromkeys(("modfresnelm", "modfresnelp"), "Its results are complex; use fresnel."),
     **dict.fromkeys(
         (
-            *("bdtrik", "bdtrin", "btdtria", "btdtrib", "chdtriv", "chndtridf", "chndtrinc"),
-            *("fdtridfd", "gdtrib", "nbdtrik", "nbdtrin", "ncfdtri", "ncfdtridfd", "ncfdtridfn"),
-            *("ncfdtrinc", "nctdtridf", "nctdtrinc", "nctdtrit", "pdtrik", "stdtridf"),
+            *("bdtrik", "bdtrin", "btdtria", "btdtrib", "chdtriv", "chndtridf", "fdtridfd"),
+            *("gdtrib", "nbdtrik", "nbdtrin", "ncfdtridfd", "ncfdtridfn", "nctdtridf"),
+            *("nctdtrinc", "nctdtrit", "pdtrik", "stdtridf"),
         ),
         _INVERSE,
     ),
-    **dict.fromkeys(("kolmogorov", "kolmogi", "smirnov", "smirnovi", "ncfdtr", "nctdtr"), _DENSITY),
+    **dict.fromkeys(("smirnov", "smirnovi", "nctdtr"), _DENSITY),
     **dict.fromkeys(
         (
-            *("besselpoly", "mathieu_a", "mathieu_b", "mathieu_cem", "mathieu_modcem1"),
-            *("mathieu_modcem2", "mathieu_modsem1", "mathieu_modsem2", "mathieu_sem"),
-            *("obl_ang1", "obl_ang1_cv", "obl_cv", "obl_rad1", "obl_rad1_cv", "obl_rad2"),
-            *("obl_rad2_cv", "pro_ang1", "pro_ang1_cv", "pro_cv", "pro_rad1", "pro_rad1_cv"),
-            *("pro_rad2", "pro_rad2_cv"),
+            *("obl_ang1_cv", "obl_rad1_cv", "obl_rad2_cv"),
+            *("pro_ang1_cv", "pro_rad1_cv", "pro_rad2_cv"),
         ),
-        _RARE,
+        "Leave the characteristic value out: pro_ang1 for pro_ang1_cv.",
     ),
+    "obl_rad2": "SciPy's values and its slopes of it do not agree.",
 }
 # Differentiable by some arguments only: `name: (arguments that are refused when active)`.
+_SPHEROIDS = ("pro_", "obl_")
 PARTLY: dict[str, str] = {
     **dict.fromkeys(("jv", "jn", "yv", "iv", "kv", "ive", "kve", "jve", "yve"), "v"),
     **dict.fromkeys(("struve", "modstruve", "pbdv", "pbvv", "pbwa"), "v"),
@@ -142,6 +176,12 @@ PARTLY: dict[str, str] = {
     ),
     **dict.fromkeys((n for n in ops.SPECIAL_UFUNCS if n.startswith("eval_")), "the degree"),
     "lpmv": "m, v",
+    "besselpoly": "lmb, nu",
+    "chndtrinc": "df",
+    **dict.fromkeys(("ncfdtr", "ncfdtri", "ncfdtrinc"), "dfn, dfd"),
+    **dict.fromkeys(("hankel1", "hankel1e", "hankel2", "hankel2e"), "v"),
+    **dict.fromkeys((n for n in (*SEVERAL, "mathieu_a", "mathieu_b") if "mathieu" in n), "m, q"),
+    **dict.fromkeys((n for n in (*SEVERAL, "pro_cv", "obl_cv") if n[:4] in _SPHEROIDS), "m, n, c"),
     "elliprj": "all arguments",
     "zetac": "all arguments",
 }

@@ -25,6 +25,7 @@ from . import (
     index,
     linalg,
     logic,
+    mathieu,
     orders,
     planes,
     polynomials,
@@ -32,6 +33,7 @@ from . import (
     shape,
     show,
     special,
+    spheroidal,
     windows,
 )
 from .arithmetic import angle, modulus
@@ -47,6 +49,8 @@ _ROOMS = (
     special,
     incomplete,
     orders,
+    mathieu,
+    spheroidal,
     elliptic,
     polynomials,
     faddeeva,

@@ -210,3 +210,67 @@ power_minus_one = special(
     scipy="powm1",
 )
 loggamma = special("loggamma", lambda y, x: (digamma(x),), domain="positive")
+
+# ------------------------------------------------------------------ noncentral distributions
+
+
+def _chndtrinc_partials(y: Term, x: Term, df: Term, p: Term) -> tuple[Any, ...]:
+    by_nc = 0.5 * (chndtr(x, df + 2, y) - p)
+    return -_noncentral(x, df, y) / by_nc, _SHAPE, 1 / by_nc
+
+
+chndtrinc = special("chndtrinc", _chndtrinc_partials, domain="positive, positive, probability")
+
+
+def _ncf_shifted(m: Term, n: Term, nc: Term, f: Term, k: int) -> Term:
+    """The distribution with k terms left out of its mixture of beta distributions."""
+    return ncfdtr(m + 2 * k, n, nc, f * m / (m + 2 * k))
+
+
+def _ncf_slopes(y: Term, m: Term, n: Term, nc: Term, f: Term) -> tuple[Term, Term]:
+    """By nc and by f: sum_j Poisson(j; nc/2) I_x(m/2 + j, n/2) with x = m f / (m f + n).
+
+    A density is x^(a-1) (1-x)^(b-1) / B(a, b) = a (I_x(a, b) - I_x(a + 1, b)) / (x (1 - x)).
+    """
+    first, second = (_ncf_shifted(m, n, nc, f, k) for k in (1, 2))
+    return 0.5 * (first - y), 0.5 * (m * (y - first) + nc * (first - second)) / f
+
+
+ncfdtr: Any = special(
+    "ncfdtr",
+    lambda y, m, n, nc, f: (_SHAPE, _SHAPE, *_ncf_slopes(y, m, n, nc, f)),
+    domain="positive",
+)
+
+
+def _ncfdtri_partials(y: Term, m: Term, n: Term, nc: Term, p: Term) -> tuple[Any, ...]:
+    by_nc, density = _ncf_slopes(p, m, n, nc, y)
+    return _SHAPE, _SHAPE, -by_nc / density, 1 / density
+
+
+def _ncfdtrinc_partials(y: Term, m: Term, n: Term, p: Term, f: Term) -> tuple[Any, ...]:
+    by_nc, density = _ncf_slopes(p, m, n, y, f)
+    return _SHAPE, _SHAPE, 1 / by_nc, -density / by_nc
+
+
+ncfdtri = special("ncfdtri", _ncfdtri_partials, domain="positive, positive, positive, probability")
+ncfdtrinc = special(
+    "ncfdtrinc", _ncfdtrinc_partials, domain="positive, positive, probability, positive"
+)
+
+# ------------------------------------------------------------------ Kolmogorov's distribution
+
+
+def _kolmogorov_density(x: Term) -> Term:
+    """8 x sum (-1)^(k-1) k^2 exp(-2 k^2 x^2); for small x by the other theta series."""
+    far = greater(x, 0.8)
+    a, b = select(far, x, 1), select(far, 1, x)
+    above = [(-1) ** (k - 1) * k * k * exp(-2 * k * k * a * a) for k in range(1, 6)]
+    u = math.pi * math.pi / (8 * b * b)
+    below = [exp(-j * j * u) * (2 * j * j * u - 1) for j in (1, 3, 5)]
+    small = SQRT_2PI * sum(below[1:], below[0]) / (b * b)
+    return select(far, 8 * a * sum(above[1:], above[0]), small)
+
+
+kolmogorov = special("kolmogorov", lambda y, x: (-_kolmogorov_density(x),), domain="positive")
+kolmogi = special("kolmogi", lambda y, p: (-1 / _kolmogorov_density(y),), domain="probability")

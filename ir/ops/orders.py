@@ -221,6 +221,12 @@ itmodstruve0 = special(
 )
 it2struve0 = special("it2struve0", lambda y, x: (-struve(number(0, x), x) / x,), domain="positive")
 
+besselpoly: Any = special(  # of x^p J_v(2 a x) from 0 to 1
+    "besselpoly",
+    lambda y, a, p, v: ((jv2(v, 2 * a) - (p + 1) * y) / a, _PARAMETER, _ORDER),
+    domain="positive",
+)
+
 # ------------------------------------------------------------------ hypergeometric
 
 hyp0f1: Any = special(
