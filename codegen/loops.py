@@ -42,7 +42,8 @@ def indices_of(plan: Plan, r: Root) -> Iterator[tuple[Value, int]]:
         if op in seen:
             continue
         seen.add(op)
-        if op.prim.name in ("gather", "scatter_add") and op.attrs.get("mode", "raise") == "raise":
+        indexed = op.prim.name in ("gather", "scatter", "scatter_add")
+        if indexed and op.attrs.get("mode", "raise") == "raise":
             first = 1 if op.prim.name == "gather" else 2
             for axis, i in zip(op.attrs["axes"], op.args[first:], strict=True):
                 yield i, op.args[0].shape[axis]

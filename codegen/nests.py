@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 LONG = 150  # lines of a kernel that is still compiled in one piece
 _WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
-_STORE = re.compile(r"^\s*(?:for )?(\w+) (?:=|in) ", re.M)
+_STORE = re.compile(r"^\s*(?:for )?(\w+) (?:\|?=|in) ", re.M)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ _MOVES = ("broadcast", "reshape")
 def constant_shifts(function: Function) -> Function:
     """The function where `m = max(x)` is a constant if no result depends on it mathematically.
 
-    That is so if m is read by `e = exp(x - m)` and by `log(sum(e)) + m` alone, and e by `sum(e)`
-    and `e / sum(e)` alone: both are the same for any m.  [rounding]
+    That is so if m is read by `e = exp(x - m)`, by `log(sum(e)) + m` and `(x - m) - log(sum(e))`
+    alone, and e by `sum(e)` and `e / sum(e)` alone: these are the same for any m.  [rounding]
     """
     return Function(function.name, _frozen(function.block))
 
@@ -89,20 +89,26 @@ def _is_shift(op: Op, uses: _Uses) -> bool:
     added = {u for u in readers if u.prim is add}
     if not shifted or len(shifted) + len(added) != len(readers):
         return False
-    exps = uses.of([u.outs[0] for u in shifted])
-    if not exps or any(u.prim is not exp for u in exps):
+    tops = {u.outs[0] for u in shifted}
+    reading = uses.of(tops)
+    exps = [u for u in reading or () if u.prim is exp]
+    left = {u for u in reading or () if u.prim is sub and u.args[0] in tops}
+    if not exps or reading is None or len(exps) + len(left) != len(reading):
         return False
     allowed: set[Op] = set()
     for e in {u.outs[0] for u in exps}:
-        sums = _normalised(e, op.attrs["axes"], uses)
+        sums = _normalised(e, op.attrs["axes"], tops, uses)
         if sums is None:
             return False
         allowed |= sums
-    return added == allowed
+    return added | left == allowed
 
 
-def _normalised(e: Value, axes: tuple[int, ...], uses: _Uses) -> set[Op] | None:
-    """The additions that read `log(sum(e))`, if else e is only divided by its sum."""
+def _normalised(e: Value, axes: tuple[int, ...], tops: set[Value], uses: _Uses) -> set[Op] | None:
+    """The ops that add `log(sum(e))` to m or take it from x - m, one of `tops`.
+
+    None if e is used for more than these and quotients by its sum.
+    """
     readers = uses.of([e])
     if readers is None:
         return None
@@ -119,9 +125,17 @@ def _normalised(e: Value, axes: tuple[int, ...], uses: _Uses) -> set[Op] | None:
     if set(readers) - set(sums) != quotients or len(quotients) + len(logs) != len(totals):
         return None
     added = uses.of([u.outs[0] for u in logs])
-    if added is None or not all(u.prim is add and _aligned(u, uses) for u in added):
+    if added is None or not all(_settles(u, axes, tops, uses) for u in added):
         return None
     return set(added)
+
+
+def _settles(op: Op, axes: tuple[int, ...], tops: set[Value], uses: _Uses) -> bool:
+    """Whether an op adds a logarithm to its row's shift, or takes it from what is shifted."""
+    if op.prim is add:
+        return _aligned(op, uses)
+    x, y = op.args if op.prim is sub else (None, None)
+    return x in tops and y not in tops and set(axes).isdisjoint(uses.varies(y, x.ndim))
 
 
 def _aligned(op: Op, uses: _Uses) -> bool:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..ir.builder import Builder
-from ..ir.core import Const, Function, Op, Value, all_ops
+from ..ir.core import Const, Function, Op, Value, all_ops, definitions
 from ..ir.ops.contract import dot
 from ..ir.ops.elementwise import select
 from ..ir.ops.index import gather, scatter
 from ..ir.ops.shape import broadcast, full, zeros
 from ..ir.prim import Expr
 from ..ir.types import KIND, Aval
+from .dce import dce
 from .replay import rebuild
 
 REPEATS = 2  # how often a row must be read on average
-COST = 16  # additions per row that must be saved: each index is looked at once more
+COST = 12  # additions per row that must be saved: each index is looked at once more
 MAX_OPS = 32  # of an expression that is taken apart
 
 
@@ -28,6 +30,77 @@ def outward(function: Function) -> Function:
     if not any(map(_repeats, all_ops(function.block))):
         return function
     return rebuild(function, _Mover().visit)
+
+
+def unmasked(function: Function) -> Function:
+    """The function where rows are as they are if whoever reads them knows what no index reaches.
+
+    To gather by the same indices reads no such row, and a mask that stands before what adjoints
+    return forgets them.  Then the rows need not wait until the indices have been looked at.
+    """
+    defs = definitions(function.block)
+    masks = [op for op in function.ops if op.prim is select and _reaching(defs, op) is not None]
+    if not masks:
+        return function
+    function = dce(function)
+    uses: dict[Value, list[Op]] = {}
+    for op in function.ops:
+        for a in dict.fromkeys(op.args):
+            uses.setdefault(a, []).append(op)
+    outs = set(function.outs)
+    bare = {op.outs[0] for op in masks if _forgotten(defs, uses, outs, op.outs[0])}
+
+    def visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
+        return (args[1],) if op.outs and op.outs[0] in bare else None
+
+    return rebuild(function, visit)
+
+
+def _reaching(defs: Mapping[Value, Op], op: Op) -> Value | None:
+    """The indices of rows that `select(reached, x, 0)` leaves, where an op is that."""
+    m, _, zero = op.args
+    made = defs.get(m)
+    if made is not None and made.prim is broadcast:
+        made = defs.get(made.args[0])
+    if made is None or made.prim is not scatter or m.ndim != op.outs[0].ndim:
+        return None
+    base, put, i = made.args[0], made.args[1], made.args[-1]
+    known = _repeated(defs, base) is False and _repeated(defs, put) is True
+    rows = made.outs[0].ndim == 1 and made.outs[0].shape[0] == op.outs[0].shape[0]
+    blank = type(zero) is Const and zero.data == 0
+    return i if known and rows and blank else None
+
+
+def _repeated(defs: Mapping[Value, Op], v: Value) -> object:
+    """The number that all elements of a value are; None if they are not known to be one."""
+    op = defs.get(v)
+    v = op.args[0] if op is not None and op.prim is broadcast else v
+    return bool(v.data) if type(v) is Const and v.dtype == "bool" else None
+
+
+def _forgotten(
+    defs: Mapping[Value, Op], uses: Mapping[Value, list[Op]], outs: set[Value], v: Value
+) -> bool:
+    """Whether nothing that is made of a value's rows shows those that no index reaches."""
+    i, n = _reaching(defs, defs[v]), v.shape[0]
+    todo, seen = [v], {v}
+    while todo:
+        w = todo.pop()
+        if w in outs:
+            return False
+        for op in uses.get(w, ()):
+            read = op.prim is gather and op.args == (w, i) and op.attrs["axes"] == (0,)
+            hidden = op.prim is select and op.args[1] is w and w is not op.args[2]
+            if read or (hidden and _reaching(defs, op) is i):
+                continue
+            (out, *more) = op.outs or (None,)
+            plain = type(op.prim.emit) is Expr and not op.blocks and op.prim.pure
+            if out is None or more or not plain or out.shape != w.shape or out.shape[0] != n:
+                return False
+            if out not in seen:
+                seen.add(out)
+                todo.append(out)
+    return True
 
 
 def _repeats(op: Op) -> bool:

@@ -21,9 +21,10 @@ from .constant_shifts import constant_shifts
 from .dce import dce
 from .dots import as_sum, tiny
 from .factorings import factorings
+from .inward import inward
 from .layouts import layouts
 from .licm import licm
-from .outward import outward
+from .outward import outward, unmasked
 from .planes import planes
 from .puts import puts
 from .replay import rebuild
@@ -64,6 +65,7 @@ PRIMAL: list[Pass] = [
     Pass("puts", puts),
     Pass("cleanup", cleanup),
     Pass("constant_shifts", constant_shifts),
+    Pass("inward", inward),
     Pass("outward", outward, "rounding"),
     Pass("dce", dce),
 ]
@@ -80,6 +82,7 @@ def joint(strict: int | None = None) -> list[Pass]:
     """The passes after differentiation; the first `strict` results are the primal's."""
     return [
         Pass("release", release),
+        Pass("unmasked", unmasked),
         Pass("calls", expand),
         Pass("trips", trips),
         Pass("planes", planes, "rounding"),

@@ -204,13 +204,14 @@ def _chains(block: Block, defs: Mapping[Value, Op]) -> dict[Op, tuple[Op, ...]]:
     found: dict[Op, tuple[Op, ...]] = {}
     uses = use_counts(block)
     for op in block.ops:
-        if op.prim.name != "scatter_add" or all(n == 1 for n in op.args[1].shape):
+        if not _any_order(op, defs) or all(n == 1 for n in op.args[1].shape):
             continue
         x, upd, *at = op.args
         before = defs.get(x)
         same = (
             before in found
             and before is not None
+            and before.prim is op.prim
             and uses[x] == 1
             and before.attrs == op.attrs
             and before.args[1].shape == upd.shape
@@ -218,6 +219,14 @@ def _chains(block: Block, defs: Mapping[Value, Op]) -> dict[Op, tuple[Op, ...]]:
         )
         found[op] = (*found.pop(before), op) if same and before is not None else (op,)
     return found
+
+
+def _any_order(op: Op, defs: Mapping[Value, Op]) -> bool:
+    """Whether it does not matter in which order the elements of an op are put into places."""
+    if op.prim.name == "scatter":
+        put = defs.get(op.args[1])
+        return put is not None and put.prim.name == "broadcast" and type(put.args[0]) is Const
+    return op.prim.name == "scatter_add"
 
 
 def _elements(block: Block, defs: Mapping[Value, Op]) -> set[Value]:

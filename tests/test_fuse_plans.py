@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adjit import jit, options, value_and_grad
+from adjit import grad, jit, options, value_and_grad
 from adjit.passes import fuse
 
 rng = np.random.default_rng(3)
@@ -226,3 +226,50 @@ def test_what_rows_compute_is_kept_in_one_round(monkeypatch):
 
     normalised.ir(rng.normal(size=(6, 50)), [rng.normal(size=50)] * 5, stage="fused")
     assert picks[0] > 5 and picks[1:] == [0]
+
+
+def test_few_elements_of_much_work_are_worked_on_alone():
+    """Cross entropy, an operand of less rank, a repeated one, and rows."""
+    labels, rows = rng.integers(-9, 9, 30), np.arange(30)
+
+    def entropy(z, y):
+        top = z.max(1, keepdims=True)
+        logs = z - top - np.log(np.sum(np.exp(z - top), 1, keepdims=True))
+        return -np.mean(logs[rows, y])
+
+    plan = agree(value_and_grad(entropy, (0,)), rng.normal(size=(30, 9)), labels)
+    assert plan.count("[30,9] <- store") == 1  # exp alone: no cotangent of the largest element
+
+    def mixed(z, a, c, i, j):
+        u = np.exp(z * a) + c[:, None]
+        v = np.broadcast_to(c[:, None], (30, 9)) * 2.0
+        return np.sum(u[i, j] * v[i, j]) + np.sum(np.tanh(z + a)[i[:2]] ** 2)
+
+    args = rng.normal(size=(30, 9)), rng.normal(size=9), rng.normal(size=30), np.array([3, -1, 3])
+    f = value_and_grad(mixed, (0, 1, 2))
+    plan = agree(f, *args, labels[:3])
+    assert plan.count("[30,9] <- store") == 1  # nothing else says that an index of v is too large
+    with pytest.raises(IndexError):
+        f(*args, np.array([0, 9, 0]))
+
+
+def test_an_index_into_what_is_repeated_is_still_looked_at():
+    f = value_and_grad(lambda a, i: np.sum(np.broadcast_to(a[:, None], (8, 9))[i, i]))
+    with pytest.raises(IndexError):
+        f(rng.normal(size=8), np.array([0, 8]))
+
+
+def test_rows_that_no_index_reaches_may_hold_anything():
+    def f(x, w, i):
+        return np.sum(w * np.log(x[i])) + np.sum(np.log(x[i]) ** 2)
+
+    x, w = rng.uniform(1, 2, size=20), rng.normal(size=300)
+    x[7], x[8] = -1.0, 0.0
+    i = rng.choice([1, 2, 3, 11, -1], 300)
+    plan = agree(value_and_grad(f, (0, 1)), x, w, i)
+    assert plan.count("[0, 300)") == 1 and "[0, 20)" in plan
+    slope = grad(lambda x: np.sum(grad(f)(x, w, i) ** 2))
+    got = slope(x)
+    with options(interpret=True):
+        np.testing.assert_allclose(got, slope(x), rtol=1e-10)
+    assert got[7] == 0 and got[8] == 0 and np.isfinite(got).all()
