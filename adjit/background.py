@@ -7,26 +7,77 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+
+@dataclass(eq=False)
+class Job:
+    """What the worker is to do, and how that ended.
+
+    forked  called instead in a child of this process, where there is no worker
+    """
+
+    run: Callable[[], None]
+    forked: Callable[[], None]
+    error: BaseException | None = None
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def done(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self._ended.is_set()
+
+    def result(self, timeout: float | None = None) -> None:
+        """Wait for its end, and raise what it raised; a TimeoutError if that takes longer."""
+        if not self._ended.wait(timeout):
+            raise TimeoutError(f"still compiling in the background after {timeout} s")
+        if self.error is not None:
+            raise self.error
+
+    def work(self) -> None:
+        """Do it."""
+        try:
+            self.run()
+        except BaseException as error:
+            self.error = error
+        self._ended.set()
+
 
 _lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
+_jobs: deque[Job] = deque()  # those that have not ended; the worker is at the first of them
 
 
-def submit(job: Callable[[], None]) -> Future[None]:
-    """Run a job in the worker, after those that were given before."""
-    global _pool
+def submit(run: Callable[[], None], forked: Callable[[], None]) -> Job:
+    """Let the worker do a job, after those that were given before.
+
+    The worker is a thread that ends when there is nothing to do.  When the process is to end, it
+    ends the job it is at, whose kernels are stored, and leaves the others.
+    """
+    job = Job(run, forked)
     with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(1, thread_name_prefix="adjit-compile")
-        return _pool.submit(job)
+        _jobs.append(job)
+        if len(_jobs) == 1:
+            threading.Thread(target=_work, args=(job,), name="adjit-compile").start()
+    return job
+
+
+def _work(job: Job | None) -> None:
+    while job is not None:
+        job.work()
+        with _lock:
+            _jobs.popleft()
+            job = _jobs[0] if _jobs and threading.main_thread().is_alive() else None
 
 
 def _after_fork() -> None:
-    """A child has no worker yet: the thread exists in the parent alone."""
-    global _lock, _pool
-    _lock, _pool = threading.Lock(), None
+    """A child has no worker: the thread exists in the parent alone."""
+    global _lock
+    _lock = threading.Lock()
+    jobs = list(_jobs)
+    _jobs.clear()
+    for job in jobs:
+        job.forked()
 
 
 if hasattr(os, "register_at_fork"):

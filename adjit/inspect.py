@@ -169,8 +169,10 @@ def _loop(note: Note) -> str:
 
 
 def _kernels(v: Variant) -> Iterable[str]:
-    if v._program is None and v._job is not None and not v._job.done():
-        yield "kernels     being compiled; the interpreter answers"
+    if v._program is None and v._job is not None:
+        error = v._job.error
+        how = "being compiled" if error is None else f"none: {type(error).__name__}: {error}"
+        yield f"kernels     {how}; the interpreter answers"
     elif v._program is None:
         yield "kernels     not compiled yet"
     elif v.options.interpret:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from time import perf_counter
 from typing import Any
 
@@ -80,7 +79,7 @@ class Variant:
         self._front: Any = MISS
         self._into: dict[Tree, list[Any]] = {}  # fronts by the structure of `out`
         self._exact_lock = threading.Lock()
-        self._job: Future[None] | None = None
+        self._job: background.Job | None = None
         self._told = False
         self.again: Callable[[Callable[[Function], Function]], Staged] | None = None
         self.decisions = Decisions(staged.function)
@@ -260,12 +259,17 @@ class Variant:
         if self.options.compile != "background" or self.options.interpret:
             return True
         with self._exact_lock:
-            if self._job is None:
-                self._job = background.submit(self._finish)
-        return self._job.done() and self._job.exception() is None
+            job = self._job
+            if job is None:
+                job = self._job = background.submit(self._finish, self._forked)
+        return job.done() and job.error is None
 
     def _finish(self) -> None:
         _ = self.wrapper, self.front
+
+    def _forked(self) -> None:
+        """In a child process, where nobody is at work on this and the worker's lock stays shut."""
+        self._lock, self._exact_lock, self._job = threading.RLock(), threading.Lock(), None
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait for the worker, if it is at work on this; a failed compilation raises."""
@@ -279,7 +283,7 @@ class Variant:
         if job is None or not job.done() or self._told:
             return None
         self._told = True
-        return job.exception()
+        return job.error
 
     @property
     def front(self) -> Any:

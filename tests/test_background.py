@@ -1,5 +1,6 @@
 """`options(compile="background")`: the interpreter answers until a worker has compiled."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -82,12 +83,14 @@ def test_threads_that_call_meanwhile(gate, background):
 def test_a_failure_is_told_once_and_answers_go_on(monkeypatch, background):
     monkeypatch.setattr(Variant, "_build", lambda self: 1 / 0)
     f = jit(lambda x: np.exp(x))
-    f(X)
-    with pytest.raises(ZeroDivisionError):
-        f.wait(60)
-    with pytest.warns(CompilationFailed, match="ZeroDivisionError"):
+    with pytest.warns(CompilationFailed, match="ZeroDivisionError") as told:
         f(X)
+        with pytest.raises(ZeroDivisionError):
+            f.wait(60)
+        f(X)
+    assert len(told) == 1
     np.testing.assert_allclose(f(X), np.exp(X))
+    assert "none: ZeroDivisionError: division by zero; the interpreter" in str(f.explain())
 
 
 def test_errors_of_the_call_are_those_of_numpy(gate, background):
@@ -105,10 +108,56 @@ def test_now_is_now_inside_a_block(background):
         options(compile="later").__enter__()
 
 
-def test_a_process_may_end_while_a_worker_compiles():
-    code = (
-        "import numpy as np, adjit\nadjit.options.set(compile='background')\n"
-        "f = adjit.grad(lambda x: np.sum(np.sin(x)))\nprint(f(np.zeros(3)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[1. 1. 1.]\n", "")
+def output_of(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+START = """
+import os, sys, time
+import numpy as np
+import adjit
+from adjit.variant import Variant
+adjit.options.set(compile="background")
+"""
+
+
+def test_a_process_ends_after_the_kernel_that_is_being_compiled():
+    """Those that wait for the worker are left; nothing but the kernel's own work loads SciPy."""
+    code = """
+def slow(self):
+    print("compiling", flush=True)
+    time.sleep(0.2)
+Variant._build = slow
+for k in range(3):
+    f = adjit.grad(lambda x: np.sum(np.logaddexp(0.0, x)) * k)
+    f(np.zeros(3))
+print(f(np.zeros(3)), "scipy" in sys.modules)
+"""
+    lines = output_of(START + code)
+    assert lines.count("compiling") == 1 and "[1. 1. 1.] False" in lines
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_fork_compiles_for_itself():
+    """What the parent's worker is at never ends in the child."""
+    code = """
+f = adjit.grad(lambda x: np.sum(np.sin(x)))
+build, gate = Variant._build, os.pipe()
+def slow(self):
+    os.read(gate[0], 1)
+    return build(self)
+Variant._build = slow
+f(np.zeros(3))
+time.sleep(0.05)  # the worker holds the variant's lock now
+child = os.fork()
+if not child:
+    Variant._build = build
+    print(f(np.zeros(3)), f.wait(60).cache_info().kernels, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+os.write(gate[1], b"x")
+print(f.wait(60).cache_info().kernels)
+"""
+    assert output_of(START + code) == ["[1. 1. 1.] 1", "1"]
