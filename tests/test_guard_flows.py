@@ -57,11 +57,9 @@ def test_flow_of_scalars(f, mode):
 @pytest.mark.parametrize("mode", ["value", "grad", "second", "jvp"])
 @pytest.mark.parametrize("shape", POINTS)
 @pytest.mark.parametrize("f", FLOWS, ids=lambda f: f.__name__)
-def test_flow_of_arrays(f, shape, mode, request):
-    if shape == "array":  # the interpreter is quicker than as many compilations
-        with adjit.options(interpret=f is not if_):
-            assert_right(f, [np.array(x) for x in POINTS[shape]], mode)
-    else:
+def test_flow_of_arrays(f, shape, mode):
+    # The interpreter is quicker than as many compilations: `test_flow_of_scalars` has those.
+    with adjit.options(interpret=f is not if_):
         assert_right(f, [np.array(x) for x in POINTS[shape]], mode)
 
 
