@@ -11,6 +11,7 @@ import dataclasses
 import linecache
 import math
 import re
+import weakref
 from collections.abc import Callable, Sequence
 from itertools import count
 from types import BuiltinFunctionType
@@ -123,6 +124,7 @@ def make(
     exec(compile(text, name, "exec"), scope)
     # Tracebacks and debuggers show the generated lines.
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    weakref.finalize(scope["call"], linecache.cache.pop, name, None).atexit = False
     return Wrapper(scope["call"], scope["run"], text)
 
 

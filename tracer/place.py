@@ -27,12 +27,15 @@ OURS, LIBRARY, USER = 0, 1, 2  # LIBRARY: NumPy, SciPy, the standard library
 # Packages that hold nothing of the user's in their globals; their code is large to search.
 _LIBRARIES = ("scipy", "pandas", "matplotlib", "sklearn", "networkx", "numba", "sympy", "torch")
 _owners: dict[str, int] = {}
+_MOST_FILES = 10_000
 
 
 def owner(file: str) -> int:
     """Whose code a file is: OURS, LIBRARY or USER."""
     known = _owners.get(file)
     if known is None:
+        if len(_owners) >= _MOST_FILES:  # generated code has ever new names
+            _owners.clear()
         known = _owners[file] = _find_owner(file)
     return known
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
@@ -66,6 +67,12 @@ def fail(kind: type[AdjitError], what: str, advice: str = "") -> AdjitError:
     return kind(what + sentence(here()) + (f"\n  {advice}" if advice else ""))
 
 
+@lru_cache(maxsize=4096)
+def one(aval: Aval) -> Aval:
+    """The same object for equal types: recipes are found by identity."""
+    return aval
+
+
 def array_aval(x: np.ndarray, what: str = "array") -> Aval:
     """The aval of a plain array; an error of the user's kind if it cannot be traced."""
     if type(x) is not np.ndarray and not isinstance(x, np.memmap):
@@ -75,7 +82,7 @@ def array_aval(x: np.ndarray, what: str = "array") -> Aval:
             "Pass np.asarray(...) of it.",
         )
     try:
-        return Aval(name_of(x.dtype), x.shape)
+        return one(Aval(name_of(x.dtype), x.shape))
     except TypeError:
         raise fail(
             UnsupportedArgument,
