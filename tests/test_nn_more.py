@@ -19,6 +19,7 @@ import adjit.nn.functional as F
 import adjit.tensors as torch
 from adjit import nn, options, value_and_grad
 from adjit.optim import lr_scheduler
+from adjit.utils import data
 
 EXPECTED: dict[str, Any] = json.loads(VALUES.read_text())
 LINES = [*LAYERS, *FUNCTIONS]
@@ -458,3 +459,13 @@ def test_a_subclass_may_have_any_name(kind):
     mine = type("Mine", (kind,), {})(2)
     assert mine(x).shape == (1, 2, 2, 2)
     assert repr(mine) == repr(kind(2)).replace(kind.__name__, "Mine")
+
+
+def test_data_sets_one_after_the_other():
+    both = data.ConcatDataset([[1, 2], [], [3]])
+    assert list(both) == [1, 2, 3]
+    assert [both[k] for k in (-3, -1, 2)] == [1, 3, 3]
+    with pytest.raises(IndexError):
+        both[3]
+    with pytest.raises(ValueError, match="should not exceed"):
+        both[-4]

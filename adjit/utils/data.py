@@ -96,8 +96,10 @@ class ConcatDataset(Dataset):
 
     def __getitem__(self, index: int) -> Any:
         i = index + len(self) if index < 0 else index
-        if not 0 <= i < len(self):
+        if i < 0:
             raise ValueError("absolute value of index should not exceed dataset length")
+        if i >= len(self):  # by which loops over it end
+            raise IndexError("list index out of range")
         k = int(np.searchsorted(self.cumulative_sizes, i, "right"))
         return self.datasets[k][i - (self.cumulative_sizes[k - 1] if k else 0)]
 
