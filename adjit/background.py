@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 
 
 @dataclass(eq=False)
@@ -38,6 +39,7 @@ class Job:
     def work(self) -> None:
         """Do it."""
         try:
+            _load()
             self.run()
         except BaseException as error:
             self.error = error
@@ -54,6 +56,8 @@ def submit(run: Callable[[], None], forked: Callable[[], None]) -> Job:
     The worker is a thread that ends when there is nothing to do.  When the process is to end, it
     ends the job it is at, whose kernels are stored, and leaves the others.
     """
+    import logging  # noqa: F401 in the worker it would register for forks that wait for it
+
     job = Job(run, forked)
     with _lock:
         _jobs.append(job)
@@ -70,10 +74,20 @@ def _work(job: Job | None) -> None:
             job = _jobs[0] if _jobs and threading.main_thread().is_alive() else None
 
 
+_importing = threading.RLock()
+
+
+def _load() -> None:
+    """Import what compiles; forks wait for it, whose children would find half a module."""
+    with _importing:
+        for name in ("footprint", "front", "direct", "convolve"):
+            import_module(f".codegen.{name}", __package__)
+
+
 def _after_fork() -> None:
     """A child has no worker: the thread exists in the parent alone."""
-    global _lock
-    _lock = threading.Lock()
+    global _lock, _importing
+    _lock, _importing = threading.Lock(), threading.RLock()
     jobs = list(_jobs)
     _jobs.clear()
     for job in jobs:
@@ -81,4 +95,8 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=lambda: _importing.acquire(),
+        after_in_parent=lambda: _importing.release(),
+        after_in_child=_after_fork,
+    )

@@ -242,7 +242,8 @@ _PULLED = {
     "ExpandBackward0": "Sum", "DivBackward1": "Mean", "ThresholdBackwardBackward0": "Relu",
     "SoftmaxBackwardDataBackward0": "Softmax", "LogSoftmaxBackwardDataBackward0": "LogSoftmax",
     "SqueezeBackward1": "Unsqueeze", "FlipBackward0": "Cumsum", "SelectBackward0": "Stack",
-    "MaskedFillBackward1": "Max Min", "SumBackward1": "Repeat", "WhereBackward0": "Clamp",
+    "MaskedFillBackward1": "Max Min", "MmBackward0": "Addmm", "SumBackward1": "Repeat",
+    "WhereBackward0": "Clamp",
 }  # fmt: skip
 _ALIKE = "Flip Mm Mv Neg Permute Roll T Transpose View Where"
 _PULLS = {w: name for name, words in _PULLED.items() for w in words.split()}

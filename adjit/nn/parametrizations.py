@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.draws import randn
 from ..eager.tensor_object import Tensor, held
 from .lift import lifted
 from .module import Module
@@ -57,8 +58,6 @@ def _unit(x: np.ndarray, eps: float) -> np.ndarray:
 
 def started(w: np.ndarray, dim: int, eps: float, times: int = 15) -> tuple[Tensor, Tensor]:
     """Vectors to begin with, drawn and then iterated."""
-    from ..eager.draws import randn
-
     n = w.shape[dim]
     u, v = (_unit(randn(k).numpy().astype(w.dtype), eps) for k in (n, w.size // n))
     u, v = iterated(w, u, v, dim, times, eps)
