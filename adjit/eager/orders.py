@@ -17,7 +17,13 @@ __all__ = ["argsort", "sort", "topk"]
 
 
 def _sort(x: Any, axis: int, descending: bool) -> Any:
-    at = np.argsort(-x if descending else x, axis=axis, kind="stable")
+    if not x.ndim:
+        return x, np.zeros((), np.int64)
+    if not descending:
+        at = np.argsort(x, axis=axis, kind="stable")
+    else:  # of -x, small and unsigned integers and NaN would stand elsewhere
+        back = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
+        at = np.flip(x.shape[axis] - 1 - back, axis)
     return np.take_along_axis(x, at, axis), at
 
 

@@ -221,6 +221,7 @@ argmin = _position("argmin", np.argmin)
 
 def _logsumexp(x: Any, axes: Any, keep: bool) -> Any:
     top = np.max(x, axis=axes, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)  # of -inf alone it is -inf, not NaN
     total = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True)) + top
     return total if keep else np.squeeze(total, axes)
 

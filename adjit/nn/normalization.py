@@ -162,7 +162,7 @@ def _normalized(name: str, input: Any, shape: Any, *learned: Any) -> tuple[int, 
 
 @lifted("NativeGroupNormBackward0")
 def _group_norm(x: Any, w: Any, b: Any, *, groups: int, eps: float) -> Any:
-    split = x.reshape((x.shape[0], groups, -1))
+    split = x.reshape((x.shape[0], groups, math.prod(x.shape[1:]) // groups))
     y = _standardised(split, (2,), eps).reshape(x.shape)
     w, b = (None if v is None else _along_channels(v, x.ndim) for v in (w, b))
     return _scaled(y, w, b)

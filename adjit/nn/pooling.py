@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,9 @@ def _max_pool(x: Any, *, dilation: Any, **settings: Any) -> Any:
         return _dilated_max(x, dilation=dilation, **settings)
     images = np.moveaxis(x, 1, -1)
     where = row(window_argmax, images, **settings)
-    flat = images.reshape((x.shape[0], -1, x.shape[1]))
-    best = np.take_along_axis(flat, where.reshape((x.shape[0], -1, x.shape[1])), 1)
+    flat = images.reshape((x.shape[0], math.prod(images.shape[1:-1]), x.shape[1]))
+    at = where.reshape((x.shape[0], math.prod(where.shape[1:-1]), x.shape[1]))
+    best = np.take_along_axis(flat, at, 1)
     return np.moveaxis(best.reshape(where.shape), -1, 1)
 
 

@@ -34,7 +34,7 @@ def _unfold(
         x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
     windows = _seen(places, kernel, dilation, stride)
     parts = [x[(slice(None), slice(None), *seen)] for seen in windows]
-    return np.stack(parts, 2).reshape((x.shape[0], x.shape[1] * len(parts), -1))
+    return np.stack(parts, 2).reshape((x.shape[0], x.shape[1] * len(parts), math.prod(places)))
 
 
 @lifted("Col2ImBackward0", keeps=False)

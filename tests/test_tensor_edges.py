@@ -1,0 +1,71 @@
+"""Tensors where formulas end: NaN, infinities, small integers, no elements, no dims."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import adjit.nn.functional as F
+import adjit.tensors as torch
+from adjit import nn
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.bool_, np.float32])
+def test_the_largest_come_first(dtype):
+    low = -128 if dtype == np.int8 else 0
+    x = np.array([1, 0, 1, low, 2, 0]).astype(dtype)
+    order = sorted(range(x.size), key=lambda k: -int(x[k]))  # equal ones as they stood
+    values, indices = torch.sort(torch.tensor(x), descending=True)
+    assert indices.tolist() == order
+    np.testing.assert_array_equal(values.numpy(), x[order])
+
+
+def test_nan_counts_as_the_largest():
+    x = torch.tensor([1.0, np.nan, 3.0])
+    assert torch.sort(x, descending=True).indices.tolist() == [1, 2, 0]
+    assert torch.sort(x).indices.tolist() == [0, 2, 1]
+    assert torch.topk(x, 2).indices.tolist() == [1, 2]
+    assert torch.topk(x, 2, largest=False).indices.tolist() == [0, 2]
+
+
+def test_slopes_of_a_descending_order():
+    x = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0]], requires_grad=True)
+    (torch.sort(x, dim=1, descending=True).values * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    assert x.grad.tolist() == [[1.0, 3.0, 2.0], [3.0, 1.0, 2.0]]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_number_is_in_order(descending):
+    values, indices = torch.sort(torch.tensor(3.0), descending=descending)
+    assert (values.item(), indices.item()) == (3.0, 0)
+    assert torch.sort(torch.zeros(0, 3), dim=0, descending=descending).values.shape == (0, 3)
+
+
+def test_logarithms_of_no_sum_and_of_an_endless_one():
+    inf = np.inf
+    x = torch.tensor([[-inf, -inf], [0.0, inf], [-inf, 2.0]], requires_grad=True)
+    y = torch.logsumexp(x, 1)
+    assert y.tolist() == [-inf, inf, 2.0]
+    y[2].backward()
+    assert x.grad[2].tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "wanted"),
+    [
+        (nn.GroupNorm(2, 4), (0, 4, 3), (0, 4, 3)),
+        (nn.MaxPool2d(2), (0, 2, 4, 4), (0, 2, 2, 2)),
+        (nn.MaxPool1d(2, return_indices=True), (0, 2, 4), (0, 2, 2)),
+        (nn.Unfold(2), (0, 2, 4, 4), (0, 8, 9)),
+    ],
+)
+def test_a_batch_may_have_no_examples(layer, shape, wanted):
+    y = layer(torch.zeros(*shape, requires_grad=True))
+    for part in y if isinstance(y, tuple) else [y]:
+        assert part.shape == wanted
+
+
+def test_a_batch_without_examples_has_slopes():
+    x = torch.zeros(0, 2, 4, 4, requires_grad=True)
+    F.max_pool2d(x, 2).sum().backward()
+    assert x.grad.shape == x.shape
