@@ -46,6 +46,7 @@ class Writer:
         self.rng = random.Random(seed)
         self.guards = guards
         self.branchy = branchy
+        self.resets = branchy and self.rng.random() < 0.4
         self.lines: list[str] = []
 
     def program(self) -> str:
@@ -53,6 +54,7 @@ class Writer:
         self.lines = ["def f(x):", "    a, b, c, t = x[0], x[1], x[2], 0.0", "    hs = [a, b, c]"]
         self.lines += ["    z = np.zeros(40)", "    w = np.concatenate([x] * 7)", "    n = 0"]
         self.lines += ["    m, flag, old = x[4] - 0.5, 0.0, x[5]"]
+        self.lines += ["    q, d, ks, o = 0.5, {'k': 0.2}, [0.1, 0.9], [1, 2]"]
         self.lines += ["    z[0] = x[3]", "    table = [0.3, -0.2, 0.7, 0.1, 0.5, -0.6, 0.2, 0.9]"]
         for k in range(rng.choice([1, 1, 2])):
             self.loop(1, k)
@@ -80,9 +82,9 @@ class Writer:
                 rounds = f"i1{k}"
             self.lines.append(f"{pad}for {i} in range({rounds}):")
             body_end = []
-        for _ in range(rng.choice([1, 2, 3, 4])):
+        for _ in range(rng.choice([1, 1, 2] if self.resets else [1, 2, 3, 4])):
             self.statement(depth + 1, i)
-        if depth == 1 and rng.random() < 0.3:
+        if depth == 1 and rng.random() < 0.3 and not self.resets:
             self.loop(2, k)
         if not body_end and self.lines[-1].endswith(":"):
             self.lines.append(f"{pad}    a = np.tanh(a)")
@@ -97,10 +99,27 @@ class Writer:
             line = rng.choice(BRANCHES)
         if self.branchy and rng.random() < 0.5:
             line = rng.choice(BRANCHES + MORE_BRANCHES * 2)
+        if self.resets:
+            line = self.reset()
         v, u = rng.choice("abc"), rng.choice("abc")
         k = rng.choice([0, 1, 2, 3])
         line = line.replace("V", v).replace("U", u).replace("I", i).replace("K", str(k))
         self.lines += [pad + part for part in line.split("\n")]
+
+    def reset(self) -> str:
+        """Something of Python's that each round sets, a condition changes, and the round reads."""
+        rng = self.rng
+        before, within, after = (rng.sample(lines, 2) for lines in RESETS)
+        asked = ["V > 0.2", "U > V", "V > 0 and U < 0.4", "not V > 0.1", "U > m"]
+        lines = [before[0], before[1], f"if {rng.choice(asked)}:", f"    {within[0]}"]
+        if rng.random() < 0.4:
+            lines += [rng.choice(["else:", f"elif {rng.choice(asked)}:"]), f"    {within[1]}"]
+        elif rng.random() < 0.5:
+            lines += [f"if {rng.choice(asked)}:", f"    {within[1]}"]
+        lines += after
+        if rng.random() < 0.3:
+            lines = [*lines[2:], *lines[:2]]
+        return "\n".join(lines)
 
 
 STATEMENTS = [
@@ -169,6 +188,14 @@ MORE_BRANCHES = [
     "for j in range(2):\n    if V > 0:\n        V = V - 0.3\n    else:\n        V = V + 0.4",
     "while V > 0.5:\n    V = V * 0.6 - 0.05",
 ]
+RESETS = [  # what a way leaves to Python, and what the code may do with it
+    ["q = 1.0", "q = V", "q = I", "d = {'k': 1.0}", "ks = [0.5, 2.0]", "o = [I, 1]"],
+    ["q = 2.0", "q *= 3", "q = U", "q = 0", "d['k'] = 3.0", "ks.reverse()", "o[1] += 1",
+     "o = [0, 3]", "q, t = 0.7, 0.1", "ks = [V, 0.3]"],
+    ["V = V * 0.5 + q * 0.1", "V = np.sin(V * q)", "V = V * 0.7 + w[int(q == 1.0)]",
+     "V = V * 0.9 + d['k'] * 0.1", "V = V * 0.9 + ks[0] * U", "V = V * 0.8 + w[o[0]] * o[1]",
+     "q = q * 2\nV = V * 0.5 + q * 0.1", "z[I] = q", "z[o[0]] = V", "V = V * 0.5 + t", "q = 1.0"],
+]  # fmt: skip
 RESULTS = [
     "a + b + c",
     "a * b + np.sum(z)",
@@ -199,7 +226,7 @@ def check(seed: int, guards: bool, branchy: bool = False) -> tuple[int, int, int
     x = rng.normal(size=6)
     try:
         f(x)
-    except IndexError:
+    except (IndexError, TypeError):
         return 0, 0, 0
     rolled = trace(f, (x,), sampled=True, rolling=EVERY)
     plain = trace(f, (x,), sampled=True)

@@ -21,6 +21,7 @@ from .conds import Column, Emission, Phi, Plan, Ref
 from .flow import flow_of
 from .fold import Refused, fold, name_values
 from .forks import Branch, Side, Spot, Template, last_of
+from .kept import depends_on_ways
 from .match import Matched, is_literal, match
 from .names import Seen
 from .natural_loops import Loop
@@ -111,7 +112,7 @@ class _Conversion:
         self.top = [b for b in self.template.root.items if type(b) is Branch]
         if not self.top:
             raise Refused("no condition was met both ways")
-        self.origins = Origins(self.template, rounds, flow_of, held)
+        self.origins = Origins(self.template, rounds, flow_of, held, loop)
         self._known: dict[Any, list[Value | None]] = {}
         self.rows: dict[int, list[list[Value]]] = {}  # new operands of the steps of all rounds
 
@@ -119,6 +120,7 @@ class _Conversion:
         """Resolve all that is read, in the rounds and after them."""
         self._check_evidence()
         self._check_python()
+        self._check_left()
         tail = self.template.tail
         for x in self.template.root.items:
             if type(x) is Branch:
@@ -128,7 +130,9 @@ class _Conversion:
             at = {**x.at, self.full: tail[1]} if tail and tail[0] == x.number else x.at
             args = [[s.args[a] if (s := at.get(k)) else None for k in range(self.size)]
                     for a in range(len(_args(x)))]  # fmt: skip
-            self.rows[x.number] = [self.resolved(c, x.number) for c in args]
+            self.rows[x.number] = [
+                self.resolved(c, x.number, self._doubt(x, a, c)) for a, c in enumerate(args)
+            ]
         for b in self.top:
             self.plans[b].condition = self.resolved(_conditions(b, self.size), b.number)
         after = self._after()
@@ -158,16 +162,42 @@ class _Conversion:
             shown = name.split(" ", 1)[-1].rstrip(")")
             raise Refused(f"`{shown}`, which Python keeps, depends on the way taken")
 
+    def _check_left(self) -> None:
+        """Demand that Python is left with nothing that depends on a way, but what rounds made."""
+        rows, _, _ = self.origins.ends(self.loop)
+        end = self.full if self.template.tail else self.size - 1
+        name = depends_on_ways(self.origins, rows, end, self.live, self._is_from_before)
+        if name:
+            raise Refused(f"{name}, which Python keeps, depends on the way taken")
+
+    def _is_from_before(self, v: Value) -> bool:
+        """Whether a value was made before the loop and is read after it."""
+        return v not in self.template.made and self.reader.columns.last_read(v) > self.last
+
+    def _doubt(self, x: Spot, a: int, column: Sequence[Value | None]) -> bool | None:
+        """Whether ways may decide what literal an operand is; None: it is not known."""
+        present = [v for v in column if v is not None]
+        if any(v in self.template.made for v in present):
+            return False
+        same = type(present[0]) is Const and len({key(v) for v in present}) == 1
+        value = present[0].data.item() if same else None  # type: ignore[attr-defined]
+        return self.origins.taint.operand(x.at[max(x.at)], a, value)
+
     # -------------------------------------------------------------- columns at the top
 
-    def resolved(self, column: Sequence[Value | None], at: int) -> list[Any]:
-        """The values of the rounds that are read here, those that depend on a way renamed."""
+    def resolved(
+        self, column: Sequence[Value | None], at: int, doubt: bool | None = None
+    ) -> list[Any]:
+        """The values of the rounds that are read here, those that depend on a way renamed.
+
+        doubt  whether literals, or values from before the loop, may depend on one
+        """
         values = [v for v in column if v is not None]
-        known = (at, tuple(None if v is None else key(v) for v in column))
+        known = (at, doubt, tuple(None if v is None else key(v) for v in column))
         found = self._known.get(known)
         if found is None:
             found = self._known[known] = list(column)
-            if not self._plain(column, at):
+            if not self._plain(column, at, doubt):
                 try:
                     found[:] = self._renamed(column, _one_aval(values), at)
                 except Refused:
@@ -175,14 +205,18 @@ class _Conversion:
                     raise
         return found
 
-    def _plain(self, column: Sequence[Value | None], at: int) -> bool:
+    def _plain(self, column: Sequence[Value | None], at: int, doubt: bool | None) -> bool:
         """Whether no way decides what is read: then the wiring alone says what it is."""
         present = [(k, v) for k, v in enumerate(column) if v is not None]
         values = [v for _, v in present]
+        if doubt:
+            return False
         if len({key(v) for v in values}) <= 1:
             return self._root(values[0]) if values else True
         if all(map(is_literal, values)):
-            return affine(present) is not None or not self.origins.conditional(at)
+            if affine(present) is not None:
+                return True
+            return not (self.origins.changing() if doubt is False else self.origins.conditional(at))
         made = [(k, self.template.made.get(v)) for k, v in present]
         if any(m is not None and m[1].side is not self.template.root for _, m in made):
             return False

@@ -18,6 +18,7 @@ from .match import is_literal
 from .names import Held, Seen
 from .natural_loops import Loop
 from .steps import Step
+from .taint import Taint
 
 _PATH = re.compile(r"(?:len\()?(\d+) (\w+)")
 _NUMBERS = (bool, int, float, complex, np.generic)
@@ -34,6 +35,7 @@ class Origins:
         rounds: Sequence[Sequence[Step]],
         flows: Callable[[Any], Flow],
         seen: Seen,
+        loop: tuple[Any, Loop],
     ) -> None:
         self.template = template
         self.rounds = rounds
@@ -44,6 +46,8 @@ class Origins:
         self._by_value: dict[tuple[Branch, int], dict[Any, list[str]]] = {}
         self._levels: dict[Side, tuple[int, set[object]]] = {}
         self._left: dict[Branch, bool] = {}
+        every = (h for at in self.held.values() for h in at.values())
+        self.taint = Taint(template.branches, template.root, loop, every)
 
     # -------------------------------------------------------------- names
 
@@ -216,7 +220,7 @@ class Origins:
 
     def conditional(self, at: int) -> bool:
         """Whether literals that are read here may follow from the ways that were taken."""
-        if self.changing():
+        if self.changing() or self.taint.any():
             return True
         return any(b.end <= at and self._leaves(b) for b in self.template.branches)
 
