@@ -15,6 +15,7 @@ import numpy as np
 LARGE = 1 << 20  # bytes from which a block is worth keeping
 ALIGNED = 1 << 13  # bytes from which vectors that straddle cache lines cost more than borrowing
 KEEP = 1 << 29  # bytes kept in all; more is given back to the system
+AGE = 64  # blocks asked for at first until one that waits is given back, too
 ALIGN = 64
 
 
@@ -37,9 +38,12 @@ class _Lease:
         _give_back(self.block)
 
 
-_free: dict[int, list[np.ndarray]] = {}
+_free: dict[int, list[tuple[int, np.ndarray]]] = {}  # by size: since when, and the block
 _lock = threading.Lock()
 _kept = 0
+_asked = 0  # how many blocks have been asked for
+_age = AGE  # how many may be until one that waits has a size that nobody needs any more
+_dropped: set[int] = set()  # sizes of such blocks: if one is missed, that was too early
 
 
 def _give_back(block: np.ndarray) -> None:
@@ -49,7 +53,7 @@ def _give_back(block: np.ndarray) -> None:
         return
     try:
         if _kept + block.nbytes <= KEEP:
-            _free.setdefault(block.nbytes, []).append(block)
+            _free.setdefault(block.nbytes, []).append((_asked, block))
             _kept += block.nbytes
     finally:
         _lock.release()
@@ -62,21 +66,45 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 def empty(shape: tuple[int, ...], dtype: np.dtype, large: int = LARGE) -> np.ndarray:
     """An uninitialised C-contiguous array; a large one borrows a block used before."""
-    global _kept
+    global _kept, _asked
     size = dtype.itemsize
     for n in shape:
         size *= n
     if size < large:
         return np.empty(shape, dtype)
     block = None
+    old: list[np.ndarray] = []  # freed when the lock is open again
     with _lock:
+        _asked += 1
         stack = _free.get(size + ALIGN)
         if stack:
-            block = stack.pop()
+            _, block = stack.pop()
             _kept -= block.nbytes
+        else:
+            old = _outdated(size + ALIGN)
+            _kept -= sum(b.nbytes for b in old)
     if block is None:
+        del old
         block = np.empty(size + ALIGN, np.uint8)
     return np.asarray(_Lease(block, shape, dtype))
+
+
+def _outdated(missed: int) -> list[np.ndarray]:
+    """Take away the blocks that nobody has asked for in a long time, now that one is missed."""
+    global _age
+    if missed in _dropped:  # programs take turns: each of them may have many blocks
+        _age *= 2
+        _dropped.clear()
+    found: list[np.ndarray] = []
+    for size, stack in list(_free.items()):
+        while stack and stack[0][0] < _asked - _age:
+            found.append(stack.pop(0)[1])
+            _dropped.add(size)
+        if not stack:
+            del _free[size]
+    if len(_dropped) > 1000:
+        _dropped.clear()
+    return found
 
 
 def contiguous(x: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from adjit import jit, options, value_and_grad
+from adjit.codegen import memory
 from adjit.errors import MemoryBudgetExceeded
 from adjit.ir.sizes import parse_bytes, show_bytes
 from adjit.tracer.recipes import _known
@@ -200,3 +201,23 @@ def test_calls_map_no_large_memory_afresh():
     assert done.returncode == 0, done.stderr
     # A megabyte is 256 pages; each of these programs has 1.1 to 72 MB of temporaries or results.
     assert all(int(n) < 128 for n in done.stdout.split()), done.stdout
+
+
+def test_blocks_of_sizes_that_nobody_asks_for_are_given_back(monkeypatch):
+    memory.release()
+    monkeypatch.setattr(memory, "_age", 8)
+    f8 = np.dtype("f8")
+    for k in range(100):  # ever new sizes
+        memory.empty((1 << 10, 200 + k), f8)
+    assert memory.kept()["blocks"] <= 9
+
+    def missed(shapes):
+        before = memory.kept()["blocks"]
+        held = [memory.empty(shape, f8) for shape in shapes]
+        return len(held) - (before - memory.kept()["blocks"])
+
+    one, other = ([(1 << 10, k + n) for n in range(1, 31)] for k in (400, 500))
+    for _ in range(6):  # two programs that take turns
+        missed(one), missed(other)
+    assert missed(one) == missed(other) == 0
+    memory.release()
