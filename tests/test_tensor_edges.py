@@ -69,3 +69,16 @@ def test_a_batch_without_examples_has_slopes():
     x = torch.zeros(0, 2, 4, 4, requires_grad=True)
     F.max_pool2d(x, 2).sum().backward()
     assert x.grad.shape == x.shape
+
+
+def test_the_median_of_nan_is_nan():
+    x = torch.tensor([[1.0, np.nan, 3.0], [5.0, 2.0, 4.0]], requires_grad=True)
+    assert torch.isnan(x.median())
+    values, indices = x.median(dim=1)
+    assert torch.isnan(values[0])
+    assert (values[1].item(), indices.tolist()) == (4.0, [1, 2])
+    values[1].backward()
+    assert x.grad.tolist() == [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    assert x.median(dim=0, keepdim=True).values.shape == (1, 3)
+    assert torch.tensor([4, 1, 3, 2]).median().item() == 2
+    assert torch.nanmedian(x).item() == 3.0

@@ -11,6 +11,7 @@ from ..ir.ops import special
 from ..tracer.surface import array, value
 from . import dtypes
 from .arithmetic import method, operand, operands, pairwise, unary
+from .elementwise import isnan, where
 from .orders import sort
 from .promotion import floating
 from .reductions import Extremes, applied_along, extremes, max, mean, min, one_axis, std, var
@@ -189,21 +190,36 @@ def _ranked(name: str, input: Tensor, k: int, dim: int, keepdim: bool) -> Extrem
     return extremes(name)(values[part], indices[part])
 
 
-MEDIAN = Operation(  # several middle elements share the derivative, as those of a maximum
-    "MedianBackward0",
-    lambda x, m: np.max(np.where(x == m, x, -np.inf if x.dtype.kind == "f" else m)).astype(x.dtype),
-)
+def _median(x: Any, middle: Any) -> Any:
+    if x.dtype.kind != "f":
+        return np.max(np.where(x == middle, x, middle)).astype(x.dtype)
+    # Several middle elements share the derivative, as those of a maximum.  Of NaN it is NaN.
+    return np.max(np.where((x == middle) | (middle != middle), x, -np.inf)).astype(x.dtype)
+
+
+MEDIAN = Operation("MedianBackward0", _median)
 
 
 @method("median")
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element, the lower one of two; along an axis also where it stands."""
+    """The middle element, the lower one of two, NaN if there is one; along an axis also where."""
     if dim is None:
         flat = reshape(input, -1)
-        middle = _ranked("median", flat, (len(flat) + 1) // 2, 0, False).values
+        middle = _middle(flat, 0, False).values
         return applied(MEDIAN, [flat, middle.detach()])
-    k = (input.shape[one_axis(dim, input.ndim)] + 1) // 2
-    return _ranked("median", input, k, dim, keepdim)
+    return _middle(input, one_axis(dim, input.ndim), keepdim)
+
+
+def _middle(input: Tensor, axis: int, keepdim: bool) -> Extremes:
+    n = input.shape[axis]
+    k = (n + 1) // 2
+    if not input.is_floating_point() or not n:
+        return _ranked("median", input, k, axis, keepdim)
+    values, places = sort(input, axis)
+    count = isnan(input).sum(axis, keepdim=True)  # in order they are the last
+    at = where(count > 0, n - count, k - 1)
+    found = [values.gather(axis, at), places.gather(axis, at)]
+    return extremes("median")(*(found if keepdim else [t.squeeze(axis) for t in found]))
 
 
 @method("mode")
