@@ -253,7 +253,7 @@ def _floats(args: Arrays) -> list[np.ndarray]:
     return [a for a in args if is_float(aval_of(a).dtype)]
 
 
-def check_jvp(function: Function, args: Arrays, rng: Rng, rtol: float = 1e-6) -> None:
+def assert_jvp(function: Function, args: Arrays, rng: Rng, rtol: float = 1e-6) -> None:
     """The JVP along a random direction agrees with a central difference (float64 args)."""
     dots = [direction(a, rng) for a in _floats(args)]
     exact = evaluate(pushed(function), *args, *dots)
@@ -262,7 +262,7 @@ def check_jvp(function: Function, args: Arrays, rng: Rng, rtol: float = 1e-6) ->
         np.testing.assert_allclose(e, n, rtol=rtol, atol=rtol * scale, err_msg=function.name)
 
 
-def check_vjp(function: Function, args: Arrays, rng: Rng, rtol: float = 1e-9) -> None:
+def assert_vjp(function: Function, args: Arrays, rng: Rng, rtol: float = 1e-9) -> None:
     """<ct, J t> = <J' ct, t>, with the pairing Re(a * b) of complex numbers."""
     dots = [direction(a, rng) for a in _floats(args)]
     tangents = evaluate(pushed(function), *args, *dots)
@@ -279,20 +279,22 @@ def _pair(xs: Arrays, ys: Arrays) -> float:
     return float(sum(np.sum(x * y).real for x, y in zip(xs, ys, strict=True)))
 
 
-def check_derivatives(
+def assert_derivatives(
     function: Function, args: Arrays, rng: Rng, order: int = 2, rtol: float = 1e-6
 ) -> None:
     """JVP and VJP to this order, each order through both differentiators."""
-    check_jvp(function, args, rng, rtol)
-    check_vjp(function, args, rng)
+    assert_jvp(function, args, rng, rtol)
+    assert_vjp(function, args, rng)
     if order > 1:
         dots = [direction(a, rng) for a in _floats(args)]
-        check_derivatives(pushed(function), [*args, *dots], rng, order - 1, rtol * 10)
+        assert_derivatives(pushed(function), [*args, *dots], rng, order - 1, rtol * 10)
         seeds = [direction(y, rng) for y in _floats(evaluate(function, *args))]
-        check_derivatives(pulled(function), [*args, *seeds], rng, order - 1, rtol * 10)
+        assert_derivatives(pulled(function), [*args, *seeds], rng, order - 1, rtol * 10)
 
 
-def check_single(row: Prim, args: Arrays, rng: Rng, rtol: float = 1e-3, **attrs: Any) -> None:
+def assert_single_precision(
+    row: Prim, args: Arrays, rng: Rng, rtol: float = 1e-3, **attrs: Any
+) -> None:
     """In float32, values and JVP have dtype float32 and agree with those in float64."""
     narrow = [a.astype(np.float32) if a.dtype == np.float64 else a for a in args]
     wide = [a.astype(np.float64) if a.dtype == np.float32 else a for a in narrow]

@@ -31,7 +31,7 @@ def text_of(function) -> str:
     return source
 
 
-def in_kernel(f, *args) -> str:
+def assert_in_kernel(f, *args) -> str:
     """The kernel of a program that runs nothing on the host, and agrees with the interpreter."""
     compiled_ = f(*args)
     with adjit.options(interpret=True):
@@ -91,7 +91,7 @@ def decay(x, n):
 
 def test_number_of_rounds_is_an_argument_and_tapes_grow():
     f = grad(decay)
-    text = in_kernel(f, 0.7, 5)
+    text = assert_in_kernel(f, 0.7, 5)
     assert "ll.tape_f64(" in text
     for n in (0, 1, 3, 40, 5000, 2):
         with adjit.options(interpret=True):
@@ -119,7 +119,7 @@ def recurrence(x, c):
 
 
 def test_an_array_is_updated_where_it_lies():
-    text = in_kernel(value_and_grad(recurrence, argnums=(0, 1)), 0.3, 1.1)
+    text = assert_in_kernel(value_and_grad(recurrence, argnums=(0, 1)), 0.3, 1.1)
     loops = [line for line in text.splitlines() if line.lstrip().startswith("for ")]
     assert all(line.startswith("    for ") for line in loops), "a round copies its array"
     assert "status" not in text  # indices that follow the loop are known to be inside
@@ -135,7 +135,7 @@ def wave(u, v, dt):
 
 def test_two_arrays_that_read_each_other_share_a_pass():
     u, v = np.linspace(0, 1, 40), np.linspace(1, 0, 40)
-    text = in_kernel(value_and_grad(wave, argnums=(0, 1)), u, v, 0.01)
+    text = assert_in_kernel(value_and_grad(wave, argnums=(0, 1)), u, v, 0.01)
     rounds = [k for k in text.splitlines() if k.startswith("        for ")]
     assert len(rounds) == 2  # one pass forward, one back
     assert text.count("_buf") <= 20
@@ -149,8 +149,8 @@ def swapped(a, b, n):
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
 def test_carries_that_change_places(n):
     a, b = np.linspace(0, 1, 20), np.linspace(1, 2, 20)
-    in_kernel(value_and_grad(swapped, argnums=(0, 1)), a, b, n)
-    in_kernel(value_and_grad(swapped, argnums=(0, 1)), 0.5, 2.0, n)
+    assert_in_kernel(value_and_grad(swapped, argnums=(0, 1)), a, b, n)
+    assert_in_kernel(value_and_grad(swapped, argnums=(0, 1)), 0.5, 2.0, n)
 
 
 def blurred(x, n):
@@ -161,7 +161,7 @@ def blurred(x, n):
 
 
 def test_neighbours_are_read_before_they_change():
-    in_kernel(value_and_grad(blurred), np.linspace(-1, 1, 30), 7)
+    assert_in_kernel(value_and_grad(blurred), np.linspace(-1, 1, 30), 7)
 
 
 def rotated(u, a, n):
@@ -174,7 +174,7 @@ def rotated(u, a, n):
 
 
 def test_small_arrays_are_registers():
-    text = in_kernel(value_and_grad(rotated, argnums=(0, 1)), np.array([1.0, 2.0]), 0.3, 6)
+    text = assert_in_kernel(value_and_grad(rotated, argnums=(0, 1)), np.array([1.0, 2.0]), 0.3, 6)
     rounds = [k for k in text.splitlines() if k.startswith("        ")]
     assert not any("_buf" in k for k in rounds)
     assert all("_tape" in k for k in rounds if "] = " in k)
@@ -191,7 +191,7 @@ def test_rows_in_and_out_and_backwards():
         return np.sum(d) + np.sum(ys * zs)
 
     x = np.linspace(-1, 1, 24).reshape(6, 4)
-    in_kernel(value_and_grad(f, argnums=(0, 1)), x, np.array([0.1, 0.2, 0.3, 0.4]))
+    assert_in_kernel(value_and_grad(f, argnums=(0, 1)), x, np.array([0.1, 0.2, 0.3, 0.4]))
 
 
 def test_products_in_loops():
@@ -203,7 +203,7 @@ def test_products_in_loops():
 
     rng = np.random.default_rng(0)
     w, x = rng.standard_normal((20, 20)) * 0.2, rng.standard_normal((5, 20))
-    in_kernel(value_and_grad(f, argnums=(0, 1)), w, x)
+    assert_in_kernel(value_and_grad(f, argnums=(0, 1)), w, x)
 
 
 def test_batched_products_in_loops_use_blas():
@@ -212,7 +212,7 @@ def test_batched_products_in_loops_use_blas():
 
     rng = np.random.default_rng(0)
     w, h = rng.standard_normal((20, 20)) * 0.2, rng.standard_normal((30, 20))
-    assert "blas." in in_kernel(value_and_grad(f, argnums=(0, 1)), w, h)
+    assert "blas." in assert_in_kernel(value_and_grad(f, argnums=(0, 1)), w, h)
 
 
 def test_single_precision_and_integers_are_carried():
@@ -220,8 +220,8 @@ def test_single_precision_and_integers_are_carried():
         y, k = fori_loop(0, 6, lambda i, s: (s[0] * x, s[1] * 3 + i), (x, 1))
         return y, k
 
-    in_kernel(jit(f), np.float32(1.25))
-    in_kernel(jit(f), 1.25)
+    assert_in_kernel(jit(f), np.float32(1.25))
+    assert_in_kernel(jit(f), 1.25)
 
 
 def test_truth_values_are_carried():
@@ -232,8 +232,8 @@ def test_truth_values_are_carried():
 
         return fori_loop(0, 8, body, (np.bool_(False), x))
 
-    in_kernel(jit(f), 1.3)
-    in_kernel(jit(f), 0.3)
+    assert_in_kernel(jit(f), 1.3)
+    assert_in_kernel(jit(f), 0.3)
 
 
 def test_an_index_out_of_bounds_in_a_round_raises():
@@ -256,7 +256,7 @@ def test_only_the_taken_branch_runs():
 
     g = jit(f)
     x = np.arange(1.0, 6.0)
-    assert "else:" in in_kernel(g, x, 3)
+    assert "else:" in assert_in_kernel(g, x, 3)
     assert g(x, 7) == 1.0  # x[7] would be out of bounds
     with pytest.raises(IndexError):
         g(x, -9)
@@ -269,7 +269,7 @@ def test_branches_that_return_arrays():
 
     y = np.linspace(1, 2, 20)
     for x in (y, -y):
-        in_kernel(value_and_grad(f, argnums=(0, 1)), x, y)
+        assert_in_kernel(value_and_grad(f, argnums=(0, 1)), x, y)
 
 
 def test_a_branch_in_a_loop_updates_its_array():
@@ -285,7 +285,7 @@ def test_a_branch_in_a_loop_updates_its_array():
         return np.sum(fori_loop(1, 40, body, x))
 
     for g in (jit(f), value_and_grad(f, argnums=(0, 1))):  # the adjoint keeps a number per round
-        text = in_kernel(g, np.linspace(0, 1, 40), 0.9)
+        text = assert_in_kernel(g, np.linspace(0, 1, 40), 0.9)
         assert not any(k.startswith("        ") and "for " in k for k in text.splitlines())
 
 
@@ -295,12 +295,12 @@ def newton(a):
 
 def test_while_and_its_derivatives():
     f = value_and_grad(newton)
-    text = in_kernel(f, 5.0)
+    text = assert_in_kernel(f, 5.0)
     assert "while True:" in text
     value, slope = f(20.0)
     assert value == pytest.approx(20 ** (1 / 3), rel=1e-12)
     assert slope == pytest.approx(20 ** (-2 / 3) / 3, rel=1e-9)
-    curve = in_kernel(grad(grad(newton)), 5.0)
+    curve = assert_in_kernel(grad(grad(newton)), 5.0)
     assert curve
     assert grad(grad(newton))(5.0) == pytest.approx(-2 / 9 * 5 ** (-5 / 3), rel=1e-6)
 
@@ -327,7 +327,7 @@ def test_while_in_branch_in_loop():
 
     g = value_and_grad(f)
     for n in (0, 1, 4, 9):
-        in_kernel(g, 0.8, n)
+        assert_in_kernel(g, 0.8, n)
     assert g.cache_info().kernels == 1
 
 
@@ -411,7 +411,7 @@ KINDS = (*KINDS_OF_UPDATES, "element", "again", "swap", "number")
 def test_updates_read_what_was_there(seed):
     rng = np.random.default_rng(seed)
     u, v = rng.standard_normal((2, 20)) * 0.5
-    in_kernel(value_and_grad(updates(seed, 3 + seed % 4), argnums=(0, 1, 2)), u, v, 0.3)
+    assert_in_kernel(value_and_grad(updates(seed, 3 + seed % 4), argnums=(0, 1, 2)), u, v, 0.3)
 
 
 # ------------------------------------------------------------------ what stays on the host

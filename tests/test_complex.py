@@ -85,7 +85,7 @@ BINARY |= {
 SECOND = ("absolute", "angle", "sign", "norm", "power", "complex power", "exp of a product", "vdot")
 
 
-def checked(f, *args, order=1):
+def assert_as_in_numpy(f, *args, order=1):
     want, got = f(*args), jit(f)(*args)
     assert np.asarray(got).dtype == np.asarray(want).dtype
     np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
@@ -95,13 +95,13 @@ def checked(f, *args, order=1):
 @pytest.mark.parametrize("name", UNARY)
 def test_functions_of_one_argument(name):
     with options(interpret=True):
-        checked(UNARY[name], Z, order=2 if name in SECOND else 1)
+        assert_as_in_numpy(UNARY[name], Z, order=2 if name in SECOND else 1)
 
 
 @pytest.mark.parametrize("name", BINARY)
 def test_functions_of_two(name):
     with options(interpret=True):
-        checked(BINARY[name], Z, W, order=2 if name in SECOND else 1)
+        assert_as_in_numpy(BINARY[name], Z, W, order=2 if name in SECOND else 1)
 
 
 @pytest.mark.parametrize("f", [np.multiply, np.divide, np.power, np.matmul])
@@ -114,7 +114,7 @@ def test_real_beside_complex(f):
 
     with options(interpret=True):
         for g in (real_first, complex_first):
-            checked(g, X, Z)
+            assert_as_in_numpy(g, X, Z)
             assert grad(lambda x, z, g=g: np.abs(np.sum(g(x, z))), (0, 1))(X, Z)[0].dtype == float
 
 

@@ -195,10 +195,10 @@ def test_derivatives_and_batches_of_regions_commute(name: str) -> None:
     f = parse(text)
     moved = (True,) * len(args)
     given = drawn_rows(args, moved)
-    commutes(f, given, over)
+    assert_commutes(f, given, over)
 
 
-def commutes(f: Function, given: Arrays, over: Sequence[int]) -> None:
+def assert_commutes(f: Function, given: Arrays, over: Sequence[int]) -> None:
     """Batching a derivative and differentiating a batch are the same, and are right."""
     moved, rng = (True,) * len(given), np.random.default_rng(2)
     dots = [draw("real", "f64", given[i].shape, rng).astype(given[i].dtype) for i in over]
@@ -289,4 +289,4 @@ def test_derivatives_of_batched_programs(seed: int) -> None:
     f, args = random_function(seed, 5, smooth=True)
     given = [variants(np.asarray(a), 3) for a in args]
     assert all(aval_of(a).shape[0] == N for a in given)
-    commutes(f, given, wrt(f))
+    assert_commutes(f, given, wrt(f))

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from rows import (
     DOMAINS,
-    check_derivatives,
+    assert_derivatives,
+    assert_single_precision,
     check_row_value,
-    check_single,
     draw,
     function_of,
     pulled,
@@ -251,13 +251,13 @@ def test_derivatives(name: str, shapes: str, rng: np.random.Generator) -> None:
     dtype = "c128" if not takes(row, "f64") else "f64"
     args = inputs(row, dtype, shapes, rng)
     order = 2 if shapes == "broadcast" else 1
-    check_derivatives(function_of(row, args, **attrs_of(name)), args, rng, order)
+    assert_derivatives(function_of(row, args, **attrs_of(name)), args, rng, order)
 
 
 @pytest.mark.parametrize("name", [n for n in SMOOTH if takes(ROWS[n], "f32")])
 def test_derivatives_in_single_precision(name: str, rng: np.random.Generator) -> None:
     row = ROWS[name]
-    check_single(row, inputs(row, "f64", "broadcast", rng), rng, **attrs_of(name))
+    assert_single_precision(row, inputs(row, "f64", "broadcast", rng), rng, **attrs_of(name))
 
 
 COMPLEX = [n for n in ROWS if n not in ("cast", "complex") and takes(ROWS[n], "c128")]
@@ -267,13 +267,13 @@ COMPLEX = [n for n in ROWS if n not in ("cast", "complex") and takes(ROWS[n], "c
 def test_derivatives_of_complex_rows(name: str, rng: np.random.Generator) -> None:
     row = ROWS[name]
     args = inputs(row, "c128", "broadcast", rng)
-    check_derivatives(function_of(row, args), args, rng)
+    assert_derivatives(function_of(row, args), args, rng)
 
 
 def test_casts_between_floats_carry_derivatives(rng: np.random.Generator) -> None:
     x = draw("real", "f64", (3,), rng)
     f = function_of(ops.cast, [x], dtype="c128")
-    check_derivatives(f, [x], rng)
+    assert_derivatives(f, [x], rng)
     g = function_of(ops.cast, [x], dtype="i64")
     assert not pushed(g).outs, "an integer result has no tangent"
 
@@ -283,7 +283,7 @@ def test_parts_of_complex_numbers(rng: np.random.Generator) -> None:
     for f, reference in ((ops.modulus, np.abs), (ops.angle, np.angle)):
         function = function_of(f, [z])
         np.testing.assert_allclose(evaluate(function, z)[0], reference(z))
-        check_derivatives(function, [z], rng)
+        assert_derivatives(function, [z], rng)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_parts_of_complex_numbers(rng: np.random.Generator) -> None:
 def test_derivatives_of_third_order(name: str, rng: np.random.Generator) -> None:
     row = ROWS[name]
     args = inputs(row, "f64", "0-d", rng)
-    check_derivatives(function_of(row, args), args, rng, order=3)
+    assert_derivatives(function_of(row, args), args, rng, order=3)
 
 
 def test_a_wrong_partial_is_noticed(rng: np.random.Generator) -> None:
@@ -300,7 +300,7 @@ def test_a_wrong_partial_is_noticed(rng: np.random.Generator) -> None:
     del PRIMS["wrong"]
     x = draw("real", "f64", (3,), rng)
     with pytest.raises(AssertionError, match="wrong"):
-        check_derivatives(function_of(wrong, [x]), [x], rng, order=1)
+        assert_derivatives(function_of(wrong, [x]), [x], rng, order=1)
 
 
 # ------------------------------------------------------------------ edges
@@ -407,7 +407,7 @@ def test_mixed_second_slope_of_a_power_at_exponent_zero() -> None:
 def test_constant_exponents(p: float, rng: np.random.Generator) -> None:
     x = draw("positive", "f64", (4,), rng)
     f = function_of(lambda v: ops.pow_(v, p), [x])
-    check_derivatives(f, [x], rng)
+    assert_derivatives(f, [x], rng)
     if p in (2, 3):
         assert slopes(lambda v: ops.pow_(v, p), 0.0) == [0.0]  # type: ignore[arg-type]
 

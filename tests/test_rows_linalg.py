@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
-from rows import check_derivatives, check_jvp, check_vjp, function_of, pulled, pushed
+from rows import assert_derivatives, assert_jvp, assert_vjp, function_of, pulled, pushed
 
 from adjit.ir.builder import Builder
 from adjit.ir.core import Value
@@ -285,10 +285,10 @@ def test_derivatives(case: Case) -> None:
     args, rng = case.arrays(), np.random.default_rng(1)
     function = function_of(case.row, args)
     if gauged(case):
-        check_vjp(function, args, rng)
+        assert_vjp(function, args, rng)
         return
     big = max(a.size for a in args) > 12
-    check_derivatives(function, args, rng, order=1 if big else 2, rtol=1e-5)
+    assert_derivatives(function, args, rng, order=1 if big else 2, rtol=1e-5)
 
 
 @pytest.mark.parametrize("case", CASES, ids=attrgetter("name"))
@@ -300,7 +300,7 @@ def test_derivatives_keep_float32(case: Case) -> None:
         assert show(parse(show(derived))) == show(derived, where=False)
         single = ("f32", "c64")
         assert all(v.dtype in single for op in derived.ops for v in op.outs if is_float(v.dtype))
-    check_vjp(function, args, np.random.default_rng(1), rtol=5e-3)
+    assert_vjp(function, args, np.random.default_rng(1), rtol=5e-3)
 
 
 THIRD = [c for c in CASES if "(1, 1)" in c.name and not c.name.startswith("expm")]
@@ -309,7 +309,7 @@ THIRD = [c for c in CASES if "(1, 1)" in c.name and not c.name.startswith("expm"
 @pytest.mark.parametrize("case", THIRD, ids=attrgetter("name"))
 def test_third_derivatives(case: Case) -> None:
     args = case.arrays()
-    check_derivatives(function_of(case.row, args), args, np.random.default_rng(2), 3, 1e-4)
+    assert_derivatives(function_of(case.row, args), args, np.random.default_rng(2), 3, 1e-4)
 
 
 @pytest.mark.parametrize("row", [solve, inv, det, triangular_solve], ids=attrgetter("name"))
@@ -319,8 +319,8 @@ def test_complex_rows_are_differentiated_without_conjugation(row: Prim) -> None:
     args = [a] if row in (inv, det) else [a, b]
     attrs = {"lower": True} if row is triangular_solve else {}
     function = function_of(row, args, **attrs)
-    check_jvp(function, args, rng)
-    check_vjp(function, args, rng)
+    assert_jvp(function, args, rng)
+    assert_vjp(function, args, rng)
 
 
 # ------------------------------------------------------------------ batching
@@ -415,7 +415,7 @@ def test_a_projector_on_a_null_space_has_a_derivative() -> None:
         return matmul(last, transposed(last))
 
     a = general(np.random.default_rng(6), (4, 2))
-    check_derivatives(function_of(projector, [a]), [a], np.random.default_rng(7), 2, 1e-5)
+    assert_derivatives(function_of(projector, [a]), [a], np.random.default_rng(7), 2, 1e-5)
 
 
 def test_deficient_rank_has_derivatives_where_the_rank_stays() -> None:
@@ -426,13 +426,13 @@ def test_deficient_rank_has_derivatives_where_the_rank_stays() -> None:
 
     rng = np.random.default_rng(8)
     args = [rng.normal(size=(3, 1)), rng.normal(size=(1, 2))]
-    check_derivatives(function_of(f, args), args, rng, 2, 1e-5)
+    assert_derivatives(function_of(f, args), args, rng, 2, 1e-5)
 
     def g(x: Value, v: Value, b: Value) -> Value:
         return lstsq(matmul(x, v), b, rcond=1e-10)[0]
 
     args.append(rng.normal(size=(3, 2)))
-    check_derivatives(function_of(g, args), args, rng, 2, 1e-5)
+    assert_derivatives(function_of(g, args), args, rng, 2, 1e-5)
 
 
 # ------------------------------------------------------------------ errors

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rows import check_derivatives, check_jvp, check_vjp, draw, function_of, pulled, pushed
+from rows import assert_derivatives, assert_jvp, assert_vjp, draw, function_of, pulled, pushed
 from structural import CASES, ROWS, Case
 
 from adjit.ir.builder import Builder
@@ -74,7 +74,7 @@ SMOOTH = [c for c in CASES if c.shapes and "f64" in c.dtypes and not c.name.star
 @pytest.mark.parametrize("case", SMOOTH, ids=name_of)
 def test_derivatives(case: Case) -> None:
     args = case.arrays("f64")
-    check_derivatives(function_of(case.row, args), args, np.random.default_rng(1))
+    assert_derivatives(function_of(case.row, args), args, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("case", SMOOTH, ids=name_of)
@@ -86,7 +86,7 @@ def test_derivatives_keep_float32(case: Case) -> None:
         assert all(v.dtype == "f32" for op in derived.ops for v in op.outs if is_float(v.dtype)), (
             "a derivative left float32 on its way"
         )
-    check_vjp(function, args, np.random.default_rng(1), rtol=2e-3)
+    assert_vjp(function, args, np.random.default_rng(1), rtol=2e-3)
 
 
 # ------------------------------------------------------------------ zeros, ties, NaN
@@ -101,7 +101,7 @@ def test_products_at_zeros(x: tuple[float, ...]) -> None:
         lambda x: reduce.cumprod(x, axis=0),
         lambda x: reduce.cumprod(x, axis=0, reverse=True),
     ):
-        check_derivatives(function_of(f, args), args, rng, order=3)
+        assert_derivatives(function_of(f, args), args, rng, order=3)
 
 
 def test_third_derivative_of_a_product_at_zeros() -> None:
@@ -168,7 +168,7 @@ def test_an_overwritten_update_has_no_derivative() -> None:
         np.testing.assert_array_equal(to_x, [0, 0, 1])
         np.testing.assert_array_equal(to_upd, [0, 0, 1, 1])
         np.testing.assert_array_equal(evaluate(function, x, order(upd), order(at))[0], [40, 30, 0])
-    check_jvp(function, [x, upd, at], np.random.default_rng(3))
+    assert_jvp(function, [x, upd, at], np.random.default_rng(3))
 
 
 def test_masked_sums_keep_infinities_apart() -> None:
@@ -190,7 +190,7 @@ def test_complex_rows_are_differentiated_without_conjugation(name: str) -> None:
         "gather": lambda x, y, i: gather(x * y, i, axes=(0,)),
         "scatter_add": lambda x, y, i: scatter_add(x, y, i, axes=(0,)),
     }[name]
-    check_derivatives(function_of(f, [x, y, i]), [x, y, i], rng)
+    assert_derivatives(function_of(f, [x, y, i]), [x, y, i], rng)
 
 
 # ------------------------------------------------------------------ emission
