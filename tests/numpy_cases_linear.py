@@ -184,6 +184,7 @@ def _methods() -> list[Entry]:
         "sort": [lambda x: _in_place(x, "sort"), lambda x: _in_place(x, "sort", axis=0)],
         "partition": [lambda x: _in_place(x, "partition", 2)[..., 2]],
         "fill": [lambda x: _in_place(x, "fill", 2.5)],
+        "resize": [lambda x: _in_place(x, "resize", 5), lambda x: _in_place(x, "resize", (7, 3))],
         "put": [lambda x: _in_place(x, "put", [1, 4], [5.0, 6.0])],
         "choose": [lambda x: (x > 0).astype(int).choose([x, -x])],
         "conj": [lambda x: x.conj()],

@@ -240,3 +240,50 @@ def test_errors_that_depend_on_data() -> None:
 def test_what_to_do_is_said(f: Any, x: Any, hint: str) -> None:
     with pytest.raises(errors.AdjitError, match=hint):
         grad(f)(x)
+
+
+def test_walks_that_write_and_know_their_place() -> None:
+    def f(x):
+        y, total = x.copy(), 0.0
+        with np.nditer(y, op_flags=["readwrite"]) as walk:
+            for v in walk:
+                v[...] = 2 * v
+        it = np.nditer(x[:, ::-1], flags=["multi_index", "c_index"])
+        while not it.finished:
+            total = total + it[0] * it.multi_index[1] * it.index
+            it.iternext()
+        made = np.nditer([x, x[0] * 2, None])
+        for a, b, c in made:
+            c[...] = a * b
+        return y, total, made.operands[2]
+
+    args = (RNG.normal(size=(2, 3)),)
+    same(f, *args)
+    check_grads(f, args, order=1, modes="rev")
+    with pytest.raises(errors.FrozenWrite):
+        jit(lambda x: [v.fill(0.0) for v in np.nditer(x.copy())])(X)
+
+
+def test_arrays_change_their_shape_in_place() -> None:
+    def f(x):
+        y, z = x.copy(), x * 2
+        y.resize(3)
+        z.resize((2, 4), refcheck=False)
+        z[0, 0] = 7.0
+        return y, z, x.sum()
+
+    same(f, X)
+    check_grads(f, (X,), order=1, modes="rev")
+    with pytest.raises(errors.FrozenWrite, match="copy"):
+        jit(lambda x: x.resize(2))(X)
+
+
+def test_masks_of_numbers() -> None:
+    def f(x):
+        y, z = x.copy(), np.asarray(x[1])
+        y[x[0] > 9] = 0.0
+        z[z > -9] = 5.0
+        return x[0][x[0] > 9], x[0][x[0] < 9], x[x[1] < 9], x[True], y, z
+
+    same(f, X)
+    check_grads(lambda x: x[0][x[0] < 9] * x[1], (X,), order=1, modes="rev")

@@ -66,7 +66,7 @@ REFUSED: dict[str, Refusal] = {
     "numpy.shares_memory": _MEMORY,
     "numpy.nditer": Refusal(
         "a traced array is not walked through in memory",
-        "Iterate over x.flat, or over np.ndenumerate(x).",
+        "Leave external loops and buffers out, or iterate over np.ndenumerate(x).",
     ),
     "numpy.frompyfunc": Refusal(
         "it makes ufuncs of Python objects", "Call the function, or use np.vectorize."
@@ -78,9 +78,6 @@ REFUSED: dict[str, Refusal] = {
     "numpy.ndarray.dumps": _SAVED,
     "numpy.ndarray.getfield": _RECORDS,
     "numpy.ndarray.setfield": _RECORDS,
-    "numpy.ndarray.resize": Refusal(
-        "it changes the shape of an array in place", "Write x = np.resize(x, shape)."
-    ),
     "numpy.ndarray.setflags": Refusal(
         "a traced array has no flags of its own", "Leave it out: arguments are never written."
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -25,6 +26,7 @@ from .surface import (
     many_axes,
     method,
     refuse,
+    shape_tuple,
     surface,
     value,
     wrap,
@@ -325,6 +327,27 @@ ENTRY["copy"] = copy
 def fill(self: Tracer, value: Any) -> None:
     """ndarray.fill."""
     ENTRY["setitem"](self, ..., value)
+
+
+@method
+def resize(self: Tracer, *new_shape: Any, refcheck: bool = True) -> None:
+    """ndarray.resize of an array that was made in the function: zeros where it grows."""
+    mutation.check_writable(self, recorder())
+    if self._views:
+        raise ValueError("cannot resize this array: it does not own its data")
+    if self._strides is not None:
+        raise refuse("x.resize of an array that is not in C order", "Write x = np.resize(...).")
+    shape = shape_tuple(new_shape[0] if len(new_shape) == 1 else new_shape)
+    v, n = self._read(), math.prod(shape)
+    flat = ops.shape.reshaped(v, (v.aval.size,))
+    if n <= v.aval.size:
+        flat = ops.shape.narrow(flat, 0, 0, n)
+    else:
+        more = filled(0, Aval(v.aval.dtype, (n - v.aval.size,)))
+        flat = value(FUNCTIONS[np.concatenate]([wrap(flat, "array"), wrap(more, "array")]))
+    self._value = ops.shape.reshaped(flat, shape)
+    self._store = self._strides = None
+    self._version = 0
 
 
 @method

@@ -320,6 +320,15 @@ def _mask(t: Tracer) -> Any:
         return t
 
 
+def _is_truth(index: Any) -> bool:
+    """Whether an index is one bool, plain or traced: in place of a mask of a 0-d array."""
+    if type(index) is Tracer:
+        return index._value.aval.kind == "b" and not index._value.aval.shape
+    if isinstance(index, np.ndarray):
+        return index.dtype == bool and not index.shape
+    return isinstance(index, (bool, np.bool_))
+
+
 def getitem(h: Tracer, index: Any) -> Any:
     """`h[index]`: a view, a scalar, or a fresh array."""
     if h._strides is None and h._kind == "array":
@@ -328,6 +337,9 @@ def getitem(h: Tracer, index: Any) -> Any:
             return quick
     if h._kind == "python":
         raise TypeError(f"'{h.__class__.__name__}' object is not subscriptable")
+    if _is_truth(index):  # of one axis more, which is empty where it is false
+        whole = getitem(h, None)
+        return getitem(whole, slice(None) if bool(index) else slice(0)).copy()
     try:
         p = plan(index, h._value.aval.shape)
     except MaskIndex:
@@ -400,6 +412,10 @@ def setitem(h: Tracer, index: Any, x: Any) -> None:
     """`h[index] = x`."""
     rec = recorder()
     mutation.check_writable(h, rec)
+    if _is_truth(index):
+        if bool(index):
+            setitem(h, ..., x)
+        return
     old = h._read()
     new = value(x, old.aval.dtype) if not _complex_loss(x, old) else _refuse_complex()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..ir import ops
+from ..ir.types import Aval
 from . import intercept
 from .intercept import DECLINE
 from .promote import dtype_name
 from .refusals import refused
-from .surface import FUNCTIONS, cast, holds_tracer, value, values, wrap
+from .surface import FUNCTIONS, array, cast, filled, holds_tracer, value, values, wrap
 from .surface_shape import handle
 from .tracer import Tracer
 
@@ -92,29 +94,132 @@ def _in_memory(h: Tracer) -> list[int]:
     return sorted(range(h.ndim), key=lambda i: -abs(strides[i]))
 
 
+_UNSEEN = {"external_loop", "buffered", "delay_bufalloc", "reduce_ok", "ranged", "copy_if_overlap"}
+
+
 def _nditer(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    """np.nditer of arrays that are read: 0-d arrays, in the order of memory."""
-    ops_ = args[0] if args else kwargs.get("op")
-    operands = list(ops_) if isinstance(ops_, (list, tuple)) else [ops_]
-    if not any(map(holds_tracer, operands)):
+    """np.nditer of traced arrays."""
+    given = dict(zip(("op", "flags", "op_flags", "op_dtypes", "order"), args, strict=False))
+    given |= {k: v for k, v in kwargs.items() if k != "casting"}
+    operands = given.get("op")
+    if not any(map(holds_tracer, operands if isinstance(operands, (list, tuple)) else [operands])):
         return DECLINE
-    flags = kwargs.get("flags", args[1] if len(args) > 1 else ())
-    writes = any("read" not in f for f in kwargs.get("op_flags", ()) if isinstance(f, str))
-    if {"multi_index", "external_loop", "c_index", "f_index"} & set(flags) or writes:
-        raise refused("numpy.nditer", "with these flags")
-    return _elements(operands, isinstance(ops_, (list, tuple)), kwargs.get("order", "K"))
+    flags = tuple(given.get("flags") or ())
+    if _UNSEEN & {*flags} or not {*given} <= {"op", "flags", "op_flags", "op_dtypes", "order"}:
+        raise refused("numpy.nditer", "with these options")
+    return Walk(**given)
 
 
-def _elements(operands: Sequence[Any], several: bool, order: str) -> Iterator[Any]:
-    arrays = list(FUNCTIONS[np.broadcast_arrays](*operands)) if len(operands) > 1 else [
-        handle(operands[0])]  # fmt: skip
-    if order == "K" and len(arrays) == 1:
-        arrays = [FUNCTIONS[np.transpose](arrays[0], _in_memory(arrays[0]))]
-    elif order == "F":
-        arrays = [FUNCTIONS[np.transpose](a) for a in arrays]
-    for i in np.ndindex(*arrays[0].shape):
-        items = tuple(a[(*i, ...)] for a in arrays)
-        yield items if several and len(items) > 1 else items[0]
+class Walk:
+    """np.nditer: over elements, as 0-d views, in the order of memory.
+
+    Operands that are "readwrite" or "writeonly", and those allocated for None, may be written.
+    """
+
+    def __init__(
+        self,
+        op: Any,
+        flags: Any = (),
+        op_flags: Any = None,
+        op_dtypes: Any = None,
+        order: Any = "K",
+    ) -> None:
+        self._several = isinstance(op, (list, tuple)) and len(op) > 1
+        given = list(op) if isinstance(op, (list, tuple)) else [op]
+        known = [handle(x) for x in given if x is not None]
+        self.shape: tuple[int, ...] = np.broadcast_shapes(*(h.shape for h in known))
+        self.ndim, self.nop = len(self.shape), len(given)
+        self.itersize, self.iterindex = math.prod(self.shape), 0
+        made = _dtype_of(op_dtypes) or values(*known)[0].aval.dtype
+        self.operands = tuple(
+            array(filled(0, Aval(made, self.shape))) if x is None else handle(x) for x in given
+        )
+        writes = _written(op_flags, given)
+        self._arrays = []
+        for h, written in zip(self.operands, writes, strict=True):
+            if written and h.shape != self.shape:
+                raise ValueError(f"non-broadcastable operand with shape {h.shape}")
+            self._arrays.append(h if written else FUNCTIONS[np.broadcast_to](h, self.shape))
+        axes = list(range(self.ndim))
+        if order == "K" and self.nop == 1:
+            axes = _in_memory(self.operands[0])
+        elif order == "F":
+            axes = axes[::-1]
+        back = [axes.index(i) for i in range(self.ndim)]
+        turned = np.ndindex(*(self.shape[i] for i in axes))
+        self._places = [tuple(place[k] for k in back) for place in turned]
+        self._fortran = "f_index" in (flags or ())
+
+    @property
+    def finished(self) -> bool:
+        """Whether all elements were seen."""
+        return self.iterindex >= self.itersize
+
+    @property
+    def multi_index(self) -> tuple[int, ...]:
+        """The place of the element."""
+        return self._places[self.iterindex]
+
+    @property
+    def index(self) -> int:
+        """The place of the element, counted in C order or in Fortran's."""
+        shape, place = self.shape, self.multi_index
+        if self._fortran:
+            shape, place = shape[::-1], place[::-1]
+        return int(np.ravel_multi_index(place, shape)) if shape else 0
+
+    @property
+    def value(self) -> Any:
+        """The element, or a tuple of them."""
+        items = tuple(a[(*self.multi_index, ...)] for a in self._arrays)
+        return items if self._several else items[0]
+
+    def __getitem__(self, k: Any) -> Any:
+        return self._arrays[k][(*self.multi_index, ...)]
+
+    def __setitem__(self, k: Any, x: Any) -> None:
+        self._arrays[k][(*self.multi_index, ...)] = x
+
+    def __len__(self) -> int:
+        return self.nop
+
+    def iternext(self) -> bool:
+        """Go on; whether there is another element."""
+        self.iterindex += 1
+        return not self.finished
+
+    def reset(self) -> None:
+        """Start again."""
+        self.iterindex = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        while not self.finished:
+            yield self.value
+            self.iterindex += 1
+
+    def __enter__(self) -> Walk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def close(self) -> None:
+        """What was written is in the operands already."""
+
+
+def _dtype_of(op_dtypes: Any) -> str | None:
+    """The dtype that is asked for where an operand is made."""
+    asked = op_dtypes if isinstance(op_dtypes, (list, tuple)) else [op_dtypes]
+    named = [d for d in asked if d is not None]
+    return dtype_name(named[-1]) if named else None
+
+
+def _written(op_flags: Any, given: Sequence[Any]) -> list[bool]:
+    """Which operands may be written; without flags those that are made here."""
+    if not op_flags:
+        return [x is None for x in given]
+    each = op_flags if isinstance(op_flags[0], (list, tuple)) else [op_flags] * len(given)
+    return [bool({"readwrite", "writeonly"} & {*modes}) for modes in each]
 
 
 class Broadcast:
