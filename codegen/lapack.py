@@ -163,6 +163,11 @@ def _swaps(w: Writer, r: Root, batch: Sequence[At], n: int, m: int, forward: boo
     assert r.op is not None
     if n == 1:
         return
+    if max(n, m) <= small.STRAIGHT:
+        at = [(*batch, (None, n, 0), (None, k, 0)) for k in range(n)]
+        places = [small.named(w, f"ll.i64({w.pull(r.op.args[0], place)})") for place in at]
+        small.swap(w, r.value, batch, places, forward)
+        return
     with w.nest([n]) as (row,):
         here = row if forward else (row[0], n - 1, -1)
         other = w.names.fresh("other")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .loops import Writer
 
 LARGEST = 8  # rows of a matrix that is small
+STRAIGHT = 4  # rows of one that is worked on in registers, element by element
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def _between(w: Writer, start: str, stop: str, n: int) -> Iterator[At]:
         yield var, 0, 1
 
 
-def _named(w: Writer, text: str) -> str:
+def named(w: Writer, text: str) -> str:
     name = w.names.fresh("t")
     w.line(f"{name} = {text}")
     return name
@@ -40,10 +41,14 @@ def decompose(w: Writer, v: Value, batch: Sequence[At]) -> None:
     def cell(i: At, j: At) -> str:
         return w.cell(v, (*batch, i, j))
 
+    if n <= STRAIGHT:
+        at: list[At] = [(None, k, 0) for k in range(n + 1)]
+        _decompose_straight(w, [[cell(i, j) for j in at[:n]] for i in at], v.dtype)
+        return
     with w.nest([n]) as (k,):
-        best, place = _named(w, f"ll.fabs({cell(k, k)})"), _named(w, f"{k[0]}")
+        best, place = named(w, f"ll.fabs({cell(k, k)})"), named(w, f"{k[0]}")
         with _between(w, f"{k[0]} + 1", str(n), n) as j:
-            size = _named(w, f"ll.fabs({cell(k, j)})")
+            size = named(w, f"ll.fabs({cell(k, j)})")
             w.line(f"if {size} > {best}:")
             w.line(f"    {best} = {size}")
             w.line(f"    {place} = {j[0]}")
@@ -51,17 +56,65 @@ def decompose(w: Writer, v: Value, batch: Sequence[At]) -> None:
         w.line(f"{cell((None, n, 0), k)} = ll.{v.dtype}({place})")
         with w.nest([n]) as (i,):
             one, two = cell(i, k), cell(i, (place, 0, 1))
-            first, second = _named(w, one), _named(w, two)
+            first, second = named(w, one), named(w, two)
             w.line(f"{one} = {second}")
             w.line(f"{two} = {first}")
-        pivot = _named(w, cell(k, k))
+        pivot = named(w, cell(k, k))
         w.line(f"{pivot} = ll.select({pivot} == 0.0, ll.{v.dtype}(1.0), {pivot})")
         with _between(w, f"{k[0]} + 1", str(n), n) as j:
             w.line(f"{cell(k, j)} = {cell(k, j)} / {pivot}")
         with _between(w, f"{k[0]} + 1", str(n), n) as i:
-            factor = _named(w, cell(i, k))
+            factor = named(w, cell(i, k))
             with _between(w, f"{k[0]} + 1", str(n), n) as j:
                 w.line(f"{cell(i, j)} = {cell(i, j)} - {factor} * {cell(k, j)}")
+
+
+def _decompose_straight(w: Writer, cells: Sequence[Sequence[str]], dtype: str) -> None:
+    """The same in registers: columns are swapped by selection, without a branch."""
+    n = len(cells) - 1
+    a = [[named(w, cell) for cell in row] for row in cells[:n]]
+    for k in range(n):
+        best, place = named(w, f"ll.fabs({a[k][k]})"), str(k)
+        for j in range(k + 1, n):
+            size = named(w, f"ll.fabs({a[k][j]})")
+            larger = named(w, f"{size} > {best}")
+            best = named(w, f"ll.select({larger}, {size}, {best})")
+            place = named(w, f"ll.select({larger}, {j}, {place})")
+        w.line(f"{cells[n][k]} = ll.{dtype}({place})")
+        for j in range(k + 1, n):
+            _swap_if(w, place, k, j, a)
+        zero = named(w, f"{a[k][k]} == 0.0")
+        pivot = named(w, f"ll.select({zero}, ll.{dtype}(1.0), {a[k][k]})")
+        for j in range(k + 1, n):
+            a[k][j] = named(w, f"{a[k][j]} / {pivot}")
+            for i in range(k + 1, n):
+                a[i][j] = named(w, f"{a[i][j]} - {a[i][k]} * {a[k][j]}")
+    for row, values in zip(cells, a, strict=False):
+        for cell, value in zip(row, values, strict=True):
+            w.line(f"{cell} = {value}")
+
+
+def _swap_if(w: Writer, place: str, k: int, j: int, rows: Sequence[list[str]]) -> None:
+    """Swap two elements of each of these if `place` is the second."""
+    found = named(w, f"{place} == {j}")
+    for row in rows:
+        one, two = row[k], row[j]
+        row[k] = named(w, f"ll.select({found}, {two}, {one})")
+        row[j] = named(w, f"ll.select({found}, {one}, {two})")
+
+
+def swap(w: Writer, v: Value, batch: Sequence[At], places: Sequence[str], forward: bool) -> None:
+    """Rows swapped in registers: k with place k, which is not before it, in this order or back."""
+    n, m = v.shape[-2:]
+    at: list[At] = [(None, k, 0) for k in range(max(n, m))]
+    cells = [[w.cell(v, (*batch, at[i], at[c])) for i in range(n)] for c in range(m)]
+    columns = [[named(w, cell) for cell in column] for column in cells]
+    for k in range(n) if forward else range(n - 1, -1, -1):
+        for j in range(k + 1, n):
+            _swap_if(w, places[k], k, j, columns)
+    for column, values in zip(cells, columns, strict=True):
+        for cell, value in zip(column, values, strict=True):
+            w.line(f"{cell} = {value}")
 
 
 def solve(w: Writer, r: Root, batch: Sequence[At], lower: bool, trans: bool, unit: bool) -> None:
@@ -70,6 +123,9 @@ def solve(w: Writer, r: Root, batch: Sequence[At], lower: bool, trans: bool, uni
     a, x = r.op.args[0], r.value
     n, m = x.shape[-2:]
     down = lower != trans
+    if max(n, m) <= STRAIGHT:
+        _solve_straight(w, r, batch, down, trans, unit)
+        return
     with w.nest([n]) as (row,):
         i = row if down else (row[0], n - 1, -1)
         with _between(w, "0", str(row[0]), n) as before:
@@ -85,6 +141,31 @@ def solve(w: Writer, r: Root, batch: Sequence[At], lower: bool, trans: bool, uni
                 w.line(f"{one} = {one} / {pivot}")
 
 
+def _solve_straight(
+    w: Writer, r: Root, batch: Sequence[At], down: bool, trans: bool, unit: bool
+) -> None:
+    """The same in registers, with one division for each row."""
+    assert r.op is not None
+    a, x = r.op.args[0], r.value
+    n, m = x.shape[-2:]
+    at: list[At] = [(None, k, 0) for k in range(max(n, m))]
+    made: dict[tuple[int, int], str] = {}
+    order = list(range(n)) if down else list(range(n))[::-1]
+    for k, i in enumerate(order):
+        before = [
+            (j, w.pull(a, (*batch, *((at[j], at[i]) if trans else (at[i], at[j])))))
+            for j in order[:k]
+        ]
+        inverse = "" if unit else named(w, f"1.0 / {w.pull(a, (*batch, at[i], at[i]))}")
+        for c in range(m):
+            cell = w.cell(x, (*batch, at[i], at[c]))
+            value = named(w, cell)
+            for j, factor in before:
+                value = named(w, f"{value} - {factor} * {made[j, c]}")
+            made[i, c] = value if unit else named(w, f"{value} * {inverse}")
+            w.line(f"{cell} = {made[i, c]}")
+
+
 def cholesky(w: Writer, v: Value, batch: Sequence[At], failed: str) -> None:
     """The lower factor in place; `failed` is what to do where there is none."""
     n = v.shape[-1]
@@ -92,21 +173,49 @@ def cholesky(w: Writer, v: Value, batch: Sequence[At], failed: str) -> None:
     def cell(i: At, j: At) -> str:
         return w.cell(v, (*batch, i, j))
 
+    if n <= STRAIGHT:
+        _cholesky_straight(
+            w,
+            [[cell((None, i, 0), (None, j, 0)) for j in range(n)] for i in range(n)],
+            v.dtype,
+            failed,
+        )
+        return
     with w.nest([n]) as (j,):
-        square = _named(w, cell(j, j))
+        square = named(w, cell(j, j))
         with _between(w, "0", str(j[0]), n) as k:
-            side = _named(w, cell(j, k))
+            side = named(w, cell(j, k))
             w.line(f"{square} = {square} - {side} * {side}")
         w.line(f"if {square} <= 0.0:")  # NaN goes on, as in NumPy's
         w.line(f"    {failed}")
         suffix = "32" if v.dtype == "f32" else "64"
-        root = _named(w, f"vm.sqrt{suffix}({square})")
+        root = named(w, f"vm.sqrt{suffix}({square})")
         w.line(f"{cell(j, j)} = {root}")
         with _between(w, f"{j[0]} + 1", str(n), n) as i:
-            rest = _named(w, cell(i, j))
+            rest = named(w, cell(i, j))
             with _between(w, "0", str(j[0]), n) as k:
                 w.line(f"{rest} = {rest} - {cell(i, k)} * {cell(j, k)}")
             w.line(f"{cell(i, j)} = {rest} / {root}")
+
+
+def _cholesky_straight(w: Writer, cells: Sequence[Sequence[str]], dtype: str, failed: str) -> None:
+    """The same in registers, with one division for each column."""
+    n, suffix = len(cells), "32" if dtype == "f32" else "64"
+    made: dict[tuple[int, int], str] = {}
+    for j in range(n):
+        inverse = ""
+        for i in range(j, n):
+            value = named(w, cells[i][j])
+            for k in range(j):
+                value = named(w, f"{value} - {made[i, k]} * {made[j, k]}")
+            if i == j:
+                w.line(f"if {value} <= 0.0:")  # NaN goes on, as in NumPy's
+                w.line(f"    {failed}")
+                made[i, j] = named(w, f"vm.sqrt{suffix}({value})")
+                inverse = named(w, f"1.0 / {made[i, j]}") if j + 1 < n else ""
+            else:
+                made[i, j] = named(w, f"{value} * {inverse}")
+            w.line(f"{cells[i][j]} = {made[i, j]}")
 
 
 def adjugate(w: Writer, r: Root) -> None:

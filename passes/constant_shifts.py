@@ -134,7 +134,9 @@ def _settles(op: Op, axes: tuple[int, ...], tops: set[Value], uses: _Uses) -> bo
     """Whether an op adds a logarithm to its row's shift, or takes it from what is shifted."""
     if op.prim is add:
         return _aligned(op, uses)
-    x, y = op.args if op.prim is sub else (None, None)
+    if op.prim is not sub:
+        return False
+    x, y = op.args
     return x in tops and y not in tops and set(axes).isdisjoint(uses.varies(y, x.ndim))
 
 

@@ -138,8 +138,8 @@ class Scheduler:
         self._hasten(groups, place, fixed, touching)
         self._merge(groups, place, fixed)
         items: list[Item] = []
-        for g in groups:
-            items.extend(self._items(g, fixed))
+        for group in groups:
+            items.extend(self._items(group, fixed))
         return items
 
     def _hasten(

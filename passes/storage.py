@@ -14,6 +14,7 @@ STRIP_MAX = 32
 STRIP_FLAT = 256  # rows of a single element
 STRIP_GEMM = 64
 STRIP_LEAST = 32  # rows of a strip of long expressions
+SHORT = 8  # rows of a strip within a loop that is no better than rows one by one
 LONG = 40  # members of a loop that runs some of them at a time
 Path = tuple[tuple[int, ...], tuple[Loop, ...]]
 
@@ -138,6 +139,8 @@ def _strip_rows(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> int:
                 row_bytes += size * prod(dims)
     most = STRIP_MAX if any(isinstance(item, Loop) for item in loop.body) else STRIP_FLAT
     rows = max(1, min(most, STRIP_BYTES // max(1, row_bytes)))
+    if outer and rows < SHORT:
+        return 0
     if any(isinstance(n, Extent) and n.varies for n in lengths):  # few texts for many lengths
         return 1 << rows.bit_length() - 1
     return rows - rows % 4 if rows > 4 else rows

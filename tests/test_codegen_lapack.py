@@ -189,3 +189,39 @@ def test_small_matrices_need_no_library(n: int) -> None:
         g(a * 0, spd, b)
     with pytest.raises(np.linalg.LinAlgError):
         g(a, -spd, b)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_stacks_of_the_smallest_matrices(n, dtype):
+    """Up to four rows stay in registers, where rows and columns are swapped by selection."""
+    rng = np.random.default_rng(n)
+    a = rng.normal(size=(7, n, n)).astype(dtype)
+    a[:, 0, 0] = 0 if n > 1 else 1  # the first pivot is elsewhere
+    b = rng.normal(size=(7, n, min(n, 3))).astype(dtype)
+
+    def f(a, b):
+        square = a @ np.swapaxes(a, 1, 2) + np.eye(n, dtype=a.dtype)
+        low = np.linalg.cholesky(square)
+        return np.sum(np.linalg.solve(a, b) ** 2) + np.sum(low) + np.sum(np.linalg.inv(square))
+
+    g = value_and_grad(f, (0, 1))
+    got = g(a, b)
+    with options(interpret=True):
+        wanted = g(a, b)
+    rtol = 1e-9 if dtype == "f8" else 2e-2
+    np.testing.assert_allclose(got[0], wanted[0], rtol=rtol)
+    for x, y in zip(got[1], wanted[1], strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol * np.max(np.abs(y)))
+
+
+def test_the_smallest_matrices_that_have_no_factors():
+    a = np.stack([np.eye(3), np.array([[1.0, 2, 0], [2, 1, 0], [0, 0, 1]]), np.eye(3)])
+    with pytest.raises(np.linalg.LinAlgError):
+        jit(np.linalg.cholesky)(a)
+    a[1] = [[1, 2, 3], [2, 4, 6], [0, 0, 1]]
+    with pytest.raises(np.linalg.LinAlgError):
+        jit(np.linalg.solve)(a, np.ones((3, 3, 1)))
+    a[1, 0] = np.nan
+    assert np.isnan(jit(lambda a: np.linalg.cholesky(a))(a)[1]).any()
