@@ -9,6 +9,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -39,13 +40,13 @@ class Job:
     def work(self) -> None:
         """Do it."""
         try:
-            _load()
             self.run()
         except BaseException as error:
             self.error = error
         self._ended.set()
 
 
+_MODULES = ("footprint", "front", "direct", "convolve")
 _lock = threading.Lock()
 _jobs: deque[Job] = deque()  # those that have not ended; the worker is at the first of them
 
@@ -56,8 +57,9 @@ def submit(run: Callable[[], None], forked: Callable[[], None]) -> Job:
     The worker is a thread that ends when there is nothing to do.  When the process is to end, it
     ends the job it is at, whose kernels are stored, and leaves the others.
     """
-    import logging  # noqa: F401 in the worker it would register for forks that wait for it
-
+    with suppress(ImportError):  # the job will say so
+        for name in _MODULES:  # not by the worker: a child forked meanwhile would have halves
+            import_module(f".codegen.{name}", __package__)
     job = Job(run, forked)
     with _lock:
         _jobs.append(job)
@@ -74,20 +76,10 @@ def _work(job: Job | None) -> None:
             job = _jobs[0] if _jobs and threading.main_thread().is_alive() else None
 
 
-_importing = threading.RLock()
-
-
-def _load() -> None:
-    """Import what compiles; forks wait for it, whose children would find half a module."""
-    with _importing:
-        for name in ("footprint", "front", "direct", "convolve"):
-            import_module(f".codegen.{name}", __package__)
-
-
 def _after_fork() -> None:
     """A child has no worker: the thread exists in the parent alone."""
-    global _lock, _importing
-    _lock, _importing = threading.Lock(), threading.RLock()
+    global _lock
+    _lock = threading.Lock()
     jobs = list(_jobs)
     _jobs.clear()
     for job in jobs:
@@ -95,8 +87,4 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=lambda: _importing.acquire(),
-        after_in_parent=lambda: _importing.release(),
-        after_in_child=_after_fork,
-    )
+    os.register_at_fork(after_in_child=_after_fork)
