@@ -225,6 +225,8 @@ def test_errors_that_depend_on_data() -> None:
     assert vmap(lambda x: np.nanargmax(x))(np.stack([X, X * np.nan])).shape == (2,)
     with pytest.raises(ZeroDivisionError, match="Weights sum to zero"):
         jit(lambda x: np.average(x, weights=np.zeros(5)))(X)
+    totals = jit(lambda x: np.average(x, axis=0, weights=[1, 2, 3], returned=True))(np.eye(3))
+    assert totals[1].dtype == np.float64
     assert np.isnan(jit(lambda x, w: np.average(x, weights=w))(X, np.zeros(5)))
 
 

@@ -328,7 +328,8 @@ def average(
             raise ValueError("Shape of weights must be consistent with shape of a along axis.")
         w = w.reshape(tuple(n if i in axes else 1 for i, n in enumerate(x.shape)))
         w = wrap(ops.shape.broadcast_to(value(w), x.shape), "array")
-    total = sum_(w, axis=axis, keepdims=keepdims)
+    kinds = (x.dtype, w.dtype, *((np.float64,) if x.dtype.kind in "biu" else ()))
+    total = sum_(w, axis=axis, dtype=np.result_type(*kinds), keepdims=keepdims)
     known = recorder().concrete(value(total))  # traced weights that sum to zero give NaN
     if total.size and (not w.size or (known is not None and np.any(known == 0))):
         raise ZeroDivisionError("Weights sum to zero, can't be normalized")
