@@ -86,7 +86,8 @@ class NotConverged(AdjitError, RuntimeError):
 
 
 class MemoryBudgetExceeded(AdjitError, MemoryError):
-    """A program takes more memory than `options(memory_budget=...)` allows, also part by part.
+    """A program takes more memory than `options(memory_budget=...)` allows, also part by part,
+    and computing again what it need not keep; the message says which budget is enough.
 
     Wrong:  with options(memory_budget="1M"): jit(np.exp)(np.ones(1_000_000))
     Right:  with options(memory_budget="16M"): jit(np.exp)(np.ones(1_000_000))

@@ -27,7 +27,8 @@ class Options:
     threads    how many threads share the rows of a large program, each with one for BLAS; the
                default is ADJIT_THREADS or OMP_NUM_THREADS, else 1
     memory_budget  bytes (or "512M") that a program may take besides its arguments: large ones are
-               run part by part of their rows; None: no limit
+               run part by part of their rows, or compute again what they need not keep; None: no
+               limit
     check      interpret the program before and after every pass, and compare
     debug      call the Python function itself on the arrays of each call, so that a debugger steps
                through it; derivatives come from the interpreter afterwards

@@ -82,6 +82,7 @@ class Variant:
         self._job: background.Job | None = None
         self._told = False
         self.again: Callable[[Callable[[Function], Function]], Staged] | None = None
+        self._refused: MemoryBudgetExceeded | None = None
         self.decisions = Decisions(staged.function)
         self.trial = Trial(staged.trace)
 
@@ -129,6 +130,8 @@ class Variant:
         function = self.simplified
         if self.options.interpret:
             return Interpreted(function)
+        if self._refused is not None:
+            raise self._refused
         # Numba is imported in there, at the first compilation of the process.
         from .codegen.footprint import footprint
         from .codegen.program import build
@@ -201,11 +204,13 @@ class Variant:
             program, least = self._leaner(program, least, int(budget))
         self.again = None  # the arguments are let go
         if least.peak > int(budget):
-            raise MemoryBudgetExceeded(
+            self._refused = MemoryBudgetExceeded(
                 f"{self.staged.traced.name} takes {show_bytes(least.peak)} besides its arguments "
-                f"({show_bytes(least.results)} of results), the budget is {show_bytes(int(budget))}"
-                "\n  Raise options(memory_budget=...), or pass fewer rows per call."
+                f"({show_bytes(least.results)} of results), part by part and computing again what "
+                f"it can; the budget is {show_bytes(int(budget))}\n"
+                f"  options(memory_budget={least.peak}) is enough; or pass fewer rows per call."
             )
+            raise self._refused
         return program
 
     def _leaner(self, program: Any, least: Any, budget: int) -> tuple[Any, Any]:
@@ -221,11 +226,12 @@ class Variant:
             staged = self.again(functools.partial(lean, saving=saving))
             function = self._through_passes(staged.function)
             plan = schedule(function, self.varying, self.staged.strict)
-            if planned(plan).peak <= budget:
+            found = planned(plan)
+            if found.peak <= budget:
                 self._simplified = function
                 program = build(plan, self.options.rung, self.options.threads)
                 return program, footprint(program)
-            least = min(least, planned(plan), key=lambda found: found.peak)
+            least = found if found.peak < least.peak else least
         return program, least
 
     @property
