@@ -22,7 +22,7 @@ ROLLED = "llvm.loop.unroll.disable"
 CHEAP = {"radd", "rmul", "fma", "f32", "f64", "fabs"}
 
 
-class LoopId(ir.MDValue):
+class LoopId(ir.MDValue):  # type: ignore[misc]
     """The metadata of a loop, whose first operand is itself."""
 
     def descr(self, buf: list[str]) -> None:
@@ -62,8 +62,9 @@ def _length(s: ast.For) -> int | None:
 def _streams(s: ast.For) -> Iterator[str]:
     """The arrays of which a row is read, element by element."""
     for e in ast.walk(s):
-        reads = isinstance(e, ast.Subscript) and isinstance(e.ctx, ast.Load)
-        if reads and isinstance(e.value, ast.Name) and not isinstance(e.slice, ast.Name):
+        if not (isinstance(e, ast.Subscript) and isinstance(e.ctx, ast.Load)):
+            continue
+        if isinstance(e.value, ast.Name) and not isinstance(e.slice, ast.Name):
             yield e.value.id
 
 
