@@ -274,9 +274,9 @@ class CompiledFunction:
         if staged.trace.written and not self._told:
             self._told = True
             warnings.warn(
-                f"{views.name_of(self)} reads and changes {', '.join(staged.trace.written)}: "
-                "compiled calls do not run Python, so it stays as the first call left it\n"
-                "  Pass it as an argument, and return what it becomes.",
+                f"{views.name_of(self)} changes {', '.join(staged.trace.written)}: compiled calls "
+                "do not run Python, so it stays as the first call left it\n"
+                "  No result depends on it. To go on counting or collecting, do it in the caller.",
                 StateWritten,
                 stacklevel=_depth_of_user(),
             )

@@ -10,6 +10,7 @@ from .tracer.errors import (
     EscapedTracer,
     FrozenWrite,
     RandomInTrace,
+    StateInTrace,
     TracedBranch,
     TracedConversion,
     UnsupportedArgument,
@@ -32,6 +33,7 @@ __all__ = [
     "NotDifferentiable",
     "NotSparse",
     "RandomInTrace",
+    "StateInTrace",
     "StateWritten",
     "TracedBranch",
     "TracedConversion",
@@ -107,10 +109,10 @@ class ManyVariants(UserWarning):
 
 
 class StateWritten(UserWarning):
-    """A function changes a number outside of it that it also reads: only tracing runs Python.
+    """A function counts or collects something outside of it: only tracing runs Python.
 
-    Wrong:  count = [0]  ...  def f(x): count[0] += 1; return x * count[0]
-    Right:  def f(x, count): return x * count
+    Wrong:  log = []  ...  def f(x): log.append(0); return x * 2
+    Right:  log = []  ...  y = f(x); log.append(0)
     """
 
 

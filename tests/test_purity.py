@@ -4,7 +4,6 @@ import os
 import random
 import time
 import uuid
-import warnings
 from random import gauss
 from time import perf_counter
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from adjit import jit
-from adjit.errors import ClockInTrace, RandomInTrace, StateWritten
+from adjit.errors import ClockInTrace, RandomInTrace
 
 drawn = random.Random(1)
 
@@ -75,19 +74,3 @@ def test_what_is_the_same_at_every_call():
 
     assert jit(quiet)(2.0) == 2.0 and spent[0] < 60
     assert random.random() != random.random() and time.time() > 0  # outside of a trace
-
-
-def test_a_number_that_the_function_changes_is_named():
-    count = [0]
-
-    def counted(x):
-        count[0] += 1
-        return x * count[0]
-
-    f = jit(counted)
-    with pytest.warns(StateWritten, match=r"counted reads and changes .*count.*\[0\]"):
-        f(2.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        f(2.0)
-        jit(lambda x: x * len(count))(1.0)

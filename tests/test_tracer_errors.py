@@ -229,13 +229,18 @@ def test_originals_come_back():
 
 def test_threads():
     stop, wrong, count = threading.Event(), [], [0]
+    kept = np.zeros, np.ones, math.sin, np.linalg.norm, open
 
     def hammer():
-        while not stop.is_set():
-            a, b, c = np.zeros(3), np.array([1.0, 2.0]), math.sin(1.0)
-            if type(a) is not np.ndarray or type(b) is not np.ndarray or type(c) is not float:
-                wrong.append((a, b, c))
-            pickle.loads(pickle.dumps(np.zeros))
+        try:
+            while not stop.is_set():
+                a, b, c = np.zeros(3), np.array([1.0, 2.0]), math.sin(1.0)
+                if type(a) is not np.ndarray or type(b) is not np.ndarray or type(c) is not float:
+                    wrong.append((a, b, c))
+                for f in (*kept, np.zeros, math.sin, np.linalg.norm, open):
+                    pickle.loads(pickle.dumps(f))
+        except Exception as error:
+            wrong.append(error)
 
     def tracer():
         while not stop.is_set():

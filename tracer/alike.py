@@ -5,13 +5,14 @@ from __future__ import annotations
 import array
 import operator
 from collections import deque
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 BUFFERS = (bytearray, array.array)
 CONTAINERS = (tuple, list, set, frozenset, dict, deque, *BUFFERS)
-_BLUNT = frozenset(CONTAINERS) - {bytearray}
+_BLUNT = tuple(k for k in CONTAINERS if k is not bytearray)
 
 
 def alike(wanted: Any, x: Any) -> bool:
@@ -19,12 +20,12 @@ def alike(wanted: Any, x: Any) -> bool:
     kind = type(wanted)
     if type(x) is not kind:
         return False
-    if kind in (tuple, list, deque):
+    if issubclass(kind, (tuple, list, deque)):
         return len(x) == len(wanted) and _all_alike(x, wanted)
-    if kind is dict:
+    if issubclass(kind, (dict, MappingProxyType)):
         same = len(x) == len(wanted) and _all_alike(x, wanted)
         return same and _all_alike(x.values(), wanted.values())
-    if kind in (set, frozenset):
+    if issubclass(kind, (set, frozenset)):
         if x != wanted:
             return False
         own = {e: e for e in wanted}
@@ -39,7 +40,7 @@ def sharp(wanted: Any) -> bool:
     kind = type(wanted)
     if issubclass(kind, (float, np.floating)):
         return bool(wanted != 0)
-    return kind not in _BLUNT and not issubclass(kind, (complex, np.inexact))
+    return not issubclass(kind, (*_BLUNT, complex, np.inexact, MappingProxyType))
 
 
 def _all_alike(xs: Any, wanted: Any) -> bool:

@@ -83,6 +83,17 @@ class ClockInTrace(AdjitError, RuntimeError):
     """
 
 
+class StateInTrace(AdjitError, RuntimeError):
+    """A function reads what it changes: only tracing runs Python, so it would stay as it is.
+
+    What no result depends on may change (a counter, a log), and so may what settles at the first
+    call (a table that is made when it is needed).
+
+    Wrong:  count = [0]  ...  def f(x): count[0] += 1; return x * count[0]
+    Right:  def f(x, count): return x * count
+    """
+
+
 class RandomInTrace(AdjitError, RuntimeError):
     """Random numbers drawn while tracing would be the same in every call.
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from .facts import Capture, StateGuard
+from .holdings import Holdings
 from .paths import Path
 
 _MISSING: Any = object()
-_DEPTH = 4
+_DEPTH = 8
 _LIMIT = 20_000  # objects looked at in one search
 
 
@@ -46,27 +47,32 @@ _BARE = {int, float, complex, bool, str, bytes, type(None)}
 class Finder:
     """Searches paths to arrays from the roots of one traced function."""
 
-    def __init__(self, roots: Iterable[Path]) -> None:
+    def __init__(self, roots: Iterable[Path], before: Holdings | None = None) -> None:
         self._roots = list(roots)
+        self._before = before
 
     def find(self, x: np.ndarray) -> tuple[Capture, list[StateGuard]] | None:
         """A live capture for an array: by its own path, or as a view of an array that has one."""
         path = self._search(x)
+        if path is not None and self._before is not None and self._before.put_there(path):
+            return None  # by this trace: compiled calls will not put it there
         if path is not None:
             return Capture(path.reader(), path.describe(), x, place=path), []
-        memory = _owner_of(x)
+        memory = memory_of(x)
         for base, path in walk(self._roots):
-            if isinstance(base, np.ndarray) and _owner_of(base) is memory and _inside(x, base):
+            if isinstance(base, np.ndarray) and memory_of(base) is memory and _inside(x, base):
                 return _view_capture(path, base, x)
         return None
 
     def _search(self, x: np.ndarray) -> Path | None:
         return next((path for obj, path in walk(self._roots) if obj is x), None)
 
-    def arrays(self) -> list[Capture]:
+    def arrays(self, apart: Any) -> list[Capture]:
         """The arrays within reach: what was made while tracing may be made from them."""
         found = []
         for obj, path in walk(self._roots):
+            if apart.covers(path):
+                continue
             # A Tracer of an enclosing trace says that it is an array, but has no content.
             if issubclass(type(obj), np.ndarray) and obj.dtype != object:
                 found.append(Capture(path.reader(), path.describe(), obj, place=path))
@@ -85,7 +91,7 @@ def _content(path: Path) -> Callable[[], np.ndarray]:
     return lambda: np.asarray(path.read())
 
 
-def _owner_of(x: np.ndarray) -> Any:
+def memory_of(x: np.ndarray) -> Any:
     """The object that owns an array's memory."""
     while isinstance(x.base, np.ndarray):
         x = x.base

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import zlib
 from collections.abc import Callable, Iterable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,9 @@ from .paths import GONE, Path
 
 def equal_guard(path: Path, wanted: Any) -> StateGuard:
     """The value at the path is this one, or one that is alike."""
-    if type(wanted) in CONTAINERS:
+    if isinstance(wanted, MappingProxyType):
+        wanted = MappingProxyType(wanted.copy())
+    elif isinstance(wanted, CONTAINERS) and not isinstance(wanted, tuple | frozenset):
         wanted = copy.copy(wanted)  # the program may write into it
 
     def check() -> bool:
@@ -52,6 +57,56 @@ def length_guard(path: Path, container: Any) -> StateGuard:
         return type(x) is kind and len(x) == n
 
     return StateGuard(check, f"{path.describe()} has {n} entries", (path, container, "length"))
+
+
+def absent_guard(path: Path) -> StateGuard:
+    """There is nothing at the path."""
+
+    def check() -> bool:
+        try:
+            path.read()
+        except LookupError:
+            return True
+        return False
+
+    return StateGuard(check, f"there is no {path.describe()}")
+
+
+def array_guard(path: Path, x: np.ndarray) -> StateGuard:
+    """The array at the path, which is no input of the program, holds what it holds now."""
+    wanted = content_mark(x) if x.nbytes > _LARGE or x.dtype.hasobject else x.copy()
+
+    def check() -> bool:
+        try:
+            now = path.read()
+        except LookupError:
+            return False
+        if type(now) is not type(x) or now.dtype != x.dtype:
+            return False
+        if type(wanted) is not tuple:
+            return same_content(wanted, now)
+        return bool(content_mark(now) == wanted)
+
+    return StateGuard(check, f"the content of {path.describe()}")
+
+
+_LARGE = 4 << 20  # bytes of an array that are all looked at, in their order
+_PIECE = 1 << 20
+_MANY = 10_000
+
+
+def content_mark(x: np.ndarray) -> Any:
+    """A number for the content of an array: of all of it, or of a large one a sum and a sample."""
+    if x.dtype.hasobject:
+        return x.shape, tuple(map(id, x.ravel())) if x.size < _MANY else None
+    with contextlib.suppress(ValueError, TypeError):
+        flat = np.asarray(x).reshape(-1, order="A").view(np.uint8)
+        if flat.nbytes <= _LARGE:
+            return x.shape, zlib.crc32(flat.data)
+        words = flat[: flat.nbytes // 8 * 8].view(np.uint64)
+        some = np.ascontiguousarray(words[:: max(1, words.size // (_PIECE // 8))])
+        return x.shape, int(np.add.reduce(words)), zlib.crc32(some.view(np.uint8).data)
+    return x.shape, None
 
 
 def content_guard(captures: list[Capture]) -> StateGuard:

@@ -6,22 +6,29 @@ clock showed where it meets a traced value or is returned.
 
 from __future__ import annotations
 
+import dis
+import functools
 import os
 import random
 import sys
 import time
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 from . import intercept
-from .errors import ClockInTrace, RandomInTrace
+from .errors import RandomInTrace
+from .hidden import Hidden
 from .intercept import DECLINE
+from .place import USER, owner
 from .record import fail, recorder
+from .watch import CLOCKS, clock_error
 
 _STATES = ("seed", "get_state", "set_state", "getstate", "setstate")
-_CLOCKS = ("time", "perf_counter", "monotonic", "process_time", "thread_time")
-_LATER = {"uuid": ("uuid1", "uuid4"), "secrets": ("randbelow", "randbits", "token_bytes", "choice")}
+_CLOCKS = ("time", "perf_counter", "monotonic", "process_time", "thread_time", "clock_gettime")
+_SECRETS = ("randbelow", "randbits", "token_bytes", "token_hex", "token_urlsafe", "choice")
+_LATER = {"uuid": ("uuid1", "uuid4"), "secrets": _SECRETS}
 
 
 def _random(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
@@ -43,7 +50,7 @@ def _told(original: Any) -> str:
     owner = type(getattr(original, "__self__", None)).__module__
     if "numpy" in (str(module) + owner):
         return f"np.random.{name}"
-    module = "os" if name == "urandom" else module
+    module = {"urandom": "os", "rvs": "scipy.stats"}.get(name, module)
     return f"{module or owner}.{name}"
 
 
@@ -54,66 +61,69 @@ def _seed(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
 
 
 def _fresh_rng(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    if user and not args and not kwargs:
+    if user and not any(x is not None for x in (*args, *kwargs.values())):
         return _random(original, user, args, kwargs)
     return DECLINE
 
 
+def _unseeded(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """The seed of a generator of NumPy that was given none."""
+    if not user or _operands(sys._getframe(2)):
+        return DECLINE
+    raise fail(
+        RandomInTrace,
+        "a generator of random numbers is made without a seed while tracing; every call would see "
+        "the same numbers",
+        "Pass the noise as an argument, def f(x, noise): ..., or give it a seed.",
+    )
+
+
+def _operands(frame: FrameType) -> int:
+    """How many arguments the call has that a frame is in (which compiled code answers)."""
+    return _calls(frame.f_code).get(frame.f_lasti, 0)
+
+
+@functools.lru_cache(maxsize=256)
+def _calls(code: CodeType) -> dict[int, int]:
+    return {
+        i.offset: 1 if i.opname == "CALL_FUNCTION_EX" else i.arg or 0
+        for i in dis.get_instructions(code)
+        if i.opname.startswith("CALL")
+    }
+
+
 def _clock(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    return reading(original(*args, **kwargs), original.__name__) if user else DECLINE
+    return reading(original(*args, **kwargs), f"time.{original.__name__}") if user else DECLINE
 
 
-class Reading(float):
-    """What a clock showed while tracing: it may be printed and compared, but enters no program."""
-
-    clock: str
-
-
-class ReadingNs(int):
-    """The same in nanoseconds."""
-
-    clock: str
+def reading(x: Any, clock: str) -> Hidden:
+    """What a clock showed: it may be counted with and printed, but decides and enters nothing."""
+    return Hidden(x, lambda: clock_error(clock))
 
 
-def reading(x: Any, clock: str) -> Any:
-    """A number that remembers its clock."""
-    out = (ReadingNs if isinstance(x, int) else Reading)(x)
-    out.clock = clock
-    return out
+def _calendar(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """A clock in parts: of the present moment, if no other is given."""
+    if user and not args:
+        raise clock_error(f"time.{original.__name__}")
+    return DECLINE
 
 
-def _kept(name: str) -> Any:
-    """An operator that goes on remembering: differences of readings are readings."""
-
-    def apply(self: Any, *others: Any) -> Any:
-        plain = float if isinstance(self, Reading) else int
-        out = getattr(plain, name)(plain(self), *others)
-        return reading(out, self.clock) if type(out) in (int, float) else out
-
-    return apply
+def _entropy(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """The system's randomness, asked for by Python's own module of random numbers."""
+    return _random(original, _user_above(sys._getframe(2)), args, kwargs)
 
 
-for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv"):
-    for _kind in (Reading, ReadingNs):
-        setattr(_kind, f"__{_name}__", _kept(f"__{_name}__"))
+def _seeding(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """random.Random() without a seed."""
+    if (args[1] if len(args) > 1 else kwargs.get("a")) is not None:
+        return DECLINE
+    return _random(random.Random, _user_above(sys._getframe(2)), args, kwargs)
 
 
-def check_no_reading(x: Any) -> None:
-    """Refuse what a clock showed where it would become a part of the program."""
-    if isinstance(x, (Reading, ReadingNs)):
-        raise fail(
-            ClockInTrace,
-            f"what time.{x.clock} showed while tracing would be the same in every call",
-            "Pass the time as an argument, or measure around the call.",
-        )
-
-
-def random_state(generator: Any) -> str:
-    """What tells whether a generator drew."""
-    if isinstance(generator, random.Random):
-        return repr(generator.getstate())
-    state = getattr(generator, "bit_generator", None)
-    return repr(state.state if state is not None else generator.get_state())
+def _user_above(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename == random.__file__:
+        frame = frame.f_back
+    return frame is not None and owner(frame.f_code.co_filename) == USER
 
 
 def enter() -> None:
@@ -126,11 +136,18 @@ def enter() -> None:
                 intercept.enter(module, name, _random)
         intercept.enter(module, "seed", _seed)
     intercept.enter(np.random, "default_rng", _fresh_rng)
+    intercept.enter(np.random.bit_generator, "randbits", _unseeded, direct=False)
     intercept.enter(os, "urandom", _random)
+    intercept.enter(random, "_urandom", _entropy)
+    intercept.enter(random.Random, "seed", _seeding, direct=False)
     for name in _CLOCKS:
         for each in (name, f"{name}_ns"):
+            CLOCKS[id(getattr(time, each))] = getattr(time, each), f"time.{each}"
             intercept.enter(time, each, _clock)
+    for name in ("localtime", "gmtime"):
+        intercept.enter(time, name, _calendar)
     intercept.when_imported(_enter_later)
+    intercept.when_imported(_enter_scipy)
 
 
 def _enter_later() -> bool:
@@ -139,3 +156,19 @@ def _enter_later() -> bool:
         for each in _LATER.pop(name):
             intercept.enter(sys.modules[name], each, _random)
     return not _LATER
+
+
+def _enter_scipy() -> bool:
+    """Draws from SciPy's distributions; whether they are entered."""
+    module = sys.modules.get("scipy.stats._distn_infrastructure")
+    if module is None or not hasattr(module, "rv_frozen"):
+        return False
+    for cls in (module.rv_generic, module.rv_frozen):
+        intercept.enter(cls, "rvs", _variates, direct=False)
+    return True
+
+
+def _variates(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    if isinstance(kwargs.get("random_state"), int):
+        return DECLINE
+    return _random(original, user, args, kwargs)

@@ -8,13 +8,17 @@ is really the caller (`caller`), so that it is right for ever, in every thread.
 from __future__ import annotations
 
 import builtins
+import copyreg
 import functools
+import importlib
 import operator
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from types import CellType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from .caller import calls_directly
 from .place import OURS, USER, fills, owner
@@ -24,6 +28,7 @@ from .tracer import Tracer
 Act = Callable[..., Any]  # (original, from_user, args, kwargs) -> result, or DECLINE
 DECLINE: Any = object()
 
+_PICKLED: Any = (BuiltinFunctionType, type(np.concatenate))
 _lock = threading.RLock()
 _open = 0
 # (holder, name, original, replacement); a holder is a module or the globals of a user's function.
@@ -36,13 +41,67 @@ _refilled: dict[int, tuple[CellType, Any, Any]] = {}
 _acts: dict[int, tuple[Any, Act]] = {}  # id(original) -> original, what it means in a trace
 
 
-def replacement(original: Any, act: Act, *, direct: bool = True) -> Any:
-    """A function that looks like `original` and asks `act` when a traced program calls it.
+class Replacement:
+    """What stands in the place of a function that is called by its name.
 
-    `direct=False` is for slots of classes, which are not called by name; their `act` must
-    decline unless a Tracer was handed to it.
+    It looks like the original, also to pickle: a function that is no attribute of its module any
+    more could not be pickled, in whatever thread it is kept.
     """
-    name = getattr(original, "__name__", "")
+
+    def __init__(self, original: Any, act: Act) -> None:
+        functools.update_wrapper(self, original)
+        self._name = getattr(original, "__name__", "")
+        self._act = act
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        original: Any = self.__wrapped__  # type: ignore[attr-defined]
+        if not stack():
+            return original(*args, **kwargs)
+        frame = sys._getframe(1)
+        who = owner(frame.f_code.co_filename)
+        if who == OURS or not calls_directly(frame, self, self._name):
+            return original(*args, **kwargs)
+        recorder().enter(frame)
+        user = who == USER or fills(frame, Tracer)
+        out = self._act(original, user, args, kwargs)
+        return original(*args, **kwargs) if out is DECLINE else out
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)  # type: ignore[attr-defined]
+
+    def __reduce__(self) -> Any:
+        return _by_name(self.__wrapped__)  # type: ignore[attr-defined]
+
+
+class _Module:
+    """A module, for pickle: by its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __reduce__(self) -> Any:
+        return importlib.import_module, (self._name,)
+
+
+def _by_name(f: Any) -> Any:
+    """How a function is pickled that may be swapped just now: looked up in its module, later."""
+    if isinstance(f, MethodType):
+        return f.__reduce__()
+    name = getattr(f, "__qualname__", f.__name__)
+    return operator.attrgetter(name), (_Module(f.__module__),)
+
+
+def _reduce(f: Any) -> Any:
+    """How builtin functions, and those of NumPy that dispatch, are pickled."""
+    found = _acts.get(id(f))
+    return f.__reduce_ex__(4) if found is None or found[0] is not f else _by_name(f)
+
+
+def _slot(original: Any, act: Act) -> Any:
+    """The same for a slot of a class, which is not called by name.
+
+    Its `act` must decline unless a Tracer was handed to it.
+    """
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -50,12 +109,10 @@ def replacement(original: Any, act: Act, *, direct: bool = True) -> Any:
             return original(*args, **kwargs)
         frame = sys._getframe(1)
         who = owner(frame.f_code.co_filename)
-        if who == OURS or (direct and not calls_directly(frame, call, name)):
+        if who == OURS:
             return original(*args, **kwargs)
-        rec = recorder()
-        rec.enter(frame)
-        user = who == USER or fills(frame, Tracer)
-        out = act(original, user, args, kwargs)
+        recorder().enter(frame)
+        out = act(original, who == USER or fills(frame, Tracer), args, kwargs)
         return original(*args, **kwargs) if out is DECLINE else out
 
     return call
@@ -67,7 +124,8 @@ def enter(module: Any, name: str, act: Act, *, direct: bool = True) -> None:
     if original is not None:
         if direct:
             _acts.setdefault(id(original), (original, act))
-        _swap(module, name, original, replacement(original, act, direct=direct))
+        new = Replacement(original, act) if direct else _slot(original, act)
+        _swap(module, name, original, new)
 
 
 def interpreted(fn: Any) -> Any:
@@ -91,6 +149,11 @@ def enter_object(module: Any, name: str, new: Any) -> None:
 def _swap(module: Any, name: str, original: Any, new: Any) -> None:
     _swapped.append((module, name, original, new))
     _replacements.setdefault(id(original), new)
+    if isinstance(original, FunctionType) and isinstance(module, ModuleType):
+        f: FunctionType = original
+        home = str(original.__globals__.get("__name__", ""))
+        if home != module.__name__ and getattr(sys.modules.get(home), name, None) is original:
+            _homes.append((f, home, str(f.__module__)))
     if isinstance(module, ModuleType) and vars(module).get(name) is original:
         table = _modules.setdefault(id(module), _Table(vars(module), {}, {}))
         table.originals[name], table.news[name] = original, new
@@ -113,6 +176,20 @@ class _Table(NamedTuple):
             self.names.update({n: new[n] for n in old if self.names.get(n) is old[n]})
 
 
+# Python functions, which pickle finds by `__module__` alone: where else they stand by their name.
+_homes: list[tuple[FunctionType, str, str]] = []
+
+
+def shown_module(f: Any) -> str:
+    """The module of a function as users know it, also while a trace is open."""
+    return next((shown for g, _, shown in _homes if g is f), f.__module__)
+
+
+def is_swapped(x: Any) -> bool:
+    """Whether names that are bound to this are bound to something else while a trace is open."""
+    return id(x) in _replacements or id(getattr(x, "__wrapped__", None)) in _replacements
+
+
 def replacements() -> list[tuple[int, Any]]:
     """Every replacement by the id of its original."""
     return [(id(original), new) for _, _, original, new in _swapped]
@@ -130,7 +207,11 @@ class Interception:
         with _lock:
             _open += 1
             if _open == 1:
+                for kind in _PICKLED:
+                    copyreg.pickle(kind, _reduce)
                 _refresh_scipy()
+                for f, home, _ in _homes:
+                    f.__module__ = home
                 _swap_all()
                 if _scipy_tables and builtins.__import__ is _IMPORT:
                     builtins.__import__ = _import
@@ -164,6 +245,8 @@ class Interception:
                 if _contents(cell) is new:
                     cell.cell_contents = original
             _refilled.clear()
+            for f, _home, shown in _homes:
+                f.__module__ = shown
 
 
 def _swap_all() -> None:

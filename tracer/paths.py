@@ -76,4 +76,13 @@ def of_cell(cell: Any, name: str) -> Path:
 def of_default(function: Any, index: int) -> Path:
     """The path of a default argument."""
     steps = (("attr", "__defaults__"), ("item", index))
-    return Path(function, f"default {index} of {function.__name__}", steps, 2)
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    name = names[index - len(function.__defaults__)]
+    return Path(function, f"default {name} of {function.__name__}", steps, 2)
+
+
+def of_keyword_default(function: Any, name: str) -> Path:
+    """The path of the default of a keyword-only argument."""
+    steps = (("attr", "__kwdefaults__"), ("item", name))
+    return Path(function, f"default {name} of {function.__name__}", steps, 2)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .hidden import Hidden
 from .place import USER, owner
 from .tracer import Tracer
 
@@ -47,6 +48,8 @@ def snapshot(frame: FrameType) -> Snapshot:
         kind = type(x)
         if kind is Tracer:
             out.traced[path] = x
+        elif kind is Hidden:
+            continue
         elif isinstance(x, _PLAIN):
             out.plain[path] = x
         elif id(x) not in seen and not isinstance(x, _CLOSED):

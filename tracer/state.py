@@ -7,25 +7,31 @@ code spells are guarded; arrays are searched from the roots by identity when the
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import dis
 import enum
 import functools
 import random
+import sys
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .alike import BUFFERS, CONTAINERS
+from .alike import BUFFERS
 from .facts import StateGuard
-from .find import walk
-from .guards import equal_guard, length_guard, same_guard
-from .paths import Path, of_cell, of_default, of_global
+from .find import memory_of, walk
+from .guards import absent_guard, array_guard, equal_guard, length_guard, same_guard
+from .holdings import is_datum, of_user
+from .intercept import Replacement, is_swapped
+from .paths import Path, of_cell, of_default, of_global, of_keyword_default
 from .place import OURS, USER, owner
 from .scan import reads
+from .watch import clock_name
 
 _MISSING: Any = object()
 
@@ -38,36 +44,49 @@ class Reached:
     equal: dict[str, Path] = field(default_factory=dict)
     same: dict[str, Path] = field(default_factory=dict)
     length: dict[str, Path] = field(default_factory=dict)
+    absent: dict[str, Path] = field(default_factory=dict)
+    arrays: dict[str, Path] = field(default_factory=dict)
+    clocks: bool = False  # whether code mentions one that cannot be swapped
+    asked: set[str] = field(default_factory=set)  # names of attributes that are asked for
     entered: set[str] = field(default_factory=set)
     globals: dict[int, dict[str, Any]] = field(default_factory=dict)
     cells: dict[int, types.CellType] = field(default_factory=dict)
-    generators: list[tuple[Path, Any]] = field(default_factory=list)
     scalars: set[int] = field(default_factory=set)
 
-    def numbers(self) -> dict[str, float]:
-        """The numbers that are read, and the lengths, by what Python calls them."""
-        out: dict[str, float] = {}
-        for path in self.equal.values():
-            with contextlib.suppress(LookupError):
-                x = path.read()
-                if type(x) in (int, float):
-                    out[path.describe()] = x
-        for path in self.length.values():
-            with contextlib.suppress(LookupError, TypeError):
-                out[f"len({path.describe()})"] = len(path.read())
-        return out
+    def paths(self) -> list[Path]:
+        """Where to look for what the function may change."""
+        if not self.asked.isdisjoint(_DRAWS):
+            self.roots["np.random"] = Path(np.random.mtrand, "np.random", (("attr", "_rand"),), 1)
+            self.roots["random"] = Path(random, "random", (("attr", "_inst"),), 1)
+        tables = (self.roots, self.equal, self.same, self.length, self.absent, self.arrays)
+        return [path for table in tables for path in table.values()]
 
-    def guards(self) -> list[StateGuard]:
-        """Guards on the values of now: those that the function itself wrote have settled."""
+    def guards(self, apart: Any, inputs: Iterable[np.ndarray] = ()) -> list[StateGuard]:
+        """Guards on the values of now: those that the function itself wrote have settled.
+
+        Arrays that are `inputs` of the program may change their content.
+        """
         out = []
         tables = (equal_guard, self.equal), (same_guard, self.same), (length_guard, self.length)
         for make, paths in tables:
             for path in paths.values():
+                if apart.covers(path):
+                    continue
                 try:
                     out.append(make(path, path.read()))
-                except LookupError:
+                except (LookupError, TypeError):
                     continue
-        return out
+        read = {id(memory_of(x)) for x in inputs}
+        for path in self.arrays.values():
+            with contextlib.suppress(LookupError):
+                x = path.read()
+                plain = isinstance(x, np.ndarray) and not hasattr(type(x), "_rec")
+                if plain and id(memory_of(x)) not in read and not apart.covers(path):
+                    out.append(array_guard(path, x))
+        return out + [absent_guard(p) for p in self.absent.values() if not apart.covers(p)]
+
+
+_DRAWS = frozenset(n for m in (np.random, random) for n in dir(m) if not n.startswith("_"))
 
 
 def reach(fn: Any, statics: list[tuple[str, Any]]) -> Reached:
@@ -101,8 +120,18 @@ def reach(fn: Any, statics: list[tuple[str, Any]]) -> Reached:
             out.cells.update((id(c), c) for c in f.__closure__ or ())
             _scan(f, owner_path, dict(statics), out, todo, used)
         if not todo:
+            if not used.isdisjoint(_NAMED):
+                used.update(_found_strings(out))
             _queue_objects(out, used, held, todo)
     return out
+
+
+def _found_strings(out: Reached) -> Iterator[str]:
+    """The strings among the state, by which attributes may be asked for."""
+    for path in out.equal.values():
+        with contextlib.suppress(LookupError):
+            x = path.read()
+            yield from _strings(x if type(x) in (list, tuple, set, dict) else (x,))
 
 
 def _held(f: Any, owner_path: Path | None) -> Iterator[Any]:
@@ -114,13 +143,53 @@ def _held(f: Any, owner_path: Path | None) -> Iterator[Any]:
 
 
 def _queue_objects(out: Reached, used: set[str], held: set[Any], todo: deque[Any]) -> None:
-    """Methods of the user's objects within reach, if their name is used: `for l in self.layers`."""
+    """What lies within reach under a name that is used, whatever it was reached by: the methods
+    and attributes of the user's objects (`for l in self.layers: l.run(x)`), and entries.
+    """
+    every = not used.isdisjoint(_BY_STRING)
     for x, path in walk(out.roots.values(), 2000):
-        if not isinstance(x, _NOT_OBJECTS):
-            for name, f in _methods(type(x)):
-                if (id(x), name) not in held and (name in used or name.startswith("__")):
-                    held.add((id(x), name))
-                    todo.append((f, path))
+        if isinstance(x, _CONTAINERS) and (id(x), "") not in held:
+            held.add((id(x), ""))
+            _note(path, x, out, todo)
+        if isinstance(x, _NOT_OBJECTS) or not (of_user(type(x)) or type(x) is _NAMESPACE):
+            continue
+        for name, f in _methods(type(x)):
+            if (id(x), f) not in held and (name in used or name.startswith("__")):
+                held.add((id(x), f))
+                todo.append((f, path))
+                if name in used and not isinstance(vars(type(x)).get(name), property):
+                    of_class = Path(type(x), type(x).__name__, (("attr", name),))
+                    out.same.setdefault(of_class.describe(), of_class)
+        for name in _names_of(x):
+            if (every or name in used) and (id(x), name, "") not in held:
+                held.add((id(x), name, ""))
+                found = _peek(x, "attr", name)
+                if found is not _MISSING and not isinstance(found, types.MethodType):
+                    _note(path.then("attr", name), found, out, todo)
+                    if name in (getattr(x, "__dict__", None) or {}) and hasattr(type(x), name):
+                        of_class = Path(type(x), type(x).__name__, (("attr", name),))
+                        _note(of_class, getattr(type(x), name), out, todo)
+        for name in out.asked:
+            if (id(x), name, "?") not in held and not hasattr(type(x), "__getattr__"):
+                held.add((id(x), name, "?"))
+                if name not in (getattr(x, "__dict__", None) or {}) and not hasattr(type(x), name):
+                    absent = path.then("attr", name)
+                    out.absent.setdefault(absent.describe(), absent)
+
+
+_BY_STRING = frozenset(("vars", "__dict__", "eval", "exec", "attrgetter", "asdict", "astuple"))
+_NAMESPACE = types.SimpleNamespace
+_CONTAINERS = (dict, list, tuple, set, frozenset, deque, types.MappingProxyType)
+
+
+def _names_of(x: Any) -> Iterator[str]:
+    """The names of the values that an object and its classes hold."""
+    yield from getattr(x, "__dict__", None) or ()
+    for cls in type(x).__mro__:
+        if owner_of_class(cls) == USER:
+            slots = cls.__dict__.get("__slots__", ())
+            yield from (slots,) if isinstance(slots, str) else slots
+            yield from [k for k, v in vars(cls).items() if is_datum(k, v)]
 
 
 def _queue(x: Any, path: Path | None, todo: deque[Any]) -> None:
@@ -195,15 +264,43 @@ def _scan(
         c = pending.pop()
         r = reads(c)
         used.update(c.co_names)
+        if not _NAMED.isdisjoint(c.co_names):
+            asked = [t for t in _strings(c.co_consts) if t.isidentifier()]
+            used.update(asked)
+            out.asked.update(asked)
+            if "globals" in c.co_names:
+                for name in asked:
+                    if name in f.__globals__:
+                        _resolve(of_global(f.__globals__, name), (), out, todo)
+            if any(i.opname == "BUILD_STRING" for i in dis.get_instructions(c)):
+                used.add("vars")  # a name that is put together may be any
         pending.extend(r.inner)
         for scope, name, steps in r.chains:
             root = _root(f, cells, scope, name, self_path if name == first else None, statics)
+            if root is None and scope == "global" and not hasattr(builtins, name):
+                path = of_global(f.__globals__, name)
+                out.absent.setdefault(path.describe(), path)
             if root is not None:
                 _resolve(root, steps, out, todo)
     for i, d in enumerate(f.__defaults__ or ()):
         path = of_default(f, i)
         out.roots.setdefault(path.text, path)
         _note(path, d, out, todo)
+    for name, d in (f.__kwdefaults__ or {}).items():
+        path = of_keyword_default(f, name)
+        out.roots.setdefault(path.text, path)
+        _note(path, d, out, todo)
+
+
+_NAMED = frozenset(("getattr", "hasattr", "setattr", "globals", "attrgetter", "methodcaller"))
+
+
+def _strings(constants: Iterable[Any]) -> Iterator[str]:
+    for x in constants:
+        if isinstance(x, str):
+            yield from x.split(".")
+        elif isinstance(x, (tuple, frozenset)):
+            yield from _strings(x)
 
 
 def _root(
@@ -229,6 +326,8 @@ def _resolve(root: Path, steps: tuple[Any, ...], out: Reached, todo: deque[Any])
     except LookupError:
         return
     if _is_library(x):
+        _note_library(path, x, out, todo)
+        _note_steps(x, steps, out)
         return
     out.roots.setdefault(path.describe(), path)
     _note(path, x, out, todo)
@@ -237,19 +336,53 @@ def _resolve(root: Path, steps: tuple[Any, ...], out: Reached, todo: deque[Any])
         found = getattr(type(x), key, None) if kind == "attr" else None
         if isinstance(found, property) and isinstance(found.fget, types.FunctionType):
             todo.append((found.fget, path))
+        holder = x
         x = _peek(x, kind, key)  # runs no code of the user's
-        if x is _MISSING or _is_library(x):
+        if x is _MISSING:
+            if kind == "attr" and of_user(type(holder)) and found is None:
+                out.absent.setdefault(nxt.describe(), nxt)
+            return
+        if _is_library(x):
+            _note_library(nxt, x, out, todo)
             return
         path = nxt
         _note(path, x, out, todo)
+
+
+def _note_steps(x: Any, steps: tuple[Any, ...], out: Reached) -> None:
+    """What is looked for in a module or class that is not the user's."""
+    for kind, key in steps:
+        if x is sys and key == "stdin":
+            out.roots["sys.stdin"] = Path(sys, "sys.stdin", (("attr", "stdin"),), 1)
+        x = getattr(x, key, None) if kind == "attr" else None
+        out.clocks = out.clocks or (bool(clock_name(x)) and not is_swapped(x))
+
+
+def _note_library(path: Path, x: Any, out: Reached, todo: deque[Any]) -> None:
+    """A function that is not the user's, but may be exchanged: `self.activation = np.tanh`."""
+    if clock_name(x) and not (
+        path.steps and path.text.startswith("global ") and len(path.steps) == 1
+    ):
+        out.clocks = True
+    of = getattr(x, "__self__", None)
+    if isinstance(x, (types.ModuleType, type)) or is_swapped(x):
+        return
+    if isinstance(x, types.BuiltinFunctionType) and not isinstance(of, types.ModuleType | None):
+        return  # a method, made anew at every look
+    out.same.setdefault(path.describe(), path)
+    for f in (getattr(x, "__wrapped__", None), *getattr(x, "registry", {}).values()):
+        if isinstance(f, types.FunctionType):  # of the user's, under a decorator of functools
+            _queue(f, None, todo)
 
 
 def _is_library(x: Any) -> bool:
     """Modules and functions that are not the user's: their attributes are taken for constants."""
     if isinstance(x, types.ModuleType):
         file = getattr(x, "__file__", None)
+        if file is None and x.__spec__ is None and x.__name__ != "__main__":
+            return False  # made by hand
         return file is None or owner(file) != USER or "site-packages" in file
-    if isinstance(x, (types.BuiltinFunctionType, np.ufunc)):
+    if isinstance(x, (types.BuiltinFunctionType, np.ufunc, Replacement)):
         return True
     if isinstance(x, type) and x.__module__ in ("builtins", "numpy"):
         return True
@@ -295,29 +428,40 @@ def _note(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int = 0) ->
     elif isinstance(x, types.MethodType):
         _queue(x, path, todo)
     elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
-        out.generators.append((path, x))
-    elif type(x) in (dict, list, tuple, deque):
+        out.same.setdefault(text, path)
+    elif isinstance(x, np.ndarray) and not hasattr(type(x), "_rec"):
+        out.arrays.setdefault(text, path)
+    elif isinstance(x, (dict, list, tuple, deque, types.MappingProxyType)):
         _note_entries(path, x, out, todo, depth)
-    elif not isinstance(x, (np.ndarray, dict, list, tuple, set, types.ModuleType)):
+    elif _is_library(x):
+        _note_library(path, x, out, todo)
+    elif not isinstance(x, (np.ndarray, set, types.ModuleType)):
         out.same.setdefault(text, path)
         _queue(x, path, todo)
 
 
 def _is_plain_container(x: Any) -> bool:
     """A container of plain values, small enough to be compared at every call."""
-    if type(x) in BUFFERS:
+    if isinstance(x, BUFFERS):
         return True
-    if type(x) not in CONTAINERS or len(x) > 10_000:
+    if not isinstance(x, _CONTAINERS):
         return False
-    entries = (*x, *x.values()) if type(x) is dict else x
+    if _BARE.issuperset(map(type, x)) and not hasattr(x, "values"):
+        return True
+    entries = (*x, *x.values()) if hasattr(x, "values") else x
     return all(isinstance(e, _PLAIN) for e in entries)
 
 
 def _note_entries(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int) -> None:
     """A container of arrays, objects and others: how many there are, and each that is small."""
-    out.length.setdefault(path.describe(), path)
-    if depth < 3 and len(x) <= 100:
-        for k, e in x.items() if type(x) is dict else enumerate(x):
-            if isinstance(k, (str, int)) and path.describe() not in out.entered:
+    text = path.describe()
+    out.length.setdefault(text, path)
+    if depth < 8 and len(x) <= _ENTRIES and text not in out.entered:
+        out.entered.add(text)
+        for k, e in x.items() if hasattr(x, "items") else enumerate(x):
+            if isinstance(k, (str, int)):
                 _note(path.then("item", k), e, out, todo, depth + 1)
-        out.entered.add(path.describe())
+
+
+_ENTRIES = 1000
+_BARE = frozenset((int, float, complex, bool, str, bytes, type(None)))

@@ -20,11 +20,12 @@ from ..ir.builder import current, literal
 from ..ir.core import Const, Value
 from ..ir.types import KIND, NUMPY, Aval, broadcast_shapes, default_dtype, name_of
 from .errors import UnsupportedOp
+from .hidden import Hidden
 from .ledger import Recipe
 from .promote import Key, common_dtype
 from .recipes import TraceBuilder
 from .record import NoSample, fail, recorder
-from .tracer import ENTRY, Tracer
+from .tracer import Tracer
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # NumPy functions that dispatch
 METHODS: dict[str, Callable[..., Any]] = {}  # of ndarray
@@ -93,6 +94,8 @@ def value(x: Any, dtype: str | None = None) -> Value:
         v = literal(x, dtype or default_dtype(kind))
     elif isinstance(x, Value):
         v = x
+    elif kind is Hidden:
+        raise x._refuse()
     elif isinstance(x, np.generic):
         v = recorder().scalar(x)
     elif isinstance(x, (list, tuple)) and holds_tracer(x):
@@ -102,7 +105,6 @@ def value(x: Any, dtype: str | None = None) -> Value:
     elif isinstance(x, np.poly1d):
         v = value(x.coeffs)
     else:
-        ENTRY["check"](x)
         plain = np.asarray(x)
         v = literal(plain[()]) if plain.ndim == 0 else recorder().lift(plain)
     return v if dtype is None else cast(v, dtype)

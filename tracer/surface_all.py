@@ -44,6 +44,7 @@ from . import (  # noqa: F401
     surface_windows,
 )
 from .errors import AdjitError, TracedConversion, UnsupportedOp
+from .intercept import shown_module
 from .refusals import refusal, refused
 from .surface import FUNCTIONS
 from .tracer import ENTRY
@@ -73,7 +74,7 @@ def on_function(func: Any, args: Any, kwargs: Any) -> Any:
 
 def dotted(function: Any) -> str:
     """The name of a NumPy function with its module: numpy.linalg.norm."""
-    module = function.__module__.replace("numpy.lib.scimath", "numpy.emath")
+    module = shown_module(function).replace("numpy.lib.scimath", "numpy.emath")
     return f"{module}.{function.__name__}"
 
 
@@ -81,7 +82,6 @@ def enter() -> None:
     """Let Tracers answer NumPy, and let interception know what to swap."""
     ENTRY["function"] = on_function
     ENTRY["mark"] = printing.mark
-    ENTRY["check"] = impure.check_no_reading
     printing.enter()
     surface_make.fill_table()
     surface_iterate.fill_table()

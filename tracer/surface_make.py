@@ -11,7 +11,7 @@ import numpy as np
 from ..ir import ops
 from ..ir.core import Value
 from ..ir.types import NUMPY, Aval
-from . import impure, intercept
+from . import environment, impure, intercept
 from .intercept import DECLINE
 from .promote import common_dtype, dtype_name
 from .record import recorder
@@ -347,7 +347,7 @@ def _math(f: Any) -> intercept.Act:
             return _python(call(f, given))
         if isinstance(f, str):
             return _python(getattr(ops, f)(*(value(a, "f64") for a in given)))
-        return f(*given)
+        return f(*given, **kwargs)
 
     return act
 
@@ -362,6 +362,11 @@ def _hypot(*xs: Any) -> Any:
     for x in xs:
         total = total + x * x
     return _python(call(np.sqrt, (total,)))
+
+
+def _isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
+    near = np.maximum(rel_tol * np.maximum(abs(a), abs(b)), abs_tol)
+    return (a == b) | (np.isfinite(a) & np.isfinite(b) & (abs(a - b) <= near))
 
 
 def _listed(f: Any) -> intercept.Act:
@@ -396,7 +401,7 @@ _MATH: dict[str, Any] = {
     "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
     "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "pow": np.power,
     "log": _log, "hypot": _hypot, "erf": "erf", "erfc": "erfc", "lgamma": "gammaln",
-    "gamma": "gamma",
+    "gamma": "gamma", "isclose": _isclose,
 }  # fmt: skip
 
 
@@ -430,6 +435,7 @@ def fill_table() -> None:
     intercept.enter(math, "fsum", _listed(_fsum))
     intercept.enter(math, "dist", _listed(_dist))
     impure.enter()
+    environment.enter()
     for module in (np, np.linalg):
         for name, f in list(vars(module).items()):  # `dir` would load NumPy's lazy modules
             if name not in made and not isinstance(f, type) and _entered(f):

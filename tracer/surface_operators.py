@@ -14,13 +14,14 @@ from ..ir.builder import literal
 from ..ir.core import Const, Value
 from ..ir.prim import Prim
 from ..ir.types import KIND, NUMPY, Aval
+from .hidden import check_not_hidden
 from .ledger import Recipe
 from .promote import WEAK, Key, loop_dtypes
 from .recipes import recipe, scalar
 from .record import Recorder, recorder
 from .surface import cast, refuse, value
 from .surface_ufunc import PAIR, PRODUCTS, call, finish, lowering_for, quick_unary, store
-from .tracer import ENTRY, Tracer
+from .tracer import Tracer
 
 # (ufunc, keys) -> how it is said in rows, the dtypes of its operands and its result
 _pairs: dict[Any, tuple[Any, str, str, str]] = {}
@@ -216,7 +217,7 @@ def _operand(x: Any) -> Any:
     if isinstance(x, (np.ndarray, np.generic, list, tuple)) and not isinstance(x, np.character):
         return value(x)
     if isinstance(x, (int, float, complex)):
-        ENTRY["check"](x)
+        check_not_hidden(x)
         return literal(x.__index__() if isinstance(x, int) else x, None)
     return NotImplemented
 

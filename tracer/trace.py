@@ -8,6 +8,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -20,7 +21,6 @@ from .closing import finish
 from .errors import (
     AdjitError,
     EndlessRecursion,
-    RandomInTrace,
     UnsupportedArgument,
     UnsupportedFunction,
     UnsupportedOp,
@@ -28,7 +28,8 @@ from .errors import (
 from .facts import Capture, LeafSpec, StateGuard, Trace
 from .find import Finder
 from .guards import content_guard, one_check
-from .impure import check_no_reading, random_state
+from .hidden import check_not_hidden
+from .holdings import Change, Holdings, changes, holdings
 from .intercept import Interception, interpreted
 from .ledger import ledger_of
 from .library import advice, compiled_call, is_compiled
@@ -41,10 +42,12 @@ from .rolling.limits import limit
 from .rolling.match import Table
 from .rolling.roll import Inputs, Rolled, roll
 from .rolling.segments import Note, Policy
-from .state import reach
+from .settling import Apart, Taken, settled, solidify
+from .state import Reached, reach
 from .surface import is_tracer, value, wrap
 from .tracer import Tracer
 from .tree import Tree, flatten, register_leaf
+from .watch import watching
 
 __all__ = [
     "Capture",
@@ -128,12 +131,20 @@ def _stand_in(rec: Recorder, spec: LeafSpec) -> Tracer:
 
 def _out_leaf(x: Any, outs: list[Value]) -> tuple[Any, ...]:
     """One output leaf, its value appended to the results."""
+    check_not_hidden(x)
     if type(x) is not Tracer and not isinstance(x, np.ndarray):
-        check_no_reading(x)
         return ("static", x)
     kind = x._kind if type(x) is Tracer else "array"
     outs.append(value(x))
     return ("value", len(outs) - 1, kind)
+
+
+def check_statics(tree: Tree) -> None:
+    """Refuse what is hidden among the results that are no arrays or numbers."""
+    if tree.kind == "static":
+        check_not_hidden(tree.data.value)
+    for child in tree.children:
+        check_statics(child)
 
 
 def _check_function(fn: Callable[..., Any]) -> None:
@@ -185,50 +196,98 @@ def trace(
     paths = leaf_paths(fn, args, kwargs)
     specs = tuple(leaf_spec(x, p) for x, p in zip(leaves, paths, strict=True))
     name = name or str(getattr(fn, "__name__", type(fn).__name__))
-    reached = reach(fn, _statics(fn, args, kwargs))
-    finder = Finder(reached.roots.values())
-    rec = Recorder(name, finder.find)
-    rec.guarded = reached.scalars
-    if rolling is not None:
-        rec.walk = Walk(sys._getframe())
-    states = [(path, g, random_state(g)) for path, g in reached.generators]
-    numbers = reached.numbers()
-    with Interception(reached.globals.values(), reached.cells.values()):
-        stack().append(rec)
-        try:
-            with rec.builder:
-                stand_ins = [_stand_in(rec, s) for s in specs]
-                unknown = set(map(id, made_up if sampled else leaves))
-                for t, x in zip(stand_ins, leaves, strict=True):
-                    if id(x) not in unknown:
-                        rec.sampled(t._value, x)
-                given, named = in_tree.unflatten(stand_ins)
-                result = _run(fn, given, named)
-                out_leaves, outs_tree = flatten(result)
-                outs: list[Value] = []
-                out_specs = tuple(_out_leaf(x, outs) for x in out_leaves)
-                finish(rec, outs)
-        finally:
-            stack().remove(rec)
-    _check_random(states)
-    now = reached.numbers()
-    written = [name for name, x in numbers.items() if name in now and now[name] != x]
-    guards = [*reached.guards(), *rec.guards]
-    if rec.derived:
-        arrays = finder.arrays()
-        guards += [content_guard(arrays)] if arrays else []
-    function, loops = _function(rec, name, outs, rolling)
-    return Trace(
-        function,
-        in_tree,
-        specs,
-        tuple(rec.captures),
-        outs_tree,
-        out_specs,
-        tuple(guards),
-        loops,
-        tuple(written),
+    known = {id(x) for x in (made_up if sampled else leaves)}
+    samples = [None if id(x) in known else x for x in leaves]
+    call = _Call(fn, name, samples, in_tree, specs, rolling)
+    statics = _statics(fn, args, kwargs)
+    reached = reach(fn, statics)
+    if stack():  # the outermost trace looks after what changes
+        return call.take(reached).guarded()
+    before = holdings(reached.paths())
+    found: list[Change] = []
+
+    def ending() -> None:
+        found.extend(changes(before))
+        if found:
+            solidify(holdings(reached.paths()))
+
+    first = call.take(reached, before, ending)
+    if not found:
+        return first.guarded()
+
+    def again() -> Taken:
+        return call.take(reach(fn, statics))
+
+    whole = sampled and not made_up
+    return settled(
+        first, found, lambda: reach(fn, statics).paths(), again, leaves if whole else None
     )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A function, and the call of it that is traced; `samples` are None where no value is known."""
+
+    fn: Callable[..., Any]
+    name: str
+    samples: Sequence[Any]
+    in_tree: Tree
+    specs: tuple[LeafSpec, ...]
+    rolling: Policy | None
+
+    def take(
+        self,
+        reached: Reached,
+        before: Holdings | None = None,
+        ending: Callable[[], None] | None = None,
+    ) -> Taken:
+        """Run the function once."""
+        finder = Finder(reached.roots.values(), before)
+        rec = Recorder(self.name, finder.find)
+        rec.guarded = reached.scalars
+        if self.rolling is not None:
+            rec.walk = Walk(sys._getframe())
+        with Interception(reached.globals.values(), reached.cells.values()):
+            stack().append(rec)
+            try:
+                with rec.builder:
+                    stand_ins = [_stand_in(rec, s) for s in self.specs]
+                    for t, x in zip(stand_ins, self.samples, strict=True):
+                        if x is not None:
+                            rec.sampled(t._value, x)
+                    given, named = self.in_tree.unflatten(stand_ins)
+                    with watching(reached.clocks):
+                        result = _run(self.fn, given, named)
+                    out_leaves, outs_tree = flatten(result)
+                    check_statics(outs_tree)
+                    outs: list[Value] = []
+                    out_specs = tuple(_out_leaf(x, outs) for x in out_leaves)
+                    finish(rec, outs)
+                    if ending is not None:
+                        ending()
+            finally:
+                stack().remove(rec)
+
+        def guards(apart: Apart) -> tuple[StateGuard, ...]:
+            inputs = [c.value for c in rec.captures if c.live and type(c.value) is not Tracer]
+            found = [*reached.guards(apart, inputs), *rec.guards]
+            if rec.derived:
+                arrays = finder.arrays(apart)
+                found += [content_guard(arrays)] if arrays else []
+            return tuple(found)
+
+        function, loops = _function(rec, self.name, outs, self.rolling)
+        found = Trace(
+            function,
+            self.in_tree,
+            self.specs,
+            tuple(rec.captures),
+            outs_tree,
+            out_specs,
+            loops=loops,
+        )
+        code = getattr(inspect.unwrap(self.fn), "__code__", None)
+        return Taken(found, guards, Place(code, 0) if code is not None else None)
 
 
 def _statics(
@@ -247,16 +306,6 @@ def _is_plain(x: Any) -> bool:
     if isinstance(x, type):  # the first argument of a class method
         return x.__module__ in ("builtins", "numpy")
     return isinstance(x, str | bytes | bool | None | np.dtype)
-
-
-def _check_random(states: Sequence[tuple[Any, Any, str]]) -> None:
-    """Refuse a function that drew from a Generator it captured (S5)."""
-    for path, generator, before in states:
-        if random_state(generator) != before:
-            raise RandomInTrace(
-                f"{path.describe()} drew random numbers while tracing; every call would see the "
-                "same ones\n  Pass the noise as an argument: def f(x, noise): ..."
-            )
 
 
 def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:

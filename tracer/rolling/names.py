@@ -56,6 +56,8 @@ def _add(out: Held, path: str, x: Any, depth: int, seen: set[int]) -> None:
     kind = type(x)
     if hasattr(kind, "_rec"):
         out[path] = content(x)
+    elif hasattr(kind, "_refuse"):  # what must not be looked at: see hidden
+        return
     elif isinstance(x, _PLAIN):
         out[path] = x
     elif depth and id(x) not in seen and not isinstance(x, _CLOSED) and not callable(x):
