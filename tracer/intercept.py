@@ -33,6 +33,7 @@ _lock = threading.RLock()
 _open = 0
 # (holder, name, original, replacement); a holder is a module or the globals of a user's function.
 _swapped: list[tuple[Any, str, Any, Any]] = []
+_types: list[tuple[Any, str, Any, Any]] = []  # those whose original is a class
 _modules: dict[int, _Table] = {}
 _others: list[tuple[Any, str, Any, Any]] = []  # of classes and instances
 _replacements: dict[int, Any] = {}  # id(original) -> replacement
@@ -148,6 +149,8 @@ def enter_object(module: Any, name: str, new: Any) -> None:
 
 def _swap(module: Any, name: str, original: Any, new: Any) -> None:
     _swapped.append((module, name, original, new))
+    if isinstance(original, type):
+        _types.append(_swapped[-1])
     _replacements.setdefault(id(original), new)
     if isinstance(original, FunctionType) and isinstance(module, ModuleType):
         f: FunctionType = original
@@ -311,8 +314,9 @@ _depth = threading.local()
 
 def _import(*args: Any, **kwargs: Any) -> Any:
     """`import`, after which the names of a module that was not there before are swapped too."""
-    _depth.now = getattr(_depth, "now", 0) + 1
-    types = [s for s in _swapped if isinstance(s[2], type) and getattr(s[0], s[1], None) is s[3]]
+    now = getattr(_depth, "now", 0)
+    types = [] if now else [s for s in _types if getattr(s[0], s[1], None) is s[3]]
+    _depth.now = now + 1
     for module, name, original, _ in types:  # compiled modules look at them when they are loaded
         setattr(module, name, original)
     try:
