@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...ir.core import Value
+from .expressions import WAY
 from .match import is_literal
 from .names import Held
 from .origins import Origins
-from .taint import WAY
 
 
 def depends_on_ways(
