@@ -95,3 +95,52 @@ def test_keys_of_several_types_are_told_apart():
         got = keyed(x, {key: 0.0})
         assert got.dtype == want.dtype
         np.testing.assert_array_equal(got, want)
+
+
+class Pair:
+    """Two attributes."""
+
+    def __init__(self, a: Any, b: Any) -> None:
+        self.a, self.b = a, b
+
+
+first = second = np.ones(3)
+
+
+@pytest.mark.parametrize("interpret", [True, False])
+@pytest.mark.parametrize("dear", [lambda a: a, lambda a: a * 2], ids=["read", "derived"])
+def test_what_was_one_array_may_become_two(dear, interpret):
+    global first, second
+    pair, table = Pair(x + 1.0, None), {"a": x + 2.0}
+    pair.b, table["b"] = pair.a, table["a"]
+    rows = [np.ones(3)] * 2
+
+    @jit
+    def reads(t):
+        named = t * dear(first) + 2 * t * dear(second)
+        attributes = t * dear(pair.a) + 3 * t * dear(pair.b)
+        return named + attributes + t * dear(table["a"]) - t * dear(table["b"]) * dear(rows[1])
+
+    want = lambda t: reads.__wrapped__(t)  # noqa: E731
+    with options(interpret=interpret):
+        for change in (
+            lambda: None,
+            lambda: globals().update(second=np.full(3, 5.0)),
+            lambda: setattr(pair, "b", np.full(3, 6.0)),
+            lambda: table.update(b=np.full(3, 7.0)),
+            lambda: rows.__setitem__(1, np.full(3, 8.0)),
+        ):
+            change()
+            np.testing.assert_array_equal(reads(x), want(x))
+            np.testing.assert_array_equal(reads(x), want(x))
+    first = second = np.ones(3)
+
+
+@pytest.mark.parametrize("interpret", [True, False])
+def test_what_held_the_same_arrays_may_hold_others(interpret):
+    one = other = {"w": x + 1.0}
+    reads = jit(lambda t: t * one["w"] + 2 * t * other["w"])
+    with options(interpret=interpret):
+        np.testing.assert_array_equal(reads(x), 3 * x * (x + 1.0))
+        other = {"w": x + 5.0}
+        np.testing.assert_array_equal(reads(x), x * (x + 1.0) + 2 * x * (x + 5.0))

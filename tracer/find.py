@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import types
 from collections import deque
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from .facts import Capture, StateGuard
+from .guards import twin_guard
 from .holdings import Holdings
 from .paths import Path
 
@@ -20,8 +22,13 @@ _DEPTH = 8
 _LIMIT = 20_000  # objects looked at in one search
 
 
-def walk(roots: Iterable[Path], limit: int = _LIMIT) -> Iterator[tuple[Any, Path]]:
-    """Objects reached from the roots, breadth first."""
+def walk(
+    roots: Iterable[Path], limit: int = _LIMIT, twins: dict[int, list[Path]] | None = None
+) -> Iterator[tuple[Any, Path]]:
+    """Objects reached from the roots, breadth first.
+
+    `twins` takes the other paths that lead to an object, by its id.
+    """
     todo: deque[tuple[Any, Path, int]] = deque()
     for path in roots:
         try:
@@ -32,6 +39,8 @@ def walk(roots: Iterable[Path], limit: int = _LIMIT) -> Iterator[tuple[Any, Path
     while todo and len(seen) < limit:
         obj, path, depth = todo.popleft()
         if id(obj) in seen:
+            if twins is not None:
+                twins.setdefault(id(obj), []).append(path)
             continue
         seen.add(id(obj))
         yield obj, path
@@ -50,6 +59,30 @@ class Finder:
     def __init__(self, roots: Iterable[Path], before: Holdings | None = None) -> None:
         self._roots = list(roots)
         self._before = before
+        self._guarded: set[int] = set()
+
+    @functools.cached_property
+    def _twins(self) -> dict[int, list[Path]]:
+        found: dict[int, list[Path]] = {}
+        for _ in walk(self._roots, twins=found):
+            pass
+        return found
+
+    def guards(self, path: Path) -> list[StateGuard]:
+        """What several paths lead to, at the end of this one or on it, they lead to together.
+
+        The function may read an array by one and by another: later these may be two arrays.
+        """
+        found = []
+        for k in range(max(1, path.told), len(path.steps) + 1):
+            here = Path(path.base, path.text, path.steps[:k], path.told)
+            with contextlib.suppress(LookupError):
+                who = id(here.read())
+                others = [p for p in self._twins.get(who, ()) if p.steps]  # no steps: no change
+                if others and who not in self._guarded:
+                    self._guarded.add(who)
+                    found.append(twin_guard(here, others))
+        return found
 
     def find(self, x: np.ndarray) -> tuple[Capture, list[StateGuard]] | None:
         """A live capture for an array: by its own path, or as a view of an array that has one."""
@@ -57,11 +90,12 @@ class Finder:
         if path is not None and self._before is not None and self._before.put_there(path):
             return None  # by this trace: compiled calls will not put it there
         if path is not None:
-            return Capture(path.reader(), path.describe(), x, place=path), []
+            return Capture(path.reader(), path.describe(), x, place=path), self.guards(path)
         memory = memory_of(x)
         for base, path in walk(self._roots):
             if isinstance(base, np.ndarray) and memory_of(base) is memory and _inside(x, base):
-                return _view_capture(path, base, x)
+                capture, guards = _view_capture(path, base, x)
+                return capture, [*guards, *self.guards(path)]
         return None
 
     def _search(self, x: np.ndarray) -> Path | None:

@@ -45,6 +45,20 @@ def same_guard(path: Path, wanted: Any) -> StateGuard:
     return StateGuard(check, f"{path.describe()} is the same object", (path, wanted, "same"))
 
 
+def twin_guard(path: Path, others: list[Path]) -> StateGuard:
+    """All of these paths lead to the same object."""
+
+    def check() -> bool:
+        try:
+            x = path.read()
+            return all(other.read() is x for other in others)
+        except LookupError:
+            return False
+
+    names = ", ".join(other.describe() for other in others[:3])
+    return StateGuard(check, f"{path.describe()} is also {names}")
+
+
 def length_guard(path: Path, container: Any) -> StateGuard:
     """The container at the path has as many entries, and is of the same type."""
     kind, n = type(container), len(container)

@@ -274,6 +274,8 @@ class _Call:
             if rec.derived:
                 arrays = finder.arrays(apart)
                 found += [content_guard(arrays)] if arrays else []
+                places = [c.place for c in arrays if c.place is not None]
+                found += [g for place in places for g in finder.guards(place)]
             return tuple(found)
 
         function, loops = _function(rec, self.name, outs, self.rolling)
