@@ -14,7 +14,7 @@ STRIP_MAX = 32
 STRIP_FLAT = 256  # rows of a single element
 STRIP_GEMM = 64
 STRIP_LEAST = 32  # rows of a strip of long expressions
-SHORT = 8  # rows of a strip within a loop that is no better than rows one by one
+SHORT = 8  # rows of a strip within a loop that is no better than rows one by one; rounds of a row
 LONG = 40  # members of a loop that runs some of them at a time
 Path = tuple[tuple[int, ...], tuple[Loop, ...]]
 
@@ -110,8 +110,9 @@ def _feeds_gemm(users: list[tuple[Root, object]]) -> bool:
 
 def _strip_rows(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> int:
     """Rows of a block when the loop should run in strips, else 0."""
-    if outer and loop.high - loop.low < STRIP_LEAST:
-        return 0
+    short = all(b.high - b.low < SHORT for b in loop.body if isinstance(b, Loop))
+    if outer and (short or loop.high - loop.low < STRIP_LEAST):
+        return 0  # what is unrolled becomes vectors with the loop around it
     if any(r.kind == "gemm" and loop.dims[r][0] >= len(r.dims) - 3 for r in loop.members):
         return STRIP_GEMM
     if any(r.kind == "gemm" for r in loop.members):
