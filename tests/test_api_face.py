@@ -211,7 +211,8 @@ def test_errors_of_numpy_name_the_line():
     for f in (lambda x: np.array([[x[0]], [x[0], x[1]]]), lambda x: np.ma.array(x, mask=[1, 0, 0])):
         with pytest.raises((TypeError, ValueError)) as caught:
             grad(lambda x, f=f: np.sum(f(x)))(X)
-        assert any("test_api_face.py" in note for note in caught.value.__notes__)
+        said = str(caught.value), *getattr(caught.value, "__notes__", ())
+        assert any("test_api_face.py" in words for words in said)
 
 
 def test_lists_are_containers_of_numbers():
