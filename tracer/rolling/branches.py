@@ -113,7 +113,7 @@ class _Conversion:
         if not self.top:
             raise Refused("no condition was met both ways")
         self.origins = Origins(self.template, rounds, flow_of, held, loop)
-        self._known: dict[Any, list[Value | None]] = {}
+        self._known: dict[Any, list[Value | None] | Refused] = {}
         self.rows: dict[int, list[list[Value]]] = {}  # new operands of the steps of all rounds
 
     def result(self) -> Converted:
@@ -200,9 +200,11 @@ class _Conversion:
             if not self._plain(column, at, doubt):
                 try:
                     found[:] = self._renamed(column, _one_aval(values), at)
-                except Refused:
-                    del self._known[known]
+                except Refused as reason:
+                    self._known[known] = reason
                     raise
+        if isinstance(found, Refused):
+            raise found
         return found
 
     def _plain(self, column: Sequence[Value | None], at: int, doubt: bool | None) -> bool:
