@@ -1,7 +1,4 @@
-"""Train a two-layer network, written in plain NumPy, on real handwritten digits.
-
-Needs the extra `examples` (scikit-learn for its data, tqdm, matplotlib): `make demo`.
-"""
+"""Train a two-layer network, written in plain NumPy, on real handwritten digits: `make demo`."""
 
 from statistics import median
 from timeit import default_timer, repeat

@@ -175,7 +175,7 @@ def _held(x: Any) -> dict[Any, Any] | None:
     if isinstance(x, types.MethodType | types.BuiltinFunctionType):
         return {("attr", "__self__"): x.__self__}
     if isinstance(x, types.FunctionType):
-        found = {("attr", k): v for k, v in vars(x).items()}
+        found = {("attr", k): v for k, v in vars(x).items() if k != COMPANIONS}
         for k in ("__defaults__", "__kwdefaults__"):
             found["attr", k] = getattr(x, k)
         return found if of_user(x) else None
@@ -194,13 +194,15 @@ def _held(x: Any) -> dict[Any, Any] | None:
 
 
 _NAMESPACE = types.SimpleNamespace
+COMPANIONS = "__adjit__"  # what adjit itself keeps at a function that it transforms
 
 
 def _attributes(x: Any) -> dict[Any, Any]:
     """The attributes of an instance, those in slots too."""
     if type(x) in _CONTAINERS:
         return {}
-    found = {("attr", k): v for k, v in (getattr(x, "__dict__", None) or {}).items()}
+    own = getattr(x, "__dict__", None) or {}
+    found = {("attr", k): v for k, v in own.items() if k != COMPANIONS}
     for cls in type(x).__mro__:
         names = cls.__dict__.get("__slots__", ())
         for k in (names,) if isinstance(names, str) else names:
