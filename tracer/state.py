@@ -15,6 +15,7 @@ import functools
 import random
 import sys
 import types
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -242,8 +243,18 @@ def _methods(cls: type) -> Iterator[tuple[str, Any]]:
                     yield name, f
 
 
+_owners: weakref.WeakKeyDictionary[type, int] = weakref.WeakKeyDictionary()
+
+
 def owner_of_class(cls: type) -> int:
     """Whose code a class is (builtins and extension types: the library's)."""
+    found = _owners.get(cls)
+    if found is None:
+        found = _owners[cls] = _owner_by_methods(cls)
+    return found
+
+
+def _owner_by_methods(cls: type) -> int:
     for f in vars(cls).values():
         f = getattr(f, "__func__", getattr(f, "fget", f))
         if isinstance(f, types.FunctionType):
