@@ -530,6 +530,8 @@ def _check_consumer(frame: FrameType) -> None:
 def _at_for(code: CodeType, at: int) -> bool:
     """Whether a `for` statement is at this instruction, and no comprehension put in its place."""
     instructions = list(dis.get_instructions(code))
+    # CPython 3.12 runs a generator within a loop that it knows from behind the instruction.
+    at = max(i.offset for i in instructions if i.offset <= at)
     loops = {i.offset: i.argval for i in instructions if i.opname == "FOR_ITER"}
     if at not in loops:
         return False
