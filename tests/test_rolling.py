@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -425,7 +426,11 @@ def test_never_a_wrong_number(f):
         (bounded_by_an_iterator, "`it` is changed by Python"),
         (asked_elsewhere, "a function that it calls asks for the condition"),
         (two_conditions, "other traced conditions decide in it"),
-        (value_of_an_early_round, "`first` is changed by Python"),
+        # Later CPythons ask for the first round elsewhere: it is apart, and the loop is open.
+        *(
+            [(value_of_an_early_round, "`first` is changed by Python")]
+            * (sys.version_info < (3, 13))
+        ),
     ],
 )
 def test_why_rounds_are_not_open(f, why):

@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import CodeType
 
 from .flow import Flow, flow_of
+from .natural_loops import loaded_names
 
 _TAKES = {
     "BINARY_OP": 2, "COMPARE_OP": 2, "IS_OP": 2, "CONTAINS_OP": 2, "BINARY_SUBSCR": 2,
@@ -141,8 +142,7 @@ class Expressions:
             if i.opname == "LOAD_CONST":
                 literals.add(i.argval if isinstance(i.argval, (int, float)) else None)
             elif "LOAD" in i.opname:
-                found = i.argval if isinstance(i.argval, tuple) else (i.argval,)
-                names.update(map(str, found))
+                names.update(loaded_names(i))
             k -= 1
         return names, literals
 

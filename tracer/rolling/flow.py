@@ -6,7 +6,7 @@ import dis
 from functools import lru_cache
 from types import CodeType
 
-from .natural_loops import Loop, is_read, loops_of, successors
+from .natural_loops import Loop, is_read, loaded_names, loops_of, stored_names, successors
 
 _STORES = ("STORE_FAST", "STORE_NAME", "STORE_DEREF", "DELETE_FAST", "DELETE_NAME", "DELETE_DEREF")
 _ELSEWHERE = ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR")
@@ -123,7 +123,7 @@ class Flow:
         out: set[str] = set()
         for i in self._of(offsets):
             if i.opname.startswith(_STORES):
-                out.update(map(str, i.argval if isinstance(i.argval, tuple) else (i.argval,)))
+                out.update(stored_names(i))
         return out
 
     def loaded(self, offsets: frozenset[int]) -> set[str]:
@@ -131,7 +131,7 @@ class Flow:
         out: set[str] = set()
         for i in self._of(offsets):
             if "LOAD" in i.opname and "CONST" not in i.opname:
-                out.update(map(str, i.argval if isinstance(i.argval, tuple) else (i.argval,)))
+                out.update(loaded_names(i))
         return out
 
     def stored_next(self, place: int) -> set[str]:
@@ -139,7 +139,7 @@ class Flow:
         i = self._meeting(place)
         if i is None or not i.opname.startswith(_STORES):
             return set()
-        return set(map(str, i.argval if isinstance(i.argval, tuple) else (i.argval,)))
+        return set(stored_names(i)[:1])
 
     def leaves(self, place: int) -> bool:
         """Whether the ways of a conditional jump leave a value that has no name yet."""

@@ -162,16 +162,34 @@ def _asked_at(instructions: list[dis.Instruction], k: int) -> list[int]:
     return [before.offset] if before is not None and asks else []
 
 
+_STORE_AND_LOAD = "STORE_FAST_LOAD_FAST"  # two instructions in one, since CPython 3.13
+
+
+def names_of(i: dis.Instruction) -> tuple[str, ...]:
+    """The names an instruction is about: mostly one."""
+    return tuple(map(str, i.argval)) if isinstance(i.argval, tuple) else (str(i.argval),)
+
+
+def stored_names(i: dis.Instruction) -> tuple[str, ...]:
+    """The names that an instruction which stores binds, that of the stack's top first."""
+    return names_of(i)[:1] if i.opname == _STORE_AND_LOAD else names_of(i)
+
+
+def loaded_names(i: dis.Instruction) -> tuple[str, ...]:
+    """The names that an instruction which loads reads."""
+    return names_of(i)[1:] if i.opname == _STORE_AND_LOAD else names_of(i)
+
+
 def _targets(instructions: list[dis.Instruction], inside: set[int]) -> frozenset[str]:
     """The names that follow a FOR_ITER: its targets."""
+    between = ("STORE_", "UNPACK_", "EXTENDED_ARG", "SWAP", "NOP")
     out: set[str] = set()
     for k, i in enumerate(instructions):
         if i.opname == "FOR_ITER" and i.offset in inside:
             for j in instructions[k + 1 :]:
                 if j.opname.startswith("STORE_"):
-                    names = j.argval if isinstance(j.argval, tuple) else (j.argval,)
-                    out.update(map(str, names))
-                elif not j.opname.startswith(("UNPACK_", "EXTENDED_ARG", "SWAP", "NOP")):
+                    out.update(stored_names(j))
+                if j.opname == _STORE_AND_LOAD or not j.opname.startswith(between):
                     break
     return frozenset(out)
 
@@ -192,10 +210,11 @@ def is_read(
             continue
         seen.add(x)
         i = instructions[places[x]]
-        names = i.argval if isinstance(i.argval, tuple) else (i.argval,)
-        if name in names and i.opname.startswith(_LOADS):
+        stores = i.opname.startswith("STORE_") and name in stored_names(i)
+        loads = i.opname.startswith((*_LOADS, _STORE_AND_LOAD)) and name in loaded_names(i)
+        if loads and not stores:
             return True
-        if not (name in names and i.opname.startswith("STORE_")):
+        if not stores:
             todo += after[x]
     return False
 

@@ -15,7 +15,7 @@ from typing import Any
 from .expressions import WAY, Expressions, Span, expressions_of
 from .forks import Branch, Side
 from .names import Held
-from .natural_loops import Loop
+from .natural_loops import Loop, stored_names
 from .steps import Step
 
 _COLLECTS = ("LIST_APPEND", "SET_ADD", "MAP_ADD", "YIELD_VALUE", "LIST_EXTEND", "SET_UPDATE")
@@ -174,7 +174,7 @@ class Taint:
     def _stores(self, scope: _Scope, k: int, decided: bool) -> None:
         e = scope.expressions
         i = e.instructions[k]
-        names = set(map(str, i.argval if isinstance(i.argval, tuple) else (i.argval,)))
+        names = set(stored_names(i))
         if names <= scope.names:
             return
         source = e.iterable(k)
