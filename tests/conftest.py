@@ -15,7 +15,7 @@ import adjit
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
 
-pytest.register_assert_rewrite("graphs", "rows", "traced")
+pytest.register_assert_rewrite("fuzz", "graphs", "rows", "traced")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -77,7 +77,7 @@ def tolerance(function: Function) -> float:
     )
 
 
-def same(who: str, results: Arrays, truth: Arrays, rtol: float) -> None:
+def assert_same(who: str, results: Arrays, truth: Arrays, rtol: float) -> None:
     for i, (x, y) in enumerate(zip(results, truth, strict=True)):
         if x.dtype != y.dtype or x.shape != y.shape or not pipeline.close(y, x, rtol):
             raise AssertionError(f"{who}: result {i} is {x!r}, the interpreter's was {y!r}")
@@ -91,7 +91,7 @@ def check_passes(function: Function, args: Arrays) -> None:
         pipeline.run(before, passes, check=True, dumps=dumps)
         truth = evaluate(before, *samples)
         for name, after in dumps.items():
-            same(name, evaluate(after, *samples), truth, tolerance(function))
+            assert_same(name, evaluate(after, *samples), truth, tolerance(function))
 
 
 def check_kernels(function: Function, args: Arrays) -> None:
@@ -100,7 +100,7 @@ def check_kernels(function: Function, args: Arrays) -> None:
 
     whole, samples = joint(function, args)
     program = build(schedule(pipeline.run(whole, pipeline.JOINT)))
-    same("kernel", program.call(samples), evaluate(whole, *samples), tolerance(function))
+    assert_same("kernel", program.call(samples), evaluate(whole, *samples), tolerance(function))
 
 
 CHECKS: tuple[Callable[[Function, Arrays], None], ...] = (

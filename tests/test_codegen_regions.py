@@ -10,7 +10,7 @@ import time
 import numpy as np
 import programs
 import pytest
-from fuzz import joint, same, tolerance
+from fuzz import assert_same, joint, tolerance
 
 import adjit
 from adjit import cond, fori_loop, grad, jit, scan, value_and_grad, while_loop
@@ -68,9 +68,11 @@ def with_regions(seed: int, size: int):
 def test_random_regions_and_their_adjoints(seed):
     function, args = with_regions(seed, 3 + seed)
     whole, samples = joint(function, args)
-    same("kernel", compiled(function).call(args), evaluate(function, *args), tolerance(function))
+    assert_same(
+        "kernel", compiled(function).call(args), evaluate(function, *args), tolerance(function)
+    )
     found = compiled(whole).call(samples)
-    same("joint", found, evaluate(whole, *samples), tolerance(function))
+    assert_same("joint", found, evaluate(whole, *samples), tolerance(function))
 
 
 @pytest.mark.parametrize("seed", [3, 8])
@@ -79,7 +81,7 @@ def test_random_regions_to_second_order(seed):
     twice, samples = joint(*joint(function, args))
     assert sum(1 for _ in all_ops(twice.block)) < 800
     found = compiled(twice).call(samples)
-    same("second", found, evaluate(twice, *samples), tolerance(function))
+    assert_same("second", found, evaluate(twice, *samples), tolerance(function))
 
 
 # ------------------------------------------------------------------ loops
@@ -434,7 +436,9 @@ func f(%x: f64[], %n: i64[]) -> (f64[]) {
     assert not any(isinstance(s, HostStep) for s in schedule(function).steps)
     for n in (0, 1, 9):
         args = [np.array(1.1), np.array(n)]
-        same("kernel", build(schedule(function)).call(args), evaluate(function, *args), 1e-12)
+        assert_same(
+            "kernel", build(schedule(function)).call(args), evaluate(function, *args), 1e-12
+        )
 
 
 def test_a_body_that_kernels_cannot_run_stays_on_the_host():

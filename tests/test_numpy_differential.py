@@ -30,8 +30,7 @@ def test_entry(e: Entry) -> None:
             wrong.append(str(error))
         except Exception as error:
             wrong.append(f"{case}: {type(error).__name__}: {error}")
-    if wrong:
-        pytest.fail(f"{len(wrong)} cases\n" + "\n".join(wrong[:12]), pytrace=False)
+    assert not wrong, f"{len(wrong)} cases\n" + "\n".join(wrong[:12])
 
 
 def test_counts(record_property: pytest.RecordProperty) -> None:

@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 X, C = RNG.normal(size=5), RNG.normal(size=4) + np.arange(4)
 
 
-def same(f: Any, *args: Any) -> None:
+def assert_same(f: Any, *args: Any) -> None:
     """Values, dtypes and kinds of a tuple of results are NumPy's."""
     for got, want in zip(jit(f)(*args), f(*args), strict=True):
         assert (type(got), np.asarray(got).dtype) == (type(want), np.asarray(want).dtype)
@@ -41,7 +41,7 @@ def test_modules_of_polynomials(module: Any, name: str) -> None:
             *(g("companion")(c), fitted, np.abs(np.sum(g("roots")(c) ** 2))),
         )
 
-    same(f, C, X)
+    assert_same(f, C, X)
 
 
 def test_derivatives_by_coefficients_and_places() -> None:
@@ -61,7 +61,7 @@ def test_polynomial_objects() -> None:
             *(q(c), q.convert().coef, np.polyval(one, x), (one * one).coeffs, one.deriv()(x)),
         )
 
-    same(f, C, X)
+    assert_same(f, C, X)
 
 
 def test_tables_of_polynomials_stay_plain() -> None:
@@ -95,7 +95,7 @@ def test_products_with_sparse_matrices(a: Any) -> None:
         )
 
     args = RNG.normal(size=5), RNG.normal(size=(6, 3)), RNG.normal(size=6)
-    same(f, *args)
+    assert_same(f, *args)
     if a is A:
         check_grads(f, args, order=1, modes="rev")
 
@@ -130,7 +130,7 @@ def test_numbers_in_joiners_and_math() -> None:
             math.exp(x[1]) * x,
         )
 
-    same(f, np.float32([0.1, 0.2, 0.7]))
+    assert_same(f, np.float32([0.1, 0.2, 0.7]))
 
 
 def test_real_if_close() -> None:
@@ -138,7 +138,7 @@ def test_real_if_close() -> None:
         z = x * np.exp(1j * x)
         return np.real_if_close(z * z.conj()), np.real_if_close(z), np.real_if_close(x)
 
-    same(f, X)
+    assert_same(f, X)
     check_grads(f, (X,), order=1)
 
 
@@ -157,7 +157,7 @@ def test_as_strided() -> None:
         )
 
     args = RNG.normal(size=8), RNG.normal(size=(4, 6))
-    same(f, *args)
+    assert_same(f, *args)
     check_grads(f, args, order=1, modes="rev")
     with pytest.raises(errors.UnsupportedOp, match=r"reads beyond the array\n.*test_numpy_objects"):
         jit(lambda x: strided(x, (4, 3), (8, 8)))(np.arange(5.0))
@@ -177,7 +177,7 @@ def test_recursive_filters() -> None:
         )
 
     args = RNG.normal(size=12), np.array([0.5, 0.2]), np.array([1.0, -0.3, 0.1])
-    same(f, *args)
+    assert_same(f, *args)
     check_grads(f, args, order=1, modes="rev")
     with pytest.raises(ValueError, match="cannot be 0"):
         jit(lambda x: signal.lfilter([1.0], [0.0, 1.0], x))(args[0])
@@ -191,7 +191,7 @@ def test_filters_and_spectra_in_scipys_own_code() -> None:
             *(signal.stft(x, nperseg=16)[2], signal.periodogram(x)[1]),
         )
 
-    same(f, RNG.normal(size=40))
+    assert_same(f, RNG.normal(size=40))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_walks_that_write_and_know_their_place() -> None:
         return y, total, made.operands[2]
 
     args = (RNG.normal(size=(2, 3)),)
-    same(f, *args)
+    assert_same(f, *args)
     check_grads(f, args, order=1, modes="rev")
     with pytest.raises(errors.FrozenWrite):
         jit(lambda x: [v.fill(0.0) for v in np.nditer(x.copy())])(X)
@@ -274,7 +274,7 @@ def test_arrays_change_their_shape_in_place() -> None:
         z[0, 0] = 7.0
         return y, z, x.sum()
 
-    same(f, X)
+    assert_same(f, X)
     check_grads(f, (X,), order=1, modes="rev")
     with pytest.raises(errors.FrozenWrite, match="copy"):
         jit(lambda x: x.resize(2))(X)
@@ -287,5 +287,5 @@ def test_masks_of_numbers() -> None:
         z[z > -9] = 5.0
         return x[0][x[0] > 9], x[0][x[0] < 9], x[x[1] < 9], x[True], y, z
 
-    same(f, X)
+    assert_same(f, X)
     check_grads(lambda x: x[0][x[0] < 9] * x[1], (X,), order=1, modes="rev")
