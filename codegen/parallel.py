@@ -21,6 +21,7 @@ from .team import MOST, Member, part_of, together
 from .threads import limited
 
 LEAST_WORK = 100_000.0  # of one thread, in units of about 1 ns: waking another one costs 10 us
+_MOST_FORMS = 16  # kernels of a stage: parts that read all of a value at their own place differ
 _ROWS = 32  # parts are multiples of a block of rows
 
 
@@ -210,26 +211,43 @@ def build_parallel(
             _add(seconds, once.seconds)
             steps.append(_Step(stage, once))
             continue
-        pieces: list[_Part] = []
-        made: dict[Any, _Part] = {}
-        for low, high in bounds:
-            rows = part(partition, stage, low, high)
-            like = made.get(rows.form)
-            if like is None:
-                plan = schedule(function_of(rows))
-                if len(plan.steps) != 1 or not isinstance(plan.steps[0], KernelStep):
-                    return None
-                program = build(plan, rung)
-                _add(seconds, program.seconds)
-                only = program.single
-                if only is None:
-                    return None
-                like = made[rows.form] = _part(only, plan)
-            pieces.append(replace(like, given=_slices(rows.given), results=_slices(rows.results)))
+        pieces = _pieces(
+            [part(partition, stage, *rows) for rows in bounds], function_of, schedule, rung, seconds
+        )
+        if pieces is None:
+            return None
         groups = (pieces[k : k + threads] for k in range(0, len(pieces), threads))
         steps.append(_Step(stage, None, tuple(_group(g) for g in groups)))
     p = partition
     return ParallelProgram(p.name, threads, p.params, p.outs, tuple(steps), seconds, p)
+
+
+def _pieces(
+    parts: Sequence[Any],
+    function_of: Callable[[Any], Function],
+    schedule: Callable[[Function], Schedule],
+    rung: str | None,
+    seconds: dict[str, float],
+) -> list[_Part] | None:
+    """The parts of a stage, those that are equal with the same kernel; None if one has several."""
+    if len({p.form for p in parts}) > _MOST_FORMS:
+        return None
+    pieces: list[_Part] = []
+    made: dict[Any, _Part] = {}
+    for p in parts:
+        like = made.get(p.form)
+        if like is None:
+            plan = schedule(function_of(p))
+            if len(plan.steps) != 1 or not isinstance(plan.steps[0], KernelStep):
+                return None
+            program = build(plan, rung)
+            _add(seconds, program.seconds)
+            only = program.single
+            if only is None:
+                return None
+            like = made[p.form] = _part(only, plan)
+        pieces.append(replace(like, given=_slices(p.given), results=_slices(p.results)))
+    return pieces
 
 
 def _slices(spans: Sequence[tuple[int, int] | None]) -> tuple[slice | None, ...]:

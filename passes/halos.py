@@ -51,8 +51,17 @@ class Part:
     @property
     def form(self) -> Hashable:
         """Parts with equal forms are the same function."""
-        spans = tuple((a - self.low, b - a) for a, b in self.spans.values())
-        return spans, tuple(r and r[1] - r[0] for r in self.results)
+        spans = tuple((v, a - self.low, b - a) for v, (a, b) in self.spans.items())
+        return spans, tuple(r and r[1] - r[0] for r in self.results), tuple(self._windows())
+
+    def _windows(self) -> Iterator[Hashable]:
+        """Where the part stands in values that are no rows, of which all parts have the whole."""
+        for op in self.stage.ops:
+            moves = op.prim is o.slice_ or op.prim is o.pad
+            if not moves or op.outs[0] not in self.spans or self.dims(op.args[0]):
+                continue
+            a, b = _put(self, op) if op.prim is o.pad else self.spans[op.outs[0]]
+            yield (a, b, self.low) if a < b else None
 
     def shape(self, v: Value) -> tuple[int, ...]:
         """The shape of what this part has of a value."""
@@ -161,16 +170,26 @@ def _moved(part: Part, op: Op, env: Mapping[Value, Value]) -> Value:
     """A slice or a pad that moves rows: what of it falls on the rows of the part."""
     (x,), (out,) = op.args, op.outs
     (dim,) = part.dims(out)
-    low, high = part.spans[out]
+    low, _ = part.spans[out]
     start, step = list(op.attrs["start"]), op.attrs["step"]
-    at, end = part.spans.get(x, (0, x.shape[dim] if x.ndim else 0))
+    at, _ = part.spans.get(x, (0, 0))
     if op.prim is o.slice_:
         start[dim] += low - at
         return o.slice_(env[x], start=tuple(start), size=part.shape(out), step=step)
-    a, b = max(low - start[dim], at), min(high - start[dim], end)
+    a, b = _put(part, op)
     if a >= b:
         zero = Const(0, out.aval.dtype)
         return o.broadcast(zero, shape=part.shape(out), axes=tuple(range(out.ndim)))
     inner = _window(env.get(x, x), dim, a - at, b - at)
     start[dim] += a - low
     return o.pad(inner, shape=part.shape(out), start=tuple(start), step=step)
+
+
+def _put(part: Part, op: Op) -> Span:
+    """The rows of its operand that a pad puts on the rows of the part; none if they end first."""
+    (x,), (out,) = op.args, op.outs
+    (dim,) = part.dims(out)
+    low, high = part.spans[out]
+    at, end = part.spans.get(x, (0, int(x.shape[dim])))
+    start = op.attrs["start"][dim]
+    return max(low - start, at), min(high - start, end)

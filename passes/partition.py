@@ -235,7 +235,8 @@ def _partial(op: Op) -> bool:
 def _follows(op: Op, to: int, along: Along) -> bool:
     """Whether row k of an inline op reads nothing of other rows than those near row k.
 
-    Where a window of something that is no row is written, each part knows which of it are its own.
+    Where a window of something that is no row is written or read, each part knows which of it are
+    its own.
     """
     if op.prim.name == "concatenate" and op.attrs["axis"] == to:
         return False

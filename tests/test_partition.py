@@ -167,6 +167,18 @@ def test_threads_give_the_gradients_of_one_thread(name, always):
     assert "def " in str(f.source(*args)) and "variant 0" in str(f.explain())
 
 
+def test_parts_of_equal_size_stand_at_their_own_places_in_what_is_no_row(always):
+    def f(x, few, w):
+        z = np.sin(x) + np.pad(few, (150, x.size - 153)) + w[7 : 7 + x.size]
+        return np.sum(z * w[: x.size])
+
+    args = long(256), long(3), long(400)
+    g = value_and_grad(f)
+    for a, b in zip(g(*args), (f(*args), np.cos(args[0]) * args[2][:256]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert len(g.variants()[0].program.chosen.steps[0].groups[0].parts) == 2
+
+
 def test_errors_and_other_paths_come_out_of_the_threads(always):
     f = jit(lambda x, i, w: np.sum(w[i] * x))
     x, i, w = long(N), RNG.integers(0, 9, N), long(9)
