@@ -34,13 +34,13 @@ class _WeightNorm(Module):
 
 
 @lifted("DivBackward0")
-def over_sigma(w: Any, u: Any, v: Any, *, dim: int) -> Any:
+def _over_sigma(w: Any, u: Any, v: Any, *, dim: int) -> Any:
     """A weight over its largest singular value, whose vectors are u and v."""
     matrix = np.moveaxis(w, dim, 0).reshape(w.shape[dim], -1)
     return w / np.sum(u * (matrix @ v))
 
 
-def iterated(
+def _iterated(
     w: np.ndarray, u: np.ndarray, v: np.ndarray, dim: int, times: int, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The vectors of the largest singular value after some rounds of the power method."""
@@ -60,8 +60,23 @@ def started(w: np.ndarray, dim: int, eps: float, times: int = 15) -> tuple[Tenso
     """Vectors to begin with, drawn and then iterated."""
     n = w.shape[dim]
     u, v = (_unit(randn(k).numpy().astype(w.dtype), eps) for k in (n, w.size // n))
-    u, v = iterated(w, u, v, dim, times, eps)
+    u, v = _iterated(w, u, v, dim, times, eps)
     return held(u), held(v)
+
+
+def normalised(w: Any, u: Any, v: Any, dim: int, times: int, eps: float) -> Any:
+    """A weight over its largest singular value; rounds of the power method are written to u, v."""
+    if times and isinstance(w, Tensor):
+        found = _iterated(w._value(), u._value(), v._value(), dim, times, eps)
+        for old, new in zip((u, v), found, strict=True):
+            overwrite(old, new)
+        u, v = held(found[0].copy()), held(found[1].copy())
+    return _over_sigma(w, u, v, dim=dim)
+
+
+def axis_of(module: Module, dim: int | None) -> int:
+    """The axis of a weight that counts the results; of the transposed layers the second."""
+    return int(type(module).__name__.startswith("ConvTranspose")) if dim is None else dim
 
 
 class _SpectralNorm(Module):
@@ -87,14 +102,8 @@ class _SpectralNorm(Module):
 
     def forward(self, weight: Any) -> Any:
         u, v = self._buffers["_u"], self._buffers["_v"]
-        if self.training and isinstance(weight, Tensor):
-            found = iterated(
-                weight._value(), u._value(), v._value(), self.dim, self.n_power_iterations, self.eps
-            )
-            for old, new in zip((u, v), found, strict=True):
-                overwrite(old, new)
-            u, v = held(found[0].copy()), held(found[1].copy())
-        return over_sigma(weight, u, v, dim=self.dim)
+        times = self.n_power_iterations if self.training else 0
+        return normalised(weight, u, v, self.dim, times, self.eps)
 
     def right_inverse(self, value: Any) -> Any:
         """The value itself."""
@@ -114,8 +123,7 @@ def spectral_norm(
     weight = module._parameters.get(name)
     if weight is None:
         raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
-    axis = int(type(module).__name__.startswith("ConvTranspose")) if dim is None else dim
-    made = _SpectralNorm(weight, n_power_iterations, axis, eps)
+    made = _SpectralNorm(weight, n_power_iterations, axis_of(module, dim), eps)
     return register_parametrization(module, name, made)
 
 

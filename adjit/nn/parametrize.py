@@ -10,27 +10,55 @@ from ..eager.modes import no_grad
 from ..eager.tensor_object import Tensor
 from .containers import ModuleDict, ModuleList
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, overwrite
 
 
 class ParametrizationList(ModuleList):
     """What a parameter is made of (`original`, or `original0`, …), and the modules that make it."""
 
-    def __init__(self, modules: list[Module], original: Any) -> None:
-        super().__init__(modules)
-        several = isinstance(original, tuple | list)
-        for k, x in enumerate(original if several else [original]):
-            name = f"original{k}" if several else "original"
-            value = x.detach() if isinstance(x, Tensor) else x
-            self.register_parameter(name, Parameter(value))
+    def __init__(self, module: Module, value: Tensor, made_of: Any) -> None:
+        super().__init__([module])
+        if isinstance(made_of, tuple | list):
+            for k, x in enumerate(made_of):
+                self._enter(f"original{k}", _like(value, x.detach()))
+        else:  # the same parameter, which optimisers know
+            value.data = made_of
+            self._enter("original", value)
+
+    def _enter(self, name: str, x: Tensor) -> None:
+        if isinstance(x, Parameter):
+            self.register_parameter(name, x)
+        else:
+            self.register_buffer(name, x)
+
+    def originals(self) -> list[Any]:
+        """What the value is made of."""
+        return [*self._parameters.values(), *self._buffers.values()]
 
     def forward(self) -> Any:
         """The value, one module after the other."""
         first, *rest = self
-        found = first(*self._parameters.values())
+        found = first(*self.originals())
         for m in rest:
             found = m(found)
         return found
+
+    def right_inverse(self, value: Any) -> None:
+        """Write what the value is made of, as the modules tell."""
+        for m in reversed(list(self)):
+            if not hasattr(m, "right_inverse"):
+                raise RuntimeError(
+                    f"parametrization {type(m).__name__} does not implement right_inverse."
+                )
+            value = _inverse(m, value)
+        made_of = value if isinstance(value, tuple | list) else (value,)
+        for old, new in zip(self.originals(), made_of, strict=True):
+            overwrite(old, new._value())
+
+
+def _like(value: Tensor, x: Tensor) -> Tensor:
+    """What is learnt if the value is: a parameter of a parameter."""
+    return Parameter(x, value.requires_grad) if isinstance(value, Parameter) else x
 
 
 def _inverse(module: Module, value: Any) -> Any:
@@ -47,50 +75,54 @@ def register_parametrization(
 ) -> Module:
     """Let a module compute a parameter; what it is computed from is learnt instead."""
     known = is_parametrized(module, tensor_name)
-    if not known and module._parameters.get(tensor_name) is None:
+    value = _owned(module, tensor_name).get(tensor_name)
+    if known:
+        value = getattr(module, tensor_name)
+    elif value is None:
         raise ValueError(
             f"Module '{module}' does not have a parameter, a buffer, or a parametrized element "
             f"with name '{tensor_name}'"
         )
-    value = getattr(module, tensor_name)
-    wanted = tuple(value.shape)
-    if known:
-        made = module.parametrizations[tensor_name]
-        with no_grad():
-            if hasattr(parametrization, "right_inverse"):
-                inner = _inverse(parametrization, value)
-                for m in reversed(list(made)):
-                    inner = _inverse(m, inner)
-                for old, new in zip(
-                    made._parameters.values(),
-                    inner if isinstance(inner, tuple) else (inner,),
-                    strict=True,
-                ):
-                    old.data = new
-        made.append(parametrization)
-    else:
-        made = ParametrizationList([parametrization], _inverse(parametrization, value.detach()))
     with no_grad():
-        shape = tuple(made().shape)
-    if shape != wanted and not unsafe:
+        made_of = None if known else _inverse(parametrization, value.detach())
+        several = isinstance(made_of, tuple | list)
+        parts = made_of if several else [value if known else made_of]
+        shape = tuple(parametrization(*parts).shape)
+    if shape != tuple(value.shape) and not unsafe:
         raise ValueError(
             "Registering a parametrization may not change the shape of the tensor, unless "
             f"`unsafe` flag is enabled. Module: {type(parametrization).__name__}, original shape: "
-            f"{wanted}, parametrized shape: {shape}"
+            f"{tuple(value.shape)}, parametrized shape: {shape}"
         )
-    if not known:
-        _enter(module, tensor_name, made)
+    if known:
+        module.parametrizations[tensor_name].append(parametrization)
+    else:
+        _enter(module, tensor_name, ParametrizationList(parametrization, value, made_of))
     return module
+
+
+def _owned(module: Module, name: str) -> dict[str, Any]:
+    """Where the module keeps this name: its buffers or its parameters."""
+    return module._buffers if name in module._buffers else module._parameters
 
 
 def _enter(module: Module, name: str, made: ParametrizationList) -> None:
     if not is_parametrized(module):
         kind = type(module)
-        module.__class__ = type(f"Parametrized{kind.__name__}", (kind,), {"_plain": kind})
+        fields = {"_plain": kind, "__setattr__": _assign}
+        module.__class__ = type(f"Parametrized{kind.__name__}", (kind,), fields)
         module.parametrizations = ModuleDict()
-    del module._parameters[name]
+    del _owned(module, name)[name]
     module.parametrizations[name] = made
     module._computed[name] = lambda m: m.parametrizations[name]()
+
+
+def _assign(module: Any, name: str, value: Any) -> None:
+    """Set an attribute; of a computed parameter, write what it is computed from."""
+    if is_parametrized(module, name):
+        module.parametrizations[name].right_inverse(value)
+    else:
+        module._plain.__setattr__(module, name, value)
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
@@ -108,18 +140,24 @@ def remove_parametrizations(
     if not is_parametrized(module, tensor_name):
         raise ValueError(f"Module {module} does not have a parametrization on {tensor_name}")
     made = module.parametrizations[tensor_name]
-    if not leave_parametrized and len(made._parameters) > 1:
+    originals = made.originals()
+    if not leave_parametrized and len(originals) > 1:
         raise ValueError(
             "Cannot leave unparametrized (`leave_parametrized=False`) a tensor that is "
             "parametrized in terms of a sequence of tensors."
         )
+    first = originals[0]
     with no_grad():
-        value = made() if leave_parametrized else made.original
+        value = made().detach() if leave_parametrized else first.detach()
+    if len(originals) > 1:
+        first = _like(first, value)
+    first.data = value
     del module._computed[tensor_name], module.parametrizations[tensor_name]
     if not len(module.parametrizations):
         del module.parametrizations
         module.__class__ = type(module)._plain  # type: ignore[attr-defined]
-    module.register_parameter(tensor_name, Parameter(value.detach()))
+    enter = module.register_parameter if isinstance(first, Parameter) else module.register_buffer
+    enter(tensor_name, first)
     return module
 
 

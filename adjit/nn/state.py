@@ -20,7 +20,7 @@ class _IncompatibleKeys(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"_IncompatibleKeysKeys({', '.join(f'{k}={v}' for k, v in self._asdict().items())})"
+        return f"_IncompatibleKeys({', '.join(f'{k}={v}' for k, v in self._asdict().items())})"
 
 
 def entries(module: Any, prefix: str = "") -> Iterator[tuple[str, Any, str, str]]:
