@@ -378,7 +378,8 @@ def test_addresses_need_no_numba():
         "assert resolve(['adjit_sp_psi', 'exp']) == {'adjit_sp_psi': address('psi')}\n"
         "assert 'numba' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_missing_function_says_what_to_do(monkeypatch):
