@@ -82,3 +82,29 @@ def test_the_median_of_nan_is_nan():
     assert x.median(dim=0, keepdim=True).values.shape == (1, 3)
     assert torch.tensor([4, 1, 3, 2]).median().item() == 2
     assert torch.nanmedian(x).item() == 3.0
+
+
+def test_views_and_data_of_inference_mode_are_refused_outside():
+    x, plain = torch.ones(3, requires_grad=True), torch.ones(3)
+    with torch.inference_mode():
+        made, result, of_plain = torch.ones(3), plain * 2, plain[:2]
+    assert not of_plain.is_inference() and not plain.detach().is_inference()
+    views = made[:2], made.unbind()[0], made.view(3, 1), made.detach(), result[:2]
+    for t in (made, result, *views):
+        assert t.is_inference() and not t.clone().is_inference()
+        with pytest.raises(RuntimeError, match="cannot be saved for backward"):
+            x.sum() * t
+        with pytest.raises(RuntimeError, match="outside InferenceMode is not allowed"):
+            t.add_(1)
+    assert (x + made).requires_grad
+
+
+def test_a_lazy_layer_has_the_dtype_it_was_converted_to():
+    for layer, shape in (
+        (nn.LazyLinear(4), (2, 3)),
+        (nn.LazyConv1d(4, 1), (2, 3, 2)),
+        (nn.LazyBatchNorm1d(affine=False), (2, 3)),
+    ):
+        y = layer.double()(torch.ones(*shape, dtype=torch.float64))
+        kinds = {t.dtype for t in layer.state_dict().values() if t.is_floating_point()}
+        assert y.dtype == torch.float64 and kinds == {torch.float64}

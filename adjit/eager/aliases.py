@@ -197,10 +197,17 @@ def view(operation: Operation, x: Tensor, *statics: Any) -> Tensor:
             found = held(operation.fn(array, *statics), x._storage)
         except ValueError as error:
             raise OperandError(str(error)) from error
+        _infer_like(found, x)
         family, chain = family_of(x)
     found._view = View(family, (*chain, (operation, statics, 0)), recording.on)
     family.add(found)
     return found
+
+
+def _infer_like(part: Tensor, x: Tensor) -> None:
+    """A view is a Tensor of `inference_mode` where what it shows is, wherever it is made."""
+    if part._inferred is not x._inferred:
+        part._inferred = x._inferred
 
 
 def views(operation: Operation, x: Tensor, count: int, *statics: Any) -> tuple[Tensor, ...]:
@@ -212,6 +219,8 @@ def views(operation: Operation, x: Tensor, count: int, *statics: Any) -> tuple[T
     else:
         parts = operation.fn(x._own(), *statics)
         found = [held(p, x._storage) for p in parts]
+        for part in found:
+            _infer_like(part, x)
     if family is None:
         family, chain = family_of(x)
     name = operation.name.split("Backward")[0]
@@ -283,7 +292,7 @@ def write(self: Tensor, compute: Callable[[], Tensor]) -> Tensor:
     """Take the result of an operation as the new value of this Tensor."""
     if recording.on:
         _refuse(self)
-    if not recording.inferring and self.is_inference():
+    if self._inferred and not recording.inferring:
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed.You can make "
             "a clone to get a normal tensor before doing inplace update."
@@ -428,7 +437,7 @@ def _base(self: Tensor) -> Tensor | None:
 
 def _version(self: Tensor) -> int:
     known = self._view
-    if self.is_inference():
+    if self._inferred:
         raise RuntimeError("Inference tensors do not track version counter.")
     if type(known) is Family and not known.counted:
         return known.writes
@@ -469,6 +478,7 @@ def detached(t: Tensor, counted: bool = True) -> Tensor:
         assert t._storage is not None
         t._storage.shared = True
         found = held(array, t._storage)
+    _infer_like(found, t)
     if not counted:
         found._view = Family(found, counted=False)
     return found

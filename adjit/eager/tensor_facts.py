@@ -207,7 +207,7 @@ def is_same_size(input: Tensor, other: Tensor) -> bool:
 @method("is_inference")
 def is_inference(input: Tensor) -> bool:
     """Whether it was made in `inference_mode`."""
-    return bool(getattr(input, "_inferred", False))
+    return input._inferred
 
 
 method("is_set_to")(lambda self, other: self._own() is other._own())
@@ -251,7 +251,7 @@ def _view(self: Tensor, *shape: Any) -> Tensor:
     """The elements in another shape, or as another dtype, in the same memory."""
     if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
         return held(self.detach()._own().view(shape[0].dtype), self._storage)
-    array: Any = self._array
+    array = _memory(self)
     if array is not None and not array.flags.c_contiguous:
         wanted = array.reshape(_sizes(shape))
         if wanted.size and not np.shares_memory(wanted, array):

@@ -25,7 +25,6 @@ from .tape import (
     Ref,
     flows,
     infer,
-    inferred,
     record,
     recorded,
     rows,
@@ -53,6 +52,7 @@ class Tensor:
         "_retains", "_source", "_storage", "_view",
     )  # fmt: skip
     __array_priority__ = 1e7
+    _inferred = False  # whether it was made in `inference_mode`
 
     if TYPE_CHECKING:
         # Methods and operators are entered by the modules of functions.
@@ -94,14 +94,12 @@ class Tensor:
         assert array is not None and self._storage is not None
         if known is not None and known.values is not None and known.values[0] is array:
             return known, 0
-        if self._storage.exported:
-            known = source(array.copy(), self if self._requires else None)
-            self._storage.read_by(known)
-            return known, 0
-        known = source(array, self if self._requires else None)
+        shared = not self._storage.exported
+        known = source(array if shared else array.copy(), self if self._requires else None)
         self._storage.read_by(known)
-        self._source = weakref.ref(known)
-        if inferred and self.is_inference():
+        if shared:
+            self._source = weakref.ref(known)
+        if self._inferred:
             infer(known)
         return known, 0
 
@@ -204,7 +202,7 @@ class Tensor:
                 "only Tensors of floating point and complex dtype can require gradients, "
                 f"not one of dtype {self.dtype.name}"
             )
-        if on and inferred and self.is_inference() and not recording.inferring:
+        if on and self._inferred and not recording.inferring:
             raise RuntimeError(
                 "Setting requires_grad=True on inference tensor outside InferenceMode is not "
                 "allowed."
@@ -439,7 +437,7 @@ def held(array: np.ndarray, storage: Storage | None = None) -> Tensor:
 def _inferred(t: Tensor) -> None:
     """Remember that a Tensor is made in `inference_mode`."""
     if recording.inferring:
-        vars(t)["_inferred"] = True
+        t._inferred = True
         if t._node is not None:
             infer(t._node)
 

@@ -53,6 +53,10 @@ class _Lazy(Module):
         """Become a layer for inputs like this one."""
         args, kwargs = vars(self).pop("_given")
         made = self.full(self.features(tuple(input.shape)), *args, **kwargs)
+        mine = [*self._parameters.values(), *self._buffers.values()]
+        dtype = next((x._dtype for x in mine if x is not None and x._dtype.kind in "fc"), None)
+        if dtype is not None:  # it may have been converted
+            made._cast(dtype)
         for name, p in made._parameters.items():
             mine = self._parameters[name]
             if p is not None and mine is not None:
