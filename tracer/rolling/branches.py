@@ -17,6 +17,7 @@ from typing import Any
 from ...ir.core import Const, Value
 from ...ir.ops.guards import guard
 from ...ir.types import Aval
+from .afterwards import Afterwards
 from .conds import Column, Emission, Phi, Plan, Ref
 from .flow import flow_of
 from .fold import Refused, fold, name_values
@@ -114,6 +115,7 @@ class _Conversion:
             raise Refused("no condition was met both ways")
         self.origins = Origins(self.template, rounds, flow_of, held, loop)
         self._known: dict[Any, list[Value | None] | Refused] = {}
+        self._given: dict[Any, Phi | Refused | None] = {}
         self.rows: dict[int, list[list[Value]]] = {}  # new operands of the steps of all rounds
 
     def result(self) -> Converted:
@@ -250,13 +252,14 @@ class _Conversion:
             early = [v for v in column[:lag] if v is not None]
             if any(v in self.template.made for v in early):
                 break
+            rows = {k - lag: v for k, v in enumerate(column) if v is not None and k >= lag}
+            mark = _Mark(rows)
             for b in reversed(self.top):
                 if lag == 0 and b.end > at:
                     continue
-                rows = {k - lag: v for k, v in enumerate(column) if v is not None and k >= lag}
                 if not rows.keys() <= b.at.keys():
                     raise Refused("what ends the loop follows no rule")
-                phi = self._explained(b, rows, aval)
+                phi = self._explained(b, rows, aval, mark)
                 if phi is not None:
                     return iter(
                         [
@@ -269,8 +272,21 @@ class _Conversion:
 
     # -------------------------------------------------------------- what a branch gives
 
-    def _explained(self, b: Branch, rows: Column, aval: Aval) -> Phi | None:
+    def _explained(self, b: Branch, rows: Column, aval: Aval, mark: _Mark) -> Phi | None:
         """The result of a branch that is read in rounds; None if they read what it left alone."""
+        known = b, aval, mark
+        if known not in self._given:
+            try:
+                self._given[known] = self._phi(b, rows, aval)
+            except Refused as reason:
+                self._given[known] = reason
+        found = self._given[known]
+        if isinstance(found, Refused):
+            raise found
+        return found
+
+    def _phi(self, b: Branch, rows: Column, aval: Aval) -> Phi | None:
+        """The same, found out."""
         if not self._may_give(b, rows):
             return None
         refs: dict[bool, Ref] = {}
@@ -282,14 +298,11 @@ class _Conversion:
             refs[outcome] = self._inside(side, given, b.end, aval)
         if refs[True] == refs[False]:
             return None
-        plan = self.plans[b]
-        for phi in plan.phis:
-            if phi.refs == refs:
-                phi.actual.update(rows)
-                return phi
-        phi = Phi(refs, aval, {k: Value(aval) for k in b.at})
-        phi.actual.update(rows)
-        plan.phis.append(phi)
+        plan, given_by = self.plans[b], (refs[True], refs[False])
+        phi = plan.phi_of.get(given_by)
+        if phi is None:
+            phi = plan.phi_of[given_by] = Phi(refs, aval, {k: Value(aval) for k in b.at})
+            plan.phis.append(phi)
         return phi
 
     def _may_give(self, b: Branch, rows: Column) -> bool:
@@ -324,8 +337,9 @@ class _Conversion:
             found = self._captured(b, side, rows, aval, at != b.end)
             if found is not None:
                 return ("capture", found)
+        mark = _Mark(rows)
         for inner in side.branches(at):
-            phi = self._explained(inner, rows, aval)
+            phi = self._explained(inner, rows, aval, mark)
             if phi is not None:
                 return ("phi", phi)
         raise Refused(f"what is read after a condition follows no rule{_where(b)}")
@@ -334,22 +348,19 @@ class _Conversion:
         self, b: Branch, side: Side, rows: Column, aval: Aval, within: bool
     ) -> int | None:
         """The value from before the branch that was read, known in all rounds; None: it is not."""
-        columns = {
-            tuple(key(v) for v in c.values()): c
-            for c in self.origins.before(b, side, rows, aval, within)
-        }
+        columns = {_Mark(c): c for c in self.origins.before(b, side, rows, aval, within)}
         if not columns:
             return None
         if len(columns) > 1:
             raise Refused(f"more than one variable held what is read{_where(b)}")
         ((wanted, column),) = columns.items()
         plan = self.plans[b]
-        for c, known in enumerate(plan.captures):
-            if tuple(key(v) for v in known.values()) == wanted:
-                return c
+        known = plan.capture_at.get(wanted)
+        if known is not None:
+            return known
+        c = plan.capture_at[wanted] = len(plan.captures)
         plan.captures.append(column)
         plan.inner.append(None)
-        c = len(plan.captures) - 1
         if b.side is self.template.root:
             plan.inner[c] = self.resolved([column.get(k) for k in range(self.size)], b.number)
         else:
@@ -405,122 +416,15 @@ class _Conversion:
                                        for k in range(self.size)])  # fmt: skip
                     plan.steps.append(made)
 
-    # -------------------------------------------------------------- what is read after the loop
+    # -------------------------------------------------------------- rounds again
 
     def _after(self) -> list[tuple[Value, Value]]:
         """Values that are read after the rounds, and as what."""
         read = self.reader.columns.last_read
-        wanted = [v for v in self.template.made if read(v) > self.last]
-        if not wanted:
-            return []
-        given, unknown = self._ends()
-        out = []
-        for v in wanted:
-            found = {id(x): x for x in given.get(v, ())}
-            top = self.template.made[v][1].side is self.template.root
-            if not found and top and not unknown:
-                continue
-            if not found and not top:
-                phis = [(p, max(p.outs)) for b in self.top for p in self.plans[b].phis]
-                aliases = (p.outs[k] for p, k in phis if self._value_of(p, k) is v)
-                found = {id(x): x for x in aliases}
-            if len(found) != 1:
-                raise Refused("it cannot be told which variable is read after the loop")
-            (new,) = found.values()
-            if new is not v:
-                out.append((v, new))
-        return out
-
-    def _ends(self) -> tuple[dict[Value, list[Value]], bool]:
-        """For what names and lists hold in the end, as what it is known now; and whether there are
-        names, of those that ways bind, of which nothing is known.
-        """
-        rows, at, apart = self.origins.ends(self.loop)
-        given: dict[Value, list[Value]] = {}
-        unknown = False
-        stored = self.origins.stored()
-        paths = {p for x in rows.values() for p, v in x.items() if isinstance(v, Value)}
-        for path in sorted(paths):
-            plain = "[" not in path and "." not in path
-            if (plain and not self.live(path)) or "[-2]" in path or "[-3]" in path:
-                continue
-            seen = [rows[k].get(path) if k in rows else None for k in range(self.size)]
-            try:
-                if path in apart:
-                    raise Refused("it is bound before the round begins")
-                if not self._met_both_ways(seen):
-                    raise Refused("nothing is known of it after one of the ways")
-                column = self.origins.as_values(seen)
-                found = self._continued(column, self.resolved(column, at))
-            except Refused:
-                unknown = unknown or path in stored or not plain
-                continue
-            last = self.full if self.template.tail else self.size - 1
-            for k in range(self.size) if path.endswith("[-1]") else (last,):
-                old, new = found[k]
-                if old is not None and new is not None:
-                    given.setdefault(old, []).append(new)
-        return given, unknown or any(
-            self.live(p) and p not in paths and self.origins.traced_ever(p) for p in stored
+        found = Afterwards(
+            self.template, self.origins, self.plans, self.live, self.resolved, self.loop
         )
-
-    def _met_both_ways(self, column: Sequence[Any]) -> bool:
-        """Whether something is known of rounds that took the one way, and of those that took the
-        other.
-        """
-        present = {k for k, x in enumerate(column) if x is not None}
-        return all(len({f.outcome for k, f in b.at.items() if k in present}) == 2 for b in self.top)
-
-    def _continued(
-        self, column: Sequence[Value | None], found: Sequence[Value | None]
-    ) -> list[tuple[Value | None, Value | None]]:
-        """What a column was and is, with the last round, of which nothing was seen, as the rule
-        says.
-        """
-        pairs = list(zip(column, found, strict=True))
-        if self.template.tail or column[-1] is not None or len(pairs) < 2:
-            return pairs
-        old, new = pairs[-2]
-        if old is None or new is None:
-            return pairs
-        for b in self.top:
-            for phi in self.plans[b].phis:
-                for k, v in phi.outs.items():
-                    if v is new:
-                        pairs[-1] = self._value_of(phi, k + 1), phi.outs[k + 1]
-                        return pairs
-        made = self.template.made.get(new)
-        if made is not None and (column[-3] is not new if len(pairs) > 2 else True):
-            k, spot, w = made
-            new = spot.at[k + 1].outs[w]
-        pairs[-1] = new, new
-        return pairs
-
-    def _value_of(self, phi: Phi, k: int) -> Value:
-        """What was recorded for a result in a round."""
-        b = next(b for b in self.template.branches if phi in self.plans[b].phis)
-        ref = phi.refs[b.at[k].outcome]
-        while True:
-            if ref[0] == "spot":
-                spot = self._spot(ref[1])
-                return spot.at[k].outs[ref[2]]
-            if ref[0] == "capture":
-                return self.plans[b].captures[ref[1]][k]
-            b = next(x for x in self.template.branches if ref[1] in self.plans[x].phis)
-            ref = ref[1].refs[b.at[k].outcome]
-
-    def _spot(self, number: int) -> Spot:
-        todo: list[Side] = [self.template.root]
-        while todo:
-            for x in todo.pop().items:
-                if type(x) is Branch:
-                    todo += x.sides.values()
-                elif x.number == number:
-                    assert type(x) is Spot
-                    return x
-        raise KeyError(number)
-
-    # -------------------------------------------------------------- rounds again
+        return found.renamed([v for v in self.template.made if read(v) > self.last])
 
     def _round(self, k: int) -> list[Step]:
         out: list[Step] = []
@@ -552,6 +456,22 @@ class _Conversion:
 
 
 # ------------------------------------------------------------------ small things
+
+
+class _Mark:
+    """Equal for columns that hold the same in the same rounds; its hash is made once."""
+
+    __slots__ = ("_hash", "_said")
+
+    def __init__(self, rows: Column) -> None:
+        self._said = (*rows, *map(key, rows.values()))
+        self._hash = hash(self._said)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Mark) and self._said == other._said
 
 
 def _inside_of(

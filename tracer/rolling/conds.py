@@ -25,7 +25,6 @@ class Phi:
     refs: dict[bool, Ref]
     aval: Aval
     outs: dict[int, Value] = field(default_factory=dict)
-    actual: dict[int, Value] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -40,6 +39,8 @@ class Plan:
     spots: dict[int, list[Ref]] = field(default_factory=dict)
     ahead: dict[int, int] = field(default_factory=dict)  # regions read before it: captures
     steps: list[dict[int, Step]] = field(default_factory=list)  # which read them, by round
+    capture_at: dict[Any, int] = field(default_factory=dict)  # by what the column holds
+    phi_of: dict[tuple[Ref, Ref], Phi] = field(default_factory=dict)  # by what the ways give
 
 
 class Emission:

@@ -24,6 +24,10 @@ class Flow:
         self.places = {i.offset: k for k, i in enumerate(self.instructions)}
         self._regions: dict[int, dict[bool, frozenset[int]]] = {}
         self._postdominators: dict[int, dict[int, int]] = {}
+        self._beyond: dict[int, set[int]] = {}
+        self._numbers: dict[int, list[int]] = {}  # of the instructions at a canonical offset
+        for k, i in enumerate(self.instructions):
+            self._numbers.setdefault(self.canonical(i.offset), []).append(k)
 
     def canonical(self, offset: int) -> int:
         """The canonical offset of an instruction."""
@@ -180,8 +184,12 @@ class Flow:
             (str(i.argval) for i in self._of(offsets) if i.opname.startswith(_ELSEWHERE)), ""
         )
 
+    def numbers(self, offsets: frozenset[int]) -> list[int]:
+        """Which instructions stand at canonical offsets, in their order."""
+        return sorted(k for x in offsets for k in self._numbers.get(x, ()))
+
     def _of(self, offsets: frozenset[int]) -> list[dis.Instruction]:
-        return [i for i in self.instructions if self.canonical(i.offset) in offsets]
+        return [self.instructions[k] for k in self.numbers(offsets)]
 
     def stored_before(self, loop: Loop, place: int) -> set[str]:
         """The names that a round may bind before it comes to an instruction."""
@@ -196,8 +204,11 @@ class Flow:
 
     def read_after(self, name: str, loop: Loop) -> bool:
         """Whether a name may be read after a loop, before it is bound again."""
-        inside = [i.offset for i in self.instructions if self.canonical(i.offset) in loop.members]
-        beyond = {t for x in inside for t in self.after[x] if self.canonical(t) not in loop.members}
+        beyond = self._beyond.get(loop.number)
+        if beyond is None:
+            targets = {t for i in self._of(loop.members) for t in self.after[i.offset]}
+            beyond = {t for t in targets if self.canonical(t) not in loop.members}
+            self._beyond[loop.number] = beyond
         return is_read(name, beyond, self.after, self.instructions, self.places)
 
     def computes(self, offsets: frozenset[int] | None, seen: set[int]) -> tuple[int, set[object]]:

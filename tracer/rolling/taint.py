@@ -8,7 +8,7 @@ Values that ops were recorded for are traced, and followed by their wiring inste
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import CodeType
 from typing import Any
 
@@ -30,10 +30,8 @@ class _Scope:
         self.code = code
         self.expressions: Expressions = expressions_of(code)
         flow = self.expressions.flow
-        self.numbers = [
-            k for k, i in enumerate(flow.instructions)
-            if members is None or flow.canonical(i.offset) in members
-        ]  # fmt: skip
+        every = range(len(flow.instructions))
+        self.numbers: Sequence[int] = every if members is None else flow.numbers(members)
         self.traced: set[int] = set()
         self.asked: set[int] = set()
         self.decided: set[int] = set()  # what runs or not
@@ -105,9 +103,7 @@ class Taint:
         scope = self._scope(call.code)
         flow = scope.expressions.flow
         scope.asked |= {place, flow.jump(place)}
-        region = flow.region(place)
-        numbers = (k for k, i in enumerate(flow.instructions) if flow.canonical(i.offset) in region)
-        scope.decided.update(numbers)
+        scope.decided.update(flow.numbers(flow.region(place)))
 
     # -------------------------------------------------------------- what follows from what
 
