@@ -12,22 +12,11 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from processes import (
-    HERE,
-    absolute,
-    default_python,
-    environment,
-    heading,
-    interpreters,
-    machine,
-    publish,
-    table,
-    whose,
-)
+from processes import HERE, environment, heading, interpreters, machine, whose
+from sections import parser_of, write
 
 NAMES = ("hand", "adjit", "jax", "numpy_f")
 FIRST = """
@@ -68,26 +57,21 @@ def starts(options: argparse.Namespace, name: str, python: str) -> tuple[float, 
     cold, warm = [], []
     for _ in range(options.starts):
         with tempfile.TemporaryDirectory() as store:
-            env = environment(options.threads, Path(store))
+            env = environment(options.threads, store)
             cold.append(start(python, name, options.problem, env))
             warm.append(start(python, name, options.problem, env))
     return median(cold), median(warm)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--python", type=absolute, default=default_python(), help="the children's interpreters, A:B"
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--problem", default="digits-64-128-10")
     parser.add_argument("--contestants", default=",".join(NAMES), help="a comma list")
     parser.add_argument("--starts", type=int, default=3, help="of each kind")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--markdown", type=Path, help="put the table into this page")
     options = parser.parse_args()
     known = interpreters(options.python)
     title = heading(machine(next(iter(known.values()))), options.threads)
-    print(title, flush=True)
     rows = []
     for name in options.contestants.split(","):
         python = whose(name, known)
@@ -99,10 +83,8 @@ def main() -> int:
         except RuntimeError as failure:
             rows.append([name, "failed", str(failure)[:60]])
         print("  ".join(rows[-1]), flush=True)
-    text = table([f"first gradient of {options.problem}", "cold", "warm"], rows)
-    print(f"\n{text}")
-    if options.markdown:
-        publish(options.markdown, "A process", title, text)
+    head = [f"first gradient of {options.problem}", "cold", "warm"]
+    write(options, "A process", title, head, rows)
     return 0
 
 

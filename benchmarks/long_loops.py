@@ -11,28 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from processes import (
-    HERE,
-    absolute,
-    default_python,
-    duration,
-    environment,
-    heading,
-    installed,
-    machine,
-    publish,
-    table,
-)
+from processes import duration, heading, installed, machine
+from sections import first_python, parser_of, told, write
 
 ROWS = (
     ("rk4", 1_000),
@@ -84,34 +70,19 @@ def child(kind: str, steps: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--python", type=absolute, default=default_python(), help="the children's interpreter"
-    )
-    parser.add_argument("--markdown", type=Path, help="put the table into this page")
+    parser = parser_of(__doc__)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.child[0], int(options.child[1]))
         return 0
-    python = options.python.split(os.pathsep)[0]
+    python = first_python(options)
     title, rows = heading(machine(installed(python)), 1), []
     for kind, steps in ROWS:
-        with tempfile.TemporaryDirectory() as store:
-            done = subprocess.run(
-                [python, os.path.abspath(__file__), "--child", kind, str(steps)],
-                env=environment(1, Path(store)),
-                cwd=HERE,
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-        *seconds, peak = json.loads(done.stdout)
+        *seconds, peak = told(python, __file__, kind, steps)
         rows.append([f"{NAMES[kind]}, {steps}", *map(duration, seconds), f"{peak:.0f} MB"])
-    text = table(["rounds", "first gradient", "tracing", "compiling", "later", "peak"], rows)
-    print(f"{title}\n\n{text}")
-    if options.markdown:
-        publish(options.markdown, "Long loops", title, text)
+    head = ["rounds", "first gradient", "tracing", "compiling", "later", "peak"]
+    write(options, "Long loops", title, head, rows)
     return 0
 
 

@@ -10,28 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import numpy as np
-from processes import (
-    HERE,
-    absolute,
-    default_python,
-    duration,
-    environment,
-    heading,
-    installed,
-    machine,
-    publish,
-    table,
-)
+from processes import duration, heading, installed, machine
+from sections import first_python, parser_of, told, write
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
@@ -57,32 +43,19 @@ def child(n: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--python", type=absolute, default=default_python(), help="the children's interpreter"
-    )
-    parser.add_argument("--markdown", type=Path, help="put the table into this page")
+    parser = parser_of(__doc__)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.child)
         return 0
-    rows, title = [], ""
-    python = options.python.split(os.pathsep)[0]
+    python = first_python(options)
+    title, rows = heading(machine(installed(python)), 1), []
     for n in SIZES:
-        with tempfile.TemporaryDirectory() as store:
-            env = environment(1, Path(store))
-            title = title or heading(machine(installed(python)), 1)
-            command = [python, os.path.abspath(__file__), "--child", str(n)]
-            done = subprocess.run(
-                command, env=env, cwd=HERE, capture_output=True, text=True, check=True
-            )
-        first, later, grown, entries = json.loads(done.stdout)
+        first, later, grown, entries = told(python, __file__, n)
         rows.append([f"n = {n}", duration(first), duration(later), f"{grown:.0f} MB", str(entries)])
-    text = table(["sparse Jacobian", "first call", "later", "memory", "entries"], rows)
-    print(f"{title}\n\n{text}")
-    if options.markdown:
-        publish(options.markdown, "Sparse Jacobian", title, text)
+    head = ["sparse Jacobian", "first call", "later", "memory", "entries"]
+    write(options, "Sparse Jacobian", title, head, rows)
     return 0
 
 

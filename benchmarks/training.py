@@ -17,25 +17,13 @@ import resource
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from processes import (
-    HERE,
-    absolute,
-    default_python,
-    duration,
-    environment,
-    heading,
-    interpreters,
-    machine,
-    publish,
-    table,
-    whose,
-)
+from processes import HERE, duration, environment, heading, interpreters, machine, whose
+from sections import parser_of, write
 
 BATCHES = (1, 2, 8)
 ROUNDS, STEPS = 9, 2
@@ -120,7 +108,7 @@ def started(
     """A child that is ready, and how long its first step and the slowest of the next ones took."""
     made = subprocess.Popen(
         [python, os.path.abspath(__file__), "--child", name, str(batch), f"{store}/{name}.npz"],
-        env=environment(1, Path(store)),
+        env=environment(1, store),
         cwd=HERE,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -171,9 +159,7 @@ def compete(batch: int, pythons: dict[str, str]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--python", type=absolute, default=default_python())
-    parser.add_argument("--markdown", type=Path, help="put the table into this page")
+    parser = parser_of(__doc__)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -187,20 +173,9 @@ def main() -> int:
         versions |= has
     title = heading(machine(versions), 1)
     head = [
-        "a step",
-        "adjit",
-        "torch",
-        "ratio",
-        "peak",
-        "torch's",
-        "first",
-        "compiling",
-        "gradients",
-    ]
-    text = table(head, [compete(batch, pythons) for batch in (*BATCHES, 0)])
-    print(f"{title}\n\n{text}")
-    if options.markdown:
-        publish(options.markdown, "Training", title, text)
+        "a step", "adjit", "torch", "ratio", "peak", "torch's", "first", "compiling", "gradients",
+    ]  # fmt: skip
+    write(options, "Training", title, head, [compete(batch, pythons) for batch in (*BATCHES, 0)])
     return 0
 
 
