@@ -7,6 +7,7 @@ array and every view of it are gone.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -131,3 +132,13 @@ def kept() -> dict[str, Any]:
     """How many bytes and blocks wait for use."""
     with _lock:
         return {"bytes": _kept, "blocks": sum(map(len, _free.values()))}
+
+
+def _after_fork() -> None:
+    """A child gets a fresh lock: the thread that held it does not exist there."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

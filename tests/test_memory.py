@@ -2,7 +2,9 @@
 
 import gc
 import linecache
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -225,3 +227,15 @@ def test_blocks_of_sizes_that_nobody_asks_for_are_given_back(monkeypatch):
         missed(one), missed(other)
     assert missed(one) == missed(other) == 0
     memory.release()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_while_another_thread_asks_for_memory_can_ask_too():
+    with memory._lock:  # held by a thread that the child does not have
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # ends the child if it waits for ever
+            memory.empty((1 << 20,), np.dtype("f8"))
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
