@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -262,7 +263,34 @@ def test_files(tmp_path: Path) -> None:
         nn.load(tmp_path / "none.npz")
     with pytest.raises(ValueError, match=r"\.safetensors"):
         nn.load(tmp_path / "a.txt")
+    torch.save(model.state_dict(), tmp_path / "b.npz")
+    with pytest.raises(nn.FileError, match=r"'structure.json' is no array; torch\.load reads it"):
+        nn.load(tmp_path / "b.npz")
+    with pytest.raises(nn.FileError, match=r"nn\.load reads state dicts"):
+        torch.load(tmp_path / "a.npz")
+    for swapped in ((model.state_dict(), tmp_path / "c.npz"), (tmp_path / "c.npz", model)):
+        with pytest.raises(TypeError, match="the path comes first"):
+            nn.save(*swapped)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
+def test_a_checkpoint_with_one_wrong_byte_is_right_or_refused() -> None:
+    file = io.BytesIO()
+    torch.save({"a": torch.arange(3.0), "n": [1, "x"]}, file)
+    data = file.getvalue()
+    for k in range(0, len(data), 3):
+        wrong = bytearray(data)
+        wrong[k] ^= 0xFF
+        try:
+            found = torch.load(io.BytesIO(bytes(wrong)))
+        except nn.FileError:
+            continue
+        assert found["a"].tolist() == [0.0, 1.0, 2.0] and found["n"] == [1, "x"]
+
+
+def test_layers_may_have_no_inputs() -> None:
+    assert nn.Linear(0, 3)(torch.ones(2, 0)).shape == (2, 3)
+    assert nn.Conv2d(0, 4, 3).weight.shape == (4, 0, 3, 3)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

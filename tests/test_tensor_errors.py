@@ -278,3 +278,90 @@ def test_grad_of_a_result_warns():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert y.grad.item() == 1.0 and x.grad.item() == 2.0
+
+
+def test_a_retained_gradient_is_that_after_all_hooks():
+    x = leaf(1.0, 2.0)
+    y = x * 3
+    y.retain_grad()
+    y.register_hook(lambda g: g * 10)
+    (y * y).sum().backward()
+    assert y.grad.tolist() == [60.0, 120.0] and x.grad.tolist() == [180.0, 360.0]
+
+
+def test_a_hook_returns_a_gradient_or_nothing():
+    for make in (lambda x: x, lambda x: x * 2):
+        x = leaf(1.0, 2.0)
+        y = make(x)
+        handle = y.register_hook(lambda g: g[:1])
+        with pytest.raises(RuntimeError, match=r"changed the size of value\s+from \[2\] to \[1"):
+            (y * 2).sum().backward()
+        handle.remove()
+        y.register_hook(lambda g: 3)
+        with pytest.raises(TypeError, match="'<lambda>' has returned something of type int"):
+            (y * 2).sum().backward()
+
+
+def test_modes_of_generators_are_those_of_their_bodies():
+    x = leaf(1.0)
+    seen = []
+
+    @torch.no_grad()
+    def doubled():
+        try:
+            got = yield x * 2
+            seen.append((got, torch.is_grad_enabled()))
+            try:
+                yield x * 3
+            except KeyError:
+                seen.append(("thrown", torch.is_grad_enabled()))
+            yield x * 4
+            return "end"
+        finally:
+            seen.append(("closed", torch.is_grad_enabled()))
+
+    stream = doubled()
+    assert not next(stream).requires_grad and (x * 2).requires_grad
+    assert not stream.send("sent").requires_grad
+    assert not stream.throw(KeyError()).requires_grad and torch.is_grad_enabled()
+    with pytest.raises(StopIteration) as ended:
+        next(stream)
+    assert ended.value.value == "end" and torch.is_grad_enabled()
+    cut = doubled()
+    next(cut)
+    cut.close()
+    assert seen == [("sent", False), ("thrown", False), ("closed", False), ("closed", False)]
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    ("do", "kind", "words"),
+    [
+        (lambda: torch.ones(3).size(2), IndexError, r"range of \[-1, 0\], but got 2"),
+        (lambda: torch.tensor(1.0).size(0), IndexError, "tensor has no dimensions"),
+        (lambda: torch.zeros("a"), TypeError, "a size is a whole number, not 'a'"),
+        (lambda: torch.nn.Linear("a", 4), TypeError, "a size is a whole number, not 'a'"),
+        (lambda: torch.linspace(0, 1, -1), RuntimeError, "steps must be non-negative"),
+        (
+            lambda: torch.bmm(torch.ones(2, 2, 3), torch.ones(3, 3, 2)),
+            RuntimeError,
+            r"to be: \[2, 3\] but got: \[3, 3\]",
+        ),
+        (
+            lambda: torch.ones(2, 3, requires_grad=True).t().view(6),
+            RuntimeError,
+            r"Use .reshape\(...\)",
+        ),
+    ],
+)
+def test_sizes_that_make_no_sense(do, kind, words):
+    with pytest.raises(kind, match=words):
+        do()
+
+
+def test_parts_that_are_taken_in_turn_are_those_of_unbind():
+    x = leaf(1.0, 3.0)
+    a, b = x
+    assert repr(b) == "tensor(3., grad_fn=<UnbindBackward0>)"
+    (a * b).backward()
+    assert x.grad.tolist() == [3.0, 1.0] and list(torch.ones(0)) == []

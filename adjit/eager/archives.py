@@ -106,13 +106,18 @@ def load(f: Any, map_location: Any = None, *_: Any, **__: Any) -> Any:
             members = archive.namelist()
             if STRUCTURE in members:
                 return _read(archive)
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, OSError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         raise FileError(
             f"{name} ({len(data)} bytes) is truncated or was not written by save: {error}"
         ) from error
     if any(m.endswith("data.pkl") for m in members):
         return _tensors(read_torch(io.BytesIO(data)))
-    raise FileError(f"{name} ({len(data)} bytes) was not written by save: it has no {STRUCTURE}")
+    raise FileError(
+        f"{name} ({len(data)} bytes) was not written by save: it has no {STRUCTURE}; of .npz and "
+        ".safetensors, nn.load reads state dicts"
+    )
 
 
 def _read(archive: zipfile.ZipFile) -> Any:

@@ -252,6 +252,8 @@ def linspace(
 ) -> Tensor:  # fmt: skip
     """So many numbers from start to end; the second half is counted from the end."""
     placed(_)
+    if steps < 0:
+        raise RuntimeError(f"number of steps must be non-negative, not {steps}")
     kind = np.dtype(dtype or default())
     a, b, i = kind.type(start), kind.type(end), np.arange(steps)
     step = (b - a) / kind.type(max(steps - 1, 1))

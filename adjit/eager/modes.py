@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -41,12 +42,40 @@ class _Mode:
     def __call__(self, fn: F) -> F:
         on, kind = self._on, _Inference if isinstance(self, _Inference) else _Mode
 
+        if inspect.isgeneratorfunction(fn):
+            return _stream(fn, lambda: kind(on))  # type: ignore[return-value]
+
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
             with kind(on):
                 return fn(*args, **kwargs)
 
         return call  # type: ignore[return-value]
+
+
+def _stream(fn: Callable[..., Any], mode: Callable[[], _Mode]) -> Callable[..., Any]:
+    """A generator whose body runs in a mode, and who takes what it yields does not."""
+
+    @functools.wraps(fn)
+    def generate(*args: Any, **kwargs: Any) -> Any:
+        body = fn(*args, **kwargs)
+        resume, given = body.send, None
+        try:
+            while True:
+                with mode():
+                    found = resume(given)
+                try:
+                    resume, given = body.send, (yield found)
+                except GeneratorExit:
+                    with mode():
+                        body.close()
+                    raise
+                except BaseException as error:
+                    resume, given = body.throw, error
+        except StopIteration as end:
+            return end.value
+
+    return generate
 
 
 def _mode(on: bool, fn: Any = None) -> Any:

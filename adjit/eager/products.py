@@ -73,6 +73,12 @@ def _ranked(name: str, ranks: tuple[int, int], title: str = "") -> Binary:
                 f"{words}\n  {name}: expected tensors of {ranks[0]} and {ranks[1]} dimensions, "
                 f"got shapes {list(input.shape)} and {list(other.shape)}"
             )
+        if name == "bmm" and (other.shape[0], other.shape[1]) != (input.shape[0], input.shape[2]):
+            raise RuntimeError(
+                "Expected size for first two dimensions of batch2 tensor to be: "
+                f"[{input.shape[0]}, {input.shape[2]}] but got: [{other.shape[0]}, "
+                f"{other.shape[1]}].\n  bmm: shapes {list(input.shape)} and {list(other.shape)}"
+            )
         return titled(matmul(input, other), title) if title else matmul(input, other)
 
     call.__name__ = name

@@ -35,6 +35,9 @@ __all__ = [
 def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
         sizes = tuple(sizes[0])
+    for n in sizes:
+        if isinstance(n, str | bytes) or n is None:
+            raise TypeError(f"a size is a whole number, not {n!r}")
     return tuple(int(n) for n in sizes)
 
 

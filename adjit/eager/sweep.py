@@ -108,7 +108,8 @@ class Sweep:
     def _hooked(self, ref: Ref) -> Ref:
         node, i = ref
         ct = self.cts[ref]
-        for hook in (node.hooks or {}).get(i, ()):
+        hooks = (node.hooks or {}).get(i)
+        for hook in sorted(hooks, key=_retains) if hooks else ():
             ct = hook(ct)
         if ref in self._wanted:
             self.found[ref] = ct
@@ -124,6 +125,11 @@ class Sweep:
     def release(self) -> None:
         """Free what the recorded operations keep for another sweep."""
         release(self.visited)
+
+
+def _retains(hook: Any) -> bool:
+    """Whether this hook fills `.grad`: it comes last, whenever it was registered."""
+    return getattr(hook, "retains", False)
 
 
 def release(nodes: Iterable[Node]) -> None:

@@ -143,7 +143,17 @@ class Tensor:
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or one extent of it."""
-        return self.shape if dim is None else self._aval_shape()[dim]
+        shape = self._aval_shape()
+        if dim is None:
+            return self.shape
+        if not -len(shape) <= dim < len(shape):
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-len(shape)}, "
+                f"{len(shape) - 1}], but got {dim})"
+                if shape
+                else "Dimension specified as 0 but tensor has no dimensions"
+            )
+        return shape[dim]
 
     @property
     def ndim(self) -> int:
@@ -352,7 +362,7 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
             raise TypeError("iteration over a 0-d tensor")
-        return (self[i] for i in range(self._aval_shape()[0]))
+        return iter(self.unbind(0))  # the parts know that they were made at once
 
     def __hash__(self) -> int:
         return id(self)
@@ -402,7 +412,7 @@ class Tensor:
     def _add_hook(self, hook: Callable[[Tensor], Any]) -> RemovableHandle:
         def on_ref(ct: Ref) -> Ref:
             found = hook(shown(*ct))
-            return ct if found is None else as_tensor(found)._ref()
+            return ct if found is None else _replaced(hook, found, self)
 
         node = self._node
         if node is None:
@@ -415,6 +425,22 @@ class Tensor:
             place = node.hooks.setdefault(self._index, [])
         place.append(on_ref)
         return RemovableHandle(place, on_ref)
+
+
+def _replaced(hook: Callable[..., Any], found: Any, tensor: Tensor) -> Ref:
+    """What a hook returned for a gradient of `tensor`, which must be like it."""
+    name = getattr(hook, "__name__", type(hook).__name__)
+    if not isinstance(found, Tensor | np.ndarray | np.generic):
+        raise TypeError(
+            f"hook {name!r} has returned something of type {type(found).__name__}: a gradient is a "
+            "Tensor, and None leaves it as it is"
+        )
+    ct, shape = as_tensor(found), tensor._aval_shape()
+    if ct._aval_shape() != shape:
+        raise RuntimeError(
+            f"hook {name!r} has changed the size of value\n  from {list(shape)} to {list(ct.shape)}"
+        )
+    return ct._ref()
 
 
 # ------------------------------------------------------------------ making Tensors

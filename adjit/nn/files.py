@@ -61,6 +61,11 @@ def _torch() -> Any:
 
 def save(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
     """Write arrays by name; the suffix says how.  The file appears whole, or not at all."""
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"save(path, state): the state is a {type(state).__name__}, not a dict of arrays; the "
+            "path comes first, and of a module give .state_dict()"
+        )
     target = Path(path)
     kind, arrays = _kind(target), _arrays(state)
     handle, name = tempfile.mkstemp(dir=target.parent, suffix=kind)
@@ -111,7 +116,12 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             raise ValueError("it does not begin as a zip archive does")
         file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
-            return {k: archive[k] for k in archive.files}
+            found = {k: archive[k] for k in archive.files}
+    for k, x in found.items():
+        if not isinstance(x, np.ndarray):
+            hint = "; torch.load reads it" if k == "structure.json" else ""
+            raise ValueError(f"its part {k!r} is no array{hint}")
+    return found
 
 
 def read_torch(file: Any) -> Any:

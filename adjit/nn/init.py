@@ -115,6 +115,8 @@ def kaiming_uniform_(
     generator: Any = None,
 ) -> Any:  # fmt: skip
     """Even draws of variance gain² / fan."""
+    if 0 in tensor.shape:
+        return tensor
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / _fan(tensor, mode))
     return uniform_(tensor, -bound, bound, generator)
 
@@ -124,6 +126,8 @@ def kaiming_normal_(
     generator: Any = None,
 ) -> Any:  # fmt: skip
     """Normal draws of variance gain² / fan."""
+    if 0 in tensor.shape:
+        return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
     return normal_(tensor, 0.0, std, generator)
 

@@ -95,7 +95,7 @@ class _BatchNorm(_Statistics):
             wanted = " or ".join(f"{d}D" for d in self.dims)
             raise ValueError(
                 f"expected {wanted} input (got {len(input.shape)}D input)\n  of shape "
-                f"{tuple(input.shape)})"
+                f"{tuple(input.shape)}"
             )
         mean, var = self._buffers["running_mean"], self._buffers["running_var"]
         batch = self.training or mean is None
@@ -149,7 +149,7 @@ class _InstanceNorm(_Statistics):
         if len(s) not in (self.rank + 1, self.rank + 2):
             raise ValueError(
                 f"expected {self.rank + 1}D or {self.rank + 2}D input (got {len(s)}D input)\n  of "
-                f"shape {s})"
+                f"shape {s}"
             )
         channels = s[-self.rank - 1]
         if channels != self.num_features:
