@@ -248,8 +248,10 @@ def test_a28_three_factors():
 
 
 def test_a29_only_floats():
-    with pytest.raises(RuntimeError, match=r"only Tensors of floating point .* int64"):
+    with pytest.raises(RuntimeError, match=r"Only Tensors of floating point .*\n.* int64"):
         torch.tensor([1, 2], requires_grad=True)
+    with pytest.raises(RuntimeError, match="only Tensors of floating point dtype can require"):
+        torch.arange(3).requires_grad_()
     kept = torch.tensor(np.array([1.0, 2.0]), requires_grad=True)
     assert kept.dtype == torch.float64
 

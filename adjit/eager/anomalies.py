@@ -27,7 +27,7 @@ class set_detect_anomaly:  # a function in use, like its model
         anomaly.on, anomaly.nan = bool(mode), check_nan
 
     def __enter__(self) -> None:
-        pass
+        """Nothing: it holds since it was made."""
 
     def __exit__(self, *_: object) -> None:
         anomaly.on, anomaly.nan = self._before

@@ -62,7 +62,7 @@ def placed(options: dict[str, Any]) -> None:
 
 def _made(array: np.ndarray, requires_grad: bool) -> Tensor:
     t = held(array)
-    return t.requires_grad_() if requires_grad else t
+    return t._made_to_learn() if requires_grad else t
 
 
 def tensor(
@@ -84,7 +84,7 @@ def asarray(
 ) -> Tensor:
     """The Tensor itself, one on the memory of an array, or a copy."""
     found = tensor(obj, dtype) if copy else as_tensor(obj, dtype)
-    return found.requires_grad_() if requires_grad else found
+    return found._made_to_learn() if requires_grad else found
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

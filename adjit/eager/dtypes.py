@@ -170,7 +170,7 @@ class device:
         return processor(self)
 
     def __exit__(self, *_: object) -> None:
-        pass
+        """Nothing: the processor is the device before, in and after the block."""
 
 
 _PLACES = ("cpu", "cuda", "mkldnn", "xpu", "mps", "meta", "hpu", "vulkan", "lazy", "mtia")

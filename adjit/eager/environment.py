@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,7 +61,7 @@ def compile(model: Any = None, **_: Any) -> Any:
     return (lambda fn: fn) if model is None else model
 
 
-class autocast:
+class autocast(contextlib.ContextDecorator):
     """A block, or a decorator, of mixed precision: refused where it would be in force.
 
     Disabled, and for devices that are not there (as in PyTorch with a warning), it does nothing.
@@ -82,14 +82,7 @@ class autocast:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
-
-    def __call__(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(fn)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return fn(*args, **kwargs)
-
-        return call
+        """Nothing: the precision was not changed."""
 
 
 def _warn(what: str) -> None:

@@ -68,7 +68,7 @@ class Tensor:
             array = plain(data[0], default()) if data else np.zeros(0, default())
         self._hold(array, Storage())
         if requires_grad:
-            self.requires_grad = True
+            self._made_to_learn()
 
     def _hold(self, array: np.ndarray, storage: Storage) -> None:
         self._array: np.ndarray | None = array
@@ -199,6 +199,15 @@ class Tensor:
     def requires_grad(self, on: bool) -> None:
         if not isinstance(on, bool):
             raise RuntimeError("requires_grad must be a bool")
+        self._require(on, "only Tensors of floating point and complex dtype")
+
+    def _made_to_learn(self) -> Tensor:
+        """Ask for the gradient, in a constructor."""
+        self._require(True, "Only Tensors of floating point and complex dtype")
+        return self
+
+    def _require(self, on: bool, which: str) -> None:
+        """Set the flag; `which` Tensors can have it is told by PyTorch in three ways."""
         if self._tracked():
             if on:
                 return
@@ -209,8 +218,7 @@ class Tensor:
             )
         if on and self._dtype.kind not in "fc":
             raise RuntimeError(
-                "only Tensors of floating point and complex dtype can require gradients, "
-                f"not one of dtype {self.dtype.name}"
+                f"{which} can require gradients\n  This one is of dtype {self.dtype.name}."
             )
         if on and self._inferred and not recording.inferring:
             raise RuntimeError(
@@ -223,7 +231,7 @@ class Tensor:
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set the flag in place."""
-        self.requires_grad = requires_grad
+        self._require(bool(requires_grad), "only Tensors of floating point dtype")
         return self
 
     @property

@@ -27,7 +27,7 @@ class Parameter(Tensor):
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         _hold(self, data)
         if requires_grad:
-            self.requires_grad = True
+            self._made_to_learn()
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()

@@ -155,7 +155,7 @@ class Sampler:
     """Numbers of examples in some order: subclasses have `__iter__`."""
 
     def __init__(self, data_source: Any = None) -> None:
-        pass
+        """Nothing: subclasses of before PyTorch 2.1 hand the data set on, which is not needed."""
 
     def __class_getitem__(cls, _: Any) -> type[Sampler]:
         return cls

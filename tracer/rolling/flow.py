@@ -9,7 +9,6 @@ from types import CodeType
 from .natural_loops import Loop, is_read, loaded_names, loops_of, stored_names, successors
 
 _STORES = ("STORE_FAST", "STORE_NAME", "STORE_DEREF", "DELETE_FAST", "DELETE_NAME", "DELETE_DEREF")
-_ELSEWHERE = ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR")
 _LEAVES = -2  # stands for whatever is outside of the loop
 _AGAIN = -1  # stands for the next round
 
@@ -177,12 +176,6 @@ class Flow:
                 if self.canonical(t) not in region and t > place:
                     return self.instructions[self.places[t]]
         return None
-
-    def stored_elsewhere(self, offsets: frozenset[int]) -> str:
-        """An attribute or a global that these instructions set ("": none)."""
-        return next(
-            (str(i.argval) for i in self._of(offsets) if i.opname.startswith(_ELSEWHERE)), ""
-        )
 
     def numbers(self, offsets: frozenset[int]) -> list[int]:
         """Which instructions stand at canonical offsets, in their order."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import CodeType
 from typing import Any
 
-from ...ir.core import Value
+from ...ir.core import Op, Value
 from .flow import Flow
 from .fold import Refused
 from .many import Equal
@@ -199,6 +200,28 @@ class Template:
             branch.sides[outcome] = Side(branch, outcome, list(inside))
             self._lay(inside, branch.sides[outcome])
         branch.end = self._number()
+
+
+def asked_at(b: Branch) -> tuple[Any, int]:
+    """The call and the place where Python asked for a condition."""
+    guard = next(iter(b.at.values())).guard
+    assert guard.place is not None
+    return guard.place
+
+
+def recorded(side: Side) -> Iterator[tuple[CodeType, int, Op]]:
+    """The ops of a side and of all within it, with the code and the offset that recorded them."""
+    todo: list[Spot | Branch] = list(side.items)
+    while todo:
+        x = todo.pop()
+        if type(x) is Branch:
+            todo += [y for s in x.sides.values() for y in s.items]
+            continue
+        for s in x.at.values():
+            for op in s.ops:
+                code = getattr(op.where, "code", None)
+                if code is not None:
+                    yield code, op.where.lasti, op  # type: ignore[union-attr]
 
 
 def last_of(s: Step) -> int:

@@ -13,7 +13,7 @@ from ...ir.builder import literal
 from ...ir.core import Const, Value
 from ...ir.types import Aval
 from .flow import Flow
-from .forks import Branch, Fork, Side, Spot, Template, last_of, offers
+from .forks import Branch, Fork, Side, Spot, Template, asked_at, last_of, offers, recorded
 from .match import is_literal
 from .names import Held, Seen
 from .natural_loops import Loop
@@ -154,7 +154,8 @@ class Origins:
         level, _ = self._level(side)
         if level and rounds < 3:
             return []
-        call, place = _asked(side)
+        assert side.branch is not None
+        call, place = asked_at(side.branch)
         flow = self.flows(call.code)
         loaded = flow.loaded(flow.side(place, side.outcome))
         out = []
@@ -193,20 +194,11 @@ class Origins:
         return found
 
     def _looked_at(self, side: Side) -> tuple[int, set[object]]:
-        call, place = _asked(side)
+        assert side.branch is not None
+        call, place = asked_at(side.branch)
         seen: dict[Any, set[int]] = {}
-        todo: list[Any] = list(side.items)
-        while todo:
-            x = todo.pop()
-            if type(x) is Branch:
-                todo += [y for s in x.sides.values() for y in s.items]
-                continue
-            for s in x.at.values():
-                for op in s.ops:
-                    code = getattr(op.where, "code", None)
-                    if code is not None:
-                        at = self.flows(code).canonical(op.where.lasti)
-                        seen.setdefault(code, set()).add(at)
+        for code, lasti, _ in recorded(side):
+            seen.setdefault(code, set()).add(self.flows(code).canonical(lasti))
         worst = 0
         literals: set[object] = set()
         for code, offsets in {call.code: set(), **seen}.items():
@@ -228,9 +220,7 @@ class Origins:
         """Whether a branch is an expression, or returns from a function: its value has no name."""
         found = self._left.get(b)
         if found is None:
-            guard = next(iter(b.at.values())).guard
-            assert guard.place is not None
-            call, place = guard.place
+            call, place = asked_at(b)
             found = self._left[b] = self.flows(call.code).leaves(place)
         return found
 
@@ -274,21 +264,11 @@ class Origins:
         """The names that are bound or not, or bound to this or that, by the ways taken."""
         out: set[str] = set()
         for b in self.template.branches:
-            guard = next(iter(b.at.values())).guard
-            assert guard.place is not None
-            call, place = guard.place
+            call, place = asked_at(b)
             flow = self.flows(call.code)
             out |= {f"{id(call.code)} {n}" for n in flow.stored(flow.region(place))}
             out |= {f"{id(call.code)} {n}" for n in flow.stored_next(place)}
         return out
-
-
-def _asked(side: Side) -> tuple[Any, int]:
-    """The call and the place where Python asked for the condition of a side."""
-    assert side.branch is not None
-    guard = next(iter(side.branch.at.values())).guard
-    assert guard.place is not None
-    return guard.place
 
 
 def _flat(steps: Sequence[Step]) -> Iterator[Step]:

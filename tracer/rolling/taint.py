@@ -13,7 +13,7 @@ from types import CodeType
 from typing import Any
 
 from .expressions import WAY, Expressions, Span, expressions_of
-from .forks import Branch, Side
+from .forks import Branch, Side, asked_at, recorded
 from .names import Held
 from .natural_loops import Loop, stored_names
 from .steps import Step
@@ -68,7 +68,10 @@ class Taint:
                 (self._plain if name == path else self._inside).add(name)
         self._plain -= self._inside
         self.scopes: dict[CodeType, _Scope] = {code: _Scope(code, inside.members)}
-        self._record(root)
+        for recording, lasti, op in recorded(root):
+            if op.outs:
+                scope = self._scope(recording)
+                scope.traced.add(scope.expressions.flow.canonical(lasti))
         for b in branches:
             self._ask(b)
         self._given = False  # whether functions are called with such things,
@@ -82,24 +85,8 @@ class Taint:
             found = self.scopes[code] = _Scope(code, None)
         return found
 
-    def _record(self, root: Side) -> None:
-        todo: list[Any] = list(root.items)
-        while todo:
-            x = todo.pop()
-            if type(x) is Branch:
-                todo += [y for s in x.sides.values() for y in s.items]
-                continue
-            for s in x.at.values():
-                for op in s.ops:
-                    code = getattr(op.where, "code", None)
-                    if code is not None and op.outs:
-                        scope = self._scope(code)
-                        scope.traced.add(scope.expressions.flow.canonical(op.where.lasti))
-
     def _ask(self, b: Branch) -> None:
-        guard = next(iter(b.at.values())).guard
-        assert guard.place is not None
-        call, place = guard.place
+        call, place = asked_at(b)
         scope = self._scope(call.code)
         flow = scope.expressions.flow
         scope.asked |= {place, flow.jump(place)}
