@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from report import ORDER
+from report import ORDER, best_peer, compared
 
 COLOURS = {
     "adjit": "#d62728", "jax": "#1f77b4", "torch": "#ff7f0e", "torch_compile": "#8c564b",
@@ -23,11 +23,13 @@ def bars(results: dict[str, Any], stat: str) -> dict[str, dict[str, float]]:
     """Ratios by problem and contestant; to the gradient by hand, else to the best peer."""
     found = {}
     for problem, by_name in results.items():
-        times = {n: by_name[n][stat] for n in ORDER if n in COLOURS and stat in by_name.get(n, {})}
-        peers = [t for n, t in times.items() if n != "adjit"]
-        base = by_name.get("hand", {}).get(stat) or min(peers, default=None)
-        if base:
-            found[problem] = {n: t / base for n, t in times.items()}
+        peer = best_peer(by_name, stat)
+        base = by_name.get("hand", {})
+        if stat not in base and peer:
+            base = by_name[peer[0]]
+        ratios = {n: compared(by_name.get(n, {}), base, stat) for n in ORDER if n in COLOURS}
+        if any(r is not None for r in ratios.values()):
+            found[problem] = {n: r for n, r in ratios.items() if r is not None}
     return found
 
 

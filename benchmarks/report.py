@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from limits import NEEDS, limit, sentence
@@ -26,10 +27,22 @@ def cell(result: Result, results: Results, stat: str) -> str:
     """A time with its ratio to the hand-written gradient, or why there is none."""
     if stat not in result:
         return next((key for key in ("failed", "absent") if key in result), "-")
-    base = results.get("hand", {}).get(stat)
-    if base is None or result is results["hand"]:
+    times_hand = compared(result, results.get("hand", {}), stat)
+    if times_hand is None or result is results["hand"]:
         return duration(result[stat])
-    return f"{duration(result[stat])} ({result[stat] / base:.2f}x)"
+    return f"{duration(result[stat])} ({times_hand:.2f}x)"
+
+
+def compared(result: Result, other: Result, stat: str) -> float | None:
+    """A time over another: the median of the rounds' ratios, each at one speed of the machine.
+
+    Of least times, or where one of both was not asked in all rounds, of the figures themselves.
+    """
+    if stat not in result or stat not in other:
+        return None
+    if stat == "median" and len(result["medians"]) == len(other["medians"]):
+        return median(a / b for a, b in zip(result["medians"], other["medians"], strict=True))
+    return float(result[stat] / other[stat])
 
 
 def best_peer(results: Results, stat: str) -> tuple[str, float] | None:
@@ -38,8 +51,12 @@ def best_peer(results: Results, stat: str) -> tuple[str, float] | None:
     return min(times.items(), key=lambda item: item[1]) if times else None
 
 
+def figure(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}"
+
+
 def ratio(a: float | None, b: float | None) -> str:
-    return f"{a / b:.2f}" if a is not None and b else "-"
+    return figure(a / b if a is not None and b else None)
 
 
 def ratios(whole: dict[str, Any]) -> str:
@@ -52,12 +69,12 @@ def ratios(whole: dict[str, Any]) -> str:
     for problem in next(iter(by_threads.values())):
         row = [problem]
         for results in (r[problem] for r in by_threads.values()):
-            ours = results.get("adjit", {}).get(stat)
+            ours = results.get("adjit", {})
             peer = best_peer(results, stat)
             row += [
-                duration(ours) if ours else "-",
-                ratio(ours, results.get("hand", {}).get(stat)),
-                ratio(ours, peer and peer[1]),
+                duration(ours[stat]) if stat in ours else "-",
+                figure(compared(ours, results.get("hand", {}), stat)),
+                figure(compared(ours, results[peer[0]], stat) if peer else None),
                 peer[0] if peer else "-",
             ]
         rows.append(row)
@@ -156,7 +173,10 @@ def _memory_ratios(results: Results, stat: str) -> list[str]:
 
 
 SECTIONS = {
-    "Ratios": "Below 1 is better than hand, or than the best peer of the same run.",
+    "Ratios": (
+        "Below 1 is better than hand, or than the best peer of the same run. A round asks all "
+        "within a second or two: a ratio is the median of the rounds' ratios."
+    ),
     "One thread": "Medians, with the ratio to the gradient by hand; `numpy_f` has no gradient.",
     "Two threads": "The same with two threads for all.",
     "Limits": "The least time that the resource in short supply allows, and the figures beside it.",

@@ -38,7 +38,8 @@ def test_a_report_has_every_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert set(limits.NEEDS) == set(PROBLEMS)
     start = {"import": 0.1, "first": 1.0, "start": 1.5, "imported": 50.0, "peak": 80.0}
     hand, ours, peer = (
-        {**start, "median": t, "least": t, "lasting": 90.0} for t in (1e-3, 5e-4, 2e-3)
+        {**start, "median": t, "least": t, "lasting": 90.0, "medians": [t, 2 * t, t]}
+        for t in (1e-3, 5e-4, 2e-3)
     )
     results: dict[str, dict[str, dict[str, object]]] = {}
     failed = {"failed": "no gradient"}
@@ -57,6 +58,11 @@ def test_a_report_has_every_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     for expected in (*report.SECTIONS, "0.50 |", "0.25 |", "a chain", "29 us", "1.00 |"):
         assert expected in text, expected
     assert "90 40" in text
+    slower = {**ours, "median": 1e-3, "medians": [1e-3, 1e-3, 5e-4]}  # when the machine was so, too
+    assert report.compared(slower, hand, "median") == 0.5
+    assert report.compared(slower, hand, "least") == 0.5
+    assert report.compared({**slower, "medians": [1e-3]}, hand, "median") == 1.0
+    assert report.compared(failed, hand, "median") is None
     page = tmp_path / "results.md"
     page.write_text("# Results\n\nWords.\n\n## Older\n\nfigures\n\n## Limits\n\nold\n")
     report.publish_all(page, {**whole, "limits": {"1": machine}})
