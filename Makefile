@@ -7,9 +7,10 @@ PYTEST_ARGS ?=
 BENCH_PYTHON ?= $(PY)
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 300
+COMMITS ?= HEAD~20 HEAD
 
 .NOTPARALLEL:
-.PHONY: help demo test examples lint fuzz bench bench-quick clean with-tests with-examples with-plots
+.PHONY: help demo test examples lint fuzz bench bench-quick bench-commits clean with-tests with-examples with-plots
 
 help:
 	@echo "make demo         train a classifier on real handwritten digits"
@@ -19,6 +20,7 @@ help:
 	@echo "make fuzz         random programs, compared at each stage   FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make bench-quick  some of the benchmarks, in a minute   BENCH_PYTHON=..."
 	@echo "make bench        all benchmarks, into benchmarks/RESULTS.md   BENCH_PYTHON=... BENCH_ARGS=..."
+	@echo "make bench-commits  how fast adjit was at some commits      COMMITS='$(COMMITS)' BENCH_ARGS=..."
 	@echo "                  BENCH_PYTHON is a list, A:B:C: JAX, PyTorch, ... are looked for in each"
 	@echo "PYTHON=python3.12 before any of them chooses the interpreter of a new .venv"
 
@@ -50,6 +52,9 @@ bench: with-tests with-plots
 
 bench-quick: with-tests
 	$(PY) benchmarks/run.py --python $(BENCH_PYTHON) --quick $(BENCH_ARGS)
+
+bench-commits: with-tests with-plots
+	$(PY) benchmarks/commits.py $(COMMITS) $(BENCH_ARGS)
 
 with-tests with-examples with-plots: with-%: $(PY)
 	@echo "installing this checkout and its extra '$*' into $(VENV)"

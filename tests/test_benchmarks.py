@@ -1,6 +1,7 @@
 """The benchmarks run, and what adjit is compared with is right."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,28 @@ def test_a_report_has_every_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert written.index("Words.") < written.index("## Ratios") < written.index("## Older")
     if "drew" in chart.draw(whole, tmp_path / "picture.png"):
         assert (tmp_path / "picture.png").stat().st_size > 5000
+
+
+def test_commits_are_laid_out_and_compared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not (FOLDER.parent / ".git").exists():
+        pytest.skip("commits are looked at in a checkout")
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import commits
+
+    head = commits.named("HEAD")
+    with pytest.raises(SystemExit, match="nothing-like-it is no commit"):
+        commits.named("nothing-like-it")
+    packages = commits.laid_out(head, tmp_path)
+    code = "import adjit, adjit.ir.ops, adjit.tracer.rolling; print(adjit.__file__)"
+    env = {**os.environ, "PYTHONPATH": str(packages)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.startswith(str(packages)), done.stderr
+    hand = {"median": 1e-3, "medians": [1e-3, 2e-3], "first": 1.0}
+    half = {"median": 1e-3, "medians": [5e-4, 1e-3], "first": 0.25}
+    found = commits.cells({"hand": hand, head: half, "older": {"failed": "died"}})
+    assert found == ["1 ms", "0.50x 0.25 s", "failed"]
 
 
 CASES = {
