@@ -24,6 +24,7 @@ from .factorings import factorings
 from .inward import inward
 from .layouts import layouts
 from .licm import licm
+from .orders import orders
 from .outward import outward, unmasked
 from .planes import planes
 from .puts import puts
@@ -86,6 +87,7 @@ def joint(strict: int | None = None) -> list[Pass]:
         Pass("calls", expand),
         Pass("trips", trips),
         Pass("planes", planes, "rounding"),
+        Pass("orders", orders),
         Pass("factorings", factorings, "rounding"),
         Pass("scalars", scalars),
         Pass("layouts", layouts),

@@ -403,10 +403,21 @@ def _sort_vjp(cts: Any, outs: Any, x: Value, *, axis: int) -> Any:
     return (scatter_add(zeros(x.aval), ct, *where, axes=axes),)
 
 
+def _argsort_ref(x: Any, *, axis: int) -> np.ndarray:
+    """Equals in their order; NumPy's quicksort, several times as fast, is stable without equals."""
+    if x.dtype.kind in "fiu" and x.itemsize >= 4:
+        order = np.argsort(x, axis)
+        found = x[order] if x.ndim == 1 else np.take_along_axis(x, order, axis)
+        found = np.moveaxis(found, axis, -1)
+        if np.all(found[..., 1:] > found[..., :-1]):
+            return order
+    return np.argsort(x, axis, kind="stable")
+
+
 sort: Prim = Prim(
     name="sort",
     infer=_sort_infer("sort"),
-    ref=lambda x, *, axis: np.sort(x, axis, kind="stable"),
+    ref=lambda x, *, axis: np.sort(x, axis),
     jvp=_sort_jvp,
     vjp=_sort_vjp,
     batch=along_rows(lambda: sort, "axis"),
@@ -414,7 +425,7 @@ sort: Prim = Prim(
 argsort: Prim = Prim(
     name="argsort",
     infer=_sort_infer("argsort", "i64"),
-    ref=lambda x, *, axis: np.argsort(x, axis, kind="stable"),
+    ref=_argsort_ref,
     nondiff="its result is an index",
     batch=along_rows(lambda: argsort, "axis"),
 )
