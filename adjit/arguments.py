@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import CotangentMismatch, NotDifferentiable
 from .ir.core import Value
 from .ir.ops.elementwise import cast
+from .ir.records import dataclass
 from .ir.types import NUMPY, Aval
 from .signature import Fixed
 from .staging import NOTHING, Traced

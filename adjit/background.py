@@ -10,8 +10,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import import_module
+
+from .ir.records import dataclass
 
 
 @dataclass(eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from .ir.builder import Builder, literal
 from .ir.core import Function, Value
 from .ir.ops.control_batch import repeated
 from .ir.ops.shape import moveaxis
+from .ir.records import dataclass
 from .ir.types import NUMPY
 from .passes.batch import Rows, batch_block
 from .signature import Fixed

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from .ir.builder import Builder
 from .ir.core import Function
 from .ir.ops.control import emit_call
+from .ir.records import dataclass
 from .passes.replay import fresh, replay
 from .staging import Staged, Transform, staged, traced
 from .tracer.trace import is_tracing

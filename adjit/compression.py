@@ -8,12 +8,12 @@ per entry by the one mode, and cost a single seed by the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from . import colouring
+from .ir.records import dataclass
 
 MOST_APART = 64  # long rows or columns that get a seed of their own
 _LARGE = 100_000  # entries of a pattern whose colours take some time

@@ -10,7 +10,7 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from .ir.core import Block, Function, Value, all_ops
 from .ir.ops.custom import emit_custom
 from .ir.ops.guards import guard
 from .ir.ops.shape import zeros
+from .ir.records import dataclass
 from .ir.types import NUMPY, Aval, is_float
 from .passes.replay import fresh, replay
 from .passes.replay import inline as copied_into

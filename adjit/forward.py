@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -22,6 +21,7 @@ from .arguments import (
 from .ir.builder import Builder
 from .ir.core import Block, Function, Value
 from .ir.ops.shape import zeros
+from .ir.records import dataclass
 from .ir.types import Aval
 from .passes.dce import dce
 from .passes.jvp import jvp as jvp_pass

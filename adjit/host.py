@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from .arguments import a
 from .ir.builder import Builder
 from .ir.core import Function, Value
 from .ir.ops.host import HostFunction, host
+from .ir.records import dataclass
 from .ir.types import Aval
 from .staging import Staged, Traced, Transform, staged
 from .tracer.record import is_tracing

@@ -8,7 +8,7 @@ and both modes follow from it, and no step of the solver is differentiated.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from typing import Any
 
@@ -27,6 +27,7 @@ from .ir.ops.host import HostFunction, host
 from .ir.ops.linalg import solve
 from .ir.ops.linear_solve import emit_linear_solve
 from .ir.ops.shape import concatenate, narrow, permuted, reshaped, sum_
+from .ir.records import dataclass
 from .ir.types import Aval, is_float, promote
 from .jacobians import basis
 from .numeric import Numeric

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import count
 from math import prod
 from typing import Any
@@ -15,6 +14,7 @@ from .ir.builder import Builder
 from .ir.core import Block, Function, Value
 from .ir.ops.elementwise import cast, complex_, equal
 from .ir.ops.shape import full, iota, permuted, reshaped, zeros
+from .ir.records import dataclass
 from .ir.types import Aval
 from .passes.batch import batch
 from .passes.dce import dce

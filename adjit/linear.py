@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .arguments import Argument, adapted, leaf_aval, match, positional
@@ -12,6 +11,7 @@ from .forward import NUMBERS
 from .ir.builder import Builder
 from .ir.core import Block, Function, Value
 from .ir.ops.shape import zeros
+from .ir.records import dataclass
 from .ir.regions import divide
 from .ir.types import Aval
 from .passes.dce import dce

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from .ir.builder import Builder
 from .ir.core import Block, Function, Value
 from .ir.ops.elementwise import add, stop_gradient
 from .ir.ops.shape import zeros
+from .ir.records import dataclass
 from .ir.types import NUMPY, Aval
 from .passes.dce import dce
 from .passes.replay import fresh, inline

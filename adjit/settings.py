@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import weakref
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
+from .ir.records import dataclass
 from .ir.sizes import parse_bytes
 
 RUNGS = ("direct", "lean", "plain")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .ir.records import dataclass
 from .ir.types import NUMPY
 from .tracer.tree import Tree, flatten, register_container
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .errors import NotConverged
+from .ir.records import dataclass
 
 # Up to this many unknowns, Newton steps bring a solution to full precision: the derivative is that
 # of an exact solution, and is as wrong as the solution is.

@@ -10,7 +10,6 @@ import functools
 import sys
 import types
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from .compression import Compression, compress, compress_symmetric
 from .errors import NotDifferentiable, TracedConversion
 from .inspect import Listing, Report, Text
 from .ir.core import Block, Function
+from .ir.records import dataclass
 from .jacobians import MODES
 from .passes import pipeline
 from .passes.dce import dce

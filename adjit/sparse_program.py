@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -20,6 +20,7 @@ from .ir.ops.guards import guard
 from .ir.ops.index import gather
 from .ir.ops.reduce import all_
 from .ir.ops.shape import broadcast, concatenate, iota, reshaped, zeros
+from .ir.records import dataclass
 from .ir.types import Aval, aval_of, promote
 from .passes.batch import batch
 from .passes.dce import dce

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, ClassVar
 
 from .ir.core import Function
+from .ir.records import dataclass
 from .passes import pipeline
 from .passes.calls import settle
 from .tracer.facts import Capture, StateGuard, Trace

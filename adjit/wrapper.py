@@ -22,6 +22,7 @@ import numpy as np
 from .decisions import Decisions
 from .ir.core import Op
 from .ir.interp import GuardMiss
+from .ir.records import dataclass
 from .signature import Fixed, Signature, Spec
 from .staging import Staged
 from .tracer.facts import Capture
@@ -41,7 +42,7 @@ _REFUSALS = "(ValueError, KeyError, AttributeError, LookupError, TypeError)"
 _IDENTIFIER = re.compile(r"\W+")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Wrapper:
     """The generated functions and their source."""
 
@@ -50,7 +51,7 @@ class Wrapper:
     source: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Fact:
     """What one argument of a kernel is: kind as in `Spec`, or "ours" for an array of ours."""
 
@@ -60,7 +61,7 @@ class Fact:
     shape: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Jump:
     """How to call a program that is one kernel: its parameters in the kernel's order.
 

@@ -22,12 +22,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import llvmlite
 
+from ..ir.records import dataclass
 from ..ir.sizes import parse_bytes
 from . import engine
 

@@ -16,11 +16,12 @@ import threading
 import types
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ..ir.records import dataclass
 from . import cache, engine, symbols
 from .source import Source, module_text, used_globals
 

@@ -13,12 +13,12 @@ import math
 import re
 from collections import ChainMap, Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from ..ir.records import dataclass
 from . import engine, hints, interrupts, machine, nests, operations, routines, tapes
 from .elementary import BODIES as ELEMENTARY
 from .irmath import Num, emit

@@ -6,10 +6,11 @@ import builtins
 import keyword
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..ir.access import Index
 from ..ir.core import Const
+from ..ir.records import dataclass
 from ..ir.types import KIND, Extent
 
 LITERAL_SIZE = 16  # extents up to here are literals, so that LLVM unrolls; larger are arguments

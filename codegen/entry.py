@@ -13,11 +13,11 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..ir.records import dataclass
 from . import cache, engine
 from .trampoline import C_FUNCTIONS, CODE, HEAD
 

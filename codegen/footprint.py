@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from ..ir.core import Const, Value
 from ..ir.ops.control import hold
 from ..ir.plan import HostStep, KernelStep, Schedule
+from ..ir.records import dataclass
 from ..ir.types import NUMPY, Aval
 from . import memory
 from .kernel import Kernel, write_kernel

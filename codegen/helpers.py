@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 from numba.core import cgutils, compiler, types, typing
 
+from ..ir.records import dataclass
 from . import cache, engine
 
 SCALARS = {

@@ -8,12 +8,12 @@ the loop around them. No fast-math flag is ever set, so each step rounds as it i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from ..ir.records import dataclass
 from .engine import HAS_FMA, IS_X86, cpu_has
 
 INT32 = ir.IntType(32)

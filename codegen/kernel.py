@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 from ..ir.core import Op, Value
 from ..ir.plan import Plan, Root
+from ..ir.records import dataclass
 from ..ir.types import NUMPY, Aval
 from .lapack import flops
 from .loops import FIRST_MISS, Writer

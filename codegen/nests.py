@@ -11,7 +11,8 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from ..ir.records import dataclass
 
 LONG = 150  # lines of a kernel that is still compiled in one piece
 _WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")

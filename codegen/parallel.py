@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from ..ir.core import Const, Function, Value
 from ..ir.interp import GuardMiss
 from ..ir.plan import KernelStep, Schedule
+from ..ir.records import dataclass
 from ..ir.types import NUMPY
 from . import memory
 from .kernel import Kernel

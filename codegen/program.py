@@ -6,7 +6,7 @@ import functools
 import keyword
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from time import perf_counter
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..ir.interp import GuardMiss, apply
 from ..ir.ops.control import hold
 from ..ir.ops.planes import joined, parts
 from ..ir.plan import HostStep, KernelStep, Schedule
+from ..ir.records import dataclass
 from ..ir.types import NUMPY, Aval
 from . import entry, memory, tapes, threads
 from .compile import Executable, compile_source

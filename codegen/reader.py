@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from ..ir.access import aligned, compose, view_map
 from ..ir.core import Const, Op, Value
 from ..ir.plan import Loop, Plan, Storage
 from ..ir.prim import Call, Expr, ViewMap
+from ..ir.records import dataclass
 from ..ir.types import KIND
 from .emit import At, Names, Scope
 from .engine import HAS_FMA

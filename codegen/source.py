@@ -1,7 +1,8 @@
 """What the emitter hands to the compiler: a function's text and its parameter types."""
 
 import re
-from dataclasses import dataclass
+
+from ..ir.records import dataclass
 
 DTYPES = ("f64", "f32", "i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8", "bool", "c128", "c64")
 

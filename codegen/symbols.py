@@ -9,12 +9,12 @@ import ctypes
 import functools
 import importlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..ir.records import dataclass
 from . import special_symbols
 
 PREFIX = "adjit_"  # of external symbols in object code: `adjit_dgemm` is whatever dgemm we found

@@ -15,10 +15,10 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from ..ir.records import dataclass
 from . import cache, engine, entry
 
 _CODE = """

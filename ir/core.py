@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .records import dataclass
 from .types import NUMPY, Aval
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Const(Value):
         return f"{self.data}: {self.aval}"
 
 
-@dataclass(frozen=True, slots=True, eq=False, init=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Op:
     """One application of a row: arguments, static attrs, results, and the regions it owns."""
 

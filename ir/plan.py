@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 
 from .access import Index
 from .core import Const, Op, Value
+from .records import dataclass
 from .types import NUMPY
 
 

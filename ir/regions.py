@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .builder import Builder, current
 from .core import Block, Const, Op, Value, all_ops
 from .prim import Expr, View
+from .records import dataclass
 from .residuals import KEEP, cost, least, worth_seeking
 from .types import NUMPY, is_float
 

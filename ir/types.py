@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+
+from .records import dataclass
 
 _NAMES = {
     "bool": np.bool_,

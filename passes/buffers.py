@@ -9,11 +9,11 @@ before a result of its kind is written lies in the memory of that result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
 from ..ir.core import Value
 from ..ir.plan import Item, Plan, members
+from ..ir.records import dataclass
 from .overwrite import Overwrites, likeness
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ..ir.builder import Builder
 from ..ir.core import Block, Function, Op, Value, definitions
 from ..ir.ops.elementwise import add, div, exp, log, stop_gradient, sub
 from ..ir.ops.reduce import max_
 from ..ir.ops.shape import broadcast, sum_
+from ..ir.records import dataclass
 from .replay import replay
 
 _MOVES = ("broadcast", "reshape")

@@ -8,13 +8,13 @@ root is placed at or after its producers, so cycles cannot arise.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from itertools import product
 
 from ..ir.access import DYNAMIC, is_inline
 from ..ir.core import Block, Function, Value
 from ..ir.plan import Access, Body, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Expr
+from ..ir.records import dataclass
 from .buffers import share
 from .promotions import promotions
 from .regions import settle

@@ -8,12 +8,12 @@ another.  What a part needs follows backwards from its results.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
 
 from ..ir import ops as o
 from ..ir.access import identity, is_inline, reads
 from ..ir.builder import Builder
 from ..ir.core import Const, Function, Op, Value
+from ..ir.records import dataclass
 from .partition import SHAPED, Partition, Stage, row_dims
 
 Span = tuple[int, int]  # the rows [low, high) of a value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..ir.builder import Builder
 from ..ir.core import Const, Function, Op, Value, all_ops
 from ..ir.ops.index import gather
 from ..ir.ops.shape import broadcast, reshape
 from ..ir.prim import Expr
+from ..ir.records import dataclass
 from .replay import rebuild
 
 FEWER = 4  # times as few elements as there are

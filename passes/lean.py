@@ -9,13 +9,13 @@ Derivatives, chapter 12; Chen et al., Training Deep Nets with Sublinear Memory C
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from ..ir.builder import Builder
 from ..ir.core import Block, Const, Function, Op, Value, all_ops
 from ..ir.ops.control import emit_call, loop
 from ..ir.ops.segments import emit_segments
+from ..ir.records import dataclass
 from ..ir.types import NUMPY
 from .replay import fresh, inline, rebuild
 

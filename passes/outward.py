@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..ir.builder import Builder
 from ..ir.core import Const, Function, Op, Value, all_ops, definitions
@@ -12,6 +12,7 @@ from ..ir.ops.elementwise import select
 from ..ir.ops.index import gather, scatter
 from ..ir.ops.shape import broadcast, full, zeros
 from ..ir.prim import Expr
+from ..ir.records import dataclass
 from ..ir.types import KIND, Aval
 from .dce import dce
 from .replay import rebuild

@@ -7,10 +7,11 @@ is written, and is so much more memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..ir.core import Value
 from ..ir.plan import Access, Item, Loop, Plan, Root, Stmts
+from ..ir.records import dataclass
 from .storage import Path, paths_of
 
 

@@ -10,12 +10,12 @@ ops, ops on rows, serial ops that use the totals, perhaps rows again.  What does
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
 
 from ..ir.access import identity, is_inline, reads, view_map
 from ..ir.core import Block, Const, Op, Value
 from ..ir.prim import Call, Expr, Fold
+from ..ir.records import dataclass
 from ..ir.types import Extent
 
 # How the results of the parts become one, by the name of the row that reduces.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from ..ir.core import Block, Function, all_ops
 from ..ir.interp import evaluate
 from ..ir.ops.elementwise import stop_gradient
 from ..ir.ops.show import muted, show, shows
+from ..ir.records import dataclass
 from ..ir.verify import verify
 from .calls import expand
 from .carries import carries

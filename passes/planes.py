@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..ir.builder import Builder, current
@@ -20,6 +19,7 @@ from ..ir.ops.contract import dot
 from ..ir.ops.logic import copysign, isfinite, isinf, isnan
 from ..ir.ops.planes import joined, parts
 from ..ir.ops.shape import broadcast_to, concatenate, expand_dims, full, narrow, squeeze
+from ..ir.records import dataclass
 from ..ir.types import KIND, Aval
 from .replay import copy, fresh
 

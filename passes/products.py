@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ..ir.core import Const, Value
 from ..ir.ops.elementwise import div, mul, neg, sub
 from ..ir.ops.shape import broadcast, reshaped
+from ..ir.records import dataclass
 from .normal import Normal, filling, is_number, peel, spread
 
 Dims = tuple[int, ...]

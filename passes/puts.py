@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..ir.builder import Builder
 from ..ir.core import Block, Const, Function, Op, Value, all_ops
 from ..ir.ops.elementwise import select
 from ..ir.ops.shape import broadcast, concatenate, narrow, pad, reshaped, slice_, zeros
+from ..ir.records import dataclass
 from ..ir.types import Aval
 from .replay import fresh
 

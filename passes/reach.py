@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..ir.records import dataclass
 from ..ir.types import Aval
 
 LIMIT = 30_000_000  # entries of all the sets of one value

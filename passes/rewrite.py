@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..ir.builder import Builder
 from ..ir.core import Const, Op, Value
 from ..ir.ops.shape import broadcast_to
+from ..ir.records import dataclass
 from ..ir.types import Aval
 from .normal import Normal, Step
 

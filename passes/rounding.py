@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 from ..ir.core import Block, Op, Value, all_ops, definitions, use_counts
+from ..ir.records import dataclass
 from .simplify import guarded
 
 JUMPS = frozenset(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..ir.builder import Builder, current
@@ -12,6 +11,7 @@ from ..ir.ops.elementwise import add, and_, mul, not_, or_, select
 from ..ir.ops.index import add_into
 from ..ir.ops.shape import broadcast, full, unbroadcast
 from ..ir.prim import ZERO
+from ..ir.records import dataclass
 from ..ir.types import is_float
 from .jvp import Tangents, check_wrt, filled, scaled
 from .replay import copy, fresh

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
-from adjit.ir import Aval, Builder, Const, Value, ops
+from adjit.ir import Aval, Builder, Const, Value, ops, records
 from adjit.ir.builder import current, literal
 from adjit.ir.core import all_ops, definitions, use_counts
 from adjit.ir.types import (
@@ -121,3 +123,65 @@ def test_uses_and_definitions() -> None:
     assert use_counts(block) == {x: 3, y: 1}
     assert definitions(block) == {y: block.ops[0]}
     assert list(all_ops(block)) == list(block.ops)
+
+
+def _classes(dataclass):
+    """The same classes of fields, by the standard library and by ours."""
+
+    @dataclass(frozen=True, slots=True)
+    class Point:
+        x: int
+        y: tuple[int, ...] = (1,)
+        tags: list[str] = dataclasses.field(default_factory=list, compare=False)
+
+    @dataclass
+    class Base:
+        a: int
+        hidden: str = dataclasses.field(default="h", repr=False, kw_only=True)
+
+        def __post_init__(self):
+            self.a += 1
+
+    @dataclass(eq=False)
+    class Derived(Base):
+        b: dict[str, int] = dataclasses.field(default_factory=dict, init=False)
+
+    @dataclass(frozen=True)
+    class Own:
+        a: float = 2.0
+
+        def __repr__(self):
+            return "mine"
+
+        def __eq__(self, other):
+            return True
+
+    return Point, Base, Derived, Own
+
+
+@pytest.mark.parametrize("dataclass", [dataclasses.dataclass, records.dataclass])
+def test_a_dataclass_is_that_of_the_standard_library(dataclass):
+    """Its functions are compiled when they are first called, and mean the same."""
+    point, base, derived, own = _classes(dataclass)
+    p = point(3)
+    assert p == point(3, (1,), ["other"]) != point(4) and hash(p) == hash(point(3))
+    assert (p.x, p.y, p.tags) == (3, (1,), []) and p != (3, (1,)) and p.tags is not point(3).tags
+    assert repr(p).endswith("Point(x=3, y=(1,), tags=[])")
+    assert dataclasses.replace(p, x=5) == point(x=5) and copy.copy(p) == p == copy.deepcopy(p)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="'x'"):
+        p.x = 4
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del p.x
+    with pytest.raises(TypeError, match="missing 1 required"):
+        point()
+    b = base(1, hidden="k")
+    b.a += 1
+    assert (b.a, b.hidden) == (3, "k") and repr(b).endswith("Base(a=3)") and base.__hash__ is None
+    d = derived(1)
+    assert d == derived(1) != base(1) and d.b == {} and d.hidden == "h" and d.a == 2
+    with pytest.raises(TypeError):
+        derived(1, {})
+    assert repr(own()) == "mine" and own(1.0) == 5 and hash(own()) == hash(own(2.0))
+    match p:
+        case point(x, y):
+            assert (x, y) == (3, (1,))

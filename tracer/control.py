@@ -7,7 +7,7 @@ traced or plain, is asked of that one and becomes an operand of the row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..ir.builder import literal
 from ..ir.core import Block, Const, Op, Value
 from ..ir.ops import control as rows
 from ..ir.ops.segments import emit_segments
+from ..ir.records import dataclass
 from ..ir.types import KIND, Aval
 from . import mutation
 from .closing import finish

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from ..ir.records import dataclass
 
 Formula = Callable[..., Any]
 LOG_2PI = math.log(2 * math.pi)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ..ir.core import Function
+from ..ir.records import dataclass
 from ..ir.types import Aval
 from .paths import Path
 from .rolling.segments import Note

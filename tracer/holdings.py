@@ -9,11 +9,12 @@ import sys
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ir.records import dataclass
 from .guards import content_mark
 from .paths import GONE, Path
 from .place import USER, owner

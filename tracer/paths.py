@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from ..ir.records import dataclass
 
 # What following a path may raise once the program has changed.
 GONE = (LookupError, AttributeError, TypeError, ValueError)

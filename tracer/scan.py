@@ -5,8 +5,9 @@ from __future__ import annotations
 import dis
 import functools
 import types
-from dataclasses import dataclass
 from typing import Any
+
+from ..ir.records import dataclass
 
 _MISSING: Any = object()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from ..ir.interp import evaluate
 from ..ir.ops.show import muted
 from ..ir.printer import canonical
+from ..ir.records import dataclass
 from .errors import AdjitError, RandomInTrace, StateInTrace
 from .facts import Capture, StateGuard, Trace
 from .guards import same_content

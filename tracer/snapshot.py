@@ -6,12 +6,12 @@ import sys
 import types
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from ..ir.records import dataclass
 from .hidden import Hidden
 from .place import USER, owner
 from .tracer import Tracer

@@ -18,11 +18,12 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
+from ..ir.records import dataclass
 from .alike import BUFFERS
 from .facts import StateGuard
 from .find import memory_of, walk

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..ir import ops
 from ..ir.core import Const, Value
+from ..ir.records import dataclass
 from ..ir.types import Aval, broadcast_shapes
 from . import mutation
 from .errors import TracedBranch

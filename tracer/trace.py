@@ -8,13 +8,13 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from ..ir.core import Block, Function, Value
+from ..ir.records import dataclass
 from ..ir.types import Aval, default_dtype, name_of
 from . import mutation, surface_all
 from .closing import finish

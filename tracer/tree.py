@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.records import dataclass
 from .alike import CONTAINERS, alike
 
 _NUMERIC = (np.number, np.bool_)
@@ -47,7 +48,7 @@ class _Same:
         return repr(self.value)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Tree:
     """The structure of a container: `kind` is "leaf", "static" or the container's class.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ..ir.builder import Builder, infer
@@ -13,6 +13,7 @@ from ..ir.ops.elementwise import add
 from ..ir.ops.index import gather
 from ..ir.ops.shape import zeros
 from ..ir.printer import canonical
+from ..ir.records import dataclass
 from ..ir.types import Aval
 from .rolling.match import Affine, Carried, Listed, Local, Operand, Same
 

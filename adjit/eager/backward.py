@@ -6,11 +6,11 @@ import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..ir.records import dataclass
 from .anomalies import anomaly
 from .arithmetic import add, method
 from .elementwise import to

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Block, Function, Value
+from ..ir.records import dataclass
 from ..ir.types import Aval, name_of
 from ..passes.replay import inline
 from . import hot

@@ -11,7 +11,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from time import perf_counter
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from ..ir.core import Block, Const, Function
 from ..ir.interp import apply
 from ..ir.interp import run as interpret
+from ..ir.records import dataclass
 from ..ir.types import NUMPY, Aval, name_of
 from ..passes.dce import dce
 from ..passes.vjp import vjp

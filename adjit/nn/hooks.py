@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ..eager.autograd_function import Function
 from ..eager.tensor_object import Tensor, held
+from ..ir.records import dataclass
 
 
 @dataclass(eq=False)

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ir.records import dataclass
 from ..tracer.surface import is_tracer
 from ..tracer.tree import flatten
 from . import rules

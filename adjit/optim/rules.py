@@ -7,11 +7,12 @@ state that follow.  The numbers have the parameter's dtype.  Formulas are those 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+
+from ..ir.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ Also the functions that emit such rows, which those rules are written in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..builder import Builder, current, literal
 from ..core import Block, Const, Op, Value
 from ..prim import PRIMS, ZERO
+from ..records import dataclass
 from ..regions import Division, Mask, copied, depends, divide, fresh, inlined, pruned, quiet
 from ..types import Aval, is_float
 from .cond_rules import keeping

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..builder import Builder
 from ..core import Block, Const, Value
+from ..records import dataclass
 from ..regions import fresh, inlined
 from ..types import Aval
 from .arithmetic import add, cast, mul, sqrt, sub

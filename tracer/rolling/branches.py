@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import CodeType
 from typing import Any
 
 from ...ir.core import Const, Value
 from ...ir.ops.guards import guard
+from ...ir.records import dataclass
 from ...ir.types import Aval
 from .afterwards import Afterwards
 from .conds import Column, Emission, Phi, Plan, Ref

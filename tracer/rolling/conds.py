@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ...ir.builder import Builder
 from ...ir.core import Const, Value
 from ...ir.ops.control_rules import emit_cond
+from ...ir.records import dataclass
 from ...ir.types import Aval
 from .fold import Refused, name_values
 from .forks import Branch, Spot

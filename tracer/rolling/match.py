@@ -8,12 +8,12 @@ may have been guessed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from ...ir.core import Const, Value
+from ...ir.records import dataclass
 from ...ir.types import Aval
 from .many import key_of, operand, stretches
 

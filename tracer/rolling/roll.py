@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import CodeType
 
 import numpy as np
 
 from ...ir.builder import Builder
 from ...ir.core import Op, Value
+from ...ir.records import dataclass
 from ..ledger import Ledger
 from .activations import Walk
 from .columns import Columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import groupby, pairwise
 from types import CodeType
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from ...ir.core import Const
 from ...ir.ops.shape import reshape
 from ...ir.prim import View
+from ...ir.records import dataclass
 from .activations import Activation, Walk, places
 from .branches import branched
 from .flow import flow_of
