@@ -27,6 +27,7 @@ from .kept import depends_on_ways
 from .match import Matched, is_literal, match
 from .names import Seen
 from .natural_loops import Loop
+from .offers import Mark, key
 from .origins import Origins, affine
 from .steps import Reader, Step
 
@@ -39,11 +40,6 @@ class Converted:
 
     rounds: list[list[Step]]
     after: list[tuple[Value, Value]]
-
-
-def key(v: Value) -> Any:
-    """Equal for the same value, and for equal literals."""
-    return v.key if is_literal(v) else id(v)  # type: ignore[attr-defined]
 
 
 def branched(
@@ -254,7 +250,7 @@ class _Conversion:
             if any(v in self.template.made for v in early):
                 break
             rows = {k - lag: v for k, v in enumerate(column) if v is not None and k >= lag}
-            mark = _Mark(rows)
+            mark = Mark(rows)
             for b in reversed(self.top):
                 if lag == 0 and b.end > at:
                     continue
@@ -273,7 +269,7 @@ class _Conversion:
 
     # -------------------------------------------------------------- what a branch gives
 
-    def _explained(self, b: Branch, rows: Column, aval: Aval, mark: _Mark) -> Phi | None:
+    def _explained(self, b: Branch, rows: Column, aval: Aval, mark: Mark) -> Phi | None:
         """The result of a branch that is read in rounds; None if they read what it left alone."""
         known = b, aval, mark
         if known not in self._given:
@@ -313,7 +309,7 @@ class _Conversion:
             m = made.get(v)
             if m is not None and m[0] == k and b.number < m[1].number < b.end:
                 return True
-            if is_literal(v) or self.origins.names(b, k, v):
+            if is_literal(v) or self.origins.offers[b].names(k, v):
                 return True
         return not all((m := made.get(v)) is not None and m[0] == k for k, v in rows.items())
 
@@ -338,7 +334,7 @@ class _Conversion:
             found = self._captured(b, side, rows, aval, at != b.end)
             if found is not None:
                 return ("capture", found)
-        mark = _Mark(rows)
+        mark = Mark(rows)
         for inner in side.branches(at):
             phi = self._explained(inner, rows, aval, mark)
             if phi is not None:
@@ -349,12 +345,13 @@ class _Conversion:
         self, b: Branch, side: Side, rows: Column, aval: Aval, within: bool
     ) -> int | None:
         """The value from before the branch that was read, known in all rounds; None: it is not."""
-        columns = {_Mark(c): c for c in self.origins.before(b, side, rows, aval, within)}
+        columns = set(self.origins.before(b, side, rows, aval, within))
         if not columns:
             return None
         if len(columns) > 1:
             raise Refused(f"more than one variable held what is read{_where(b)}")
-        ((wanted, column),) = columns.items()
+        (wanted,) = columns
+        column = wanted.rows
         plan = self.plans[b]
         known = plan.capture_at.get(wanted)
         if known is not None:
@@ -421,11 +418,10 @@ class _Conversion:
 
     def _after(self) -> list[tuple[Value, Value]]:
         """Values that are read after the rounds, and as what."""
-        read = self.reader.columns.last_read
         found = Afterwards(
             self.template, self.origins, self.plans, self.live, self.resolved, self.loop
         )
-        return found.renamed([v for v in self.template.made if read(v) > self.last])
+        return found.renamed(self.reader.columns.read_after(self.template.made, self.last))
 
     def _round(self, k: int) -> list[Step]:
         out: list[Step] = []
@@ -457,22 +453,6 @@ class _Conversion:
 
 
 # ------------------------------------------------------------------ small things
-
-
-class _Mark:
-    """Equal for columns that hold the same in the same rounds; its hash is made once."""
-
-    __slots__ = ("_hash", "_said")
-
-    def __init__(self, rows: Column) -> None:
-        self._said = (*rows, *map(key, rows.values()))
-        self._hash = hash(self._said)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Mark) and self._said == other._said
 
 
 def _inside_of(

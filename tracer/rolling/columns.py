@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,6 +108,17 @@ class Columns:
         """How many ops had been recorded when a value was read for the last time."""
         x = self._made.place(v)
         return int(self.read[x]) if x >= 0 else self._later.get(v, 0)
+
+    def read_after(self, values: Iterable[Value], last: int) -> list[Value]:
+        """Those of the values that are read by something that is done after `last` ops."""
+        values = list(values)
+        places = self._made.places(_identities(values)).tolist()
+        read, later = self.read, self._later
+        return [
+            v
+            for v, x in zip(values, places, strict=True)
+            if (read[x] if x >= 0 else later.get(v, 0)) > last
+        ]
 
     def rename(self, old: Value, new: Value | None, last: int) -> None:
         """What reads a value after `last` ops reads another one instead."""

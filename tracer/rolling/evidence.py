@@ -26,12 +26,12 @@ def snapshot(frame: FrameType) -> Snapshot:
 def _seen(x: Any, depth: int) -> Any:
     """Unequal for objects of which the difference can be seen; iterators equal nothing."""
     kind = type(x)
-    if hasattr(kind, "_refuse"):  # what must not be looked at: see hidden
-        return "hidden"
     if kind in _SCALARS:
         return kind, repr(x) if x != x else x
     if hasattr(kind, "_rec"):  # a Tracer
         return "traced"
+    if hasattr(kind, "_refuse"):  # what must not be looked at: see hidden
+        return "hidden"
     if isinstance(x, np.generic):
         return kind, x.tobytes()
     if isinstance(x, np.ndarray):

@@ -24,6 +24,7 @@ class Flow:
         self._regions: dict[int, dict[bool, frozenset[int]]] = {}
         self._postdominators: dict[int, dict[int, int]] = {}
         self._beyond: dict[int, set[int]] = {}
+        self._rounds: dict[int, dict[int, list[int]]] = {}
         self._numbers: dict[int, list[int]] = {}  # of the instructions at a canonical offset
         for k, i in enumerate(self.instructions):
             self._numbers.setdefault(self.canonical(i.offset), []).append(k)
@@ -86,11 +87,16 @@ class Flow:
 
     def _within(self, loop: Loop | None) -> dict[int, list[int]]:
         """What comes next within a round of a loop (or in a call, if there is none)."""
+        number = loop.number if loop is not None else -1
+        known = self._rounds.get(number)
+        if known is not None:
+            return known
         out = {}
         for x, targets in self.after.items():
             if loop is not None and self.canonical(x) not in loop.members:
                 continue
             out[x] = [self._seen(t, loop) for t in targets] or [_LEAVES]
+        self._rounds[number] = out
         return out
 
     def _seen(self, t: int, loop: Loop | None) -> int:

@@ -259,6 +259,6 @@ def pattern(rounds: Sequence[Sequence[Step]]) -> int:
     return hash(tuple(out))
 
 
-def offers(held: Mapping[int, Any], fork: Fork) -> Any:
+def decided(held: Mapping[int, Any], fork: Fork) -> Any:
     """What names held when Python decided."""
     return held[fork.guard.last - 1]

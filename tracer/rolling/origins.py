@@ -7,22 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
-from ...ir.builder import literal
 from ...ir.core import Const, Value
 from ...ir.types import Aval
 from .flow import Flow
-from .forks import Branch, Fork, Side, Spot, Template, asked_at, last_of, offers, recorded
+from .forks import Branch, Fork, Side, Spot, Template, asked_at, decided, last_of, recorded
 from .match import is_literal
 from .names import Held, Seen
 from .natural_loops import Loop
+from .offers import Column, Mark, Offers, as_value
 from .steps import Step
 from .taint import Taint
 
 _PATH = re.compile(r"(?:len\()?(\d+) (\w+)")
-_NUMBERS = (bool, int, float, complex, np.generic)
-Column = dict[int, Value]
 _NONE = object()
 
 
@@ -41,9 +37,11 @@ class Origins:
         self.rounds = rounds
         self.flows = flows
         self.seen = seen
-        self.held = {b: {k: offers(seen.at, f) for k, f in b.at.items()} for b in template.branches}
+        branches = template.branches
+        self.held = {b: {k: decided(seen.at, f) for k, f in b.at.items()} for b in branches}
         self.top = next((b for b in template.root.items if type(b) is Branch), None)
-        self._by_value: dict[tuple[Branch, int], dict[Any, list[str]]] = {}
+        numbers: dict[Any, int] = {}
+        self.offers = {b: Offers(at, numbers) for b, at in self.held.items()}
         self._levels: dict[Side, tuple[int, set[object]]] = {}
         self._left: dict[Branch, bool] = {}
         every = (h for at in self.held.values() for h in at.values())
@@ -51,27 +49,18 @@ class Origins:
 
     # -------------------------------------------------------------- names
 
-    def names(self, b: Branch, k: int, v: Value) -> list[str]:
-        """The names that held a value when Python decided in a round."""
-        known = self._by_value.get((b, k))
-        if known is None:
-            known = self._by_value[b, k] = {}
-            for path, x in self.held[b][k].items():
-                known.setdefault(_held_key(x), []).append(path)
-        return known.get(v.data.item() if type(v) is Const else v, [])
-
     def column(self, path: str) -> list[Value | None]:
         """What a name held at the first decision of each round; None where that was no number."""
         assert self.top is not None
         rounds = self.held[self.top]
         seen = [rounds[k].get(path) if k in rounds else None for k in range(self.template.size)]
         aval = next((x.aval for x in seen if isinstance(x, Value)), None)
-        return [_value(x, aval) for x in seen]
+        return [as_value(x, aval) for x in seen]
 
     def as_values(self, seen: Sequence[Any]) -> list[Value | None]:
         """What a name held, as values of one type."""
         aval = next((x.aval for x in seen if isinstance(x, Value)), None)
-        return [_value(x, aval) for x in seen]
+        return [as_value(x, aval) for x in seen]
 
     def ends(self, loop: tuple[Any, Loop]) -> tuple[dict[int, Held], int, set[str]]:
         """What names held at the ends of rounds, or when they were asked whether to go on; the
@@ -109,40 +98,32 @@ class Origins:
 
     def before(
         self, b: Branch, side: Side, rows: Column, aval: Aval, within: bool
-    ) -> Iterator[Column]:
+    ) -> Iterator[Mark]:
         """What each rule says that was there before a branch, in all rounds that came to it.
 
         `rows` is what was read in some rounds, `within` the side or after it.
         """
-        paths = self._paths(b, rows)
+        offers = self.offers[b]
+        paths = offers.leading(rows)
         if within and all(map(is_literal, rows.values())):
             paths = self._readable(side, paths, len(rows))
         for path in paths:
-            column = {k: _value(self.held[b][k].get(path), aval) for k in sorted(b.at)}
-            if all(v is not None and v.aval == aval for v in column.values()):
-                yield column  # type: ignore[misc]
+            column = offers.column(path, aval)
+            if column is not None:
+                yield column
         if all(map(is_literal, rows.values())):
-            yield from self._literals(b, side, rows, aval)
+            yield from map(Mark, self._literals(b, side, rows, aval))
             return
         values = list(rows.values())
         made = [self.template.made.get(v) for v in values]
         first = made[0]
         if first is None:
             if all(v is values[0] for v in values):
-                yield dict.fromkeys(sorted(b.at), values[0])
+                yield Mark(dict.fromkeys(sorted(b.at), values[0]))
             return
         if all(m is not None and m[0] == k and m[1:] == first[1:]
                for k, m in zip(rows, made, strict=True)) and _sees(b, first[1]):  # fmt: skip
-            yield {k: first[1].at[k].outs[first[2]] for k in sorted(b.at)}
-
-    def _paths(self, b: Branch, rows: Column) -> list[str]:
-        found: set[str] | None = None
-        for k, v in rows.items():
-            here = self.names(b, k, v)
-            found = set(here) if found is None else found.intersection(here)
-            if not found:
-                return []
-        return sorted(found or ())
+            yield Mark({k: first[1].at[k].outs[first[2]] for k in sorted(b.at)})
 
     # -------------------------------------------------------------- literals
 
@@ -283,32 +264,6 @@ def _first(steps: Sequence[Step]) -> int:
     """The number of the first op of a round."""
     s = next(_flat(steps))
     return s.last - len(s.ops)
-
-
-def _held_key(x: Any) -> Any:
-    if type(x) is Const:
-        return x.data.item()
-    if isinstance(x, np.generic):
-        return x.item()
-    return x
-
-
-def _value(x: Any, aval: Aval | None) -> Value | None:
-    """What a name held, as a value of this type where it was a number."""
-    if type(x) is Const and aval is not None and x.aval != aval and not aval.shape:
-        x = x.data.item()
-    if isinstance(x, Value):
-        return x
-    if not isinstance(x, _NUMBERS) or (aval is not None and aval.shape):
-        return None
-    if aval is None:
-        return literal(x)
-    kind = aval.kind
-    if isinstance(x, complex) and kind != "c":
-        return None
-    if isinstance(x, float) and kind not in "fc":
-        return None
-    return Const(x, aval.dtype)
 
 
 def _sees(b: Branch, spot: Spot) -> bool:

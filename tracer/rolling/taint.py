@@ -61,11 +61,10 @@ class Taint:
         self.changed: set[str] = set()
         self._inside: set[str] = set()  # names of containers and objects
         self._plain: set[str] = set()  # names that held numbers or traced values
-        for h in held:
-            for path in h:
-                base = path[4:-1] if path.startswith("len(") else path
-                name = base.split("[")[0].split(".")[0]
-                (self._plain if name == path else self._inside).add(name)
+        for path in {p for h in held for p in h}:
+            base = path[4:-1] if path.startswith("len(") else path
+            name = base.split("[")[0].split(".")[0]
+            (self._plain if name == path else self._inside).add(name)
         self._plain -= self._inside
         self.scopes: dict[CodeType, _Scope] = {code: _Scope(code, inside.members)}
         for recording, lasti, op in recorded(root):
