@@ -52,7 +52,15 @@ class Part:
     def form(self) -> Hashable:
         """Parts with equal forms are the same function."""
         spans = tuple((v, a - self.low, b - a) for v, (a, b) in self.spans.items())
-        return spans, tuple(r and r[1] - r[0] for r in self.results), tuple(self._windows())
+        own = tuple(high - low for low, high in map(self.own, self._whole()))
+        return spans, own, tuple(self._windows())
+
+    def _whole(self) -> Iterator[Value]:
+        """The values of which the part takes or writes its own rows and no other."""
+        yield from filter(self.dims, self.stage.writes)
+        for op in self.stage.ops:
+            if op.outs and not self.dims(op.outs[0]):
+                yield from filter(self.dims, op.args)
 
     def _windows(self) -> Iterator[Hashable]:
         """Where the part stands in values that are no rows, of which all parts have the whole."""

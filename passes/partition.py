@@ -14,9 +14,11 @@ from math import prod
 
 from ..ir.access import identity, is_inline, reads, view_map
 from ..ir.core import Block, Const, Op, Value
-from ..ir.prim import Call, Expr, Fold
+from ..ir.ops.show import shows
+from ..ir.prim import Call, Expr, Fold, View
 from ..ir.records import dataclass
 from ..ir.types import Extent
+from .schedule import decides
 
 # How the results of the parts become one, by the name of the row that reduces.
 COMBINED_BY = {
@@ -26,6 +28,7 @@ COMBINED_BY = {
 SHAPED = {"broadcast": "shape", "reshape": "shape", "slice": "size", "pad": "shape"}
 _KNOWN = (*SHAPED, "transpose", "gather", "concatenate")
 _ALONG = ("argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "sort", "argsort")
+_NEVER_FAIL = ("dot", "reshape", "concatenate", "iota")
 Along = Callable[[Value], list[int]]  # the dims of a value in the class
 FEWEST_ROWS = 64
 HALO = 32  # by how many rows the dims of a family differ, and how far from its own a row reads
@@ -154,7 +157,7 @@ def _cut(name: str, block: Block, rows: frozenset[Hashable]) -> Partition:
     ready: dict[Value, int] = {}  # the first stage that may read a whole value
     place: dict[Op, tuple[int, bool]] = {}
     extents: set[int] = set()
-    shifted = False
+    shifted, busy, decided = False, -1, 0  # and the last stage on rows and with a guard so far
     for p in block.params:
         level[p] = ready[p] = 0
         if len(along(p)) > 1:
@@ -164,12 +167,17 @@ def _cut(name: str, block: Block, rows: frozenset[Hashable]) -> Partition:
         args = [a for a in op.args if type(a) is not Const]
         if not on_rows:
             at = max((ready[a] for a in args), default=0)
+            at = max(at, decided) if _may_fail(op) else at
+            at = max(at, busy + 1) if shows(op) else at
+            decided = max(at, decided) if decides(op) else decided
             ready.update((v, at) for v in op.outs)
             place[op] = (at, False)
             continue
         if not op.outs or op.blocks or any(len(along(v)) > 1 for v in (*args, *op.outs)):
             raise Unfit
         at = max((level[a] if along(a) else ready[a] for a in args), default=0)
+        at = max(at, decided) if _may_fail(op) else at
+        busy = max(busy, at)
         place[op] = (at, True)
         extents.update(int(v.shape[d]) for v in (*args, *op.outs) for d in along(v))
         shifted = shifted or _shifts(op, along)
@@ -195,12 +203,21 @@ def _cut(name: str, block: Block, rows: frozenset[Hashable]) -> Partition:
     )
 
 
+def _may_fail(op: Op) -> bool:
+    """Whether an op may raise on the wrong path, so that it waits for the guards before it."""
+    emit = op.prim.emit
+    if isinstance(emit, Call):
+        return emit.name not in _NEVER_FAIL
+    return not isinstance(emit, (Expr, View, Fold))
+
+
 def _carries(op: Op, along: Along) -> bool:
     """Whether the results have the rows of the operands (else they are partial results)."""
     emit, out = op.prim.emit, op.outs[0]
     to = along(out)
     if op.prim.name in SHAPED and not is_inline(op):  # a reshape behind the first axis
-        if to != [0] or along(op.args[0]) != [0]:
+        (x,) = op.args
+        if to != [0] or along(x) != [0] or x.shape[0] != out.shape[0]:
             raise Unfit
         return True
     if is_inline(op):
@@ -277,7 +294,7 @@ def _stages(block: Block, place: dict[Op, tuple[int, bool]], along: Along) -> It
         used = dict.fromkeys(a for op in ops for a in op.args)
         taken = tuple(a for a in used if a not in own and type(a) is not Const)
         writes = tuple(v for op in ops for v in op.outs if v in wanted)
-        if not writes and not any(not op.outs for op in ops):
+        if not writes and not any(not op.outs or decides(op) for op in ops):
             continue
         if not key[1]:
             yield Stage(False, tuple(ops), taken, writes, ("",) * len(writes))

@@ -44,7 +44,7 @@ def schedule(
             steps.append(_kernel(function.name, ops, block.outs, rounds))
         else:
             writes = [v for op in ops if stages[op] == stage for v in op.outs if v in wanted]
-            if writes or any(map(_decides, ops)):
+            if writes or any(map(decides, ops)):
                 steps.append(_kernel(function.name, ops, writes, rounds))
     return Schedule(function.name, block.params, tuple(absorbed(steps)), block.outs)
 
@@ -92,7 +92,7 @@ def _staged(block: Block, host: Collection[Op]) -> dict[Op, int]:
         if parity or isinstance(op.prim.emit, Call):
             before.append(decided)
         stages[op] = s = max((b + ((b ^ parity) & 1) for b in before), default=parity)
-        if _decides(op):
+        if decides(op):
             decided = s
         if op in told:
             shown = s
@@ -105,9 +105,9 @@ def _staged(block: Block, host: Collection[Op]) -> dict[Op, int]:
     return stages
 
 
-def _decides(op: Op) -> bool:
+def decides(op: Op) -> bool:
     """Whether the program may end at an op: a guard, or rounds with one in them."""
-    return op.prim is guard or any(_decides(o) for b in op.blocks.values() for o in b.ops)
+    return op.prim is guard or any(decides(o) for b in op.blocks.values() for o in b.ops)
 
 
 def _storable(v: Value) -> bool:

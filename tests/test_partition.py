@@ -141,6 +141,44 @@ def test_programs_whose_rows_depend_on_each_other_stay_whole(name):
     assert cut_of(value_and_grad(fn), args)[0] is None
 
 
+def interpreted(f, *args):
+    with options(interpret=True):
+        return cut_of(jit(f), args)[0]
+
+
+def test_parts_that_reduce_other_numbers_of_rows_are_other_kernels():
+    p = interpreted(lambda x: ((x[1:] - x[:-1]) * 2, np.sum(x)), long(N + 1))
+    (stage,) = p.stages
+    first, last = part(p, stage, 0, N // 2), part(p, stage, N // 2, N)
+    assert first.spans[p.params[0]] == (0, N // 2 + 1) and first.form != last.form
+    assert first.form == part(p, stage, 64, 64 + N // 2).form
+
+
+def test_a_reshape_to_another_number_of_rows_cuts_no_program():
+    a, b = 132, 128
+
+    def f(x, y, z):
+        return np.sin(x * y[:, None]).reshape(z.shape) * z * y[2:-2][:, None]
+
+    assert interpreted(f, long(a, b), long(a), long(b, a)) is None
+
+
+def test_what_may_fail_waits_for_guards_and_what_is_printed_for_what_was_before(capsys):
+    x, i, w = np.abs(long(N)), RNG.integers(0, 9, N), long(9)
+    p = interpreted(lambda x, i, w: np.sum(x * w[i]) if np.sum(x) > 0 else 0.0, x, i, w)
+    names = [op.prim.name for stage in p.stages for op in stage.ops]
+    assert names.index("guard") < names.index("gather")
+
+    def telling(x, y):
+        print(np.sum(np.sin(x)))
+        print(y)
+        return np.sum(np.exp(x))
+
+    p = interpreted(telling, x, 2.0)
+    assert [op.prim.name for op in p.stages[-1].ops][-2:] == ["show", "show"]
+    assert not p.stages[-1].rows and capsys.readouterr().out.count("\n") == 2
+
+
 @pytest.fixture
 def always(monkeypatch):
     monkeypatch.setattr(parallel, "LEAST_WORK", 0.0)
