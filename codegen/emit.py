@@ -91,8 +91,8 @@ class Names:
         plain = self._is_plain(x)
         if plain and dtype == "f64":
             return f"({x!r})" if math.copysign(1.0, x) < 0 else repr(x)
-        if math.isnan(x) or math.isinf(x):
-            text = "math.nan" if math.isnan(x) else ("math.inf" if x > 0 else "(-math.inf)")
+        if math.isnan(x):
+            text = "math.nan"
             if dtype == "f64":
                 return text
         elif plain:
@@ -110,7 +110,8 @@ class Names:
     def _is_plain(self, x: float) -> bool:
         """Numbers of the mathematics (2, 0.5) stay in the text; the user's become arguments.
 
-        So do quarters: the mean of 4 rows has one, and that of 5 rows has none.
+        So do quarters: the mean of 4 rows has one, and that of 5 rows has none.  So do infinities:
+        where LLVM knows that one changes no maximum, it skips rows under a mask, one by one.
         """
         return math.isfinite(x) and abs(x) <= 2.0 and x * 2.0 == int(x * 2.0)
 

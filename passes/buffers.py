@@ -8,11 +8,11 @@ before a result of its kind is written lies in the memory of that result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 
 from ..ir.core import Value
-from ..ir.plan import Item, Plan, members
+from ..ir.plan import Item, Loop, Plan, members
 from ..ir.records import dataclass
 from .overwrite import Overwrites, likeness
 
@@ -53,13 +53,17 @@ def _lent(plan: Plan) -> list[Slot]:
 
 
 def _colour(
-    plan: Plan, items: Sequence[Item], outs: Sequence[Value], lent: Sequence[Slot] = ()
+    plan: Plan,
+    items: Sequence[Item],
+    outs: Sequence[Value],
+    lent: Sequence[Slot] = (),
+    only: Collection[Value] | None = None,
 ) -> list[Value]:
-    """The slots of the values that items make, and of those in the regions below them.
+    """The slots of the values that items make (`only` these), and of those in the regions below.
 
     The results of a region are read at its end.
     """
-    lives = _lives(plan, items)
+    lives = _lives(plan, items, only)
     lives.update((v, (lives[v][0], len(items))) for v in outs if v in lives)
     sizes = {v: _size(plan, v) for v in lives}
     slots: dict[str, list[Slot]] = {}
@@ -112,12 +116,22 @@ def _place(
     return next((s for s in offered if s.busy < first and lasts(s)), None)
 
 
-def _lives(plan: Plan, items: Sequence[Item]) -> dict[Value, tuple[int, int]]:
-    """First and last of these items for every value in a workspace."""
+def _lives(
+    plan: Plan, items: Sequence[Item], only: Collection[Value] | None
+) -> dict[Value, tuple[int, int]]:
+    """First and last of these items for every value in a workspace.
+
+    What one round of a loop makes and reads has its place among the items of that round.
+    """
     lives: dict[Value, tuple[int, int]] = {}
     for k, item in enumerate(items):
+        inner = _of_rounds(plan, item, only) if isinstance(item, Loop) else ()
+        if inner:
+            lives.update((v, (k, k)) for v in _colour(plan, item.body, (), only=inner))
         for r in members(item):
             for v in r.op.outs if r.kind == "region" and r.op is not None else (r.value,):
+                if v in inner or (only is not None and v not in only):
+                    continue
                 if plan.storage[v].place in ("full", "scratch") and -1 not in v.shape:
                     lives.setdefault(v, (k, k))
             for a in (*r.accesses, *r.matrices):
@@ -129,6 +143,16 @@ def _lives(plan: Plan, items: Sequence[Item]) -> dict[Value, tuple[int, int]]:
             for body in r.bodies.values():
                 lives.update((v, (k, k)) for v in _colour(plan, body.items, body.outs))
     return lives
+
+
+def _of_rounds(plan: Plan, loop: Loop, only: Collection[Value] | None) -> set[Value]:
+    """The values that one round of a loop, or one block of its rows, makes and reads."""
+    found = set()
+    for r in loop.members:
+        d, home = loop.dims[r][0], plan.storage[r.value]
+        if d in r.par and home.place == "scratch" and home.kept[r.par.index(d)] != "full":
+            found.add(r.value)
+    return found if only is None else found.intersection(only)
 
 
 def _size(plan: Plan, v: Value) -> int:

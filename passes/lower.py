@@ -1,7 +1,7 @@
 """Products to the forms that kernels know: one matrix product (in batches), or a sum.
 
-After this pass a `dot` has operands of two dims, or three with the batch first, and contracts
-one of the other two dims; everything else about it is transposes and reshapes around it.
+After this pass a `dot` has operands of two dims after those of the batch, and contracts one of
+these two; everything else about it is transposes and reshapes around it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,13 @@ def _visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | N
     rows = free_dims(x.ndim, batch[0], contract[0])
     columns = free_dims(y.ndim, batch[1], contract[1])
     sizes = [
-        prod(v.shape[d] for d in dims)
-        for v, dims in ((x, batch[0]), (x, rows), (y, columns), (x, contract[0]))
+        prod(v.shape[d] for d in dims) for v, dims in ((x, rows), (y, columns), (x, contract[0]))
     ]
-    if x.dtype not in BLAS or 1 in sizes[1:]:
+    if x.dtype not in BLAS or 1 in sizes:
         return (_as_sum(x, y, rows, columns, contract, batch, op.outs[0].shape),)
-    nb = 1 if batch[0] else 0
-    x2, cx = _matrix(x, batch[0], rows, contract[0], sizes[0])
-    y2, cy = _matrix(y, batch[1], columns, contract[1], sizes[0])
-    both = (0,) if nb else ()
+    x2, cx = _matrix(x, batch[0], rows, contract[0])
+    y2, cy = _matrix(y, batch[1], columns, contract[1])
+    both = tuple(range(len(batch[0])))
     out = dot(x2, y2, contract=((cx,), (cy,)), batch=(both, both))
     if out.shape != op.outs[0].shape:
         out = reshape(out, shape=op.outs[0].shape)
@@ -47,11 +45,10 @@ def _visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | N
 
 
 def _matrix(
-    v: Value, batch: tuple[int, ...], free: tuple[int, ...], contract: tuple[int, ...], count: int
+    v: Value, batch: tuple[int, ...], free: tuple[int, ...], contract: tuple[int, ...]
 ) -> tuple[Value, int]:
     """The operand as a (batch, …) matrix, and the dim that is summed over."""
-    nb = 1 if batch else 0
-    lead = (count,) if nb else ()
+    nb, lead = len(batch), tuple(v.shape[d] for d in batch)
     n, k = prod(v.shape[d] for d in free), prod(v.shape[d] for d in contract)
     order, shape, dim = batch + free + contract, (*lead, n, k), nb + 1
     if batch + contract + free == tuple(range(v.ndim)):  # a matrix as it lies, transposed

@@ -57,18 +57,22 @@ class Overwrites:
         return True
 
     def _same_layout(self, new: Value, old: Value) -> bool:
-        kept = [self.plan.storage[v].kept for v in (new, old)]
+        a, b = (self.plan.storage[v].kept for v in (new, old))
         same = self.plan.kept_shape(new) == self.plan.kept_shape(old)
-        return same and not any("strip" in k for k in kept)
+        return same and (a == b or "strip" not in (*a, *b))
 
     def _holds(self, item: Loop, new: Value, old: Value) -> bool:
         """Whether everything is read before it is overwritten, in the present order."""
         paths, writer = paths_of([item]), self.plan.roots[new]
+        # A round of the loops around reads what it made itself.
+        kept = [k for k, how in enumerate(self.plan.storage[old].kept) if how == "full"]
         for r in item.members:
             if any(self._base(a) is old for a in r.matrices):
                 return False
             for a in r.accesses:
-                if self._base(a) is old and not _before(item, paths, writer, r, a, old):
+                if self._base(a) is not old:
+                    continue
+                if a.base is not old or not _before(item, paths, writer, r, a, kept):
                     return False
         return True
 
@@ -80,10 +84,10 @@ class Overwrites:
 
 
 def _before(
-    item: Loop, paths: dict[Root, Path], writer: Root, r: Root, a: Access, old: Value
+    item: Loop, paths: dict[Root, Path], writer: Root, r: Root, a: Access, kept: Sequence[int]
 ) -> bool:
-    """Whether a read happens before the writer gets to that element."""
-    if a.base is not old or r.kind not in ("store", "fold"):
+    """Whether a read happens before the writer gets to that element; `kept` are its dims."""
+    if r.kind not in ("store", "fold"):
         return False
     (at, loops), (last, around) = paths[r], paths[writer]
     if at > last:
@@ -92,9 +96,9 @@ def _before(
         order = _statements(item, writer).members
         if order.index(r) > order.index(writer):
             return False
-    for k, n in enumerate(old.shape):
+    for k in kept:
         carrier = next((p for p in around if p.dims[writer][0] == writer.par[k]), None)
-        if n == 1:
+        if a.base.shape[k] == 1:
             continue
         if carrier is None:
             return False

@@ -81,7 +81,11 @@ class Roots:
         op = self.defs.get(v)
         nb = v.ndim - 2
         # A batch dim that lies between or after those of the matrix would change its row stride.
-        if op is not None and op.prim.name == "transpose" and op.attrs["perm"][:nb] == (0,) * nb:
+        if (
+            op is not None
+            and op.prim.name == "transpose"
+            and op.attrs["perm"][:nb] == tuple(range(nb))
+        ):
             return op.args[0], op.attrs["perm"]
         return v, tuple(range(v.ndim))
 
@@ -142,7 +146,7 @@ class Roots:
         if r.kind == "fold":
             return [(r.op.args[0], here)]
         if r.kind == "store":
-            return list(reads(r.op, here))
+            return list(reads(r.op, here, self.defs))
         if r.kind == "scatter":
             x = r.chain[0].args[0]
             found = [(x, (DYNAMIC,) * x.ndim)]
@@ -168,7 +172,7 @@ class Roots:
             return
         op = self.defs[v]
         r.breaks.extend(boundaries(op, index))
-        for a, ia in reads(op, index):
+        for a, ia in reads(op, index, self.defs):
             self._walk(r, a, ia, seen)
 
     def _access(self, v: Value, index: tuple[Index, ...]) -> Access:

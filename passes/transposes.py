@@ -34,10 +34,11 @@ def _mul(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value 
 
 
 def _of_product(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
-    """The transpose of a matrix product that was scaled along rows or columns."""
-    if not b.lenient or tuple(attrs["perm"]) != (1, 0):
-        return None
+    """The transpose of matrix products that were scaled along rows or columns."""
     x, scales = args[0], []
+    nb = x.ndim - 2
+    if not b.lenient or tuple(attrs["perm"]) != (*range(nb), nb + 1, nb):
+        return None
     while b.single(x) and (op := b.made_by(x, "mul")) is not None:
         for y, v in (op.args, op.args[::-1]):
             turned = _turned(b, v, x.shape) if y.shape == x.shape else None
@@ -48,21 +49,26 @@ def _of_product(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) ->
         else:
             return None
     product = b.made_by(x, "dot")
-    if product is None or not b.single(x) or product.attrs["batch"] != ((), ()):
+    if product is None or not b.single(x) or len(product.attrs["batch"][0]) != nb:
         return None
-    (left, right), (cl, cr) = product.args, product.attrs["contract"]
-    out = dot(right, left, contract=(cr, cl), batch=((), ()))
+    (left, right), (cl, cr), (bl, br) = product.args, *map(product.attrs.get, ("contract", "batch"))
+    if not left.ndim - len(cl) == right.ndim - len(cr) == nb + 1:
+        return None
+    out = dot(right, left, contract=(cr, cl), batch=(br, bl))
     for v in reversed(scales):
         out = mul(out, v)
     return out
 
 
 def _turned(b: Normal, v: Value, shape: tuple[int, ...]) -> Value | None:
-    """A factor of a matrix that varies along rows or columns, or a product of such, transposed."""
+    """A factor of matrices that varies along rows or columns, or a product of such, transposed."""
     inner, dims, squeezed = peel(b, v, shape)
-    if len(dims) <= 1:
+    *batch, rows, columns = range(len(shape))
+    if not {rows, columns} <= set(dims):
         core = inner if squeezed is None else reshaped(inner, squeezed)
-        return spread(b, core, tuple(1 - d for d in dims), shape[::-1])
+        other = {rows: columns, columns: rows}
+        turned = (*(shape[d] for d in batch), shape[columns], shape[rows])
+        return spread(b, core, tuple(other.get(d, d) for d in dims), turned)
     op = b.made_by(v, "mul")
     if op is None:
         return None
