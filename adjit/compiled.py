@@ -47,7 +47,10 @@ _CHAIN = 4  # wrappers that a call tries before it looks its signature up
 
 
 class CacheInfo(NamedTuple):
-    """What a compiled function holds: variants, how many traces it took, and kernels."""
+    """What a compiled function holds: variants, how many traces it took, and kernels.
+
+    Variants may share kernels, which count once; `stored` are those found on disk.
+    """
 
     variants: int
     traces: int
@@ -395,11 +398,12 @@ class CompiledFunction:
     def cache_info(self) -> CacheInfo:
         """How many variants there are, and what they cost."""
         made = self.variants()
+        kernels = {k.executable.path: k.executable for v in made for k in v.kernels}
         return CacheInfo(
             len(made),
             self._traces,
-            sum(len(v.kernels) for v in made),
-            sum(k.executable.cached for v in made for k in v.kernels),
+            len(kernels),
+            sum(e.cached for e in kernels.values()),
             sum(sum(v.seconds.values()) for v in made),
         )
 

@@ -180,7 +180,7 @@ def _kernels(v: Variant) -> Iterable[str]:
     for k in v.kernels:
         e = k.executable
         how = "from the store" if e.cached else f"compiled ({e.rung})"
-        yield f"kernel      {e.path}, {how}"
+        yield f"kernel      {e.path}, {'there already' if e.known else how}"
     runs = getattr(v._program, "runs", ())
     native = sum(getattr(r, "native", None) is not None for r in runs)
     if native:

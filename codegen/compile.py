@@ -16,13 +16,13 @@ import threading
 import types
 import warnings
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from ..ir.records import dataclass
-from . import cache, engine, symbols
+from . import cache, link, symbols
 from .source import Source, module_text, used_globals
 
 RUNGS = ("direct", "lean", "plain")
@@ -36,7 +36,11 @@ _guard = threading.Lock()
 
 @dataclass(frozen=True)
 class Executable:
-    """A compiled kernel: `int64 entry(void** pointers, int64* sizes, double* consts)`."""
+    """A compiled kernel: `int64 entry(void** pointers, int64* sizes, double* consts)`.
+
+    cached   it came from the store
+    known    the process had it already, for another program: it took no time
+    """
 
     address: int
     path: Path
@@ -44,6 +48,7 @@ class Executable:
     seconds: dict[str, float]
     cached: bool
     keep: object = field(default=None, repr=False)
+    known: bool = False
 
 
 def compile_source(source: Source, rung: str | None = None) -> Executable:
@@ -60,9 +65,10 @@ def compile_source(source: Source, rung: str | None = None) -> Executable:
     with _guard:
         lock = _locks.setdefault(key, threading.Lock())
     with lock:
-        if key not in _memory:
-            _memory[key] = _load(key) or _compile(source, key, rung)
-        return _memory[key]
+        if (found := _memory.get(key)) is not None:
+            return replace(found, seconds={}, known=True)
+        found = _memory[key] = _load(key) or _compile(source, key, rung)
+        return found
 
 
 def identity(source: Source, rung: str) -> str:
@@ -94,7 +100,7 @@ def _load(key: str) -> Executable | None:
 
 
 def _link(code: bytes, key: str, needs: list[str]) -> int:
-    return engine.load_object(code, _symbol(key), symbols.resolve(needs))
+    return link.load_object(code, _symbol(key), symbols.resolve(needs))
 
 
 def _symbol(key: str) -> str:

@@ -76,6 +76,11 @@ def test_a_shared_kernel_gives_the_right_numbers():
         s = -y / (1 + np.exp(y * (x @ w)))
         np.testing.assert_allclose(value, logistic(w, x, y), rtol=1e-12)
         np.testing.assert_allclose(g, s @ x / n, rtol=1e-10, atol=1e-14)
+    args = (w, np.ones((50, 30)), np.ones(50))
+    f(*args)  # of a class that is there: nothing is compiled, and the report says so
+    report = str(f.explain(*args))
+    assert "there already" in report and "llvm" not in report
+    assert f.cache_info().kernels < f.cache_info().variants
 
 
 def test_dims_are_joined_by_what_ops_do():
