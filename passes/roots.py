@@ -146,7 +146,7 @@ class Roots:
         if r.kind == "fold":
             return [(r.op.args[0], here)]
         if r.kind == "store":
-            return list(reads(r.op, here, self.defs))
+            return list(reads(r.op, here))
         if r.kind == "scatter":
             x = r.chain[0].args[0]
             found = [(x, (DYNAMIC,) * x.ndim)]
@@ -172,7 +172,7 @@ class Roots:
             return
         op = self.defs[v]
         r.breaks.extend(boundaries(op, index))
-        for a, ia in reads(op, index, self.defs):
+        for a, ia in reads(op, index):
             self._walk(r, a, ia, seen)
 
     def _access(self, v: Value, index: tuple[Index, ...]) -> Access:
