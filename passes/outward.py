@@ -8,9 +8,9 @@ from dataclasses import field
 from ..ir.builder import Builder
 from ..ir.core import Const, Function, Op, Value, all_ops, definitions
 from ..ir.ops.contract import dot
-from ..ir.ops.elementwise import select
+from ..ir.ops.elementwise import select, stop_gradient
 from ..ir.ops.index import gather, scatter
-from ..ir.ops.shape import broadcast, full, zeros
+from ..ir.ops.shape import broadcast, full, reshape, slice_, zeros
 from ..ir.prim import Expr
 from ..ir.records import dataclass
 from ..ir.types import KIND, Aval
@@ -25,8 +25,8 @@ MAX_OPS = 32  # of an expression that is taken apart
 def outward(function: Function) -> Function:
     """The function whose elementwise work and products on repeated rows run on the rows once.
 
-    Rows that no index reaches count as zeros, and get a cotangent of exactly zero: what they hold
-    may be outside of `f`'s domain.
+    Rows that no index reaches count as one that an index does, and get a cotangent of exactly zero:
+    what they hold, or any one number, may be outside of `f`'s domain.
     """
     if not any(map(_repeats, all_ops(function.block))):
         return function
@@ -58,8 +58,8 @@ def unmasked(function: Function) -> Function:
 
 
 def _reaching(defs: Mapping[Value, Op], op: Op) -> Value | None:
-    """The indices of rows that `select(reached, x, 0)` leaves, where an op is that."""
-    m, _, zero = op.args
+    """The indices of rows that `select(reached, x, y)` leaves, where an op is that."""
+    m = op.args[0]
     made = defs.get(m)
     if made is not None and made.prim is broadcast:
         made = defs.get(made.args[0])
@@ -68,8 +68,7 @@ def _reaching(defs: Mapping[Value, Op], op: Op) -> Value | None:
     base, put, i = made.args[0], made.args[1], made.args[-1]
     known = _repeated(defs, base) is False and _repeated(defs, put) is True
     rows = made.outs[0].ndim == 1 and made.outs[0].shape[0] == op.outs[0].shape[0]
-    blank = type(zero) is Const and zero.data == 0
-    return i if known and rows and blank else None
+    return i if known and rows else None
 
 
 def _repeated(defs: Mapping[Value, Op], v: Value) -> object:
@@ -171,16 +170,21 @@ class _Mover:
         return (gather(few, i, axes=(0,)),)
 
     def rows(self, x: Value, i: Value) -> Value:
-        """The rows that a value is gathered from, zeros where no index reaches."""
-        if x in self.sound or KIND[x.dtype] != "f":
+        """The rows that a value is gathered from, the first of them where no index reaches.
+
+        Where `f(x[i], w)` has slopes, so has that row: then zero times it is zero in those of `w`.
+        """
+        if x in self.sound:
             return x
         n = x.shape[0]
+        one = slice_(i, start=(0,) * i.ndim, size=(1,) * i.ndim, step=(1,) * i.ndim)
+        first = stop_gradient(gather(x, reshape(one, shape=()), axes=(0,)))
         reached = scatter(
             zeros(Aval("bool", (n,))), full(True, Aval("bool", i.shape)), i, axes=(0,)
         )
         if x.ndim > 1:
             reached = broadcast(reached, shape=x.shape, axes=tuple(range(1, x.ndim)))
-        return select(reached, x, 0)
+        return select(reached, x, broadcast(first, shape=x.shape, axes=(0,)))
 
 
 def _grow(b: Builder, v: Value, shape: tuple[int, ...], tree: _Tree) -> bool:

@@ -119,6 +119,16 @@ def test_products_with_repeated_rows_are_products_with_the_rows():
     assert "f64[700,12] = dot" not in program and "f64[40,12] = dot" in program
 
 
+def test_rows_that_no_index_reaches_add_nothing_to_slopes_of_weights():
+    w, i = rng.normal(size=(4, 3)), rng.integers(0, 9, 100)
+    table = rng.uniform(1, 2, size=(10, 4))
+    for x in (table, (table * 9 - 9).astype(int) + np.arange(9, -1, -1)[:, None]):
+        x[9] = 0  # whose reciprocal times zero is NaN
+        with options(interpret=True):
+            got = grad(lambda w, x, i: np.sum((1 / x[i]) @ w))(w, x, i)
+        np.testing.assert_allclose(got, np.sum(1 / x[i], axis=0)[:, None] * np.ones(3))
+
+
 def test_running_sums_along_any_axis():
     x = rng.uniform(0.5, 1.5, size=(3, 5, 20))
     many = [(x * 3).astype("f8"), (x * 3).astype("f4"), (x * 3).astype("i4"), x > 1]
