@@ -13,6 +13,7 @@ import pytest
 
 from adjit import grad, jit
 from adjit.errors import AdjitError, RandomInTrace, StateInTrace, StateWritten
+from adjit.tracer.guards import _LARGE, content_mark
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
@@ -250,6 +251,13 @@ def test_what_one_path_puts_there_is_not_what_another_reads():
 
     g = jit(f)
     assert [g(x) for x in (1.0, -1.0, 1.0, -2.0, 3.0)] == [2.0, -10.0, 2.0, -20.0, 6.0]
+
+
+def test_the_last_element_of_a_large_array_is_a_part_of_its_content():
+    table = np.zeros(_LARGE // 4 + 1, "f4")  # its last bytes fill no word
+    before = content_mark(table)
+    table[-1] = 1
+    assert content_mark(table) != before
 
 
 # ------------------------------------------------------------------ live, however it is reached

@@ -68,6 +68,19 @@ def _distribution(
     return Distribution(tuple(shapes.split()), formulas, low, high, allowed)
 
 
+def _symmetric(logpdf: Formula, cdf: Formula, logcdf: Formula, ppf: Formula) -> Distribution:
+    """A distribution around zero: what lies above z is what lies below -z."""
+    return _distribution(
+        logpdf=logpdf,
+        cdf=cdf,
+        sf=lambda z: cdf(-z),
+        logcdf=logcdf,
+        logsf=lambda z: logcdf(-z),
+        ppf=ppf,
+        isf=lambda q: -ppf(q),
+    )
+
+
 def _t(z: Any, df: Any) -> Any:
     size = S.gammaln(0.5 * (df + 1)) - S.gammaln(0.5 * df) - 0.5 * np.log(math.pi * df)
     return size - 0.5 * (df + 1) * np.log1p(z * z / df)
@@ -92,14 +105,8 @@ def _below(z: Any, a: Any) -> Any:
 
 
 CONTINUOUS: dict[str, Distribution] = {
-    "norm": _distribution(
-        logpdf=_log_normal,
-        cdf=lambda z: S.ndtr(z),
-        sf=lambda z: S.ndtr(-z),
-        logcdf=lambda z: S.log_ndtr(z),
-        logsf=lambda z: S.log_ndtr(-z),
-        ppf=lambda q: S.ndtri(q),
-        isf=lambda q: -S.ndtri(q),
+    "norm": _symmetric(
+        _log_normal, lambda z: S.ndtr(z), lambda z: S.log_ndtr(z), lambda q: S.ndtri(q)
     ),
     "expon": _distribution(
         low=0.0,
@@ -183,14 +190,11 @@ CONTINUOUS: dict[str, Distribution] = {
         ppf=lambda q: np.where(q > 0.5, -np.log(2 * (1 - q)), np.log(2 * q)),
         isf=lambda q: np.where(q > 0.5, np.log(2 * (1 - q)), -np.log(2 * q)),
     ),
-    "logistic": _distribution(
-        logpdf=lambda z: -np.abs(z) - 2 * np.log1p(np.exp(-np.abs(z))),
-        cdf=lambda z: S.expit(z),
-        sf=lambda z: S.expit(-z),
-        logcdf=lambda z: S.log_expit(z),
-        logsf=lambda z: S.log_expit(-z),
-        ppf=lambda q: S.logit(q),
-        isf=lambda q: -S.logit(q),
+    "logistic": _symmetric(
+        lambda z: -np.abs(z) - 2 * np.log1p(np.exp(-np.abs(z))),
+        lambda z: S.expit(z),
+        lambda z: S.log_expit(z),
+        lambda q: S.logit(q),
     ),
     "cauchy": _distribution(
         logpdf=lambda z: -math.log(math.pi) - np.log1p(z * z),

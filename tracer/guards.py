@@ -117,9 +117,10 @@ def content_mark(x: np.ndarray) -> Any:
         flat = np.asarray(x).reshape(-1, order="A").view(np.uint8)
         if flat.nbytes <= _LARGE:
             return x.shape, zlib.crc32(flat.data)
-        words = flat[: flat.nbytes // 8 * 8].view(np.uint64)
+        words, rest = flat[: flat.nbytes // 8 * 8].view(np.uint64), flat[flat.nbytes // 8 * 8 :]
         some = np.ascontiguousarray(words[:: max(1, words.size // (_PIECE // 8))])
-        return x.shape, int(np.add.reduce(words)), zlib.crc32(some.view(np.uint8).data)
+        sample = zlib.crc32(some.view(np.uint8).data, zlib.crc32(rest.data))
+        return x.shape, int(np.add.reduce(words)), sample
     return x.shape, None
 
 
