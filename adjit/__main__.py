@@ -110,9 +110,9 @@ def _info(given: argparse.Namespace) -> int:
     import numpy
     import scipy
 
-    from .codegen import cache, engine, front
+    from .codegen import cache, front, host
 
-    name, _ = engine.cpu()
+    name, _ = host.cpu()
     rows = {
         "adjit": __version__,
         "Python": platform.python_version(),

@@ -18,18 +18,15 @@ import os
 import platform
 import stat
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import llvmlite
-
 from ..ir.records import dataclass
 from ..ir.sizes import parse_bytes
-from . import engine
+from . import host
 
 VERSION = 1  # of the store's layout and of the calling convention of kernels
 DEFAULT_LIMIT = 512 << 20
@@ -105,23 +102,32 @@ def toolchain() -> str:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return "\n".join(
         (
-            f"store {VERSION}, numba {_numba_version()}, llvmlite {llvmlite.__version__}",
+            f"store {VERSION}, numba {numba_version()}, llvmlite {llvm_version()}",
             f"python {sys.version_info[:2]}, {sys.platform} {platform.machine()}",
             f"codegen {digest.hexdigest()}",
-            *engine.cpu(),
+            *host.cpu(),
         )
     )
 
 
-def _numba_version() -> str:
-    """Numba's version without importing Numba."""
-    spec = importlib.util.find_spec("numba")
+def numba_version() -> str:
+    return _version_of("numba")
+
+
+def llvm_version() -> str:
+    return _version_of("llvmlite")
+
+
+@functools.cache
+def _version_of(package: str) -> str:
+    """What tells the version of a package, without importing it."""
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         return "none"
     with contextlib.suppress(OSError):
         return hashlib.sha256(Path(spec.origin).with_name("_version.py").read_bytes()).hexdigest()
     metadata = importlib.import_module("importlib.metadata")  # 30 ms, and hardly ever needed
-    return str(metadata.version("numba"))
+    return str(metadata.version(package))
 
 
 def key(identity: str) -> str:
@@ -206,6 +212,8 @@ def _meta_sum(meta: Mapping[str, object]) -> str:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write a file so that a reader finds the old content, the new content or nothing."""
+    import tempfile  # 10 ms, for nothing where all is there
+
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
     try:
         with os.fdopen(handle, "wb") as stream:

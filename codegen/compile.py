@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 import threading
 import types
 import warnings
@@ -203,6 +202,8 @@ def _scratch_file(key: str, text: str) -> Path:
 
 @functools.cache
 def _scratch() -> Path:
+    import tempfile
+
     try:
         keep = tempfile.TemporaryDirectory(prefix="adjit-")
     except OSError:
@@ -211,7 +212,7 @@ def _scratch() -> Path:
     return Path(keep.name)
 
 
-_kept: list[tempfile.TemporaryDirectory[str]] = []  # removed when the interpreter ends
+_kept: list[Any] = []  # removed when the interpreter ends
 
 
 def _after_fork() -> None:

@@ -3,44 +3,25 @@
 import functools
 import itertools
 import os
-import platform
 import threading
 from collections.abc import Callable, Mapping
 
 import llvmlite.binding as llvm
+
+from .host import cpu
 
 _lock = threading.Lock()
 _numbers = itertools.count()  # a library's name is spent even if linking fails
 _loaded: list[object] = []  # trackers: machine code lives as long as the process
 
 
-@functools.cache
-def cpu() -> tuple[str, str]:
-    """Name and features of the CPU to compile for: this machine's, or what Numba was told."""
+def native() -> tuple[str, str, int]:
+    """Name and features of this CPU, and the version of LLVM that says so."""
     try:
         features = llvm.get_host_cpu_features().flatten()
     except RuntimeError:  # some platforms do not tell
         features = ""
-    if "+avx512f" in features.split(","):
-        # LLVM shuns 512-bit registers on some CPUs; long polynomials run twice as fast in them.
-        features += ",-prefer-256-bit"
-    if "+avx2" in features.split(",") and llvm.llvm_version_info >= (17, 0, 0):
-        # Eight loads are faster than what microcode against data sampling has made of a gather.
-        features += ",+prefer-no-gather,+prefer-no-scatter"
-    told = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
-    if told[0] not in (None, "host"):
-        features = ""
-    return told[0] or llvm.get_host_cpu_name(), features if told[1] is None else told[1]
-
-
-def cpu_has(feature: str) -> bool:
-    """Whether the CPU that kernels are compiled for has a feature, as LLVM names those of x86."""
-    return f"+{feature}" in cpu()[1].split(",")
-
-
-IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
-# Whether it multiplies and adds in one instruction (otherwise that is a slow call).
-HAS_FMA = not IS_X86 or cpu_has("fma")
+    return llvm.get_host_cpu_name(), features, llvm.llvm_version_info[0]
 
 
 @functools.cache

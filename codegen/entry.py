@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.records import dataclass
-from . import cache, engine
+from . import link
 from .trampoline import C_FUNCTIONS, CODE, HEAD
 
 ARRAY, SCALAR, UNCHECKED, SAME, FIXED, INTEGER = range(6)
@@ -225,14 +225,14 @@ def _layout_is_known() -> bool:
 @functools.cache
 def _method() -> MethodDef:
     """The compiled entry; the structure must live as long as the process."""
-    code = cache.object_code("adjit_call", CODE, lambda: engine.compile_text(CODE, engine.tidy))
+    code = link.compiled("adjit_call", CODE)
     imports = {name: c_address(name) for name in C_FUNCTIONS}
     imports |= {
         "_Py_NoneStruct": id(None),
         "_Py_TrueStruct": id(True),
         "PyArray_Type": id(np.ndarray),
     }
-    address = engine.load_object(code, "adjit_call", imports)
+    address = link.load_object(code, "adjit_call", imports)
     return MethodDef(b"kernel", address, METH_FASTCALL, b"Check the arguments, run the kernel.")
 
 

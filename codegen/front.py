@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cache, engine, entry
+from . import entry, link
 from . import front_words as code
 from .entry import Table
 from .front_code import C_FUNCTIONS, CODE
@@ -239,7 +239,7 @@ def works() -> bool:
 def _entry(room: int, slow: Callable[..., Any]) -> int:
     """The compiled function for objects with this room, which `slow(self, ...)` answers else."""
     imports = {**_imports(), "adjit_slow": id(slow), "adjit_room": room}
-    return engine.load_object(_object(), "adjit_front", imports)
+    return link.load_object(_object(), "adjit_front", imports)
 
 
 @functools.cache
@@ -252,7 +252,7 @@ def _imports() -> dict[str, int]:
 @functools.cache
 def _object() -> bytes:
     """The object code, from the kernel store if it is there."""
-    return cache.object_code("adjit_front", CODE, lambda: engine.compile_text(CODE, engine.tidy))
+    return link.compiled("adjit_front", CODE)
 
 
 def _array_function(index: int) -> int:

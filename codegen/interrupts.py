@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-INTERRUPTED = 3  # the status of a kernel that was stopped; Python's exception is set
 I1, I32 = ir.IntType(1), ir.IntType(32)
 
 

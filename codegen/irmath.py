@@ -14,7 +14,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from ..ir.records import dataclass
-from .engine import HAS_FMA, IS_X86, cpu_has
+from .host import IS_X86, cpu_has, has_fma
 
 INT32 = ir.IntType(32)
 Scalar: TypeAlias = "Num | float | int"
@@ -56,6 +56,7 @@ F32 = Width(32, ir.FloatType(), ir.IntType(32), 23, 127)
 WIDTHS = {64: F64, 32: F32}
 # Whether it multiplies by a power of two in one instruction, and LLVM knows.
 HAS_LDEXP = IS_X86 and cpu_has("avx512f") and llvm.llvm_version_info[0] >= 21
+HAS_FMA = has_fma()
 
 
 class Num:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from . import cache, engine
+from . import link
 from .team import Member
 
 NOGIL = 1 << 16  # elements: below it releasing the GIL costs more than it gives
@@ -64,5 +64,5 @@ def member(
 @functools.cache
 def _address() -> int:
     """The loop around kernels, from the store if an earlier process compiled it."""
-    code = cache.object_code("adjit_many", CODE, lambda: engine.compile_text(CODE, engine.tidy))
-    return engine.load_object(code, "adjit_many", {})
+    code = link.compiled("adjit_many", CODE)
+    return link.load_object(code, "adjit_many", {})

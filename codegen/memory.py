@@ -7,6 +7,7 @@ array and every view of it are gone.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from typing import Any
@@ -132,6 +133,26 @@ def kept() -> dict[str, Any]:
     """How many bytes and blocks wait for use."""
     with _lock:
         return {"bytes": _kept, "blocks": sum(map(len, _free.values()))}
+
+
+class Cells(np.ndarray):
+    """The words of some tapes (see tapes.py); their memory goes when this does."""
+
+    def __del__(self) -> None:
+        if self.base is None and ctypes is not None:  # views own nothing
+            for address in self[::2].tolist():
+                _release(address)
+
+
+def cells(words: int) -> np.ndarray:
+    """Words for tapes that have no memory yet."""
+    made = np.ndarray.__new__(Cells, (words,), np.int64)
+    made.fill(0)
+    return made
+
+
+_release = ctypes.pythonapi.PyMem_RawFree
+_release.restype, _release.argtypes = None, [ctypes.c_void_p]
 
 
 def _after_fork() -> None:

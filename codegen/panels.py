@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from . import cache, engine
+from . import cache, host, link
 from .team import Member, together
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
@@ -39,7 +39,7 @@ Values = Sequence[ir.Value]
 @functools.cache
 def registers() -> tuple[int, int]:
     """Bytes of a vector register of this CPU, and how many there are."""
-    features = set(engine.cpu()[1].split(","))
+    features = set(host.cpu()[1].split(","))
     if "+avx512f" in features:
         return 64, 32
     if "+avx" in features:
@@ -85,13 +85,15 @@ def _compiled(kind: str, dtype: str, shape: Tile) -> int:
     symbol = f"adjit_{kind}_{dtype}_{shape[0]}_{shape[1]}"
 
     def make() -> bytes:
+        from . import engine  # LLVM is loaded where there is something to compile
+
         module = ir.Module(symbol)
         maker, pointers, sizes = MAKERS[kind]
         maker(Writer(module, symbol, dtype, shape, pointers, sizes))
         return engine.compile_text(str(module), engine.tidy)
 
     code = cache.object_code(symbol, f"panels {symbol} {registers()}", make)
-    return engine.load_object(code, symbol, {})
+    return link.load_object(code, symbol, {})
 
 
 class Panel(NamedTuple):

@@ -19,7 +19,7 @@ from ..ir.ops.planes import joined, parts
 from ..ir.plan import HostStep, KernelStep, Schedule
 from ..ir.records import dataclass
 from ..ir.types import NUMPY, Aval
-from . import entry, memory, tapes, threads
+from . import entry, memory, threads
 from .compile import Executable, compile_source
 from .kernel import Kernel, item_bytes, write_kernel
 from .lapack import MESSAGES
@@ -121,7 +121,7 @@ class Workspace:
             block[start + o : start + o + item_bytes(a)].view(NUMPY[a.dtype]).reshape(a.shape)
             for o, a in zip(offsets, self.avals, strict=True)
         )
-        return (*arrays[:-1], tapes.cells(self.avals[-1].size)) if self.tapes else arrays
+        return (*arrays[:-1], memory.cells(self.avals[-1].size)) if self.tapes else arrays
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from .engine import IS_X86, cpu_has
+from .host import IS_X86, cpu_has
 from .irmath import Num, Width
 
 

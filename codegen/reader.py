@@ -16,7 +16,7 @@ from ..ir.prim import Call, Expr, ViewMap
 from ..ir.records import dataclass
 from ..ir.types import KIND
 from .emit import At, Names, Scope
-from .engine import HAS_FMA
+from .host import has_fma
 
 Mask = tuple[str, ...]
 
@@ -306,7 +306,7 @@ class Reader:
             if known in ("True", "False"):
                 picked = op.args[1 if known == "True" else 2]
                 return self.pull(picked, aligned(picked.aval, index, shape), mask)
-        if HAS_FMA and not self.plan.products.isdisjoint(op.args):
+        if has_fma() and not self.plan.products.isdisjoint(op.args):
             fused = self.fused(op, index, mask)
             if fused:
                 return fused

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from ..ir.core import Op, Value
 from ..ir.plan import Body, CallItem, Loop, Root, Stmts, members
 from .emit import At
-from .interrupts import INTERRUPTED
 from .reader import Bound
 
 POLL_LIGHT, POLL_HEAVY = 1 << 16, 1 << 8  # rounds between two looks at Python's signals
 UNROLLED = 16  # statements of a round that LLVM may unroll
 NO_MEMORY = 2  # the status of a kernel that could not have room for its tapes
+INTERRUPTED = 3  # of one that was stopped; Python's exception is set
 
 if TYPE_CHECKING:
     from .loops import Writer

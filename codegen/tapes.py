@@ -6,34 +6,11 @@ it needs, and gets the same memory in every call until it needs more.
 
 from __future__ import annotations
 
-import ctypes
-
-import numpy as np
 from llvmlite import ir
 
 I64, BYTE = ir.IntType(64), ir.IntType(8)
 _LEAST = 256  # bytes
 _MOST = 1 << 42  # rows for which no machine has room
-
-
-class Cells(np.ndarray):
-    """The words of some tapes; their memory goes when this does."""
-
-    def __del__(self) -> None:
-        if self.base is None and ctypes is not None:  # views own nothing
-            for address in self[::2].tolist():
-                _free(address)
-
-
-def cells(words: int) -> np.ndarray:
-    """Words for tapes that have no memory yet."""
-    made = np.ndarray.__new__(Cells, (words,), np.int64)
-    made.fill(0)
-    return made
-
-
-_free = ctypes.pythonapi.PyMem_RawFree
-_free.restype, _free.argtypes = None, [ctypes.c_void_p]
 
 
 def room(

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..ir.records import dataclass
-from . import cache, engine, entry
+from . import entry, link
 
 _CODE = """
 declare i32 @PyThread_acquire_lock(ptr, i32)
@@ -295,8 +295,8 @@ def part_of(status: int) -> tuple[int, int]:
 
 @functools.cache
 def _address(name: str) -> int:
-    code = cache.object_code("adjit_team", _CODE, lambda: engine.compile_text(_CODE))
-    return engine.load_object(code, name, {lock: entry.c_address(lock) for lock in _LOCKS})
+    code = link.compiled("adjit_team", _CODE, "optimise")
+    return link.load_object(code, name, {lock: entry.c_address(lock) for lock in _LOCKS})
 
 
 def _new_lock() -> int:

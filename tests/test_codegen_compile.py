@@ -1,6 +1,7 @@
 """Kernels compile on both rungs to the same machine behaviour; entries guard their arguments."""
 
 import ctypes
+import math
 import sys
 import threading
 import warnings
@@ -11,7 +12,7 @@ from numba import njit
 from numba.core.errors import NumbaError
 
 from adjit.codegen import compile as compiling
-from adjit.codegen import engine, entry, front, lean, symbols
+from adjit.codegen import elf, engine, entry, front, lean, link, symbols
 from adjit.codegen.compile import compile_source
 from adjit.codegen.source import Source, module_text, used_globals
 
@@ -194,7 +195,7 @@ def test_jitted_functions_are_linked_in():
     code, needs, _ = lean.compile_object(kernel, source, "linked")
     assert not [name for name in needs if not name.startswith("llvm.")]
     x, o = np.arange(4.0), np.empty(4)
-    address = engine.load_object(code, "linked", {})
+    address = link.load_object(code, "linked", {})
     entry.make_call(address, [entry.unchecked()] * 2, [4], [], False)(x, o)
     np.testing.assert_array_equal(o, 2 * x**4 + x**3)
     assert not cube.signatures  # Numba's own compiler, with its wrappers, was not asked
@@ -226,9 +227,79 @@ def test_unknown_symbol_is_an_error_not_a_crash():
         "define i64 @f() {\n  %r = call i64 @adjit_nowhere()\n  ret i64 %r\n}"
     )
     with pytest.raises(RuntimeError):
-        engine.load_object(code, "f", {})
+        link.load_object(code, "f", {})
     with pytest.raises(KeyError):
         symbols.resolve(["adjit_nowhere"])
+
+
+LINKED = """
+declare double @cos(double)
+declare double @adjit_given(double)
+@place = external global i8
+@five = private constant [2 x double] [double 5.0, double 7.0]
+
+define internal double @inner(double %x) noinline {
+  %c = call double @cos(double %x)
+  ret double %c
+}
+
+define double @f(double %x, i64 %k) {
+  switch i64 %k, label %other [ i64 0, label %a i64 1, label %b i64 2, label %c
+                                i64 3, label %d i64 4, label %e ]
+a:
+  %ra = call double @inner(double %x)
+  ret double %ra
+b:
+  %rb = call double @adjit_given(double %x)
+  ret double %rb
+c:
+  %pc = ptrtoint ptr @place to i64
+  %rc = sitofp i64 %pc to double
+  ret double %rc
+d:
+  %half = fmul double %x, 0.375
+  ret double %half
+e:
+  %i = fptosi double %x to i64
+  %p = getelementptr double, ptr @five, i64 %i
+  %re = load double, ptr %p
+  ret double %re
+other:
+  ret double -1.0
+}
+"""
+STATEFUL = """
+@count = internal global i64 40
+define i64 @f() {
+  %n = load i64, ptr @count
+  %m = add i64 %n, 1
+  store i64 %m, ptr @count
+  ret i64 %m
+}
+"""
+
+
+@pytest.mark.skipif(not elf.KNOWN, reason="LLVM links everything on this system")
+def test_object_code_is_linked_without_llvm(monkeypatch):
+    """Calls outside and inside, addresses, tables and constants; LLVM links what has state."""
+    monkeypatch.setattr(engine, "load_object", None)
+    form = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_int64)
+    given = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(lambda x: x + 100.0)
+    imports = {"adjit_given": ctypes.cast(given, ctypes.c_void_p).value, "place": 1234}
+    for passes in (engine.tidy, engine.optimise, lambda module: None):
+        code = engine.compile_text(LINKED, passes)
+        f = form(link.load_object(code, "f", imports))
+        found = [f(1.0, k) for k in range(6)]
+        assert found == [math.cos(1.0), 101.0, 1234.0, 0.375, 7.0, -1.0]
+    with pytest.raises(elf.Unknown, match="no function"):
+        elf.load(code, "g", lambda name: 1)
+    for other in (b"", b"\x7fELF" + bytes(60), code[:4] + b"\x01" + code[5:]):
+        with pytest.raises(elf.Unknown):
+            elf.load(other, "f", lambda name: 1)
+    monkeypatch.undo()
+    code = engine.compile_text(STATEFUL, lambda module: None)
+    f = ctypes.CFUNCTYPE(ctypes.c_int64)(link.load_object(code, "f", {}))
+    assert (f(), f()) == (41, 42)
 
 
 GEMM = """

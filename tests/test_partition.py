@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adjit import grad, jit, options, value_and_grad
-from adjit.codegen import contest, engine, parallel, team
+from adjit.codegen import contest, engine, link, parallel, team
 from adjit.ir.interp import evaluate
 from adjit.passes.calls import expand
 from adjit.passes.extents import label
@@ -273,7 +273,7 @@ ADD = """define i64 @add(ptr %pointers, ptr %sizes, ptr %consts) {
 
 @pytest.mark.parametrize("statuses", [(0,), (0, 0), (0, 0, 0), (0, 7), (5, 7), (0, 0, 2)])
 def test_a_team_runs_every_part_and_tells_which_failed_first(statuses):
-    address = engine.load_object(engine.compile_text(ADD), "add", {})
+    address = link.load_object(engine.compile_text(ADD), "add", {})
     members = [team.Member(address, 2, (s,), (10.0 * k,)) for k, s in enumerate(statuses)]
     call = team.together(members)
     given = [np.array([float(k)]) for k in range(len(statuses))]
