@@ -29,6 +29,7 @@ from .eager.dtypes import (
 )
 from .eager.environment import *
 from .eager.functions import *
+from .eager.indexing import *
 from .eager.inplace import functions as _in_place
 from .eager.inplace import with_out as _with_out
 from .eager.joins import *

@@ -9,6 +9,7 @@ import numpy as np
 from ..tracer.surface_scipy_linalg import expm, solve_triangular
 from .arithmetic import add, method, mul
 from .elementwise import where
+from .indexing import getitem
 from .matrices import (
     LinAlgError,
     _floats,
@@ -21,7 +22,6 @@ from .matrices import (
     vander,
 )
 from .reductions import extremes, norm
-from .shapes import getitem
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, held, shown
 

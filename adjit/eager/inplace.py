@@ -10,6 +10,7 @@ import numpy as np
 from . import (
     arithmetic,
     elementwise,
+    indexing,
     joins,
     matrices,
     pointwise,
@@ -26,7 +27,8 @@ from .tape import Operation
 from .tensor_object import LEAF_WRITE, Tensor, _own, applied, as_tensor, held
 
 _HOMES = (
-    arithmetic, elementwise, reductions, selections, pointwise, shapes, joins, matrices, scatters,
+    arithmetic, elementwise, reductions, selections, pointwise, shapes, indexing, joins, matrices,
+    scatters,
 )  # fmt: skip
 _NAMES = """
 abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin arcsinh
@@ -106,7 +108,7 @@ _enter("zero_", lambda x: held(np.zeros(x._aval_shape(), x._dtype)))
 def _diagonal_filled(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     array = np.zeros(self._aval_shape(), bool)
     np.fill_diagonal(array, True, wrap)
-    return shapes.masked_fill(self, held(array), fill_value)
+    return indexing.masked_fill(self, held(array), fill_value)
 
 
 _enter("fill_diagonal_", _diagonal_filled)

@@ -12,8 +12,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from .aliases import view
 from .arithmetic import method
+from .indexing import index_select, narrow
 from .reductions import one_axis
-from .shapes import cat, index_select, narrow, permute, reshape, stack
+from .shapes import cat, permute, reshape, stack
 from .tape import Operation
 from .tensor_object import Tensor, applied, as_tensor, held
 

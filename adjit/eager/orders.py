@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import method
+from .indexing import narrow
 from .reductions import Extremes, extremes, one_axis
-from .shapes import narrow
 from .tape import Operation, record
 from .tensor_object import Tensor, shown
 

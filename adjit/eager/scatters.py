@@ -10,8 +10,9 @@ import numpy as np
 
 from .arithmetic import div, method
 from .elementwise import to
+from .indexing import frozen, gather, thawed
 from .reductions import one_axis
-from .shapes import frozen, gather, reshape, thawed
+from .shapes import reshape
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
 

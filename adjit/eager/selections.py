@@ -12,10 +12,11 @@ from ..tracer.surface import array, value
 from . import dtypes
 from .arithmetic import method, operand, operands, pairwise, unary
 from .elementwise import isnan, where
+from .indexing import gather
 from .orders import sort
 from .promotion import floating
 from .reductions import Extremes, applied_along, extremes, max, mean, min, one_axis, std, var
-from .shapes import gather, reshape
+from .shapes import reshape
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
 

@@ -9,12 +9,13 @@ import numpy as np
 from ..tracer.surface_linalg import trapezoid as _trapezoid
 from .arithmetic import method
 from .elementwise import isnan, where
+from .indexing import getitem
 from .joins import tensor_split
 from .orders import sort
 from .promotion import default
 from .reductions import axes_of, extremes, one_axis
 from .selections import quantile
-from .shapes import getitem, split, vstack
+from .shapes import split, vstack
 from .tape import Operation
 from .tensor_object import Tensor, applied, held
 

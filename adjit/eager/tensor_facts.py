@@ -12,9 +12,10 @@ from . import dtypes
 from .aliases import along
 from .arithmetic import method
 from .environment import cuda_amp
+from .indexing import getitem
 from .promotion import _common
 from .saved import scalar_name
-from .shapes import _sizes, getitem
+from .shapes import _sizes
 from .storage import Size
 from .tensor_object import Tensor, as_tensor, held
 

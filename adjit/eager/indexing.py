@@ -1,0 +1,271 @@
+"""Parts of Tensors by their indices: read, written into, gathered, masked."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import functions as F
+from .aliases import view
+from .arithmetic import method
+from .elementwise import to
+from .modes import recording
+from .reductions import one_axis
+from .shapes import unsqueeze
+from .tape import Operation, record, rows
+from .tensor_object import LEAF_WRITE, Tensor, applied, as_tensor, held, in_c, shown
+
+__all__ = ["gather", "index_select", "masked_fill", "masked_select", "narrow", "select"]
+
+Key = tuple[tuple[Any, ...], ...]
+
+
+def frozen(index: Any) -> tuple[Key, list[Tensor]]:
+    """An index as a hashable description, and the index arrays apart."""
+    parts: list[tuple[Any, ...]] = []
+    arrays: list[Tensor] = []
+    for part in index if isinstance(index, tuple) else (index,):
+        if isinstance(part, Tensor) and not part.ndim and not rows.open:
+            part = part.item() if part._dtype.kind in "iu" else part
+        if part is None or part is Ellipsis:
+            parts.append(("new",) if part is None else ("rest",))
+        elif isinstance(part, slice):
+            bounds = (part.start, part.stop, part.step)
+            parts.append(("slice", *(None if b is None else int(b) for b in bounds)))
+        elif isinstance(part, int | np.integer) and not isinstance(part, bool):
+            parts.append(("int", int(part)))
+        else:
+            if part is True:
+                parts.append(("new",))
+                continue
+            for found in _positions(as_tensor(part)):
+                parts.append(("array", len(arrays)))
+                arrays.append(found)
+    return tuple(parts), arrays
+
+
+def _positions(x: Tensor) -> list[Tensor]:
+    if x.dtype.kind == "b":
+        return [held(i) for i in np.nonzero(x._value())]
+    if x.dtype.kind not in "iu":
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return [x]
+
+
+def thawed(key: Key, arrays: Sequence[Any]) -> tuple[Any, ...]:
+    """The index again."""
+    made: dict[str, Any] = {
+        "new": lambda: None,
+        "rest": lambda: Ellipsis,
+        "slice": slice,
+        "int": lambda n: n,
+        "array": lambda k: arrays[k],
+    }
+    return tuple(made[kind](*data) for kind, *data in key)
+
+
+def _get(x: Any, *rest: Any) -> Any:
+    *arrays, key = rest
+    index = thawed(key, arrays)
+    if type(x) is np.ndarray and not arrays and ("rest",) not in key:
+        index = (*index, ...)  # a view also of one element
+    return x[index]
+
+
+GETS = {
+    kind: Operation(f"{name}Backward0", _get, keeps=kind == "array")
+    for kind, name in (
+        ("int", "Select"), ("slice", "Slice"), ("rest", "Slice"), ("new", "Unsqueeze"),
+        ("array", "Index"),
+    )
+}  # fmt: skip
+ALIAS = Operation("AliasBackward0", _get, keeps=False)
+
+
+@method("__getitem__")
+def getitem(self: Tensor, index: Any) -> Tensor:
+    """A part of the Tensor."""
+    if index is False:
+        return getitem(unsqueeze(self, 0), slice(0, 0))
+    key, arrays = frozen(index)
+    if arrays:
+        _check_masks(self, index)
+    _check_index(self, key)
+    if not arrays:
+        kinds = [part[0] for part in key]
+        kind = "int" if "int" in kinds else kinds[-1] if kinds else ""
+        return view(GETS.get(kind, ALIAS), self, key)
+    _check_arrays(self, key, arrays)
+    return shown(record(GETS["array"], tuple(x._ref() for x in (self, *arrays)), (key,)))
+
+
+def _check_index(x: Tensor, key: Key) -> None:
+    used = builtins.sum(part[0] in ("int", "slice", "array") for part in key)
+    if used > x.ndim:
+        if not x.ndim:
+            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()`")
+        raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
+    axis = 0
+    for kind, *data in key:
+        if kind == "rest":
+            axis += x.ndim - used
+        elif kind == "int":
+            n = x._aval_shape()[axis]
+            if not -n <= data[0] < n:
+                raise IndexError(
+                    f"index {data[0]} is out of bounds for dimension {axis} with size {n}"
+                )
+        elif kind == "slice" and data[2] is not None and data[2] < 1:
+            raise ValueError("step must be greater than zero")
+        axis += kind in ("int", "slice", "array")
+
+
+def _check_masks(x: Tensor, index: Any) -> None:
+    """Refuse masks of another shape than what they choose from."""
+    axis, s = 0, x._aval_shape()
+    for part in index if isinstance(index, tuple) else (index,):
+        if part is Ellipsis:
+            return
+        if isinstance(part, Tensor) and part._dtype.kind == "b":
+            t = part._aval_shape()
+            for i, n in enumerate(t):
+                if s[axis + i : axis + i + 1] != (n,):
+                    raise IndexError(
+                        f"The shape of the mask {list(t)} at index {i} does not match the shape of "
+                        f"the indexed tensor {list(s)} at index {axis + i}"
+                    )
+            axis += len(t)
+        elif part is not None and part is not True:
+            axis += 1
+
+
+def _check_arrays(x: Tensor, key: Key, arrays: Sequence[Tensor]) -> None:
+    """Refuse places that are none; what is computed under vmap is not known."""
+    axis, used = 0, builtins.sum(part[0] in ("int", "slice", "array") for part in key)
+    for kind, *data in key:
+        if kind == "rest":
+            axis += x.ndim - used
+        elif kind == "array" and not rows.open:
+            at, n = arrays[data[0]]._value(), x._aval_shape()[axis]
+            if at.size and (at.min() < -n or at.max() >= n):
+                bad = at[(at < -n) | (at >= n)].flat[0]
+                raise IndexError(f"index {bad} is out of bounds for dimension {axis} with size {n}")
+        axis += kind in ("int", "slice", "array")
+
+
+def _set(x: Any, v: Any, *rest: Any) -> Any:
+    *arrays, key = rest
+    y = x.copy()
+    y[thawed(key, arrays)] = v
+    return y
+
+
+SET = Operation("CopySlices", _set, keeps=False)
+
+
+@method("__setitem__")
+def setitem(self: Tensor, index: Any, value: Any) -> None:
+    """Write into a part of the Tensor."""
+    if recording.on and self._requires and self._node is None:
+        raise RuntimeError(f"a view of {LEAF_WRITE}")
+    _check_masks(self, index)
+    key, arrays = frozen(index)
+    _check_index(self, key)
+    v = as_tensor(value)
+    v = v if v._dtype == self._dtype else to(v, self._dtype)
+    _check_arrays(self, key, arrays)
+    refs = [self, v, *arrays]
+    try:
+        self._write(lambda: shown(record(SET, tuple(x._ref() for x in refs), (key,))))
+    except ValueError as error:
+        if not arrays:
+            raise _unfit(getitem(self.detach(), index), v) from None
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(v.shape)} cannot be broadcast to "
+            f"indexing result: {error}"
+        ) from None
+
+
+def _unfit(part: Tensor, v: Tensor) -> RuntimeError:
+    """That a value does not have the sizes of the part it is written into."""
+    s, t = list(part.shape), list(v.shape)
+    at = next((k for k in range(-1, -len(t) - 1, -1) if t[k] not in (1, ([1] * 9 + s)[k])), -1)
+    return RuntimeError(
+        f"The expanded size of the tensor ({([1] * 9 + s)[at]}) must match the existing size "
+        f"({t[at]}) at non-singleton dimension {len(s) + at}.  Target sizes: {s}.  Tensor sizes: "
+        f"{t}"
+    )
+
+
+@method("__delitem__")
+def _delitem(self: Tensor, index: Any) -> None:
+    raise TypeError("Tensor does not support deleting items")
+
+
+GATHER = Operation("GatherBackward0", lambda x, i, axis: np.take_along_axis(x, i, axis))
+TAKE = Operation("IndexSelectBackward0", lambda x, i, axis: np.take(x, i, axis))
+
+
+def _in_reach(index: Tensor, n: int, words: str) -> None:
+    if not rows.open:
+        at = index._value()
+        if at.size and (at.min() < -n or at.max() >= n):
+            raise IndexError(words)
+
+
+@method("gather")
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """One element per index along an axis."""
+    axis = one_axis(dim, input.ndim)
+    if index._dtype.kind not in "iu":
+        raise RuntimeError("gather(): Expected dtype int32/int64 for index")
+    if index.ndim != input.ndim:
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    n = input._aval_shape()[axis]
+    if not rows.open:
+        at = index._value()
+        if at.size and (at.min() < 0 or at.max() >= n):
+            bad = at[(at < 0) | (at >= n)].flat[0]
+            raise RuntimeError(f"index {bad} is out of bounds for dimension {axis} with size {n}")
+    return applied(GATHER, [input, index], one_axis(dim, input.ndim))
+
+
+@method("index_select")
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Slices along an axis, by their places."""
+    if index._dtype.kind not in "iu":
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    _in_reach(index, input._aval_shape()[one_axis(dim, input.ndim)], "index out of range in self")
+    return applied(TAKE, [input, index], one_axis(dim, input.ndim))
+
+
+@method("masked_fill")
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """A number where the mask holds."""
+    if mask._dtype != np.bool_:
+        raise RuntimeError(
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {in_c(mask._dtype)}"
+        )
+    return F.where(mask, value, input)
+
+
+@method("masked_select")
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where the mask holds."""
+    return getitem(input, mask)
+
+
+@method("narrow")
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """A range along an axis."""
+    axis = one_axis(dim, input.ndim)
+    return getitem(input, (*[slice(None)] * axis, slice(start, start + length)))
+
+
+@method("select")
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """One slice along an axis."""
+    return getitem(input, (*[slice(None)] * one_axis(dim, input.ndim), index))
