@@ -16,8 +16,9 @@ def range(start: Any, stop: Any = None, step: int = 1) -> Iterable[Any]:
 
     A few rounds are run; the index is traced, and the bounds may be.  What a round hands to the
     next is found by itself; lists it appends to hold all rounds afterwards (where the bounds are
-    plain).  A round cannot break, decide by what differs from round to round, or change Python's
-    own numbers: a `ControlFlow` error says where.
+    plain).  Where a round decides by what differs from round to round, or breaks, all rounds are
+    recorded, as those of the builtin are.  A round cannot change Python's own numbers: a
+    `ControlFlow` error says where.
     """
     low, high = (0, start) if stop is None else (start, stop)
     step = operator.index(step)

@@ -228,6 +228,83 @@ def test_few_plain_rounds_are_run():
     assert jit(lambda x: [labels[i] for i in adjit.range(3)] and x)(1.0) == 1.0
 
 
+# ------------------------------------------------------------------ what Python decides
+
+
+def test_decisions_let_rounds_count_in_python():
+    def alternating(range, x):
+        s = 0.0 * x
+        for i in range(50):
+            x = np.sin(x * 3) + 0.1
+            if x > 0.2:
+                s = s + x * i
+            else:
+                x = x - 0.5 * s
+        return s
+
+    def nested(range, x):
+        s = x * 0.0
+        for i in range(12):
+            for j in range(i):
+                x = np.sin(x * 3) + 0.1 * j
+                if x > 0.2:
+                    s = s + x
+        return s
+
+    def by_index(range, x):
+        for i in range(40):
+            if i % 3 == 0:
+                x = x * 0.9
+            elif i == 7:
+                x = x + 1
+            else:
+                x = np.sin(x)
+        return x
+
+    for f in (alternating, nested, by_index):
+        g = jit(lambda x, f=f: f(adjit.range, x))
+        for x in (0.3, 0.7, 1.1):
+            assert_same(g(x), f(builtins.range, x))
+        assert len(g.variants()) == 1
+        h = [adjit.grad(lambda x, f=f, r=r: f(r, x))(0.3) for r in (adjit.range, builtins.range)]
+        assert_same(*h)
+    assert "with the conditions in them" in jit(lambda x: alternating(adjit.range, x)).explain(0.3)
+
+
+def test_rounds_that_end_early():
+    def root(range, a, n):
+        x = a
+        for _ in range(n):
+            step = (x * x - a) / (2 * x)
+            x = x - step
+            if abs(step) < 1e-12:
+                break
+        return x
+
+    g = jit(lambda a, n: root(adjit.range, a, n))
+    for a in (2.0, 100.0, 3e4):
+        assert_same(g(a, 60), root(builtins.range, a, 60))
+    assert len(g.variants()) == 1
+    assert_same(g(3e4, 40), root(builtins.range, 3e4, 40))
+
+
+def test_what_a_trace_changed_is_put_back_before_it_is_taken_again():
+    calls, state = [], {"scale": 1.0}
+
+    def f(range, x):
+        calls.append(1)
+        state["scale"] = state["scale"] * 2
+        for _ in range(30):
+            try:
+                x = x * 0.9 if x > 0.5 else x + 0.4
+            except Exception:  # such a trace is taken again all the same
+                x = x * 1e6
+        return x
+
+    assert_same(jit(lambda x: f(adjit.range, x))(0.7), f(builtins.range, 0.7))
+    assert len(calls) == 2 and state["scale"] == 4.0
+
+
 STATEMENTS = (
     "a, b = b, a + 0.01",
     "prev = {v}",
@@ -239,6 +316,14 @@ STATEMENTS = (
     "c = a * 2 if flag else c; flag = False",
     "cnt = cnt + 1",
     *["{v} = np.tanh({e})"] * 5,
+)
+DECISIONS = (
+    "if {v} > 0.2: {v} = {e}",
+    "{v} = {e} if {v} < 0.1 else {v} * 0.5",
+    "if i % 3 == 1: {v} = {e}",
+    "if {v} > 0.9: break",
+    "if {v} < -0.4: continue",
+    "z[i] = max({v}, {e})",
 )
 TERMS = [
     "a",
@@ -257,7 +342,7 @@ TERMS = [
 ]
 
 
-def random_program(seed):
+def random_program(seed, statements=STATEMENTS):
     """A function of (range, x, n) whose loop hands values on in many ways."""
     rng = np.random.default_rng(seed)
 
@@ -272,7 +357,7 @@ def random_program(seed):
         "    a, b, c, prev, flag, cnt, i = x[0], 0.5, x[1] * 2, 0.0, True, 0, 0",
         "    z, ys, h, s = np.zeros(40), [], [0.0, x[2], 0.1], {'k': x[0]}",
         f"    for i in range({rng.choice(['n', '20', '1, n', '2, 25, 2'])}):",
-        *(f"        {fill(str(rng.choice(STATEMENTS)))}" for _ in range(rng.integers(2, 6))),
+        *(f"        {fill(str(rng.choice(statements)))}" for _ in range(rng.integers(2, 6))),
     ]
     if rng.random() < 0.4:
         inner = rng.choice(["12", "i", "n"])
@@ -297,10 +382,11 @@ def random_program(seed):
     return space["f"], "\n".join(lines)
 
 
-def test_random_programs_are_right_or_refused():
+@pytest.mark.parametrize("decisions", [(), DECISIONS * 3])
+def test_random_programs_are_right_or_refused(decisions):
     right = 0
-    for seed in range(40):
-        f, text = random_program(seed)
+    for seed in range(8 if decisions else 40):
+        f, text = random_program(seed, (*STATEMENTS, *decisions))
         x = np.random.default_rng(seed).normal(size=40)
         g = jit(lambda x, n, f=f: f(adjit.range, x, n))
         for n in (13, 1, 4, 0):
@@ -314,7 +400,7 @@ def test_random_programs_are_right_or_refused():
                 continue
             assert np.allclose(got, wanted, 1e-9, 1e-12, equal_nan=True), text
             right += 1
-    assert right > 40
+    assert right > (10 if decisions else 40)
 
 
 # ------------------------------------------------------------------ refusals
@@ -328,23 +414,33 @@ def refused(f, *args):
     return text
 
 
-def test_e1_decisions():
-    def f(x):
-        for i in adjit.range(20):
+def test_e1_decisions_of_too_many_rounds():
+    def f(x, n):
+        for i in adjit.range(n):
             if x > i:
                 x = x * 2
         return x
 
     def g(x):
-        for _ in adjit.range(20):
+        for _ in adjit.range(20_000):
             if x > 1:
                 x = x * 0.5
         return x
 
-    for h in (f, g):
-        text = refused(h, 3.0)
+    for h, args in ((f, (3.0, 30_000)), (g, (3.0,))):
+        text = refused(h, *args)
         assert text.startswith("Python would decide by a value that differs from round to round")
-        assert "adjit.cond" in text
+        assert "adjit.cond" in text and "0000 rounds are too many" in text
+
+
+def test_e1_decisions_without_values():
+    def f(x):
+        for _ in adjit.range(20):
+            x = x * 0.5 if x > 1 else x + 0.1
+        return x
+
+    with pytest.raises(adjit.errors.TracedBranch, match="where"):
+        adjit.vmap(f)(np.ones(3))
 
 
 def test_e2_lists_and_shapes():
@@ -459,18 +555,21 @@ def test_objects_with_slots_are_looked_into():
 
 
 def test_e5_leaving_early():
-    def f(x):
-        for i in adjit.range(20):
+    def f(range, x, n):
+        for i in range(n):
             x = x * 2 + i
             break
         return x
 
-    def g(x):
-        for i in adjit.range(20):
+    def g(range, x, n):
+        for i in range(n):
             return x * i
 
     for h in (f, g):
-        assert refused(h, 1.0).startswith("adjit.range: the loop ended before its last round")
+        assert_same(jit(lambda x, h=h: h(adjit.range, x, 20))(1.5), h(builtins.range, 1.5, 20))
+        text = refused(lambda x, h=h: h(adjit.range, x, 20_000), 1.0)
+        assert text.startswith("adjit.range: the loop ended before its last round")
+        assert "20000 rounds are too many" in text
 
 
 def test_e6_rounds_that_differ():

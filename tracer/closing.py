@@ -10,6 +10,7 @@ from ..ir.regions import pruned
 from ..ir.slim import slim
 from .errors import AdjitError, ControlFlow
 from .place import Place, sentence
+from .python_rounds import Again, ask_for
 from .record import Recorder
 
 PYTHON = "Write range(...) to run the rounds in Python, all of them recorded."
@@ -18,7 +19,7 @@ PYTHON = "Write range(...) to run the rounds in Python, all of them recorded."
 def finish(rec: Recorder, outs: Sequence[Value]) -> None:
     """Check that nobody reads what earlier rounds made, and drop what no loop needs to leave."""
     if rec.cut is not None:
-        raise cut_short(rec.cut)
+        raise cut_short(rec)
     if not rec.rolled:
         return
     for op in rec.builder.ops:
@@ -81,8 +82,13 @@ def at(where: Any) -> str:
     return f"\n  at {where}" if where is not None else ""
 
 
-def cut_short(where: Place) -> AdjitError:
+def cut_short(rec: Recorder) -> Exception:
+    """What to raise where a loop ended before its last round: it counts in Python if it can."""
+    where, loops = rec.cut
+    why = ask_for(loops, rec)
+    if not why:
+        return Again()
     return ControlFlow(
         f"adjit.range: the loop ended before its last round{sentence(where)}\n"
-        f"  Its rounds are recorded once: they cannot break or return.  {PYTHON}"
+        f"  Rounds that are recorded once cannot break or return.  {why}"
     )

@@ -7,6 +7,7 @@ by the wiring of their operands; what Python keeps beside the traced values must
 from __future__ import annotations
 
 import dis
+import operator
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
@@ -24,8 +25,9 @@ from .control import rounds, whole
 from .errors import ControlFlow, TracedBranch
 from .place import Place
 from .promote import WEAK
+from .python_rounds import Again, Site, ask_for, in_python, site_of
 from .range_errors import check_plain, error, explain, refuse_operand
-from .record import Recorder, fail, recorder
+from .record import Recorder, fail, recorder, stack
 from .rolling.match import (
     Affine,
     Carried,
@@ -51,6 +53,9 @@ def symbolic(low: Any, high: Any, step: int) -> Iterator[Any]:
     """The indices of a loop that is recorded in a few rounds."""
     rec = recorder()
     frame = sys._getframe(1)
+    if in_python(site_of(frame)):
+        yield from range(operator.index(low), operator.index(high), step)
+        return
     n = _count(low, high, step)
     if isinstance(n, Const) and n.data <= PLAIN:
         yield from range(int(low), int(high), step)
@@ -58,10 +63,12 @@ def symbolic(low: Any, high: Any, step: int) -> Iterator[Any]:
     _check_consumer(frame)
     some = True
     if not isinstance(n, Const):
+        asked = ops.greater(n, 0)
         try:
-            if not bool(Tracer(rec, ops.greater(n, 0), "scalar")):
+            some = not any(loop.varies(asked) for loop in rec.loops)
+            if some and not bool(Tracer(rec, asked, "scalar")):
                 return
-        except (ControlFlow, TracedBranch):  # it differs from round to round of a loop around
+        except TracedBranch:  # nothing is known of it
             some = False
     loop = OpenLoop(rec, frame, n, (low, step), some)
     rec.loops.append(loop)
@@ -69,7 +76,7 @@ def symbolic(low: Any, high: Any, step: int) -> Iterator[Any]:
         while not loop.settled():
             yield loop.next_index()
     except GeneratorExit:
-        rec.cut = loop.where
+        rec.cut = loop.where, around()
         raise
     finally:
         rec.loops.remove(loop)
@@ -97,6 +104,7 @@ class OpenLoop:
         self.rec = rec
         self.some = some
         self.frame = frame
+        self.site = site_of(frame)
         self.n = n
         self.low, self.step = how
         self.where: Any = Place(frame.f_code, frame.f_lasti)
@@ -127,7 +135,7 @@ class OpenLoop:
     def settled(self) -> bool:
         """Look at the variables between two rounds; whether enough is known."""
         if self.rec.cut is not None:
-            raise cut_short(self.rec.cut)
+            raise cut_short(self.rec)
         made = self.rec.builder.ops
         if self.marks:
             self.earlier.update(v for op in made[self.marks[-1] :] for v in op.outs)
@@ -149,26 +157,33 @@ class OpenLoop:
         enough = alike and q - self.peeled >= FEWEST and not self._restless(rounds_[self.peeled :])
         return q >= MOST or enough
 
-    def refuse(self, v: Value, wanted: str) -> None:
-        """An error if Python would decide by what differs from round to round."""
+    def varies(self, v: Value) -> bool:
+        """Whether a value differs from round to round."""
         seen: set[Value] = set()
         todo, defs = [v], self.rec.builder.defs
         this = {x for op in self.rec.builder.ops[self.marks[-1] :] for x in op.outs}
         while todo:
             x = todo.pop()
             if x in self.earlier:
-                break
+                return True
             if x in this and x not in seen:
                 seen.add(x)
                 todo.extend(defs[x].args)
-        else:
+        return False
+
+    def refuse(self, v: Value, wanted: str) -> None:
+        """An error if Python would decide by what differs from round to round."""
+        if not self.varies(v):
             return
         if wanted == "bool":
+            why = ask_for(around(), self.rec)
+            if not why:
+                raise Again
             raise fail(
                 ControlFlow,
                 "Python would decide by a value that differs from round to round of adjit.range, "
                 "of which only a few are recorded",
-                f"Choose by np.where(...) or adjit.cond(...).  {PYTHON}",
+                f"Choose by np.where(...) or adjit.cond(...).  {why}",
             )
         raise fail(
             ControlFlow,
@@ -505,6 +520,11 @@ def content(t: Tracer) -> Value:
     """What a variable holds now: of an array that was written, what was written last."""
     store = t._store
     return t._value if store is None or t._views else store.value
+
+
+def around() -> list[tuple[Site, Value]]:
+    """The loops whose rounds are being recorded, and how many those are."""
+    return [(loop.site, loop.n) for r in stack() for loop in r.loops]
 
 
 def _row(x: Value, k: int) -> Value:

@@ -28,7 +28,7 @@ from .errors import (
 )
 from .facts import Capture, StateGuard
 from .guards import content_guard, same_content
-from .place import USER, Place, Places, here, owner, sentence
+from .place import USER, Places, here, owner, sentence
 from .recipes import TraceBuilder
 from .rolling.activations import Walk
 from .rolling.steps import Put
@@ -124,7 +124,8 @@ class Recorder:
         self._swept = 0  # the ops that were looked at for that
         self.texts: list[tuple[Any, str]] = []  # what was formatted, and how: see printing
         self.loops: list[Any] = []  # the adjit.range loops whose rounds are being recorded
-        self.cut: Place | None = None  # one that ended early
+        self.python: set[tuple[CodeType, int]] = set()  # those that count in Python
+        self.cut: Any = None  # one that ended early
         self.dead: dict[Value, Any] = {}  # what their rounds made, and the place of the loop
         self.unknown: dict[Value, Any] = {}  # of these, what has no value without rounds
         self.rolled: set[Op] = set()  # the ops that they became
@@ -366,7 +367,8 @@ class Recorder:
             raise fail(
                 TracedBranch,
                 f"this call decides more than {MOST_DECISIONS} times by traced values",
-                "A loop that ends by a traced condition should end sooner.",
+                "A loop that ends by a traced condition should end sooner; within the rounds of a "
+                "long one, choose by np.where(...) or adjit.cond(...).",
             )
         add, dtype = self.builder.add, v.aval.dtype
         self.enter(sys._getframe(1))

@@ -8,6 +8,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import field
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -35,6 +36,7 @@ from .ledger import ledger_of
 from .library import advice, compiled_call, is_compiled
 from .place import OURS, USER, Place, owner, sentence
 from .printing import flush
+from .python_rounds import Again, Site, until_settled
 from .record import Recorder, array_aval, is_tracing, recorder, stack
 from .rolling.activations import Walk
 from .rolling.fold import name_values
@@ -211,7 +213,7 @@ def trace(
         if found:
             solidify(holdings(reached.paths()))
 
-    first = call.take(reached, before, ending)
+    first = until_settled(lambda: call.take(reached, before, ending), call.python, before)
     if not found:
         return first.guarded()
 
@@ -234,6 +236,7 @@ class _Call:
     in_tree: Tree
     specs: tuple[LeafSpec, ...]
     rolling: Policy | None
+    python: set[Site] = field(default_factory=set)  # the adjit.range loops that count in Python
 
     def take(
         self,
@@ -244,7 +247,8 @@ class _Call:
         """Run the function once."""
         finder = Finder(reached.roots.values(), before)
         rec = Recorder(self.name, finder.find)
-        rec.guarded = reached.scalars
+        rec.guarded, rec.python = reached.scalars, self.python
+        asked = len(self.python)
         if self.rolling is not None:
             rec.walk = Walk(sys._getframe())
         with Interception(reached.globals.values(), reached.cells.values()):
@@ -258,6 +262,8 @@ class _Call:
                     given, named = self.in_tree.unflatten(stand_ins)
                     with watching(reached.clocks):
                         result = _run(self.fn, given, named)
+                    if len(self.python) != asked:  # the user's code has caught it
+                        raise Again
                     out_leaves, outs_tree = flatten(result)
                     check_statics(outs_tree)
                     outs: list[Value] = []
