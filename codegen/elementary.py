@@ -33,13 +33,24 @@ LN2 = {
     32: (0.6931471824645996, -1.9046542121259336e-09),
 }
 MAGIC_BITS_32 = 0x4B400000  # of 1.5 * 2**23; those of 1.5 * 2**52 end in 32 zeros
-EXP_RANGE = {64: (-746.0, 710.0), 32: (-105.0, 89.0)}
+EXP_TOP = {64: 710.0, 32: 89.0}
+EXP_ZERO = {64: -745.1332191019412, 32: -103.97208404541016}  # below it exp(x) rounds to zero
 
 
 def clamp(x: Num, low: float, high: float) -> Num:
     """x held between two bounds; NaN passes."""
     x = select(x < low, low, x)
     return select(x > high, high, x)
+
+
+def fading(x: Num, zero: float, f: Callable[[Num], Num]) -> Num:
+    """f(x), but 0 below a bound; NaN passes.
+
+    What masks leave out of a softmax must not underflow on the way: each such operation is one
+    of microcode, and takes ten times as long as the whole function.
+    """
+    gone = x < zero
+    return select(gone, 0.0, f(select(gone, 0.0, x)))
 
 
 def exp_reduce(x: Num) -> tuple[Num, Num, Num]:
@@ -59,7 +70,7 @@ def exp_tail(r: Num) -> Num:
 
 
 def exp_sharp(x: Num, shift: int = 0) -> Num:
-    """exp(x) 2**shift of a clamped x with the last bits of its reduction: a quarter ulp better."""
+    """exp(x) 2**shift of a bounded x with the last bits of its reduction: a quarter ulp better."""
     n, r, low = exp_reduce(x)
     return scale(1.0 + (r + mad(r * r, poly(r, C.EXP[r.width.bits]), low)), n, shift)
 
@@ -77,24 +88,33 @@ def scale(p: Num, n: Num, shift: int = 0) -> Num:
 
 
 def exp(x: Num) -> Num:
-    n, r, _ = exp_reduce(clamp(x, *EXP_RANGE[x.width.bits]))
-    return scale(1.0 + exp_tail(r), n)
+    top, zero = EXP_TOP[x.width.bits], EXP_ZERO[x.width.bits]
+
+    def near(y: Num) -> Num:
+        n, r, _ = exp_reduce(select(y > top, top, y))
+        return scale(1.0 + exp_tail(r), n)
+
+    return fading(x, zero, near)
 
 
 def exp2(x: Num) -> Num:
     w = x.width
-    high, low = LN2[w.bits]
-    x = clamp(x, -(w.bias + w.mantissa + 2.0), w.bias + 2.0)
-    z = x + w.magic
-    f = x - (z - w.magic)
-    r = f * high
-    rest = fma(f, high, -r) + f * low
-    return scale(1.0 + (exp_tail(r) + rest), z.bits())
+    (high, low), top = LN2[w.bits], w.bias + 2.0
+
+    def near(y: Num) -> Num:
+        y = select(y > top, top, y)
+        z = y + w.magic
+        f = y - (z - w.magic)
+        r = f * high
+        rest = fma(f, high, -r) + f * low
+        return scale(1.0 + (exp_tail(r) + rest), z.bits())
+
+    return fading(x, -float(w.bias + w.mantissa), near)
 
 
 def expm1(x: Num) -> Num:
     w = x.width
-    y = clamp(x, -0.75 * w.mantissa - 1.0, EXP_RANGE[w.bits][1])
+    y = clamp(x, -0.75 * w.mantissa - 1.0, EXP_TOP[w.bits])
     n, r, low = exp_reduce(y)
     p = mad(r * r, poly(r, C.EXPM1[w.bits]), low) + r
     # Half of 2**n, since 2**n itself may overflow where the result does not.
@@ -222,7 +242,7 @@ def tanh(x: Num) -> Num:
 
 def half_exp(a: Num) -> Num:
     """exp(a) / 2 for a >= 0, which overflows only where sinh and cosh do."""
-    top = EXP_RANGE[a.width.bits][1] + 1.0
+    top = EXP_TOP[a.width.bits] + 1.0
     return exp_sharp(select(a > top, top, a), -1)
 
 
@@ -269,7 +289,7 @@ def atanh(x: Num) -> Num:
 
 
 def expit(x: Num) -> Num:
-    e = exp_sharp(clamp(-fabs(x), *EXP_RANGE[x.width.bits]))
+    e = fading(-fabs(x), EXP_ZERO[x.width.bits], exp_sharp)
     up = select(x < 0.0, e, 1.0)
     down, low = fast_two_sum(1.0, e)
     inverse = 1.0 / down
