@@ -18,6 +18,7 @@ COLUMN_COST = 3  # the same for work along a row that every row would do again
 COLUMN_WORK = 1 << 14  # additions that must be saved: a loop more takes its time to compile
 REPEAT_COST = 16  # the same for work that one loop would do again at other indices
 GATHER_COST = 4
+SLOW = frozenset(("div", "sqrt"))  # in vectors they take as long as PROMOTE_COST additions
 
 
 def promotions(roots: Roots, items: list[Item]) -> set[Value]:
@@ -26,21 +27,28 @@ def promotions(roots: Roots, items: list[Item]) -> set[Value]:
     row_work: set[Value] = set()
     cost: dict[Value, int] = {}
     times: dict[Value, int] = {}
-    for leaf, (r, vector) in enumerate_leaves(items):
+    nest: dict[int, int] = {}  # of each leaf
+    for leaf, top, (r, vector) in enumerate_leaves(items):
+        nest[leaf] = top
         _visit(roots, r, vector, leaf, leaves, row_work, cost, times)
     row_work |= _scanned(roots)
     order = [v for op in roots.block.ops for v in op.outs]
     picked: set[Value] = set()
     for v in order:
-        many = len(leaves.get(v, ())) >= 2 and cost[v] >= PROMOTE_COST
+        readers = leaves.get(v, set())
+        # Where one nest computes a value again, to keep it is a row in a near cache.
+        near = len(readers) >= 2 and len({nest[leaf] for leaf in readers}) == 1
+        if near and cost[v] < PROMOTE_COST:
+            cost[v] = _subtree_cost(roots, v, set(), near)
+        many = len(readers) >= 2 and cost[v] >= PROMOTE_COST
         again = (times.get(v, 0) - 1) * cost.get(v, 0)
         if again >= REPEAT_COST:  # what is left of it beside earlier picks must still be
             again = (times[v] - 1) * _subtree_cost(roots, v, picked)
         wanted = False
         if many or v in row_work:  # unless earlier picks make it cheap to compute again
-            left = _subtree_cost(roots, v, picked)
+            left = _subtree_cost(roots, v, picked, near)
             wanted = left >= (ROW_COST if v in row_work else PROMOTE_COST)
-        loops = len(leaves.get(v, ()))
+        loops = len(readers)
         if wanted or again >= REPEAT_COST or (loops > 2 and _traffic(roots, v, loops, picked) > 0):
             picked.add(v)
             cost[v] = 0
@@ -75,8 +83,11 @@ def _traffic(roots: Roots, v: Value, loops: int, stop: set[Value]) -> int:
     return len(streams) * loops - (len(streams) + 2 + loops - 1)
 
 
-def _subtree_cost(roots: Roots, v: Value, stop: set[Value]) -> int:
-    """The cost of computing an inlined value again; counting ends once it is high enough."""
+def _subtree_cost(roots: Roots, v: Value, stop: set[Value], near: bool = False) -> int:
+    """The cost of computing an inlined value again; counting ends once it is high enough.
+
+    Divisions take their time where the value, if kept, is `near`.
+    """
     total, stack, seen = 0, [v], set()
     while stack:
         w = stack.pop()
@@ -84,7 +95,7 @@ def _subtree_cost(roots: Roots, v: Value, stop: set[Value]) -> int:
             continue
         seen.add(w)
         op = roots.defs[w]
-        total += op_cost(op)
+        total += PROMOTE_COST if near and op.prim.name in SLOW else op_cost(op)
         if total >= REPEAT_COST:
             break
         stack.extend(op.args)
@@ -99,20 +110,27 @@ def op_cost(op: Op) -> int:
     return GATHER_COST if op.prim.name == "gather" else 0
 
 
-def enumerate_leaves(items: list[Item]) -> Iterator[tuple[int, tuple[Root, int | None]]]:
-    """Each root with the number of its innermost loop body, and that loop's own dim (or None)."""
+Leaf = tuple[int, int, tuple[Root, int | None]]
+
+
+def enumerate_leaves(items: list[Item]) -> Iterator[Leaf]:
+    """Each root with the number of its innermost loop body, and that loop's own dim (or None).
+
+    Between them stands the number of the item that it all is in.
+    """
     counter = [0]
 
-    def walk(items: list[Item], loop: Loop | None) -> Iterator[tuple[int, tuple[Root, int | None]]]:
+    def walk(items: list[Item], loop: Loop | None, top: int) -> Iterator[Leaf]:
         for item in items:
             if isinstance(item, Loop):
-                yield from walk(item.body, item)
+                yield from walk(item.body, item, top)
             elif isinstance(item, Stmts):
                 counter[0] += 1
                 for r in item.members:
-                    yield counter[0], (r, loop.dims[r][0] if loop is not None else None)
+                    yield counter[0], top, (r, loop.dims[r][0] if loop is not None else None)
 
-    yield from walk(items, None)
+    for top, item in enumerate(items):
+        yield from walk([item], None, top)
 
 
 def _visit(
