@@ -17,7 +17,6 @@ from ...ir.ops.shape import reshape
 from ...ir.prim import View
 from ...ir.records import dataclass
 from .activations import Activation, Walk, places
-from .branches import branched
 from .flow import flow_of
 from .fold import Refused, by_indices, fold
 from .forks import Fork, cut_down, differ, grown, pattern
@@ -252,6 +251,12 @@ class Segments:
         self.notes[self._where] = Note(*self._where, trips, open=True)
         return [*self._fold(rounds[:first]), *steps]
 
+    def _conditional(self, rounds: Rounds, code: CodeType, loop: Loop, *end: Any) -> list[Step]:
+        """The steps of rounds that traced conditions tell apart."""
+        from .branches import branched  # with a dozen modules: most programs have no such loop
+
+        return branched(self.reader, rounds, self.held, code, loop, *end)
+
     def _branched(self, rounds: Rounds, code: CodeType, loop: Loop) -> list[Step] | None:
         """The steps of a loop whose rounds differ by traced conditions alone."""
         if not differ(rounds) or not self.worth(load_of(list(map(expanded, rounds)))):
@@ -262,7 +267,7 @@ class Segments:
                 continue
             note = self.notes[self._where] = Note(*self._where, len(inside), ways=pattern(inside))
             try:
-                steps = branched(self.reader, inside, self.held, code, loop)
+                steps = self._conditional(inside, code, loop)
             except Refused as why:
                 note.reason = str(why)
                 continue
@@ -293,7 +298,7 @@ class Segments:
                 continue
             ways = pattern(inside)
             try:
-                steps = branched(self.reader, inside, self.held, code, loop, ending)
+                steps = self._conditional(inside, code, loop, ending)
             except Refused as why:
                 self.reader.parts.clear()
                 self.reader.parts.update(places)
