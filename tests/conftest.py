@@ -24,8 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden")
 
 
-def pytest_collection_finish() -> None:
-    """Collections of garbage need not look at ten thousand tests and all modules every time."""
+@pytest.fixture(scope="module", autouse=True)
+def _old_objects_are_no_garbage() -> None:
+    """Collections of garbage look at what the tests of this file made, not at all before them."""
     gc.collect()
     gc.freeze()
 

@@ -9,6 +9,7 @@ reverse against forward, and the derivative of the derivative for a part of them
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 import zlib
@@ -300,7 +301,8 @@ def differentiate(case: Case, t: Trace, point: tuple[Any, ...]) -> None:
         return
     rng = np.random.default_rng(5)
     dots = [rng.uniform(-1, 1, given[i].shape) for i in wrt]
-    compare(case, t.function, given, wrt, dots, plain(case, t, point, wrt))
+    tangents = pushed(t.function, wrt, given, dots)
+    compare(case, t.function, given, wrt, dots, tangents, plain(case, t, point, wrt))
     TALLY["derivatives"] += 1
     if case.kind == "C" and case.number % 2 == 0:
         second_order(case, t.function, given, wrt, rng)
@@ -322,13 +324,28 @@ def plain(case: Case, t: Trace, point: tuple[Any, ...], wrt: list[int]) -> Call:
     return call
 
 
+@functools.lru_cache(maxsize=1)
+def pulled(function: Function, wrt: tuple[int, ...]) -> Function:
+    """The VJP alone, which is checked by the dot product and then differentiated itself."""
+    return vjp(function, wrt, primal_outs=False)
+
+
+def pushed(function: Function, wrt: list[int], given: list[Any], dots: list[Any]) -> list[Any]:
+    """The tangents of the results, by forward mode."""
+    return evaluate(jvp(function, wrt), *given, *dots)[len(function.outs) :]
+
+
 def compare(
-    case: Case, function: Function, given: list[Any], wrt: list[int], dots: list[Any], f: Call
+    case: Case,
+    function: Function,
+    given: list[Any],
+    wrt: list[int],
+    dots: list[Any],
+    tangents: list[Any],
+    f: Call,
 ) -> None:
     """J t by forward mode is a difference of f; <ct, J t> = <J' ct, t> by reverse mode."""
-    pushed = jvp(function, wrt)
     floats = [v for v in function.outs if v.aval.kind == "f"]
-    tangents = evaluate(pushed, *given, *dots)[len(function.outs) :]
     point, h = [given[i] for i in wrt], 1e-4
     four = [f(*(p + s * h * d for p, d in zip(point, dots, strict=True))) for s in (-2, -1, 1, 2)]
     traced_floats = [t for t in tangents if t.dtype.kind == "f"]
@@ -350,7 +367,7 @@ def transposed(
     rng = np.random.default_rng(6)
     cts = [rng.uniform(-1, 1, t.shape) for t in ts]
     cts = [np.where(np.isfinite(t), c, 0) for c, t in zip(cts, ts, strict=True)]
-    pulls = evaluate(vjp(function, wrt, primal_outs=False), *given, *cts)
+    pulls = evaluate(pulled(function, tuple(wrt)), *given, *cts)
     for i, p in zip(wrt, pulls, strict=True):
         assert p.shape == given[i].shape, f"{case}: a cotangent {p.shape} for {given[i].shape}"
     left = sum(float(np.sum(c * np.nan_to_num(t))) for c, t in zip(cts, ts, strict=True))
@@ -368,12 +385,13 @@ def second_order(
     seeds = [rng.uniform(-1, 1, v.shape) for v in function.outs if v.aval.kind in "f"]
     if any(v.aval.dtype not in ("f64", "i64", "bool") for v in function.outs):
         return
-    back = vjp(function, wrt, primal_outs=False)
+    back = pulled(function, tuple(wrt))
     whole = [*given, *seeds]
     if any(not np.isfinite(x).all() for x in evaluate(back, *whole)):
         return
     dots = [rng.uniform(-1, 1, given[i].shape) for i in wrt]
-    if not any(np.any(t) for t in evaluate(jvp(back, wrt), *whole, *dots)[len(wrt) :]):
+    tangents = pushed(back, wrt, whole, dots)
+    if not any(np.any(t) for t in tangents):
         TALLY["linear"] += 1
         return
 
@@ -383,5 +401,5 @@ def second_order(
             args[i] = x
         return evaluate(back, *args)
 
-    compare(case, back, whole, wrt, dots, f)
+    compare(case, back, whole, wrt, dots, tangents, f)
     TALLY["second derivatives"] += 1

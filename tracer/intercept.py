@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -158,22 +158,38 @@ def _swap(module: Any, name: str, original: Any, new: Any) -> None:
         if home != module.__name__ and getattr(sys.modules.get(home), name, None) is original:
             _homes.append((f, home, str(f.__module__)))
     if isinstance(module, ModuleType) and vars(module).get(name) is original:
-        table = _modules.setdefault(id(module), _Table(vars(module), {}, {}))
-        table.originals[name], table.news[name] = original, new
+        _modules.setdefault(id(module), _Table(vars(module))).enter(name, original, new)
     else:
         _others.append((module, name, original, new))
 
 
-class _Table(NamedTuple):
+class _Table:
     """The names of one module: swapped together, because a trace should cost little to open."""
 
-    names: dict[str, Any]
-    originals: dict[str, Any]
-    news: dict[str, Any]
+    def __init__(self, names: dict[str, Any]) -> None:
+        self.names = names
+        self.originals: dict[str, Any] = {}
+        self.news: dict[str, Any] = {}
+        self._looks: Callable[[dict[str, Any]], Iterable[Any]] | None = None
+
+    def enter(self, name: str, original: Any, new: Any) -> None:
+        """Add a name, which is bound to the original."""
+        self.originals[name], self.news[name] = original, new
+        self._looks = None
+
+    def _bound(self) -> Iterable[Any]:
+        """What the names are bound to, all looked up at once; KeyError where one is gone."""
+        if self._looks is None:
+            self._looks = operator.itemgetter(*self.originals, "__name__")  # a tuple: two at least
+        return self._looks(self.names)
 
     def swap(self, old: dict[str, Any], new: dict[str, Any]) -> None:
         """Bind the names to `new` where they are bound to `old`."""
-        if all(map(operator.is_, map(self.names.get, old), old.values())):
+        try:
+            untouched = all(map(operator.is_, self._bound(), old.values()))
+        except KeyError:
+            untouched = False
+        if untouched:
             self.names.update(new)
         else:  # somebody else patched one of them: it stays theirs
             self.names.update({n: new[n] for n in old if self.names.get(n) is old[n]})
