@@ -7,7 +7,7 @@ from dataclasses import field
 from math import prod
 
 from .access import Index
-from .core import Const, Op, Value
+from .core import Op, Value
 from .records import dataclass
 from .types import NUMPY
 
@@ -197,11 +197,6 @@ def nested(items: Sequence[Item]) -> Iterator[Item]:
         if isinstance(item, CallItem):
             for body in item.root.bodies.values():
                 yield from nested(body.items)
-
-
-def is_const(v: Value) -> bool:
-    """Whether a value is a literal."""
-    return type(v) is Const
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,19 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.builder import Builder, infer
-from ..ir.core import Const, Function, Op, Value
+from ..ir.builder import infer
+from ..ir.core import Const, Value
 from ..ir.prim import Prim
-from .replay import rebuild
-
-
-def fold(function: Function) -> Function:
-    """Evaluate scalar ops whose arguments are all constants."""
-
-    def visit(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
-        return None if op.blocks else folded(op.prim, args, op.attrs)
-
-    return rebuild(function, visit)
 
 
 def folded(prim: Prim, args: Sequence[Value], attrs: Mapping[str, Any]) -> tuple[Value, ...] | None:

@@ -13,11 +13,10 @@ from adjit.ir import PRIMS, Aval, Builder, Const, Function, Prim, Value, canonic
 from adjit.ir import ops as o
 from adjit.ir.core import all_ops
 from adjit.ir.ops import control, shape
-from adjit.passes.cse import cse
 from adjit.passes.dce import dce
-from adjit.passes.fold import fold
 from adjit.passes.replay import rebuild
 from adjit.passes.scalars import scalars
+from adjit.passes.simplify import cleanup
 
 
 def function(f: Callable[..., Any], *avals: Aval, number: bool = True) -> Function:
@@ -34,7 +33,7 @@ def names(f: Function) -> list[str]:
     return [op.prim.name for op in all_ops(f.block)]
 
 
-@pytest.mark.parametrize("run", [rebuild, dce, fold, cse, scalars])
+@pytest.mark.parametrize("run", [rebuild, dce, cleanup, scalars])
 @pytest.mark.parametrize("seed", range(12))
 def test_values_stay_to_the_bit(run: Callable[[Function], Function], seed: int) -> None:
     f, args = random_function(seed, 12)
@@ -88,7 +87,7 @@ def test_constants_are_folded_by_the_reference() -> None:
         c = o.sqrt(Const(2.0, "f64")) * o.exp(Const(0.5, "f64"))
         return x * c
 
-    g = dce(fold(function(f, F)))
+    g = dce(cleanup(function(f, F)))
     (op,) = g.ops
     assert isinstance(op.args[1], Const)
     assert op.args[1].data == np.sqrt(2.0) * np.exp(0.5)
@@ -98,7 +97,7 @@ def test_commuted_and_repeated_ops_are_one() -> None:
     def f(x: Value, y: Value) -> Value:
         return o.sin(x * y) + o.sin(y * x) - (x - y) * (y - x)
 
-    g = cse(function(f, F, F, number=False))
+    g = cleanup(function(f, F, F, number=False))
     assert sorted(names(g)) == ["add", "mul", "mul", "sin", "sub", "sub", "sub"]
 
 

@@ -173,11 +173,6 @@ def reshape_view(shape: Shape) -> View:
     return View(lambda b: rows.reshaped(b, shape), lambda b, new: rows.reshaped(new, b.shape))
 
 
-def flip_view(axes: Shape) -> View:
-    """Axes read backwards."""
-    return View(lambda b: rows.flip(b, axes), lambda b, new: rows.flip(new, axes))
-
-
 def broadcast_view(shape: Shape) -> View:
     """A stretched array: NumPy forbids (or warns of) writing through it, so do we."""
 

@@ -59,10 +59,6 @@ def _beside(*xs: Term) -> Term:
     return concatenate(*xs, axis=xs[0].ndim - 1) if len(xs) > 1 else xs[0]
 
 
-def _minus(x: Any) -> Any:
-    return ZERO if x is ZERO else -x
-
-
 # ------------------------------------------------------------------ QR
 
 
