@@ -25,8 +25,9 @@ class Options:
                API alone); None: what the environment variable ADJIT_RUNG says, else the first
     compile    "now": a call waits for its program; "background": the interpreter answers until a
                worker thread has compiled it, so the last digits of the first results may differ
-    threads    how many threads share the rows of a large program, each with one for BLAS; the
-               default is ADJIT_THREADS or OMP_NUM_THREADS, else 1
+    threads    how many threads may share the rows of a large program, each with one for BLAS, if
+               that is measured to be faster; the default is ADJIT_THREADS or OMP_NUM_THREADS, else
+               as many as there are processors for this process
     memory_budget  bytes (or "512M") that a program may take besides its arguments: large ones are
                run part by part of their rows, or compute again what they need not keep; None: no
                limit
@@ -82,12 +83,24 @@ def _from_environment() -> Options:
 
 
 def _threads() -> int:
-    """What ADJIT_THREADS says, or OMP_NUM_THREADS, as other libraries read it; else one."""
+    """What ADJIT_THREADS says, or OMP_NUM_THREADS, as other libraries read it; else processors."""
     for name in ("ADJIT_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(name, "")
         if text.isdigit() and int(text) > 0:
             return int(text)
-    return 1
+    return _processors()
+
+
+def _processors(quota: str = "/sys/fs/cgroup/cpu.max") -> int:
+    """How many this process may use: a container's share of the time counts as so many."""
+    here = getattr(os, "sched_getaffinity", None)
+    count = len(here(0)) if here is not None else os.cpu_count() or 1
+    try:
+        with open(quota) as file:
+            share, period = file.read().split()
+        return max(1, min(count, int(share) // int(period)))
+    except (OSError, ValueError):  # there is no such file, or "max" in it
+        return count
 
 
 _default = _from_environment()

@@ -26,7 +26,7 @@ from .passes.extents import label
 from .passes.halos import function_of, part
 from .passes.lean import lean, savings
 from .passes.lower import lower
-from .passes.partition import Partition, gains, partition
+from .passes.partition import Partition, gains, partition, threads_for, worth_cutting
 from .passes.schedule import schedule
 from .settings import Options
 from .signature import Signature
@@ -170,7 +170,7 @@ class Variant:
         good: Callable[[Partition], bool] = lambda cut: True,
     ) -> Any:
         """The program for several threads or parts, if it can be cut along rows and is worth it."""
-        if self.options.threads == 1 and parts is None:
+        if parts is None and (self.options.threads == 1 or not worth_cutting(function)):
             return None
         from .codegen.parallel import build_parallel
 
@@ -178,10 +178,10 @@ class Variant:
         cut = partition(function.name, block)
         if cut is None or not good(cut):
             return None
-        options = self.options
-        return build_parallel(
-            cut, options.threads, part, function_of, schedule, options.rung, parts
-        )
+        threads = self.options.threads
+        if parts is None and (threads := threads_for(cut, threads)) == 1:
+            return None
+        return build_parallel(cut, threads, part, function_of, schedule, self.options.rung, parts)
 
     def _within_budget(self, function: Function, program: Any) -> Any:
         """The program, in as many parts as it takes to keep within the memory budget."""

@@ -48,32 +48,33 @@ class Contest:
                     return self._first(inputs)
         self._calls += 1
         if self._calls in AGAIN and self._best:
-            self._compare(inputs)
+            self._compare(inputs, perf_counter())
         result: list[np.ndarray] = self.chosen.call(inputs)
         return result
 
     def _first(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results, and the choice."""
         start = perf_counter()
-        shared = self._both[1]
+        whole, shared = self._both
         result: list[np.ndarray] = shared.call(inputs)
         if perf_counter() - start > LONG:
             self.chosen = shared
             return result
-        self._best = [_spent(program, inputs) for program in self._both]
         # The first runs meet memory that is not mapped yet.
-        self._compare(inputs)
+        self._best = [_spent(program, inputs) for program in self._both]
+        self._compare(inputs, start)
+        if self.chosen is whole:
+            result = whole.call(inputs)
         self.seconds["trials"] = perf_counter() - start
-        chosen: list[np.ndarray] = self.chosen.call(inputs)
-        return chosen
+        return result
 
-    def _compare(self, inputs: Sequence[np.ndarray]) -> None:
-        """Run both some more times, and choose."""
-        start, best = perf_counter(), self._best
+    def _compare(self, inputs: Sequence[np.ndarray], start: float) -> None:
+        """Run both some more times, unless that took long since the start, and choose."""
+        best = self._best
         for _ in range(ROUNDS):
-            best = [min(b, _spent(p, inputs)) for b, p in zip(best, self._both, strict=True)]
             if perf_counter() - start > PATIENCE:
                 break
+            best = [min(b, _spent(p, inputs)) for b, p in zip(best, self._both, strict=True)]
         self._best = best
         whole, shared = self._both
         self.chosen = shared if best[1] * GAIN < best[0] else whole

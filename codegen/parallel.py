@@ -21,7 +21,6 @@ from .program import LARGE_PRODUCT, KernelRun, Program, build
 from .team import MOST, Member, part_of, together
 from .threads import limited
 
-LEAST_WORK = 100_000.0  # of one thread, in units of about 1 ns: waking another one costs 10 us
 _MOST_FORMS = 16  # kernels of a stage: parts that read all of a value at their own place differ
 _ROWS = 32  # parts are multiples of a block of rows
 
@@ -194,14 +193,12 @@ def build_parallel(
     rung: str | None,
     parts: int | None = None,
 ) -> ParallelProgram | None:
-    """The program for some threads; None where a stage is not one kernel, or it is not worth it.
+    """The program for some threads; None where a stage is not one kernel.
 
     `part` and `function_of` are those of passes/halos.py, which this room does not know.
 
     More `parts` than threads take less scratch memory: as many as threads run at a time.
     """
-    if parts is None and partition.work / threads < LEAST_WORK:
-        return None
     threads = min(threads, MOST)
     seconds: dict[str, float] = {}
     steps: list[_Step] = []

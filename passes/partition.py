@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from math import prod
 
 from ..ir.access import identity, is_inline, reads, view_map
-from ..ir.core import Block, Const, Op, Value
+from ..ir.core import Block, Const, Function, Op, Value
 from ..ir.ops.show import shows
 from ..ir.prim import Call, Expr, Fold, View
 from ..ir.records import dataclass
@@ -35,6 +35,8 @@ HALO = 32  # by how many rows the dims of a family differ, and how far from its 
 _MOST_STAGES = 8
 _SMALL = 8192  # elements of a matrix that BLAS packs again for every part
 _SHARE = 0.8  # of the work that must be on rows
+LEAST_WORK = 100_000.0  # of one thread, in units of about 1 ns: waking another one costs 10 us
+_MARGIN = 4.0  # how much more work an op may turn out to be once it is lowered
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,16 @@ class Partition:
     extent: int
     work: float
     shifted: bool
+
+
+def worth_cutting(function: Function) -> bool:
+    """Whether a function has enough work for two threads, before it is lowered and looked at."""
+    return _MARGIN * sum(map(_work, function.block.ops)) >= 2 * LEAST_WORK
+
+
+def threads_for(p: Partition, most: int) -> int:
+    """How many threads have work enough on the parts."""
+    return max(1, min(most, int(p.work // max(LEAST_WORK, 1.0))))
 
 
 def gains(p: Partition) -> bool:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from adjit import grad, jit, options, value_and_grad
-from adjit.codegen import contest, engine, link, parallel, team
+from adjit.codegen import contest, engine, link, team
 from adjit.ir.interp import evaluate
+from adjit.passes import partition as cuts
 from adjit.passes.calls import expand
 from adjit.passes.extents import label
 from adjit.passes.halos import function_of, part
@@ -181,11 +182,12 @@ def test_what_may_fail_waits_for_guards_and_what_is_printed_for_what_was_before(
 
 @pytest.fixture
 def always(monkeypatch):
-    monkeypatch.setattr(parallel, "LEAST_WORK", 0.0)
+    monkeypatch.setattr(cuts, "LEAST_WORK", 0.0)
     monkeypatch.setattr(contest, "GAIN", 0.0)
+    before = options.get().threads
     options.set(threads=2)
     yield
-    options.set(threads=1)
+    options.set(threads=before)
 
 
 @pytest.mark.parametrize("name", CASES)
