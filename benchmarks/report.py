@@ -160,16 +160,18 @@ def memory(results: dict[str, Results], stat: str) -> str:
             else:
                 cells.append(f"{whole[0]:.0f} {whole[1]:.0f}")
         rows.append([problem, *cells, *_memory_ratios(found, stat)])
-    return table(["MB", *names, "adjit / hand", "adjit / best peer"], rows)
+    return table(["MB", *names, "adjit / hand", "adjit / best peer", "stored / it"], rows)
 
 
 def _memory_ratios(results: Results, stat: str) -> list[str]:
-    """adjit's whole process, cold, to the hand-written one's and to that of the fastest peer."""
+    """adjit's whole process to hand's and the fastest peer's; with a filled store to that."""
     peer = best_peer(results, stat)
     ours, hand, theirs = (
         peaks(results.get(name, {})) for name in ("adjit", "hand", peer[0] if peer else "")
     )
-    return [ratio(ours and ours[0], other and other[0]) for other in (hand, theirs)]
+    warm = warm_peaks(results["adjit"]) if "cold" in results.get("adjit", {}) else None
+    pairs = ((ours, hand), (ours, theirs), (warm, theirs))
+    return [ratio(mine and mine[0], other and other[0]) for mine, other in pairs]
 
 
 SECTIONS = {
@@ -186,8 +188,8 @@ SECTIONS = {
     ),
     "Memory": (
         "Megabytes resident at the peak: the whole process, and what came on top of the imports; "
-        "after the comma the same where a process finds what an earlier one stored. The ratios are "
-        "of whole processes that found nothing stored."
+        "after a comma the same of a process that found what an earlier one had stored. The ratios "
+        "are of whole processes that found nothing stored, the last one of adjit's that did."
     ),
 }
 

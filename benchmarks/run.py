@@ -46,6 +46,7 @@ from processes import (
 Result = dict[str, Any]
 CONTESTANTS = {**OURS, **PEERS}
 STORING = {"hand", "adjit", "jax"}  # what these store is looked at: they start twice
+AGAIN = {"adjit"}  # those that start twice even when the others do not
 ALONE = {"hand", "adjit", "jax"}  # nothing else starts meanwhile
 NEAR = 8.0  # a peer so many times slower than the best one does not run with more threads
 WRONG = {"float64": 1e-5, "float32": 1e-3}  # relative errors from which a gradient counts as wrong
@@ -82,7 +83,8 @@ def starts(
     env = environment(threads, store)
     command = [python, "child.py", name, problem, f"{store}/{name}-{threads}.npz"]
     child, facts = start(command, env, options.patience)
-    if child is None or options.once or name not in STORING or not options.first:
+    twice = AGAIN if options.once else STORING
+    if child is None or name not in twice or not options.first:
         return child, facts
     child.end()
     child, warm = start(command, env, options.patience)
@@ -188,7 +190,7 @@ def arguments() -> argparse.Namespace:
     add("--seconds", type=float, default=0.12, help="of a contestant in a round")
     add("--patience", type=float, default=60.0, help="seconds to wait for a first gradient")
     add("--stat", choices=("median", "least"), default="median", help="what is compared")
-    add("--once", action="store_true", help="no second start with filled stores")
+    add("--once", action="store_true", help="of adjit alone a second start with filled stores")
     add("--quick", action="store_true", help="few problems, few rounds, one thread")
     add("--json", type=Path, help="write all figures here")
     add("--markdown", type=Path, help="put the tables into this page")

@@ -60,6 +60,7 @@ def test_a_report_has_every_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     for expected in (*report.SECTIONS, "0.50 |", "0.25 |", "a chain", "29 us", "1.00 |"):
         assert expected in text, expected
     assert "90 40" in text
+    assert "90 40, 90 40" in report.memory(results["2"], "median")  # the second one is warm
     slower = {**ours, "median": 1e-3, "medians": [1e-3, 1e-3, 5e-4]}  # when the machine was so, too
     assert report.compared(slower, hand, "median") == 0.5
     assert report.compared(slower, hand, "least") == 0.5
