@@ -181,6 +181,24 @@ def linear_recurrence(w: Writer, r: Root) -> None:
             w.line(f"{w.target(r, index)} = {acc}")
 
 
+def concatenate(w: Writer, r: Root) -> None:
+    """One array after the other, each by a nest of its own."""
+    assert r.op is not None
+    axis, start = r.op.attrs["axis"], 0
+    for x in r.op.args:
+        n = x.shape[axis]
+        wide = [d for d, extent in enumerate(x.shape) if extent != 1]
+        with w.nest([x.shape[d] for d in wide]) as found:
+            index = [(None, 0, 0)] * x.ndim
+            for d, at in zip(wide, found, strict=True):
+                index[d] = at
+            value = w.pull(x, tuple(index))
+            who, _, step = index[axis]
+            index[axis] = (who, start, step)
+            w.line(f"{w.target(r, index)} = {value}")
+        start += n
+
+
 def strided_pad(w: Writer, r: Root) -> None:
     """Zeros with the operand's elements set a stride apart."""
     assert r.op is not None
@@ -224,6 +242,7 @@ CALLS: dict[str, Callable[[Writer, Root], None]] = {
     "argmax": arg_extremum,
     "argmin": arg_extremum,
     "cholesky": cholesky,
+    "concatenate": concatenate,
     "triangular_solve": triangular_solve,
     "lu_factors": lu_factors,
     "lu_apply": lu_apply,

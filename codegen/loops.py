@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from ..ir.access import MAX_INTERVALS
 from ..ir.core import Const, Op, Value
 from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Call, Fold
@@ -16,7 +17,6 @@ from .reader import Reader
 from .regions import region
 
 FIRST_MISS = -2  # the status of a kernel whose first guard missed
-MAX_INTERVALS = 12
 FEW_INDICES = 64  # that are checked where they are used
 JAM = 4  # rows that share one pass of an inner loop
 JAM_READS = 4

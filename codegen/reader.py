@@ -399,11 +399,12 @@ class Reader:
                     return value
                 picked.append((found, value))
             start += n
-        text = picked[-1][1]
-        for cond, value in reversed(picked[:-1]):
-            text = f"ll.select({cond}, {value}, {text})"
         depth = max([self.depth(index, mask), *(self.of_var[c] for c, _ in picked)])
-        return self.compute((op, index, mask), text, depth)
+        _, found = picked[-1]
+        for cond, value in reversed(picked[:-1]):
+            text = f"ll.select({cond}, {value}, {found})"
+            found = self.compute((op, index, mask, cond), text, depth)
+        return found
 
     def gather(self, op: Op, index: tuple[At, ...], mask: Mask) -> str:
         x, axes = op.args[0], op.attrs["axes"]

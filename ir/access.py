@@ -16,6 +16,7 @@ from .types import Aval
 # The start is None where the index is known at run time only.
 Index = tuple[Any, Any, int]
 DYNAMIC: Index = (None, None, 0)
+MAX_INTERVALS = 12  # a loop with loops in it is cut into at most so many
 INLINE_CALLS = {"gather", "concatenate", "iota", "reshape"}
 
 
@@ -53,6 +54,11 @@ def is_inline(op: Op) -> bool:
     if isinstance(emit, Call) and emit.name == "reshape":
         return view_map(op) is not None
     return isinstance(emit, Call) and emit.name in INLINE_CALLS
+
+
+def has_many_pieces(op: Op) -> bool:
+    """Whether it joins more arrays than a loop around others is cut for."""
+    return op.prim.name == "concatenate" and len(op.args) > MAX_INTERVALS
 
 
 def has_emission(op: Op) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from math import prod
 
-from ..ir.access import Index, reads
+from ..ir.access import Index, has_many_pieces, reads
 from ..ir.core import Op, Value
 from ..ir.plan import Item, Loop, Root, Stmts
 from ..ir.prim import Call, Expr
@@ -33,7 +33,7 @@ def promotions(roots: Roots, items: list[Item]) -> set[Value]:
         _visit(roots, r, vector, leaf, leaves, row_work, cost, times)
     row_work |= _scanned(roots)
     order = [v for op in roots.block.ops for v in op.outs]
-    picked: set[Value] = set()
+    picked = _joined(roots, items)
     for v in order:
         readers = leaves.get(v, set())
         # Where one nest computes a value again, to keep it is a row in a near cache.
@@ -53,6 +53,30 @@ def promotions(roots: Roots, items: list[Item]) -> set[Value]:
             picked.add(v)
             cost[v] = 0
     return picked
+
+
+def _joined(roots: Roots, items: list[Item]) -> set[Value]:
+    """Many arrays joined where a loop around others would choose one of them at every element.
+
+    Where the loop along them does costly work, it is one loop if they are kept, not one for each.
+    """
+    many = {op.outs[0] for op in roots.block.ops if has_many_pieces(op)}
+    found: set[Value] = set()
+    for _, _, (r, vector) in enumerate_leaves(items) if many else ():
+        todo = roots.start(r)
+        seen: set[tuple[Value, tuple[Index, ...]]] = set()
+        if any(_subtree_cost(roots, v, many) >= REPEAT_COST for v, _ in todo):
+            vector = None
+        while todo:
+            v, index = todo.pop()
+            if v not in roots.defs or roots.is_base(v) or (v, index) in seen:
+                continue
+            seen.add((v, index))
+            op = roots.defs[v]
+            if v in many and index[op.attrs["axis"]][0] not in (None, vector):
+                found.add(v)
+            todo.extend(reads(op, index))
+    return found
 
 
 def _scanned(roots: Roots) -> set[Value]:

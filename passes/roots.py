@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..ir.access import DYNAMIC, Index, boundaries, identity, is_inline, reads, view_map
+from ..ir.access import (
+    DYNAMIC,
+    Index,
+    boundaries,
+    has_many_pieces,
+    identity,
+    is_inline,
+    reads,
+    view_map,
+)
 from ..ir.core import Block, Const, Op, Value, definitions, use_counts
 from ..ir.ops.guards import guard
 from ..ir.plan import Access, Root
@@ -37,7 +46,7 @@ class Roots:
                 continue
             for v in op.outs:
                 if v in wanted:
-                    self.values[v] = self._make(v, op)
+                    self.values[v] = self._make(v, op, promoted)
         self.outs = tuple(self._output(v, k) for k, v in enumerate(block.outs))
         for r in self.values.values():
             self._analyse(r)
@@ -99,7 +108,7 @@ class Roots:
         """Whether a value can be read from memory (or a local), not computed again."""
         return v in self.values or v in self.params or v in self.aliases
 
-    def _make(self, v: Value, op: Op) -> Root:
+    def _make(self, v: Value, op: Op, promoted: set[Value]) -> Root:
         emit = op.prim.emit
         if isinstance(emit, Fold):
             dims, axes = op.args[0].shape, op.attrs["axes"]
@@ -112,7 +121,7 @@ class Roots:
             return Root(v, op, "gemm", dims, tuple(range(v.ndim)))
         if op in self.chains:
             return Root(v, op, "scatter", op.args[1].shape, (), chain=self.chains[op])
-        if not is_inline(op):
+        if not is_inline(op) or (has_many_pieces(op) and (v in promoted or _by_rows(op))):
             return Root(v, op, "call", v.shape, tuple(range(v.ndim)))
         return Root(v, op, "store", v.shape, tuple(range(v.ndim)))
 
@@ -201,6 +210,12 @@ class Roots:
                 back[p] = index[j]
             r.matrices.append(Access(stored, tuple(back)))
             r.accesses.append(self._access(stored, tuple(back)))
+
+
+def _by_rows(op: Op) -> bool:
+    """Whether arrays are joined along an axis that no vector loop need go along."""
+    (out,) = op.outs
+    return out.ndim == 1 or op.attrs["axis"] < out.ndim - 1
 
 
 def _chains(block: Block, defs: Mapping[Value, Op]) -> dict[Op, tuple[Op, ...]]:

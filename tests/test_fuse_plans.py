@@ -301,3 +301,16 @@ def test_masked_attention_of_many_heads_is_one_nest_per_head():
     text = attention.source(*args).partition("# what a call runs first")[0]
     assert text.partition(":")[0].count("t_buf") == 5
     assert text.count("math.inf") == 1  # LLVM must not know what the mask puts there
+
+
+def test_many_arrays_joined_are_copied_one_after_the_other():
+    def joined(*rows):
+        stack = np.stack(rows)
+        table = np.concatenate(rows)[:, None] * rows[1]
+        return stack, np.sum(np.sin(stack) * rows[0], axis=1), np.stack(rows, 1).T * rows[2], table
+
+    rows = [rng.normal(size=5) for _ in range(13)]
+    compiled = jit(joined)
+    for got, wanted in zip(compiled(*rows), joined(*rows), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-13)
+    assert "select" not in compiled.source(*rows)
