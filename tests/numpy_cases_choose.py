@@ -60,6 +60,11 @@ def _choices() -> list[Entry]:
               smooth=False, domains="nan"),
         entry("numpy.array_equiv", lambda x: np.array_equiv(x, x[:1]),
               lambda x: np.array_equiv(x, x), smooth=False),
+    ]  # fmt: skip
+
+
+def _writes() -> list[Entry]:
+    return [
         entry("numpy.copyto", lambda x: _written(np.copyto, x, 3.0),
               lambda x: _written(np.copyto, x, x[:, ::-1] * 2, where=EVEN[: len(x)])),
         entry("numpy.put", lambda x: _written(np.put, x, [0, 5, -1], [1.0, 2.0, 3.0]),
@@ -371,6 +376,7 @@ def table() -> list[Entry]:
     """The entries of choices."""
     return [
         *_choices(),
+        *_writes(),
         *_indexing(),
         *_taking(),
         *_order(),

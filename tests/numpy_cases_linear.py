@@ -52,6 +52,12 @@ def _products() -> list[Entry]:
         entry("numpy.linalg.multi_dot", lambda x, y: np.linalg.multi_dot([x, y, y.T]),
               lambda x, y: np.linalg.multi_dot([x[0], y, y[0]]),
               lambda x, y: np.linalg.multi_dot([x]), **two),
+    ]  # fmt: skip
+
+
+def _contractions() -> list[Entry]:
+    two = {"shapes": ((3, 4), (4, 2))}
+    return [
         entry("numpy.einsum", lambda x, y: np.einsum("ij,jk->ik", x, y),
               lambda x, y: np.einsum("ij->", x), lambda x, y: np.einsum("ij->ji", x),
               lambda x, y: np.einsum("ij,jk", x, y), lambda x, y: np.einsum("...j,jk->...k", x, y),
@@ -203,6 +209,11 @@ def _methods() -> list[Entry]:
         "__contains__": [lambda x: x * (99.0 in x)],
         "__format__": [lambda x: x * len(f"{x.shape}")],
     }  # fmt: skip
+    return [entry(f"numpy.ndarray.{n}", *c, domains="distinct") for n, c in calls.items()]
+
+
+def _facts() -> list[Entry]:
+    """Methods and attributes without slopes."""
     flat: dict[str, list[Any]] = {
         "any": [lambda x: x.any(), lambda x: (x > 1).any(axis=0)],
         "all": [lambda x: x.all(), lambda x: (x < 9).all(1, keepdims=True)],
@@ -222,11 +233,9 @@ def _methods() -> list[Entry]:
         "device": [lambda x: x.device],
         "flags": [lambda x: x.T.flags.f_contiguous == x.T.flags["F_CONTIGUOUS"]],
     }
-    rows = [entry(f"numpy.ndarray.{n}", *c, domains="distinct") for n, c in calls.items()]
-    rows += [
+    return [
         entry(f"numpy.ndarray.{n}", *c, domains="distinct", smooth=False) for n, c in flat.items()
     ]
-    return rows
 
 
 def _in_place(x: Any, name: str, *args: Any, **options: Any) -> Any:
@@ -275,4 +284,7 @@ def _operators() -> list[Entry]:
 
 def table() -> list[Entry]:
     """The entries of linear algebra and of ndarray."""
-    return [*_products(), *_norms(), *_solvers(), *_methods(), *_operators()]
+    return [
+        *_products(), *_contractions(), *_norms(), *_solvers(), *_methods(), *_facts(),
+        *_operators(),
+    ]  # fmt: skip

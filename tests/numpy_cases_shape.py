@@ -57,6 +57,11 @@ def _shapes() -> list[Entry]:
         entry("numpy.roll", lambda x: np.roll(x, 2), lambda x: np.roll(x, -1, axis=1),
               lambda x: np.roll(x, (1, -2), axis=(0, 1)), lambda x: np.roll(x, 3, axis=(0, 1)),
               lambda x: np.roll(x, 7, 0), lambda x: np.roll(x, 1, axis=2)),
+    ]  # fmt: skip
+
+
+def _kinds() -> list[Entry]:
+    return [
         entry("numpy.copy", lambda x: np.copy(x), lambda x: np.copy(x, order="F") * 2),
         entry("numpy.astype", lambda x: np.astype(x, np.float64), lambda x: np.astype(x, "f4"),
               domains="fractions", rtol=1e-7),
@@ -271,4 +276,4 @@ def _stored(z: Any, x: Any) -> Any:
 
 def table() -> list[Entry]:
     """The entries of shapes."""
-    return [*_shapes(), *_joins(), *_pads(), *_diagonals(), *_makers()]
+    return [*_shapes(), *_kinds(), *_joins(), *_pads(), *_diagonals(), *_makers()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -66,27 +67,33 @@ def test_flow_of_arrays(f, shape, mode):
 # ------------------------------------------------------------------ random programs
 
 
+def _number(rng):
+    return f"{rng.uniform(-1, 1):.2f}"
+
+
+def _scalar(rng):
+    return str(rng.choice(["a", "b", "x[0]", "x[1]", "x[2]", "np.sum(x)"]))
+
+
+def _term(rng):
+    forms = ["{} * {}", "np.sin({}) + {}", "np.exp(-{} ** 2) * {}", "{} - 0.3 * {}"]
+    return str(rng.choice(forms)).format(_scalar(rng), _scalar(rng))
+
+
+def _test(rng):
+    forms = ["{} > {}", "{} * {} < 0.1", "abs({}) > abs({})", "not {} < {}"]
+    one = str(rng.choice(forms)).format(_scalar(rng), _scalar(rng))
+    if rng.random() < 0.3:
+        joined = rng.choice(["and", "or"])
+        return f"{one} {joined} {_scalar(rng)} > {_number(rng)}"
+    return one
+
+
 def program(rng):
     """The text of a function with branches and loops that depend on its values."""
     lines, names = ["def f(x):", "    a = x[0] * 1.0", "    b = x[1] + 0.5", "    n = 0"], "abx"
 
-    def number():
-        return f"{rng.uniform(-1, 1):.2f}"
-
-    def scalar():
-        return str(rng.choice(["a", "b", "x[0]", "x[1]", "x[2]", "np.sum(x)"]))
-
-    def term():
-        forms = ["{} * {}", "np.sin({}) + {}", "np.exp(-{} ** 2) * {}", "{} - 0.3 * {}"]
-        return str(rng.choice(forms)).format(scalar(), scalar())
-
-    def test():
-        forms = ["{} > {}", "{} * {} < 0.1", "abs({}) > abs({})", "not {} < {}"]
-        one = str(rng.choice(forms)).format(scalar(), scalar())
-        if rng.random() < 0.3:
-            joined = rng.choice(["and", "or"])
-            return f"{one} {joined} {scalar()} > {number()}"
-        return one
+    number, scalar, term, test = (partial(f, rng) for f in (_number, _scalar, _term, _test))
 
     def block(pad, depth):
         for _ in range(rng.integers(1, 4)):

@@ -52,6 +52,30 @@ def cases(F: Any) -> Iterator[Case]:
     yield "conv_transpose2d", _with(F.conv_transpose2d, transposed), [
         wave(2, 4, 5, 4), wave(4, 3, 3, 3, seed=2), wave(3, seed=3),
     ]  # fmt: skip
+    yield from pools(F)
+    layer = _with(F.layer_norm, {"normalized_shape": (3, 4)})
+    yield "layer_norm", layer, [wave(2, 5, 3, 4)]
+    yield "group_norm", lambda x, w, b: F.group_norm(x, 2, w, b), [
+        wave(2, 4, 3, 4), wave(4, seed=2), wave(4, seed=3),
+    ]  # fmt: skip
+    yield "batch_norm", lambda x, w, b: F.batch_norm(x, None, None, w, b, True), [
+        wave(3, 4, 3, 4), wave(4, seed=2), wave(4, seed=3),
+    ]  # fmt: skip
+    yield "normalize", F.normalize, [wave(3, 4)]
+    yield "pad", lambda x: F.pad(x, (1, 2, 0, 1), value=2.0), [wave(2, 3, 4)]
+    yield "attention", F.scaled_dot_product_attention, [
+        wave(2, 2, 4, 3), wave(2, 2, 5, 3, seed=2), wave(2, 2, 5, 6, seed=3),
+    ]  # fmt: skip
+    causal = _with(F.scaled_dot_product_attention, {"is_causal": True})
+    yield "attention causal", causal, [wave(2, 4, 3), wave(2, 4, 3, seed=2), wave(2, 4, 3, seed=3)]
+    yield "embedding", lambda w, i: F.embedding(i, w, padding_idx=2), [
+        wave(6, 3), np.array([[1, 2], [5, 1]]),
+    ]  # fmt: skip
+    yield from losses(F)
+
+
+def pools(F: Any) -> Iterator[Case]:
+    """What looks at windows of images."""
     for k, s, p in [(2, 2, 0), (3, 2, 1), ((3, 2), (1, 2), (1, 1))]:
         images = np.maximum(wave(2, 3, 8, 7), 0)  # ties: the first of equal ones
         yield (
@@ -73,25 +97,6 @@ def cases(F: Any) -> Iterator[Case]:
         for name in ("adaptive_avg_pool2d", "adaptive_max_pool2d"):
             run = _with(getattr(F, name), {"output_size": size})
             yield f"{name} {size}", run, [wave(2, 3, 8, 7)]
-    layer = _with(F.layer_norm, {"normalized_shape": (3, 4)})
-    yield "layer_norm", layer, [wave(2, 5, 3, 4)]
-    yield "group_norm", lambda x, w, b: F.group_norm(x, 2, w, b), [
-        wave(2, 4, 3, 4), wave(4, seed=2), wave(4, seed=3),
-    ]  # fmt: skip
-    yield "batch_norm", lambda x, w, b: F.batch_norm(x, None, None, w, b, True), [
-        wave(3, 4, 3, 4), wave(4, seed=2), wave(4, seed=3),
-    ]  # fmt: skip
-    yield "normalize", F.normalize, [wave(3, 4)]
-    yield "pad", lambda x: F.pad(x, (1, 2, 0, 1), value=2.0), [wave(2, 3, 4)]
-    yield "attention", F.scaled_dot_product_attention, [
-        wave(2, 2, 4, 3), wave(2, 2, 5, 3, seed=2), wave(2, 2, 5, 6, seed=3),
-    ]  # fmt: skip
-    causal = _with(F.scaled_dot_product_attention, {"is_causal": True})
-    yield "attention causal", causal, [wave(2, 4, 3), wave(2, 4, 3, seed=2), wave(2, 4, 3, seed=3)]
-    yield "embedding", lambda w, i: F.embedding(i, w, padding_idx=2), [
-        wave(6, 3), np.array([[1, 2], [5, 1]]),
-    ]  # fmt: skip
-    yield from losses(F)
 
 
 def losses(F: Any) -> Iterator[Case]:

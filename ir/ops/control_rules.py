@@ -448,12 +448,7 @@ def _revolved(
             ]
             found = inlined(joint, (*xs, *totals[: len(moving)], *seeds))[len(outs_) :]
             ca, cc = sum(consts), sum(carries)
-            into = totals[cc:]
-            added = [add_into(t, g) for t, g in zip(into[:ca], found[:ca], strict=True)]
-            added += [
-                scatter_add(t, g, i, axes=(0,))
-                for t, g in zip(into[ca:], found[ca + cc :], strict=True)
-            ]
+            added = _added(totals[cc:], found[:ca], found[ca + cc :], i)
             reverse = b.done([*found[ca : ca + cc], *added])
         last = emit_revolve(
             r.n, held, r.carries, start, forward, reverse, op.attrs["states"],
@@ -468,6 +463,16 @@ def _revolved(
         ]
 
     return outs, pull
+
+
+def _added(
+    sums: Sequence[Value], consts: Sequence[Value], inputs: Sequence[Value], i: Value
+) -> list[Value]:
+    """The sums after a round: those of constants as wholes, those of inputs in the round's row."""
+    ca = len(consts)
+    whole = [add_into(t, g) for t, g in zip(sums[:ca], consts, strict=True)]
+    one = [scatter_add(t, g, i, axes=(0,)) for t, g in zip(sums[ca:], inputs, strict=True)]
+    return whole + one
 
 
 # ------------------------------------------------------------------ while
