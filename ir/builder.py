@@ -66,11 +66,11 @@ class Builder:
         facts = tuple(sorted(attrs.items())) if attrs else ()
         key = None
         if self._known is not None and prim.numbered and not blocks:
-            key = (prim, tuple(v.key if type(v) is Const else v for v in values), facts)
+            key = (prim, tuple([v.key if type(v) is Const else v for v in values]), facts)
             known = self._known.get(key)
             if known is not None:
                 return known
-        avals = infer(prim, tuple(v.aval for v in values), facts, attrs, blocks)
+        avals = infer(prim, tuple([v.aval for v in values]), facts, attrs, blocks)
         names = tuple(hints) + ("",) * (len(avals) - len(hints))
         outs = tuple(map(Value, avals, names))
         op = Op(prim, values, attrs, outs, blocks or {}, self.where)
@@ -89,7 +89,10 @@ class Builder:
         return x if isinstance(x, Value) else literal(x)
 
     def _lift(self, prim: Prim, args: Sequence[Any]) -> tuple[Value, ...]:
-        if all(isinstance(a, Value) for a in args):
+        for a in args:
+            if not isinstance(a, Value):
+                break
+        else:
             return tuple(args)
         partners = [a for a in args[prim.like :] if isinstance(a, Value)]
         dtype = partners[0].aval.dtype if partners else None

@@ -44,10 +44,13 @@ def evaluate(function: Function | Block, *args: Any) -> list[np.ndarray]:
 
 def apply(op: Op, args: list[Any]) -> tuple[Any, ...]:
     """One op through its row's reference; regions are handed over as callables."""
-    args = [a.data if isinstance(a, Const) else a for a in args]
-    regions = {label: _callable(b) for label, b in op.blocks.items()}
+    args = [a.data if type(a) is Const else a for a in args]
     try:
-        out = op.prim.ref(*args, **op.attrs, **regions)
+        if op.blocks:
+            regions = {label: _callable(b) for label, b in op.blocks.items()}
+            out = op.prim.ref(*args, **op.attrs, **regions)
+        else:
+            out = op.prim.ref(*args, **op.attrs)
     except GuardMiss as miss:
         miss.op = miss.op or op
         raise

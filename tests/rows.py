@@ -7,6 +7,7 @@ The two differentiators here know only rows, no pass, so that a row is tested al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,7 @@ def _plus(a: Any, b: Any) -> Any:
 # ------------------------------------------------------------------ forward
 
 
+@lru_cache(maxsize=16)
 def pushed(function: Function) -> Function:
     """The JVP: params, then tangents of the float ones, to results of float dtype's tangents."""
     params = _copied(function.params)
@@ -185,6 +187,7 @@ def _push(op: Op, ts: list[Any]) -> Sequence[Any]:
 # ------------------------------------------------------------------ reverse
 
 
+@lru_cache(maxsize=16)
 def pulled(function: Function) -> Function:
     """The VJP: params, then cotangents of the float results, to cotangents of the float params."""
     params = _copied(function.params)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def _dot_ref(a: np.ndarray, b: np.ndarray, *, contract: Pair, batch: Pair) -> np
     columns = free_dims(np.ndim(b), batch[1], contract[1])
 
     def matrix(x: np.ndarray, *groups: tuple[int, ...]) -> np.ndarray:
-        sizes = [int(np.prod([x.shape[d] for d in dims], dtype=int)) for dims in groups]
+        sizes = [prod([x.shape[d] for d in dims]) for dims in groups]
         return np.transpose(x, sum(groups, ())).reshape(sizes)
 
     out = matrix(a, batch[0], rows, contract[0]) @ matrix(b, batch[1], contract[1], columns)
