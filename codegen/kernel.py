@@ -25,7 +25,8 @@ class Kernel:
     consts: tuple[float, ...]
     flops: int  # multiplications of its largest matrix product
     guards: tuple[Op, ...] = ()
-    endless: bool = False  # whether it may run for ever, unless it is told to stop
+    endless: bool = False  # whether it may run for ever, or for long
+    stops: bool = False  # whether it can be told to stop
     tapes: int = 0  # arrays of as many rows as there are rounds; the last workspace keeps them
 
     def missed(self, status: object) -> Op | None:
@@ -70,6 +71,7 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
         max(map(_multiplications, plan.roots.values()), default=0),
         tuple(w.guards),
         w.endless,
+        w.stops,
         len(w.tapes),
     )
 

@@ -151,7 +151,7 @@ class KernelRun:
         """What a compiled front needs to call the kernel; None if it takes Python to call it."""
         k = self.kernel
         limited = k.flops >= LARGE_PRODUCT and threads.limits()
-        if limited and k.endless:  # one that was stopped leaves an error, which `end` would lose
+        if limited and k.stops:  # one that was stopped leaves an error, which `end` would lose
             return None
         return {
             "around": (threads.begin, threads.end) if limited else (),

@@ -65,7 +65,8 @@ class Reader:
         self.param_names = {v: self.names.fresh(v.hint or "x") for v in plan.params}
         self.pointer_names: dict[Value, str] = {}
         self.tapes: dict[Value, str] = {}  # arrays that grow with the number of rounds
-        self.endless = False  # whether the kernel may run for ever
+        self.endless = False  # whether the kernel may run for ever, or for long
+        self.stops = False  # whether it looks at signals
         self.cells = ""  # the argument that keeps their memory, if there are any
 
     # ---------------------------------------------------------------- lines and scopes

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..ir.core import Op, Value
-from ..ir.plan import Body, CallItem, Loop, Root, Stmts, members
-from .emit import At
+from ..ir.plan import Body, Root, Stmts, members
+from .emit import At, Scope
 from .reader import Bound
 
-POLL_LIGHT, POLL_HEAVY = 1 << 16, 1 << 8  # rounds between two looks at Python's signals
+UNSEEN = 1 << 24  # elements between two looks at Python's signals: some ten milliseconds
+SCALAR = 8  # elements that take as long as a scalar, with what it is computed from
+UNKNOWN = 64  # for numbers of rounds and rows that are not known
 UNROLLED = 16  # statements of a round that LLVM may unroll
 NO_MEMORY = 2  # the status of a kernel that could not have room for its tapes
 INTERRUPTED = 3  # of one that was stopped; Python's exception is set
@@ -57,7 +60,7 @@ def _loop(w: Writer, r: Root, op: Op) -> None:
     _outside(w, body.params[1 : 1 + a], consts)
     length, floor = op.attrs.get("length", -1), w.floor
     var = w.names.fresh("i")
-    with w.body(f"for {var} in range({n}):") as scope, _inside(w):
+    with _counted(w, r, var, n, length) as scope, _inside(w):
         w.of_var[var] = scope.depth
         if op.attrs.get("reverse", False):
             up, var = var, w.names.fresh("i")
@@ -73,6 +76,22 @@ def _loop(w: Writer, r: Root, op: Op) -> None:
         _settle(w, body, {j: Bound(y, () if j < k else (at,)) for j, y in enumerate(op.outs)})
         w.items(body.items)
         _move(w, body.outs[:k], op.outs[:k], carries)
+
+
+@contextmanager
+def _counted(w: Writer, r: Root, var: str, n: str, length: int) -> Iterator[Scope]:
+    """The rounds of a `for`; between parts of a long one there is time to look at signals."""
+    each = _unseen(r)
+    if 0 <= length <= each:
+        with w.body(f"for {var} in range({n}):") as scope:
+            yield scope
+        return
+    w.endless = w.endless or length > each
+    first = w.names.fresh("first")
+    with w.body(f"for {first} in range(0, {n}, {each}):"):
+        _poll(w, f"{first} > 0")
+        with w.body(f"for {var} in range({first}, min({first} + {each}, {n})):") as scope:
+            yield scope
 
 
 def _tapes(w: Writer, n: str, outs: Sequence[Value]) -> None:
@@ -163,6 +182,7 @@ def _while(w: Writer, r: Root, op: Op) -> None:
     a = op.attrs.get("consts", 0)
     outs = op.outs[:-1]
     carries = _start(w, outs, op.args[a:])
+    w.endless = True
     rounds = w.names.fresh("rounds")
     w.line(f"{rounds} = 0")
     for block in (test, body):
@@ -177,15 +197,31 @@ def _while(w: Writer, r: Root, op: Op) -> None:
         w.items(body.items)
         _move(w, body.outs, outs, carries)
         w.line(f"{rounds} = {rounds} + 1")
-        _poll(w, rounds, r)
+        _poll(w, f"{rounds} & {_unseen(r) - 1} == 0")
     w.local[op.outs[-1]] = rounds
 
 
-def _poll(w: Writer, rounds: str, r: Root) -> None:
-    """Ctrl-C ends a loop that would not end by itself."""
-    w.endless = True
-    heavy = any(isinstance(i, Loop | CallItem) for b in r.bodies.values() for i in b.items)
-    w.line(f"if {rounds} & {(POLL_HEAVY if heavy else POLL_LIGHT) - 1} == 0:")
+def _unseen(r: Root) -> int:
+    """How many rounds of a loop, a power of two, there may be between two looks at signals."""
+    return 1 << (UNSEEN // _work(r)).bit_length() >> 1 or 1
+
+
+def _work(r: Root) -> int:
+    """Roughly how many elements a root computes in a round, or a region in one of its rounds."""
+    if not r.bodies:
+        elements = math.prod(n if n >= 0 else UNKNOWN for n in r.dims)
+        return max(elements >> 4 if r.kind == "gemm" else elements, SCALAR)
+    each = 0
+    for m in (m for b in r.bodies.values() for i in b.items for m in members(i)):
+        rounds = m.op.attrs.get("length", 1) if m.bodies and m.op is not None else 1
+        each += _work(m) * (rounds if rounds >= 0 else UNKNOWN)
+    return max(each, SCALAR)
+
+
+def _poll(w: Writer, now: str) -> None:
+    """Ctrl-C ends a loop that would not end, or not soon, by itself."""
+    w.stops = True
+    w.line(f"if {now}:")
     w.line("    if ll.stopped():")
     w.line(f"        return {INTERRUPTED}")
 

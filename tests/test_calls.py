@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from adjit import grad, jit, options, value_and_grad, while_loop
+from adjit import fori_loop, grad, jit, options, value_and_grad, while_loop
 from adjit.codegen import front, symbols
 
 pytestmark = pytest.mark.skipif(not front.works(), reason="no compiled fronts here")
@@ -178,9 +178,12 @@ def test_variants_alternate_and_the_usual_one_moves_ahead():
     assert sum(map(sum, new)) <= sum(map(sum, left)) + 2
 
 
-def test_open_loops_have_fronts_and_can_be_stopped():
+@pytest.mark.parametrize("counted", [False, True])
+def test_open_loops_have_fronts_and_can_be_stopped(counted):
     @jit
     def halvings(x, n):
+        if counted:
+            return fori_loop(0, n, lambda i, y: y / 2, x)
         return while_loop(lambda c: c[1] > 0, lambda c: (c[0] / 2, c[1] - 1), (x, n))[0]
 
     assert answered(halvings, 8.0, 3, times=3) == 1.0
