@@ -52,15 +52,12 @@ def start(python: str, name: str, problem: str, env: dict[str, str]) -> float:
     return seconds
 
 
-def starts(options: argparse.Namespace, name: str, python: str) -> tuple[float, float]:
-    """Medians of cold and of warm starts."""
-    cold, warm = [], []
-    for _ in range(options.starts):
-        with tempfile.TemporaryDirectory() as store:
-            env = environment(options.threads, store)
-            cold.append(start(python, name, options.problem, env))
-            warm.append(start(python, name, options.problem, env))
-    return median(cold), median(warm)
+def both(options: argparse.Namespace, name: str, python: str) -> tuple[float, float]:
+    """A cold start, and a warm one behind it."""
+    with tempfile.TemporaryDirectory() as store:
+        env = environment(options.threads, store)
+        cold = start(python, name, options.problem, env)
+        return cold, start(python, name, options.problem, env)
 
 
 def main() -> int:
@@ -72,17 +69,19 @@ def main() -> int:
     options = parser.parse_args()
     known = interpreters(options.python)
     title = heading(machine(next(iter(known.values()))), options.threads)
+    pythons = {name: whose(name, known) for name in options.contestants.split(",")}
+    found: dict[str, list[tuple[float, float]]] = {n: [] for n, p in pythons.items() if p}
     rows = []
-    for name in options.contestants.split(","):
-        python = whose(name, known)
-        if python is None:
-            continue
-        try:
-            cold, warm = starts(options, name, python)
-            rows.append([name, f"{cold:.2f} s", f"{warm:.2f} s"])
-        except RuntimeError as failure:
-            rows.append([name, "failed", str(failure)[:60]])
-        print("  ".join(rows[-1]), flush=True)
+    for _ in range(options.starts):  # in turn: the machine's slow minutes meet all alike
+        for name in list(found):
+            try:
+                found[name].append(both(options, name, str(pythons[name])))
+            except RuntimeError as failure:
+                rows.append([name, "failed", str(failure)[:60]])
+                del found[name]
+    for name, times in found.items():
+        rows.append([name, *(f"{median(kind):.2f} s" for kind in zip(*times, strict=True))])
+    print("\n".join("  ".join(row) for row in rows), flush=True)
     head = [f"first gradient of {options.problem}", "cold", "warm"]
     write(options, "A process", title, head, rows)
     return 0

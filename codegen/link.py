@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Mapping
 
 from . import cache, elf
@@ -16,8 +17,8 @@ def load_object(code: bytes, symbol: str, imports: Mapping[str, int]) -> int:
     if elf.KNOWN:
         try:
             return elf.load(code, symbol, lambda name: imports.get(name) or _of_process(name))
-        except elf.Unknown:
-            pass
+        except (elf.Unknown, struct.error, IndexError, ValueError):
+            pass  # LLVM says what is wrong, if something is
     from . import engine
 
     return engine.load_object(code, symbol, imports)
