@@ -233,7 +233,12 @@ def _method() -> MethodDef:
         "PyArray_Type": id(np.ndarray),
     }
     address = link.load_object(code, "adjit_call", imports)
-    return MethodDef(b"kernel", address, METH_FASTCALL, b"Check the arguments, run the kernel.")
+    made = MethodDef(b"kernel", address, METH_FASTCALL, b"Check the arguments, run the kernel.")
+    _methods.append(made)
+    return made
+
+
+_methods: list[MethodDef] = []  # more than one where threads asked for the first at the same time
 
 
 def c_address(name: str) -> int:

@@ -5,6 +5,7 @@ import math
 import sys
 import threading
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -373,6 +374,14 @@ def add(x, y, o, n, a):
     1,
     1,
 )
+
+
+def test_what_cpython_reads_of_an_entry_stays_when_two_threads_made_it():
+    first = weakref.ref(entry._method())
+    entry._method.cache_clear()  # as for a thread that asks before the other has its answer
+    second = entry._method()
+    assert first() is not None
+    assert first() is not second
 
 
 @pytest.fixture(params=[entry.make_call, entry.make_call_python], ids=["native", "python"])
