@@ -16,6 +16,7 @@ from ...ir.core import Const
 from ...ir.ops.shape import reshape
 from ...ir.prim import View
 from ...ir.records import dataclass
+from .. import rolling
 from .activations import Activation, Walk, places
 from .flow import flow_of
 from .fold import Refused, by_indices, fold
@@ -253,9 +254,7 @@ class Segments:
 
     def _conditional(self, rounds: Rounds, code: CodeType, loop: Loop, *end: Any) -> list[Step]:
         """The steps of rounds that traced conditions tell apart."""
-        from .branches import branched  # with a dozen modules: most programs have no such loop
-
-        return branched(self.reader, rounds, self.held, code, loop, *end)
+        return rolling.branched(self.reader, rounds, self.held, code, loop, *end)
 
     def _branched(self, rounds: Rounds, code: CodeType, loop: Loop) -> list[Step] | None:
         """The steps of a loop whose rounds differ by traced conditions alone."""
