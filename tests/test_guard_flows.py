@@ -43,7 +43,8 @@ def assert_right(f, points, mode):
                     np.testing.assert_allclose(dot, np.sum(difference(f, x) * v), **tol)
                 else:
                     h = 1e-5
-                    there = (slope(x + h * v) - slope(x - h * v)) / (2 * h)
+                    with adjit.options(interpret=True):  # mode "grad" has its kernel
+                        there = (slope(x + h * v) - slope(x - h * v)) / (2 * h)
                     np.testing.assert_allclose(made(x, v), there, rtol=1e-4, atol=1e-5)
         if mode != "jvp":
             assert made.cache_info().traces == traces <= len(points)
@@ -151,10 +152,10 @@ def test_random_programs(seed):
     with adjit.options(interpret=seed % 8 != 0), warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.ZeroGradient)
         made = value_and_grad(f)
-        for x in points * 2:
+        known = [[difference(f, x, h) for h in (1e-5, 1e-6, 1e-7)] for x in points]
+        for x, slopes in [*zip(points, known, strict=True)] * 2:
             value, g = made(x)
             np.testing.assert_allclose(value, f(x), rtol=1e-11, atol=1e-13, err_msg=text)
-            slopes = [difference(f, x, h) for h in (1e-5, 1e-6, 1e-7)]
             if np.ptp(slopes, axis=0).max() < 1e-3:  # no jump nearby
                 np.testing.assert_allclose(g, slopes[1], rtol=1e-4, atol=1e-5, err_msg=text)
         assert made.cache_info().traces <= len(points)
