@@ -328,7 +328,7 @@ def _work(op: Op) -> float:
     """What an op costs, in units of about a nanosecond on one core."""
     emit = op.prim.emit
     if isinstance(emit, Call) and emit.name == "dot":
-        (cx,), _ = op.attrs["contract"]
-        return 0.06 * op.outs[0].aval.size * op.args[0].shape[cx]
+        summed, _ = op.attrs["contract"]  # of one that is not lowered yet any number of dims
+        return 0.06 * op.outs[0].aval.size * prod(op.args[0].shape[d] for d in summed)
     size = max((prod(v.shape) for v in (*op.args, *op.outs)), default=0)
     return size * (0.02 * (1 + emit.cost) if isinstance(emit, Expr) else 0.3)

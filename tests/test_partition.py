@@ -14,7 +14,7 @@ from adjit.passes.calls import expand
 from adjit.passes.extents import label
 from adjit.passes.halos import function_of, part
 from adjit.passes.lower import lower
-from adjit.passes.partition import Partition, partition
+from adjit.passes.partition import Partition, partition, worth_cutting
 
 RNG = np.random.default_rng(0)
 N = 200
@@ -162,6 +162,14 @@ def test_a_reshape_to_another_number_of_rows_cuts_no_program():
         return np.sin(x * y[:, None]).reshape(z.shape) * z * y[2:-2][:, None]
 
     assert interpreted(f, long(a, b), long(a), long(b, a)) is None
+
+
+def test_products_along_several_dims_are_measured_before_they_are_lowered():
+    x, y = long(20, 40, 30), long(40, 30, 200)
+    with options(interpret=True):
+        f = jit(lambda x, y: np.tensordot(x, y, 2))
+        f(x, y)
+    assert worth_cutting(f.variants()[-1].simplified)
 
 
 def test_what_may_fail_waits_for_guards_and_what_is_printed_for_what_was_before(capsys):
