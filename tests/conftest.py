@@ -19,9 +19,31 @@ pytest.register_assert_rewrite("fuzz", "graphs", "rows", "traced")
 
 GOLDEN = Path(__file__).parent / "golden"
 
+# Files of few tests that take long: started last, one of them would leave the other worker idle.
+LONG = (
+    "test_examples",
+    "test_docs",
+    "test_memory",
+    "test_numpy_differential",
+    "test_guard_flows",
+    "test_rolling",
+    "test_benchmarks",
+    "test_codegen_vecmath",
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # pytest-xdist takes files in the order they come in
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take long come first."""
+    place = {name: k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="module", autouse=True)
