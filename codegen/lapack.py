@@ -33,9 +33,8 @@ def _kind(v: Value) -> str:
 
 def _pointer(w: Writer, v: Value, batch: Sequence[At], row: int = 0) -> str:
     """Where one matrix of a stored stack begins, or a row of it."""
-    base, prefix, extents = w.held(v)
-    rest: list[At] = [(None, row, 0), (None, 0, 0)]
-    start = w.offset((*prefix, *batch, *rest), [*extents, *v.shape])
+    base, index, extents = w.place(v, (*batch, (None, row, 0), (None, 0, 0)))
+    start = w.offset(index, extents)
     pointer = w.pointer(base)
     return pointer if start == "0" else f"blas.at({pointer}, {start})"
 
@@ -46,7 +45,10 @@ def cholesky(w: Writer, r: Root) -> None:
     (a,) = r.op.args
     n = r.value.shape[-1]
     size = w.names.size(n)
-    with w.nest(r.value.shape[:-2]) as batch:
+    with w.stack(r, r.value.shape[:-2]) as batch:
+        if n <= small.STRAIGHT:
+            small.cholesky_straight(w, r, batch, f"return {NOT_DEFINITE}")
+            return
         with w.nest([n]) as (row,):
             diagonal = f"{row[0]} + 1"
             for start, stop, inside in (("0", diagonal, True), (diagonal, size, False)):
@@ -72,7 +74,14 @@ def triangular_solve(w: Writer, r: Root) -> None:
     a, b = r.op.args
     unit = r.op.attrs.get("unit", False)
     n, m = r.value.shape[-2:]
-    with w.nest(r.value.shape[:-2]) as batch:
+    with w.stack(r, r.value.shape[:-2]) as batch:
+        if n > 1 and max(n, m) <= small.STRAIGHT:
+            lower, trans = r.op.attrs["lower"], r.op.attrs.get("trans", False)
+            at: list[At] = [(None, k, 0) for k in range(max(n, m))]
+            right = [[w.pull(b, (*batch, at[i], at[c])) for c in range(m)] for i in range(n)]
+            failed = f"return {SINGULAR}"
+            small.solve_straight(w, r, batch, right, lower != trans, trans, unit, failed)
+            return
         if not unit:
             with w.nest([n]) as (row,):
                 w.line(f"if {w.pull(a, (*batch, row, row))} == 0.0:")
@@ -116,7 +125,7 @@ def lu_factors(w: Writer, r: Root) -> None:
     assert r.op is not None
     (a,) = r.op.args
     n, kind = a.shape[-1], _kind(r.value)
-    with w.nest(a.shape[:-2]) as batch:
+    with w.stack(r, a.shape[:-2]) as batch:
         with w.nest([n, n]) as inner:
             index = (*batch, *inner)
             w.line(f"{w.target(r, index)} = {w.pull(a, index)}")
@@ -141,7 +150,7 @@ def lu_apply(w: Writer, r: Root) -> None:
     packed, b = r.op.args
     trans = r.op.attrs.get("trans", False)
     n, m = r.value.shape[-2:]
-    with w.nest(r.value.shape[:-2]) as batch:
+    with w.stack(r, r.value.shape[:-2]) as batch:
         with w.nest([n]) as (row,):
             w.line(f"if {w.pull(packed, (*batch, row, row))} == 0.0:")
             w.line(f"    return {SINGULAR}")

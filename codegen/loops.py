@@ -109,7 +109,7 @@ class Writer(Reader):
             late, self.late = self.late, None
             for text in late:
                 self.line(text)
-        else:
+        elif item.root not in self.idle:
             self.call(item.root)
 
     def leaf(self, r: Root) -> None:
@@ -257,6 +257,13 @@ class Writer(Reader):
             self.ranges[var] = (0, n - 1)
             with self.nest(extents[1:]) as rest:
                 yield [(var, 0, 1), *rest]
+
+    @contextmanager
+    def stack(self, r: Root, extents: Sequence[int]) -> Iterator[list[At]]:
+        """Loops over the dims of a stack of matrices that no loop around carries; the indices."""
+        free = [d for d in range(len(extents)) if (r, d) not in self.at]
+        with self.nest([extents[d] for d in free]) as own:
+            yield [own[free.index(d)] if d in free else self.at[r, d] for d in range(len(extents))]
 
     def interval(self, loop: Loop, low: int, high: int) -> None:
         before = self.idle

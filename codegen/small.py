@@ -124,7 +124,9 @@ def solve(w: Writer, r: Root, batch: Sequence[At], lower: bool, trans: bool, uni
     n, m = x.shape[-2:]
     down = lower != trans
     if max(n, m) <= STRAIGHT:
-        _solve_straight(w, r, batch, down, trans, unit)
+        at: list[At] = [(None, k, 0) for k in range(max(n, m))]
+        right = [[named(w, w.cell(x, (*batch, at[i], at[c]))) for c in range(m)] for i in range(n)]
+        solve_straight(w, r, batch, right, down, trans, unit)
         return
     with w.nest([n]) as (row,):
         i = row if down else (row[0], n - 1, -1)
@@ -141,29 +143,46 @@ def solve(w: Writer, r: Root, batch: Sequence[At], lower: bool, trans: bool, uni
                 w.line(f"{one} = {one} / {pivot}")
 
 
-def _solve_straight(
-    w: Writer, r: Root, batch: Sequence[At], down: bool, trans: bool, unit: bool
+def solve_straight(
+    w: Writer,
+    r: Root,
+    batch: Sequence[At],
+    right: Sequence[Sequence[str]],
+    down: bool,
+    trans: bool,
+    unit: bool,
+    singular: str = "",
 ) -> None:
-    """The same in registers, with one division for each row."""
+    """The same in registers, with one division for each row, for right-hand sides in rows.
+
+    `singular` is what to do where a divisor is zero.
+    """
     assert r.op is not None
     a, x = r.op.args[0], r.value
     n, m = x.shape[-2:]
     at: list[At] = [(None, k, 0) for k in range(max(n, m))]
-    made: dict[tuple[int, int], str] = {}
+    made = {(i, c): right[i][c] for i in range(n) for c in range(m)}
     order = list(range(n)) if down else list(range(n))[::-1]
     for k, i in enumerate(order):
         before = [
             (j, w.pull(a, (*batch, *((at[j], at[i]) if trans else (at[i], at[j])))))
             for j in order[:k]
         ]
-        inverse = "" if unit else named(w, f"1.0 / {w.pull(a, (*batch, at[i], at[i]))}")
+        inverse = ""
+        if not unit:
+            pivot = w.pull(a, (*batch, at[i], at[i]))
+            if singular:
+                w.line(f"if {pivot} == 0.0:")
+                w.line(f"    {singular}")
+            inverse = named(w, f"1.0 / {pivot}")
         for c in range(m):
-            cell = w.cell(x, (*batch, at[i], at[c]))
-            value = named(w, cell)
             for j, factor in before:
-                value = named(w, f"{value} - {factor} * {made[j, c]}")
-            made[i, c] = value if unit else named(w, f"{value} * {inverse}")
-            w.line(f"{cell} = {made[i, c]}")
+                made[i, c] = named(w, f"{made[i, c]} - {factor} * {made[j, c]}")
+            if not unit:
+                made[i, c] = named(w, f"{made[i, c]} * {inverse}")
+    for i in range(n):
+        for c in range(m):
+            w.line(f"{w.cell(x, (*batch, at[i], at[c]))} = {made[i, c]}")
 
 
 def cholesky(w: Writer, v: Value, batch: Sequence[At], failed: str) -> None:
@@ -173,14 +192,6 @@ def cholesky(w: Writer, v: Value, batch: Sequence[At], failed: str) -> None:
     def cell(i: At, j: At) -> str:
         return w.cell(v, (*batch, i, j))
 
-    if n <= STRAIGHT:
-        _cholesky_straight(
-            w,
-            [[cell((None, i, 0), (None, j, 0)) for j in range(n)] for i in range(n)],
-            v.dtype,
-            failed,
-        )
-        return
     with w.nest([n]) as (j,):
         square = named(w, cell(j, j))
         with _between(w, "0", str(j[0]), n) as k:
@@ -198,14 +209,17 @@ def cholesky(w: Writer, v: Value, batch: Sequence[At], failed: str) -> None:
             w.line(f"{cell(i, j)} = {rest} / {root}")
 
 
-def _cholesky_straight(w: Writer, cells: Sequence[Sequence[str]], dtype: str, failed: str) -> None:
-    """The same in registers, with one division for each column."""
-    n, suffix = len(cells), "32" if dtype == "f32" else "64"
+def cholesky_straight(w: Writer, r: Root, batch: Sequence[At], failed: str) -> None:
+    """The same in registers, with one division for each column, and zeros above."""
+    assert r.op is not None
+    (a,), v = r.op.args, r.value
+    n, suffix = v.shape[-1], "32" if v.dtype == "f32" else "64"
+    at: list[At] = [(None, k, 0) for k in range(n)]
     made: dict[tuple[int, int], str] = {}
     for j in range(n):
         inverse = ""
         for i in range(j, n):
-            value = named(w, cells[i][j])
+            value = named(w, w.pull(a, (*batch, at[i], at[j])))
             for k in range(j):
                 value = named(w, f"{value} - {made[i, k]} * {made[j, k]}")
             if i == j:
@@ -215,7 +229,9 @@ def _cholesky_straight(w: Writer, cells: Sequence[Sequence[str]], dtype: str, fa
                 inverse = named(w, f"1.0 / {made[i, j]}") if j + 1 < n else ""
             else:
                 made[i, j] = named(w, f"{value} * {inverse}")
-            w.line(f"{cells[i][j]} = {made[i, j]}")
+    for i in range(n):
+        for j in range(n):
+            w.line(f"{w.cell(v, (*batch, at[i], at[j]))} = {made.get((i, j), w.zero(v.dtype))}")
 
 
 def adjugate(w: Writer, r: Root) -> None:
@@ -223,7 +239,7 @@ def adjugate(w: Writer, r: Root) -> None:
     assert r.op is not None
     (a,) = r.op.args
     n = a.shape[-1]
-    with w.nest(a.shape[:-2]) as batch:
+    with w.stack(r, a.shape[:-2]) as batch:
         cells = [
             [w.pull(a, (*batch, (None, i, 0), (None, j, 0))) for j in range(n)] for i in range(n)
         ]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir.core import Const, Value
-from ..ir.ops.elementwise import div, mul, neg, select
-from ..ir.ops.shape import broadcast, permuted
+from ..ir.ops.elementwise import div, equal, mul, neg, select
+from ..ir.ops.shape import broadcast, iota, permuted
 from ..ir.types import KIND
 from .normal import Normal, filling, is_number, spread
 
@@ -39,12 +39,23 @@ def diagonal(b: Normal, v: Value, depth: int = _DEPTH) -> Value | None:
         d, e = diagonal(b, args[0], depth - 1), _along(b, args[1], v.shape[0])
         if d is not None and e is not None:
             return div(d, e)
+    elif name == "select" and _unit(b, args[0]):
+        return _along(b, args[1], v.shape[0]) if is_number(args[2], 0) else None
     elif name == "select":
         mask = _along(b, args[0], v.shape[0])
         parts = [x if is_number(x, 0) else diagonal(b, x, depth - 1) for x in args[1:]]
         if mask is not None and all(p is not None for p in parts):
             return select(mask, *parts)
     return None
+
+
+def _stack(b: Normal, v: Value, nb: int) -> Value | None:
+    """The diagonals of a stack of matrices that are zero elsewhere, if they were made of them."""
+    op = b.made_by(v, "select")
+    if op is None or v.ndim != nb + 2 or not _unit(b, op.args[0]) or not is_number(op.args[2], 0):
+        return None
+    rows = b.made_by(op.args[1], "broadcast")
+    return rows.args[0] if rows is not None and rows.attrs["axes"] == (nb + 1,) else None
 
 
 def _unit(b: Normal, v: Value) -> bool:
@@ -78,19 +89,20 @@ def _along(b: Normal, v: Value, n: int, depth: int = _DEPTH) -> Value | None:
 
 def _dot(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     """A product by a diagonal matrix scales the other operand."""
-    if not b.lenient or attrs["batch"] != ((), ()) or KIND[args[0].dtype] != "f":
+    batch = tuple(range(len(attrs["batch"][0])))
+    if not b.lenient or attrs["batch"] != (batch, batch) or KIND[args[0].dtype] != "f":
         return None
     for side in (1, 0):
         if len(attrs["contract"][side]) != 1:
             continue
-        d = diagonal(b, args[side])
+        d = _stack(b, args[side], len(batch)) if batch else diagonal(b, args[side])
         if d is None:
             continue
         other, (k,) = args[1 - side], attrs["contract"][1 - side]
         if not is_number(d, 1):
-            other = mul(other, spread(b, d, (k,), other.shape) if d.ndim else d)
-        rest = [i for i in range(other.ndim) if i != k]
-        return permuted(other, [*rest, k] if side else [k, *rest])
+            other = mul(other, spread(b, d, (*batch, k), other.shape) if d.ndim else d)
+        rest = [i for i in range(len(batch), other.ndim) if i != k]
+        return permuted(other, [*batch, *rest, k] if side else [*batch, k, *rest])
     return None
 
 
@@ -105,4 +117,17 @@ def _sum(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     return d if d.ndim else filling(b, d, (), v.shape[:1])
 
 
-DIAGONALS = {"dot": (_dot,), "sum": (_sum,)}
+def _put(b: Normal, args: Args, attrs: Attrs) -> Value | None:
+    """Numbers put on the diagonals of matrices of zeros, which are read where they are wanted."""
+    op, shape = b.made_by(args[0], "pad"), attrs["shape"]
+    if op is None or len(shape) != args[0].ndim + 1 or shape[-2] != shape[-1]:
+        return None
+    (x,), n, nb = op.args, shape[-1], len(shape) - 2
+    apart = (*(1,) * nb, n + 1)
+    if op.attrs["step"] != apart or any(op.attrs["start"]) or x.shape != (*shape[:-2], n):
+        return None
+    row, column = (iota(shape=(n, n), axis=k, dtype="i64") for k in (0, 1))
+    return select(equal(row, column), broadcast(x, shape=shape, axes=(nb + 1,)), Const(0, x.dtype))
+
+
+DIAGONALS = {"dot": (_dot,), "sum": (_sum,), "reshape": (_put,)}

@@ -18,7 +18,7 @@ from ..ir.records import dataclass
 from .buffers import share
 from .promotions import promotions
 from .regions import settle
-from .roots import Roots
+from .roots import Roots, batches
 from .rounding import EVERY_STEP, Rounding
 from .storage import assign
 
@@ -233,7 +233,7 @@ class Scheduler:
     ) -> int:
         first = max((place[p] for p, _ in producers), default=0)
         free = [d for d in range(len(r.dims)) if d not in fixed[r]]
-        if r.kind in ("call", "region") or (r.kind == "gemm" and not self._may_join(r, fixed)):
+        if r.kind in ("call", "region", "gemm") and not self._may_join(r, fixed):
             groups.append(Group("call", [r], []))
             return len(groups) - 1
         if not free:
@@ -281,10 +281,9 @@ class Scheduler:
 
     def _may_join(self, r: Root, fixed: dict[Root, frozenset[int]]) -> bool:
         """Products share a loop only over rows of blocks, or over batches of matrices."""
-        batches = len(r.dims) - 3
-        if any(d not in fixed[r] for d in range(batches)):
+        if any(d not in fixed[r] for d in _stack(r)):
             return True
-        if not self.block_products or fixed[r] - _units(r):
+        if r.kind != "gemm" or not self.block_products or fixed[r] - _units(r):
             return False
         # Operands may both lie so that no axis passes row by row.
         return bool(self._gemm_row_dims(r, [d for d in range(len(r.dims)) if d not in fixed[r]]))
@@ -317,6 +316,8 @@ class Scheduler:
         free = [d for d in range(len(r.dims)) if d not in fixed]
         if r.kind == "gemm":
             return self._gemm_row_dims(r, free)
+        if r.kind == "call":
+            return [d for d in _stack(r) if d in free]
         inner: set[int] = set()
         stores = Access(r.value, tuple((d, 0, 1) for d in r.par))
         for a in (*r.accesses, stores):
@@ -333,15 +334,15 @@ class Scheduler:
         return free[:-1] or free
 
     def _gemm_row_dims(self, r: Root, free: list[int]) -> list[int]:
-        batches = len(r.dims) - 3
-        if any(d in free for d in range(batches)):
-            return [d for d in range(batches) if d in free]
-        m, k = batches, len(r.dims) - 1
+        nb = batches(r)
+        if any(d in free for d in range(nb)):
+            return [d for d in range(nb) if d in free]
+        m, k = nb, len(r.dims) - 1
         a, b = r.matrices
         rows = []
-        if a.index[batches][0] == m:
+        if a.index[nb][0] == m:
             rows.append(m)
-        if a.index[batches][0] == k and b.index[batches][0] == k:
+        if a.index[nb][0] == k and b.index[nb][0] == k:
             rows.append(k)
         return [d for d in rows if d in free]
 
@@ -415,6 +416,11 @@ def _units(r: Root) -> frozenset[int]:
     if r.kind in ("gemm", "call", "part"):
         return frozenset()
     return frozenset(d for d, n in enumerate(r.dims) if n == 1)
+
+
+def _stack(r: Root) -> list[int]:
+    """The dims of a stack of matrices along which a product or a nest may share loops."""
+    return [d for d in range(batches(r)) if r.kind == "gemm" or r.dims[d] != 1]
 
 
 def _same_range(cand: Cand, r: Root, d: int, off: int) -> bool:

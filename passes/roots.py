@@ -24,6 +24,21 @@ from ..ir.prim import Call, Fold
 from ..ir.types import Aval
 from .operands import stored_operands
 
+# Nests that work on one matrix of a stack after the other, in any loops over the stack.
+STACKED = frozenset(("cholesky", "triangular_solve", "lu_factors", "lu_apply", "adjugate"))
+
+
+def batches(r: Root) -> int:
+    """How many leading dims of a product or nest are those of a stack of matrices."""
+    if r.kind == "gemm":
+        return len(r.dims) - 3
+    if r.kind != "call" or r.op is None:
+        return 0
+    n = r.value.ndim - 2
+    emit = r.op.prim.emit
+    alike = all(a.shape[:-2] == r.value.shape[:n] for a in r.op.args)
+    return n if isinstance(emit, Call) and emit.name in STACKED and alike else 0
+
 
 class Roots:
     """The roots of a block, in program order, under a set of promoted values."""
@@ -163,8 +178,9 @@ class Roots:
                 found += [(i, here[: i.ndim]) for i in op.args[2:]]
                 found.append((op.args[1], here))
             return found
-        # A nest of its own shape: nothing is aligned with it.
-        return [(a, (DYNAMIC,) * a.ndim) for a in r.op.args]
+        # A nest of its own shape: nothing is aligned with it, but the matrices of a stack.
+        n = batches(r)
+        return [(a, (*here[:n], *(DYNAMIC,) * (a.ndim - n))) for a in r.op.args]
 
     def _walk(
         self,

@@ -115,8 +115,8 @@ def _strip_rows(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> int:
         return 0  # what is unrolled becomes vectors with the loop around it
     if any(r.kind == "gemm" and loop.dims[r][0] >= len(r.dims) - 3 for r in loop.members):
         return STRIP_GEMM
-    if any(r.kind == "gemm" for r in loop.members):
-        return 0  # the rows are a batch: each has products of its own
+    if any(r.kind in ("gemm", "call") for r in loop.members):
+        return 0  # the rows are a batch: each has products or nests of its own
     if len(loop.body) < 2 or not _needs_strip(loop, roots):
         return 0
     if len(loop.members) > LONG and not any(isinstance(b, Loop) for b in loop.body):

@@ -314,3 +314,20 @@ def test_many_arrays_joined_are_copied_one_after_the_other():
     for got, wanted in zip(compiled(*rows), joined(*rows), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-13)
     assert "select" not in compiled.source(*rows)
+
+
+def test_a_stack_of_factors_is_one_nest():
+    """Matrices are decomposed, solved and differentiated one by one, within one loop."""
+
+    def loss(a, b):
+        factor = np.linalg.cholesky(a)
+        return np.sum(np.log(np.diagonal(factor, axis1=1, axis2=2))) + np.sum(
+            np.linalg.solve(a, b) ** 2
+        )
+
+    for n in (3, 10):
+        a = rng.normal(size=(40, n, n))
+        plan = agree(
+            value_and_grad(loss, (0, 1)), a @ a.transpose(0, 2, 1) + np.eye(n), a[:, :, :2]
+        )
+        assert plan.count("for [0, 40):") == 1 and "call pad" not in plan
