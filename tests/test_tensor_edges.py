@@ -7,7 +7,7 @@ import pytest
 
 import adjit.nn.functional as F
 import adjit.tensors as torch
-from adjit import nn
+from adjit import nn, options
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.bool_, np.float32])
@@ -108,3 +108,16 @@ def test_a_lazy_layer_has_the_dtype_it_was_converted_to():
         y = layer.double()(torch.ones(*shape, dtype=torch.float64))
         kinds = {t.dtype for t in layer.state_dict().values() if t.is_floating_point()}
         assert y.dtype == torch.float64 and kinds == {torch.float64}
+
+
+def test_threads_are_those_of_the_options():
+    before = torch.get_num_threads()
+    with options(threads=3):
+        assert torch.get_num_threads() == 3
+    torch.set_num_threads(2)
+    assert options.get().threads == torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+    with pytest.raises(RuntimeError, match="positive"):
+        torch.set_num_threads(0)
+    with pytest.raises(TypeError, match="expects an int, but got float"):
+        torch.set_num_threads(2.0)

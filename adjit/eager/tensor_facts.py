@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..settings import options
 from . import dtypes
 from .aliases import along
 from .arithmetic import method
@@ -318,12 +319,17 @@ def is_storage(obj: Any) -> bool:
 
 
 def get_num_threads() -> int:
-    """One: a program runs in the thread that calls it, unless options say otherwise."""
-    return 1
+    """How many threads may share a large program: `adjit.options.get().threads`."""
+    return options.get().threads
 
 
 def set_num_threads(n: int) -> None:
-    """Nothing: use adjit.options(threads=n)."""
+    """The same as `adjit.options.set(threads=n)`."""
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"set_num_threads expects an int, but got {type(n).__name__}")
+    if n < 1:
+        raise RuntimeError("set_num_threads expects a positive integer")
+    options.set(threads=n)
 
 
 __all__ += ["backends"]
