@@ -79,7 +79,9 @@ def array_aval(x: np.ndarray, what: str = "array") -> Aval:
         raise fail(
             UnsupportedArgument,
             f"{what} is a {type(x).__name__}, a subclass of ndarray that cannot be traced",
-            "Pass np.asarray(...) of it.",
+            "Its data alone is another array: pass x.filled(...), or x.data and x.mask as two."
+            if isinstance(x, np.ma.MaskedArray)
+            else "Pass np.asarray(...) of it.",
         )
     try:
         return one(Aval(name_of(x.dtype), x.shape))
@@ -87,8 +89,17 @@ def array_aval(x: np.ndarray, what: str = "array") -> Aval:
         raise fail(
             UnsupportedArgument,
             f"{what} has dtype {x.dtype}, which cannot be traced",
-            "Use a native bool, integer, float or complex dtype (float64, int64, ...).",
+            _other_dtype(x.dtype),
         ) from None
+
+
+def _other_dtype(dtype: np.dtype) -> str:
+    """What to pass instead of an array of a dtype that no program knows."""
+    if dtype.names:
+        return f"Pass its fields as arrays: x[{dtype.names[0]!r}]."
+    if not dtype.isnative:
+        return f"Pass it in this machine's byte order: x.astype({dtype.name!r})."
+    return "Use a native bool, integer, float or complex dtype (float64, int64, ...)."
 
 
 SMALL = 1024  # elements of an array that is looked at to find an equal one
