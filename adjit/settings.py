@@ -150,9 +150,11 @@ class options:  # used as `with adjit.options(...)`, like np.errstate
 
     @staticmethod
     def set(**changes: Any) -> Options:
-        """Change the default of the process, for all threads; returns the new one."""
+        """Change the default of the process, and what is in force here; returns the default."""
         global _default
         _default = replace(_default, **_known(changes))
+        if (here := _scoped.get()) is not None:
+            _scoped.set(replace(here, **changes))
         for follower in list(followers):
             follower.settings_changed()
         return _default

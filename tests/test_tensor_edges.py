@@ -114,7 +114,8 @@ def test_threads_are_those_of_the_options():
     before = torch.get_num_threads()
     with options(threads=3):
         assert torch.get_num_threads() == 3
-    torch.set_num_threads(2)
+        torch.set_num_threads(2)
+        assert options.get().threads == torch.get_num_threads() == 2
     assert options.get().threads == torch.get_num_threads() == 2
     torch.set_num_threads(before)
     with pytest.raises(RuntimeError, match="positive"):

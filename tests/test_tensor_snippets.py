@@ -17,9 +17,11 @@ CHUNK = 16
 
 @pytest.fixture(autouse=True)
 def _same_afterwards():
+    threads = torch.get_num_threads()
     with options(interpret=True):
         yield
     torch.set_grad_enabled(True)
+    torch.set_num_threads(threads)
 
 
 NAMES = """
