@@ -125,8 +125,8 @@ def _lives(
     """
     lives: dict[Value, tuple[int, int]] = {}
     for k, item in enumerate(items):
-        inner = _of_rounds(plan, item, only) if isinstance(item, Loop) else ()
-        if inner:
+        inner: Collection[Value] = ()
+        if isinstance(item, Loop) and (inner := _of_rounds(plan, item, only)):
             lives.update((v, (k, k)) for v in _colour(plan, item.body, (), only=inner))
         for r in members(item):
             for v in r.op.outs if r.kind == "region" and r.op is not None else (r.value,):

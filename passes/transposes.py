@@ -51,7 +51,8 @@ def _of_product(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) ->
     product = b.made_by(x, "dot")
     if product is None or not b.single(x) or len(product.attrs["batch"][0]) != nb:
         return None
-    (left, right), (cl, cr), (bl, br) = product.args, *map(product.attrs.get, ("contract", "batch"))
+    left, right = product.args
+    (cl, cr), (bl, br) = product.attrs["contract"], product.attrs["batch"]
     if not left.ndim - len(cl) == right.ndim - len(cr) == nb + 1:
         return None
     out = dot(right, left, contract=(cr, cl), batch=(br, bl))

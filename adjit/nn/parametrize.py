@@ -86,7 +86,7 @@ def register_parametrization(
     with no_grad():
         made_of = None if known else _inverse(parametrization, value.detach())
         several = isinstance(made_of, tuple | list)
-        parts = made_of if several else [value if known else made_of]
+        parts: Any = made_of if several else [value if known else made_of]
         shape = tuple(parametrization(*parts).shape)
     if shape != tuple(value.shape) and not unsafe:
         raise ValueError(
