@@ -68,9 +68,9 @@ def _gemm(kind: str) -> Callable[..., Any]:
     pointer, size, flag = types.CPointer(real), types.int64, types.boolean
     wanted = (flag, flag, size, size, size, real, pointer, size, pointer, size, real, pointer, size)
 
-    def typer(typingctx, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    def typer(typingctx, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, work=0):
         def generate(context, builder, signature, args):
-            ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = args
+            ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = args[:13]
             _call(builder, kind + "gemm", ir.VoidType(), [
                 _flag(builder, tb, "TN"), _flag(builder, ta, "TN"),
                 _integer(builder, n), _integer(builder, m), _integer(builder, k), alpha,
@@ -79,7 +79,8 @@ def _gemm(kind: str) -> Callable[..., Any]:
             ])  # fmt: skip
             return context.get_dummy_value()
 
-        return types.void(*wanted), generate
+        last = work if isinstance(work, types.Type) else size
+        return types.void(*wanted, last), generate
 
     return typer
 
@@ -102,7 +103,8 @@ def _named(typer: Callable[..., Any], name: str) -> Callable[..., Any]:
     return intrinsic(typer)
 
 
-# C[m,n] = alpha op(A)[m,k] op(B)[k,n] + beta C; A is stored [k,m] if ta, B [n,k] if tb.
+# C[m,n] = alpha op(A)[m,k] op(B)[k,n] + beta C; A is stored [k,m] if ta, B [n,k] if tb.  The work
+# memory at the end is for the tiles of rung "direct".
 dgemm, sgemm = _named(_gemm("d"), "dgemm"), _named(_gemm("s"), "sgemm")
 # the pointer moved by `offset` elements
 at = _named(_offset(), "at")

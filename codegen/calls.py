@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..ir.core import Op, Value
 from ..ir.plan import Root
-from ..ir.types import KIND
+from ..ir.types import KIND, NUMPY
+from . import products
 from .emit import At, fold_start
 from .lapack import cholesky, lu_apply, lu_factors, triangular_solve
 from .small import adjugate
@@ -32,10 +35,25 @@ def gemm(w: Writer, r: Root, rows: str | None) -> None:
     pc, ldc = operand(w, r, r.value, list(r.par))
     name = "sgemm" if r.value.dtype == "f32" else "dgemm"
     beta = "1.0" if accumulate else "0.0"
+    most = [w.strips[-1].strip if d in carried and rows else r.dims[d] for d in (m, n, k)]
+    work = _work_memory(w, NUMPY[r.value.dtype], most, size[n])
     w.line(
         f"blas.{name}({ta}, {tb}, {size[m]}, {size[n]}, {size[k]}, "
-        f"1.0, {pa}, {lda}, {pb}, {ldb}, {beta}, {pc}, {ldc})"
+        f"1.0, {pa}, {lda}, {pb}, {ldb}, {beta}, {pc}, {ldc}{work})"
     )
+
+
+def _work_memory(w: Writer, dtype: np.dtype, most: Sequence[int], columns: str) -> str:
+    """The argument for tiles, unless they never pay: a text serves all sizes that it does not name.
+
+    `most` are the greatest m, n and k, `columns` is n as it is written.
+    """
+    few = columns.isdigit() and int(columns) < products.least(dtype.itemsize)[1]
+    if few or not products.available():
+        return ""
+    w.packed = max(w.packed, products.room(dtype, *most))
+    w.pack = w.pack or w.names.fresh("pack")
+    return f", {w.pack}"
 
 
 def operand(w: Writer, r: Root, v: Value, dims: list[int]) -> tuple[str, str]:

@@ -482,7 +482,8 @@ class Compiler:
         real = F64 if e.func.attr == "dgemm" else F32
         args = [self.value(x) for x in e.args]
         args = [operations.cast(self.b, x, real) if x.type in (F32, F64) else x for x in args]
-        self.b.call(operations.gemm(self.b.module, e.func.attr, real), args)
+        made = operations.product if len(args) > 13 else operations.gemm
+        self.b.call(made(self.b.module, e.func.attr, real), args)
 
 
 def _is_literal(e: ast.expr) -> bool:

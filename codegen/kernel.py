@@ -45,8 +45,14 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
     works = [v for v in w.pointer_names if v in plan.roots and plan.slots.get(v) is v]
     order: list[Value] = [*(plan.params[k] for k in inputs), *plan.outs, *works]
     pointers = [w.pointer(v) for v in order]
-    cells = [w.cells] if w.cells else []
-    args = [*pointers, *cells, *w.names.sizes.values(), *w.names.consts.values()]
+    extra = [(w.pack, "f64")] if w.pack else []
+    extra += [(w.cells, "i64")] if w.cells else []
+    args = [
+        *pointers,
+        *(name for name, _ in extra),
+        *w.names.sizes.values(),
+        *w.names.consts.values(),
+    ]
     head = [*w.names.head, *(["status = 0"] if w.uses_status else [])]
     tail = "return status" if w.uses_status else "return 0"
     body = "\n".join("    " + text for text in (*head, *lines, tail))
@@ -54,12 +60,14 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
     source = Source(
         name,
         text,
-        (*(v.dtype for v in order), *(["i64"] if cells else [])),
+        (*(v.dtype for v in order), *(dtype for _, dtype in extra)),
         len(w.names.sizes),
         len(w.names.consts),
     )
     works_avals = [Aval(v.dtype, plan.kept_shape(v)) for v in works]
-    if cells:
+    if w.pack:
+        works_avals.append(Aval("f64", (max(1, -(-w.packed // 8)),)))
+    if w.cells:
         works_avals.append(Aval("i64", (2 * len(w.tapes),)))
     return Kernel(
         source,

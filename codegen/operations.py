@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 from llvmlite import ir
 
-from . import symbols
+from . import products, symbols
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 F32, F64 = ir.FloatType(), ir.DoubleType()
@@ -78,6 +81,55 @@ def gemm(module: ir.Module, name: str, real: ir.Type) -> ir.Function:
     block.call(declared(module, f"{symbols.PREFIX}{name}", form), passed)
     block.ret_void()
     return fn
+
+
+def product(module: ir.Module, name: str, real: ir.Type) -> ir.Function:
+    """The same with work memory at the end, so that what is faster with our tiles takes them."""
+    known = module.globals.get(f"{name}.tiled")
+    if known is not None:
+        return known
+    blas = gemm(module, name, real)
+    memory = F64.as_pointer()
+    form = ir.FunctionType(ir.VoidType(), [*blas.function_type.args, memory])
+    fn = ir.Function(module, form, f"{name}.tiled")
+    fn.linkage = "internal"
+    fn.attributes.add("noinline")
+    b = ir.IRBuilder(fn.append_basic_block())
+    tx, ty, m, n, k, alpha, x, ldx, y, ldy, beta, z, ldz, work = fn.args
+    size, kind = (4, "f32") if real == F32 else (8, "f64")
+    down, across = products.least(size)
+    zero, one = ir.Constant(real, 0.0), ir.Constant(real, 1.0)
+    known_beta = b.or_(b.fcmp_ordered("==", beta, zero), b.fcmp_ordered("==", beta, one))
+    effort = b.mul(b.mul(m, n), k)
+    fewest = b.select(ty, I64(products.FEWEST_TURNED), I64(products.FEWEST))
+    pays = [
+        b.icmp_signed(">=", m, I64(down)),
+        b.icmp_signed(">=", n, I64(across)),
+        b.icmp_signed(">=", effort, fewest),
+        b.icmp_signed("<=", effort, I64(products.MOST)),
+        b.and_(b.fcmp_ordered("==", alpha, one), known_beta),
+    ]
+    with b.if_else(functools.reduce(b.and_, pays)) as (then, otherwise):
+        with then:
+            flags = [b.zext(f, I64) for f in (tx, ty, b.fcmp_ordered("!=", beta, zero))]
+            pointer = I8.as_pointer()
+            given = _table(b, pointer, [b.bitcast(p, pointer) for p in (x, y, z, work)])
+            sizes = _table(b, I64, [m, n, k, ldx, ldy, ldz, *flags])
+            tables = [pointer.as_pointer(), I64.as_pointer(), F64.as_pointer()]
+            ours = declared(module, products.SYMBOL + kind, ir.FunctionType(I64, tables))
+            b.call(ours, [given, sizes, ir.Constant(memory, None)])
+        with otherwise:
+            b.call(blas, fn.args[:-1])
+    b.ret_void()
+    return fn
+
+
+def _table(b: ir.IRBuilder, kind: ir.Type, values: Sequence[ir.Value]) -> ir.Value:
+    """Values side by side on the stack."""
+    table = b.alloca(kind, len(values))
+    for k, v in enumerate(values):
+        b.store(v, b.gep(table, [I64(k)]))
+    return table
 
 
 def declared(module: ir.Module, name: str, form: ir.FunctionType) -> ir.Function:

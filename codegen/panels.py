@@ -20,8 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from . import cache, host, link
+from . import cache, link
 from .team import Member, together
+from .vectors import registers as registers
+from .vectors import width as width
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 REALS = {"f32": (ir.FloatType(), 4), "f64": (ir.DoubleType(), 8)}
@@ -34,22 +36,6 @@ DOTS = {32: ((4, 6), (2, 8)), 16: ((3, 3), (2, 4))}
 
 Tile = tuple[int, int]
 Values = Sequence[ir.Value]
-
-
-@functools.cache
-def registers() -> tuple[int, int]:
-    """Bytes of a vector register of this CPU, and how many there are."""
-    features = set(host.cpu()[1].split(","))
-    if "+avx512f" in features:
-        return 64, 32
-    if "+avx" in features:
-        return 32, 16
-    return 16, 32 if "+neon" in features else 16
-
-
-def width(dtype: np.dtype) -> int:
-    """Elements of a vector register."""
-    return registers()[0] // dtype.itemsize
 
 
 def tile(dtype: np.dtype, m: int, n: int) -> Tile:

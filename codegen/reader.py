@@ -68,6 +68,8 @@ class Reader:
         self.endless = False  # whether the kernel may run for ever, or for long
         self.stops = False  # whether it looks at signals
         self.cells = ""  # the argument that keeps their memory, if there are any
+        self.pack = ""  # the argument with the work memory of products, if there are any
+        self.packed = 0  # its bytes
 
     # ---------------------------------------------------------------- lines and scopes
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.records import dataclass
-from . import special_symbols
+from . import products, special_symbols
 
 PREFIX = "adjit_"  # of external symbols in object code: `adjit_dgemm` is whatever dgemm we found
 SPECIAL = "adjit_sp_"  # of SciPy's special functions
@@ -95,6 +95,8 @@ def resolve(needs: Iterable[str]) -> dict[str, int]:
     for symbol in needs:
         if symbol.startswith(special_symbols.PREFIX):
             result[symbol] = special_symbols.address(symbol.removeprefix(special_symbols.PREFIX))
+        elif symbol.startswith(products.SYMBOL):
+            result[symbol] = products.address(symbol)
         elif symbol.startswith(PREFIX):
             result[symbol] = blas().addresses[symbol.removeprefix(PREFIX)]
         elif symbol.startswith("numba_"):

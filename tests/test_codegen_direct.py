@@ -85,7 +85,7 @@ BODIES = {
         ("f64", "f64"),
     ),
     "products": (
-        "blas.dgemm(False, True, 3, 3, 4, 1.0, a, 4, blas.at(a, 4), 4, 0.0, b, 3)",
+        "blas.dgemm(False, True, 3, 3, 4, 1.0, a, 4, blas.at(a, 4), 4, 0.0, b, 3, a)",
         ("f64", "f64"),
     ),
 }
