@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..ir.access import aligned, compose, view_map
+from ..ir.access import aligned, compose, counted, view_map
 from ..ir.core import Const, Op, Value
 from ..ir.plan import Loop, Plan, Storage
 from ..ir.prim import Call, Expr, ViewMap
@@ -421,6 +421,9 @@ class Reader:
 
     def taken(self, i: Value, extent: int, op: Op, index: tuple[At, ...], mask: Mask) -> At:
         """Where along an axis an index taken from data points."""
+        row = counted(self.plan.defs, i, index, extent)
+        if row is not None:
+            return row
         known = None if i.ndim else self.affine(i)
         if known is not None:
             who, off, step = known

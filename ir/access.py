@@ -6,7 +6,7 @@ dim, for emission the name of a loop variable; None is a fixed index.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .core import Op, Value
@@ -17,6 +17,7 @@ from .types import Aval
 Index = tuple[Any, Any, int]
 DYNAMIC: Index = (None, None, 0)
 MAX_INTERVALS = 12  # a loop with loops in it is cut into at most so many
+NOTHING: Mapping[Value, Op] = {}
 INLINE_CALLS = {"gather", "concatenate", "iota", "reshape"}
 
 
@@ -90,8 +91,27 @@ def aligned(arg: Aval, index: Sequence[Index], shape: tuple[int, ...]) -> tuple[
     )
 
 
-def reads(op: Op, index: Sequence[Index]) -> Iterator[tuple[Value, tuple[Index, ...]]]:
-    """The operands an inline op reads, with their indices, when it is read at `index`."""
+def counted(
+    defs: Mapping[Value, Op], v: Value, index: Sequence[Index], extent: int
+) -> Index | None:
+    """What integers that count along an axis, up to an extent, are at an index; None for others."""
+    op = defs.get(v)
+    while op is not None and op.args and (view := view_map(op)) is not None and not view.windows:
+        index = compose(view, index)
+        op = defs.get(op.args[0])
+    if op is None or op.prim.name != "iota" or op.outs[0].shape[op.attrs["axis"]] > extent:
+        return None
+    found = index[op.attrs["axis"]]
+    return None if found[1] is None else found
+
+
+def reads(
+    op: Op, index: Sequence[Index], defs: Mapping[Value, Op] = NOTHING
+) -> Iterator[tuple[Value, tuple[Index, ...]]]:
+    """The operands an inline op reads, with their indices, when it is read at `index`.
+
+    With the definitions of its operands, rows that are read one after the other are seen as such.
+    """
     emit = op.prim.emit
     if isinstance(emit, Expr):
         for a in op.args:
@@ -109,7 +129,11 @@ def reads(op: Op, index: Sequence[Index]) -> Iterator[tuple[Value, tuple[Index, 
             yield a, tuple(index[:n])
         rest = iter(index[n:])
         x = op.args[0]
-        yield x, tuple(DYNAMIC if d in axes else next(rest) for d in range(x.ndim))
+        found = {
+            d: counted(defs, i, index[:n], x.shape[d]) or DYNAMIC
+            for d, i in zip(axes, op.args[1:], strict=True)
+        }
+        yield x, tuple(found[d] if d in axes else next(rest) for d in range(x.ndim))
     elif emit.name == "concatenate":
         axis, at = op.attrs["axis"], 0
         for a in op.args:

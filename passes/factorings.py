@@ -25,11 +25,11 @@ def _visit(b: Builder, op: Op, args: tuple[Value, ...]) -> Sequence[Value] | Non
     rule = _RULES.get(op.prim.name)
     if rule is None or any(a.dtype not in SPARE or 0 in a.shape or -1 in a.shape for a in args):
         return None
-    a, trans = _untransposed(b, args[0])
+    a, trans = untransposed(b, args[0])
     return rule(lu_factors(a), trans, *args[1:])
 
 
-def _untransposed(b: Builder, a: Value) -> tuple[Value, bool]:
+def untransposed(b: Builder, a: Value) -> tuple[Value, bool]:
     """The matrix of which `a` is perhaps only the transpose."""
     op = b.defs.get(a)
     n = a.ndim

@@ -31,6 +31,7 @@ from .puts import puts
 from .replay import rebuild
 from .scalars import scalars
 from .simplify import cleanup, simplify
+from .triangles import triangles
 from .trips import trips
 
 # How far results may move, relative to the largest, when a pass may reassociate.
@@ -66,6 +67,7 @@ PRIMAL: list[Pass] = [
     Pass("puts", puts),
     Pass("cleanup", cleanup),
     Pass("constant_shifts", constant_shifts),
+    Pass("triangles", triangles, "rounding"),
     Pass("inward", inward),
     Pass("outward", outward, "rounding"),
     Pass("dce", dce),

@@ -188,7 +188,7 @@ def _visit(
         saved = (prod(r.dims) - v.aval.size) * cost[v] if column and not again else 0
         if saved >= COLUMN_WORK and cost[v] >= COLUMN_COST:
             row_work.add(v)
-        for a, ia in reads(op, index):
+        for a, ia in reads(op, index, roots.defs):
             walk(a, ia, mine, column)
 
     outer = {d for d, n in enumerate(r.dims) if n > 1 and d != vector}

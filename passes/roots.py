@@ -94,7 +94,9 @@ class Roots:
         if name == "dot":
             return [self.untransposed(a)[0] for a in op.args]
         if name in ("gather", "window_argmax", "triangular_solve", "lu_apply"):
-            return [op.args[0]]
+            made = self.defs.get(op.args[0])
+            counts = made is not None and made.prim.name == "iota"
+            return [] if counts and name == "gather" else [op.args[0]]
         if name == "reshape" and view_map(op) is None:
             self.aliases[op.outs[0]] = op.args[0]
             return [op.args[0]]
@@ -170,7 +172,7 @@ class Roots:
         if r.kind == "fold":
             return [(r.op.args[0], here)]
         if r.kind == "store":
-            return list(reads(r.op, here))
+            return list(reads(r.op, here, self.defs))
         if r.kind == "scatter":
             x = r.chain[0].args[0]
             found = [(x, (DYNAMIC,) * x.ndim)]
@@ -197,7 +199,7 @@ class Roots:
             return
         op = self.defs[v]
         r.breaks.extend(boundaries(op, index))
-        for a, ia in reads(op, index):
+        for a, ia in reads(op, index, self.defs):
             self._walk(r, a, ia, seen)
 
     def _access(self, v: Value, index: tuple[Index, ...]) -> Access:

@@ -10,6 +10,7 @@ from .finish import finished
 from .jumps import deciding
 from .masks import MASKS
 from .normal import Normal, Table
+from .picks import PICKS
 from .products import PRODUCTS
 from .replay import fresh
 from .rewrite import merged
@@ -22,6 +23,7 @@ TABLE = merged(
     SPECIAL,
     MASKS,
     VIEWS,
+    PICKS,
     DOMAIN,
     EXACT,
     ROUNDING,

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Block, Function, Value
+from ..ir.core import Block, Function, Op, Value
+from ..ir.ops.shape import iota
 from ..ir.records import dataclass
 from ..ir.types import Aval, default_dtype, name_of
 from . import mutation, surface_all
@@ -284,12 +285,12 @@ class _Call:
                 found += [g for place in places for g in finder.guards(place)]
             return tuple(found)
 
-        function, loops = _function(rec, self.name, outs, self.rolling)
+        function, captures, loops = _function(rec, self.name, outs, self.rolling)
         found = Trace(
             function,
             self.in_tree,
             self.specs,
-            tuple(rec.captures),
+            captures,
             outs_tree,
             out_specs,
             loops=loops,
@@ -394,7 +395,7 @@ def _note_place(error: BaseException) -> None:
 
 def _function(
     rec: Recorder, name: str, outs: Sequence[Value], rolling: Policy | None
-) -> tuple[Function, tuple[Note, ...]]:
+) -> tuple[Function, tuple[Capture, ...], tuple[Note, ...]]:
     """The recorded block: arguments, then captures in the order they were met."""
     rolled = None
     if rec.walk is not None and rolling is not None:
@@ -414,8 +415,27 @@ def _function(
         rolled = Rolled(tuple(rec.builder.ops), tuple(outs), ())
     ops, outs, notes = rolled.ops, rolled.outs, rolled.notes
     name_values(ops)
-    block = Block((*rec.params, *rec.capture_values), ops, tuple(outs))
-    return Function(name, block), notes
+    captures = dict(zip(rec.capture_values, rec.captures, strict=True))
+    counts = {v: axis for v, c in captures.items() if (axis := _counting(c)) is not None}
+    for v, axis in counts.items():
+        del captures[v]
+        attrs = {"shape": v.shape, "axis": axis, "dtype": v.dtype}
+        ops = (Op(iota, (), attrs, (v,)), *ops)
+    block = Block((*rec.params, *captures), ops, tuple(outs))
+    return Function(name, block), tuple(captures.values()), notes
+
+
+def _counting(c: Capture) -> int | None:
+    """The axis along which an array that was made while tracing counts from 0; None if it does not.
+
+    Rows that are found by such indices are read one after the other, without looking at any.
+    """
+    x = c.value
+    if c.live or type(x) is not np.ndarray or x.dtype != np.int64 or x.size < 2:
+        return None
+    axes = [d for d, n in enumerate(x.shape) if n == x.size]
+    counts = bool(axes) and np.array_equal(x.reshape(-1), np.arange(x.size))
+    return axes[0] if counts else None
 
 
 def _listed(rec: Recorder, table: Table) -> Value:

@@ -19,6 +19,7 @@ from ..prim import ZERO, Call, Prim
 from ..types import Aval
 from .arithmetic import _PARTS as PARTS
 from .arithmetic import complex_, imag, real
+from .lower_products import lower_product
 from .matrices import (
     Term,
     check_matrices,
@@ -376,7 +377,10 @@ def _cholesky_vjp(cts: Any, outs: Any, a: Term) -> Any:
     (factor,) = outs
     if ct is ZERO:
         return (ZERO,)
-    inner = _halved(matmul(hermitian(factor), conjugated(ct)))
+    if factor.aval.kind == "c":
+        inner = _halved(matmul(hermitian(factor), conjugated(ct)))
+    else:
+        inner = _halved(lower_product(factor, ct))
     turned = conjugated(factor)
     left = triangular_solve(turned, inner, lower=True, trans=True)
     both = hermitian(triangular_solve(turned, hermitian(left), lower=True, trans=True))
