@@ -55,18 +55,18 @@ class Contest:
     def _first(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results, and the choice."""
         start = perf_counter()
-        whole, shared = self._both
+        shared = self._both[1]
         result: list[np.ndarray] = shared.call(inputs)
         if perf_counter() - start > LONG:
             self.chosen = shared
             return result
+        del result  # or there would be twice the memory for results
         # The first runs meet memory that is not mapped yet.
         self._best = [_spent(program, inputs) for program in self._both]
         self._compare(inputs, start)
-        if self.chosen is whole:
-            result = whole.call(inputs)
         self.seconds["trials"] = perf_counter() - start
-        return result
+        chosen: list[np.ndarray] = self.chosen.call(inputs)
+        return chosen
 
     def _compare(self, inputs: Sequence[np.ndarray], start: float) -> None:
         """Run both some more times, unless that took long since the start, and choose."""
