@@ -27,7 +27,7 @@ from .signature import Fixed, Signature, Spec
 from .staging import Staged
 from .tracer.facts import Capture
 from .tracer.guards import one_check
-from .tracer.tree import Tree, flatten
+from .tracer.tree import DEEPEST, Tree, flatten
 
 
 class _Miss:
@@ -390,19 +390,20 @@ class _Writer:
             return name if out[1] in self.scalars else f"{name}[()]"
         return f"{name}.item()"
 
-    def build(self, tree: Tree, leaves: Any) -> str:
+    def build(self, tree: Tree, leaves: Any, depth: int = 0) -> str:
         if tree.kind == "leaf":
             return next(leaves)
         if tree.kind == "static":
             return self.constant(tree.data.value, "k")
-        if tree.kind in (tuple, list) or hasattr(tree.kind, "_fields"):
-            parts = [self.build(c, leaves) for c in tree.children]
+        deep = depth >= DEEPEST  # a line of Python has no more than 200 open brackets
+        if not deep and (tree.kind in (tuple, list) or hasattr(tree.kind, "_fields")):
+            parts = [self.build(c, leaves, depth + 1) for c in tree.children]
             if tree.kind is list:
                 return f"[{', '.join(parts)}]"
             text = "".join(f"{p}, " for p in parts)
             return f"({text})" if tree.kind is tuple else f"{self.constant(tree.kind, 'T')}({text})"
-        if tree.kind is dict:
-            parts = [self.build(c, leaves) for c in tree.children]
+        if tree.kind is dict and not deep:
+            parts = [self.build(c, leaves, depth + 1) for c in tree.children]
             keys = [
                 repr(k.value) if type(k.value) in (str, int) else self.constant(k.value, "key")
                 for k in tree.data

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from traced import evaluated
 
+import adjit
 from adjit.ir import interp
 from adjit.tracer import errors, tree
 from adjit.tracer.trace import captured, inline, is_tracer, is_tracing, lift, one_check, trace
@@ -326,6 +327,31 @@ def test_tree():
     loop.append(loop)
     with pytest.raises(ValueError, match="contains itself"):
         tree.flatten(loop)
+
+
+def test_how_deep_containers_go():
+    def nest(n, x):
+        for _ in range(n):
+            x = [x]
+        return x
+
+    def inner(a):
+        while type(a) is list:
+            (a,) = a
+        return a
+
+    deepest = nest(tree.DEEPEST, 2.0)
+    with adjit.options(interpret=True):
+        assert adjit.jit(lambda a: nest(90, inner(a)))(deepest) == nest(90, 2.0)
+        assert inner(adjit.hessian(lambda a: inner(a) ** 3)(deepest)) == 12.0
+    for bad in (nest(tree.DEEPEST + 1, 2.0), nest(3000, 2.0)):
+        with pytest.raises(
+            errors.UnsupportedArgument, match="more than 100 containers deep"
+        ) as error:
+            adjit.jit(inner)(bad)
+        assert "flat list" in str(error.value) and len(error.traceback) < 20
+    with pytest.raises(errors.UnsupportedArgument, match="more than 100 containers deep"):
+        adjit.jit(lambda x: nest(300, x))(1.0)
 
 
 def test_methods_of_objects_in_containers():

@@ -11,7 +11,9 @@ import numpy as np
 
 from ..ir.records import dataclass
 from .alike import CONTAINERS, alike
+from .errors import UnsupportedArgument
 
+DEEPEST = 100  # containers within each other: each is some calls on Python's stack
 _NUMERIC = (np.number, np.bool_)
 _registered: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {}
 _leaf_types: set[type] = {int, float, complex, np.ndarray}
@@ -129,7 +131,10 @@ def register_leaf(cls: type) -> None:
 def flatten(obj: Any) -> tuple[list[Any], Tree]:
     """The leaves (arrays and numbers, depth first) and the structure they stand in."""
     leaves: list[Any] = []
-    return leaves, _walk(obj, leaves, ())
+    try:
+        return leaves, _walk(obj, leaves, ())
+    except UnsupportedArgument as error:
+        raise error.with_traceback(None) from None  # not a line for each container
 
 
 def is_leaf(obj: Any) -> bool:
@@ -155,6 +160,11 @@ def _walk(obj: Any, leaves: list[Any], above: tuple[int, ...]) -> Tree:
         return Tree("static", _Same(obj))
     if id(obj) in above:
         raise ValueError(f"a {type(obj).__name__} contains itself")
+    if len(above) > DEEPEST + 1:  # what a call is given lies in (args, kwargs)
+        raise UnsupportedArgument(
+            f"a {type(obj).__name__} lies more than {DEEPEST} containers deep, which is the most\n"
+            "  Use a flat list instead, or one array of all (np.stack)."
+        )
     parts, data = found
     above = (*above, id(obj))
     return Tree(type(obj), data, tuple(_walk(p, leaves, above) for p in parts))
