@@ -160,6 +160,9 @@ class options:  # used as `with adjit.options(...)`, like np.errstate
         return _default
 
 
+options.__doc__ = f"{options.__doc__}\n\n    {Options.__doc__}"  # what `help(options)` shows
+
+
 def _known(changes: dict[str, Any]) -> dict[str, Any]:
     names = [f.name for f in fields(Options)]
     for name in changes:

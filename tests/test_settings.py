@@ -1,5 +1,8 @@
 """What the environment says about options, and what holds where it says nothing."""
 
+import dataclasses
+import inspect
+
 import pytest
 
 from adjit import settings
@@ -20,3 +23,9 @@ def test_threads_are_as_many_as_the_process_may_use(
     monkeypatch.setenv("ADJIT_THREADS", "none")
     monkeypatch.setenv("OMP_NUM_THREADS", "0")
     assert 1 <= settings._threads() <= count
+
+
+def test_help_names_every_option() -> None:
+    text = inspect.getdoc(settings.options) or ""
+    assert text.startswith("A block under other options")
+    assert all(f"\n{field.name}  " in text for field in dataclasses.fields(settings.Options))
