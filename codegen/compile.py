@@ -3,6 +3,7 @@
 Nothing here imports a compiler at once: a process that finds its kernels in the store needs none.
 """
 
+import atexit
 import contextlib
 import functools
 import importlib.util
@@ -205,14 +206,11 @@ def _scratch() -> Path:
     import tempfile
 
     try:
-        keep = tempfile.TemporaryDirectory(prefix="adjit-")
+        made = tempfile.TemporaryDirectory(prefix="adjit-", ignore_cleanup_errors=True)
     except OSError:
         return Path("<adjit>")
-    _kept.append(keep)
-    return Path(keep.name)
-
-
-_kept: list[Any] = []  # removed when the interpreter ends
+    atexit.register(made.cleanup)
+    return Path(made.name)
 
 
 def _after_fork() -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import types
 
 import numpy as np
 import pytest
@@ -194,6 +195,15 @@ def test_directory_that_cannot_be_made(tmp_path, monkeypatch):
     executable = again()
     assert not executable.cached
     assert "def scale" in executable.path.read_text()
+
+
+def test_files_outside_the_store_go_with_the_process(monkeypatch):
+    at_end = []
+    monkeypatch.setattr(compiling, "atexit", types.SimpleNamespace(register=at_end.append))
+    path = compiling._scratch.__wrapped__()
+    assert path.is_dir()
+    at_end[0]()
+    assert not path.exists()
 
 
 def test_full_disk(store, monkeypatch, caplog):
