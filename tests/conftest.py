@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-import adjit
+# Two workers keep two cores busy; tests about threads ask for them.
+os.environ.setdefault("ADJIT_THREADS", "1")
+
+import adjit  # noqa: E402
 
 # The suite draws the same programs every time; `make fuzz` draws new ones.
 settings.register_profile("suite", derandomize=True, deadline=None)
