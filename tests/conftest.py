@@ -13,7 +13,7 @@ from hypothesis import settings
 # Two workers keep two cores busy; tests about threads ask for them.
 os.environ.setdefault("ADJIT_THREADS", "1")
 
-import adjit  # noqa: E402
+import adjit
 
 # The suite draws the same programs every time; `make fuzz` draws new ones.
 settings.register_profile("suite", derandomize=True, deadline=None)

@@ -17,6 +17,7 @@ def test_threads_are_as_many_as_the_process_may_use(
     for text, expected in (("max 100000", count), ("150000 100000", 1), ("9900000 100000", count)):
         quota.write_text(text + "\n")
         assert settings._processors(str(quota)) == min(count, expected)
+    monkeypatch.delenv("ADJIT_THREADS", raising=False)
     for name, said in (("OMP_NUM_THREADS", "5"), ("ADJIT_THREADS", "3")):
         monkeypatch.setenv(name, said)
         assert settings._threads() == int(said)
