@@ -36,22 +36,26 @@ def gemm(w: Writer, r: Root, rows: str | None) -> None:
     name = "sgemm" if r.value.dtype == "f32" else "dgemm"
     beta = "1.0" if accumulate else "0.0"
     most = [w.strips[-1].strip if d in carried and rows else r.dims[d] for d in (m, n, k)]
-    work = _work_memory(w, NUMPY[r.value.dtype], most, size[n])
+    work = _work_memory(w, NUMPY[r.value.dtype], most, tb, size[n])
     w.line(
         f"blas.{name}({ta}, {tb}, {size[m]}, {size[n]}, {size[k]}, "
         f"1.0, {pa}, {lda}, {pb}, {ldb}, {beta}, {pc}, {ldc}{work})"
     )
 
 
-def _work_memory(w: Writer, dtype: np.dtype, most: Sequence[int], columns: str) -> str:
+def _work_memory(
+    w: Writer, dtype: np.dtype, most: Sequence[int], turned: bool, columns: str
+) -> str:
     """The argument for tiles, unless they never pay: a text serves all sizes that it does not name.
 
-    `most` are the greatest m, n and k, `columns` is n as it is written.
+    `most` are the greatest m, n and k, `turned` is whether b is, `columns` is n as it is written.
     """
     few = columns.isdigit() and int(columns) < products.least(dtype.itemsize)[1]
     if few or not products.available():
         return ""
-    w.packed = max(w.packed, products.room(dtype, *most))
+    m, n, k = most
+    if products.may_pay(dtype.itemsize, m, n, k, turned):
+        w.packed = max(w.packed, products.room(dtype, m, n, k))
     w.pack = w.pack or w.names.fresh("pack")
     return f", {w.pack}"
 

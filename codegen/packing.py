@@ -105,35 +105,22 @@ class Packer:
         w.loop(even, along, 1, single)
 
     def columns(self, rows: Sequence[ir.Value], some: int) -> list[ir.Value]:
-        """The first columns of as many rows as a register has lanes, as many as 16 bytes hold.
+        """The first columns of as many rows as a register has lanes: the `some` that 16 bytes hold.
 
-        Of those 16 bytes of each row registers are put together, whose quarters are transposed.
+        A register is put together of 16 bytes of every row that is `some` after the last one.
         """
-        b, lanes = self.w.b, self.w.lanes
-
-        def shuffled(x: ir.Value, y: ir.Value, order: Sequence[int]) -> ir.Value:
-            kind = ir.VectorType(I32, len(order))
-            return b.shuffle_vector(x, y, ir.Constant(kind, list(order)))
-
+        b = self.w.b
         part = ir.VectorType(self.w.real, some).as_pointer()
         found = []
         for i in range(some):
-            quarters = [b.load(b.bitcast(x, part), align=self.w.bytes) for x in rows[i::some]]
-            while len(quarters) > 1:
-                pairs = zip(quarters[::2], quarters[1::2], strict=True)
-                size = range(2 * quarters[0].type.count)
-                quarters = [shuffled(x, y, size) for x, y in pairs]
-            found += quarters
-        half = some // 2
-        for _ in range(half.bit_length()):  # each round interleaves the halves of the list
-            found = [
-                shuffled(found[i], found[i + half], [
-                    q + low + k // 2 + lanes * (k % 2)
-                    for q in range(0, lanes, some) for k in range(some)
-                ])
-                for i in range(half) for low in (0, half)
-            ]  # fmt: skip
-        return found
+            pieces = [b.load(b.bitcast(x, part), align=self.w.bytes) for x in rows[i::some]]
+            while len(pieces) > 1:
+                size = 2 * pieces[0].type.count
+                order = ir.Constant(ir.VectorType(I32, size), list(range(size)))
+                pairs = zip(pieces[::2], pieces[1::2], strict=True)
+                pieces = [b.shuffle_vector(x, y, order) for x, y in pairs]
+            found += pieces
+        return self.w.transposed(found)
 
     def tile(
         self, slots: Slots, column: ir.Value, panel: ir.Value, along: ir.Value,
@@ -147,6 +134,7 @@ class Packer:
             for v in range(vectors):
                 self.fetch(w.at(row, I64(v * w.lanes)), writes=True)
         free: list[ir.Value | None] = [None] * vectors
+        turns = UNROLL if (len(slots), vectors) == (w.row_count, w.vectors) else 1
 
         def step(q: ir.Value) -> None:
             of_a, of_b = w.at(column, w.times(q, self.column)), w.at(panel, w.times(q, self.width))
@@ -158,7 +146,6 @@ class Packer:
             for u in range(turns):
                 step(w.b.add(q, I64(u)))
 
-        turns = UNROLL if (len(slots), vectors) == (w.row_count, w.vectors) else 1
         even = w.b.and_(along, I64(-turns))
         w.loop(I64(0), even, turns, steps)
         if turns > 1:

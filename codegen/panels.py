@@ -205,9 +205,10 @@ class Writer:
         return self.module.globals[full]
 
     def transposed(self, rows: Values) -> list[ir.Value]:
-        """The columns of as many rows as a vector has lanes."""
-        half = len(rows) // 2
-        low = [k // 2 + self.lanes * (k % 2) for k in range(self.lanes)]
+        """The columns of as many rows as a vector has lanes; of fewer, those of each square."""
+        side, half = len(rows), len(rows) // 2
+        starts = range(0, self.lanes, side)
+        low = [q + k // 2 + self.lanes * (k % 2) for q in starts for k in range(side)]
         orders = low, [k + half for k in low]
         kind = ir.VectorType(I32, self.lanes)
         found = list(rows)

@@ -49,11 +49,17 @@ def column(itemsize: int) -> int:
     return -(-tile()[0] // lanes) * lanes
 
 
+def may_pay(itemsize: int, m: int, n: int, k: int, turned: bool) -> bool:
+    """Whether tiles may be taken for at most these sizes, which may be unknown: -1."""
+    down, across = least(itemsize)
+    if 0 <= m < down or 0 <= n < across:
+        return False
+    return min(m, n, k) < 0 or m * n * k >= (FEWEST_TURNED if turned else FEWEST)
+
+
 def room(dtype: np.dtype, m: int, n: int, k: int) -> int:
     """Bytes of the work memory for a product of at most these sizes, which may be unknown: -1."""
     down, across = least(dtype.itemsize)
-    if 0 <= m < down or 0 <= n < across:
-        return 0
     depth = DEPTH if k < 0 else min(max(k, 1), DEPTH)
     group = -(-depth // width(dtype)) * width(dtype) * column(dtype.itemsize) * dtype.itemsize
     count = min(MOST_GROUPS, -(-m // down)) if m >= 0 else MOST_GROUPS

@@ -15,7 +15,7 @@ def registers() -> tuple[int, int]:
     features = set(host.cpu()[1].split(","))
     if "+avx512f" in features:
         return 64, 32
-    if "+avx" in features:
+    if features & {"+avx", "+avx2"}:
         return 32, 16
     return 16, 32 if "+neon" in features else 16
 

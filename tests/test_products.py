@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adjit import value_and_grad
-from adjit.codegen import engine, entry, packing, panels, products
+from adjit.codegen import engine, entry, host, packing, panels, products, vectors
 from adjit.codegen.compile import compile_source
 from adjit.codegen.source import Source
 
@@ -30,8 +30,7 @@ def multiply(
     c = rng.standard_normal(m * (n + lean) + 2 * GUARD + lean).astype(dtype)
     before = c.copy()
     inside = slice(GUARD + lean, GUARD + lean + m * (n + lean))
-    down, across = products.least(dtype.itemsize)
-    room = products.room(dtype, max(m, down), max(n, across), k)
+    room = products.room(dtype, m, n, k)
     work = np.full(room + GUARD, 255, np.uint8)  # NaNs, if they are read
     sizes = (m, n, k, a.shape[1], b.shape[1], n + lean, ta, tb, keep)
     spec = [entry.unchecked()] * 4
@@ -101,9 +100,30 @@ def test_room_is_enough_for_less() -> None:
     """Sizes that are not known take as much as any."""
     for dtype in DTYPES.values():
         most = products.room(dtype, -1, -1, -1)
-        for m, n, k in itertools.product((12, 100, 5000), (32, 5000), (1, 100, 5000)):
+        for m, n, k in itertools.product((1, 12, 100, 5000), (32, 5000), (1, 100, 5000)):
             assert products.room(dtype, m, n, k) <= most < 1 << 19
-        assert products.room(dtype, 5, -1, -1) == products.room(dtype, -1, 7, -1) == 0
+
+
+def test_which_may_pay() -> None:
+    """One that never takes tiles asks for no work memory."""
+    for size in (4, 8):
+        assert products.may_pay(size, -1, -1, -1, turned=False)
+        assert not products.may_pay(size, 5, -1, -1, turned=True)
+        assert not products.may_pay(size, -1, 7, -1, turned=True)
+        assert products.may_pay(size, 60, 60, 60, turned=True)
+        assert not products.may_pay(size, 60, 60, 60, turned=False)
+        assert not products.may_pay(size, 60, 60, 0, turned=True)
+
+
+@pytest.mark.parametrize(
+    ("features", "found"),
+    [("+avx2,+fma", (32, 16)), ("+sse2,+avx", (32, 16)), ("+avx,+avx512f", (64, 32)),
+     ("+neon", (16, 32)), ("", (16, 16))],
+)  # fmt: skip
+def test_registers(monkeypatch: pytest.MonkeyPatch, features: str, found: tuple[int, int]) -> None:
+    """AVX2 implies AVX where a user names features."""
+    monkeypatch.setattr(host, "cpu", lambda: ("cpu", features))
+    assert vectors.registers.__wrapped__() == found
 
 
 TEXT = """
@@ -122,7 +142,7 @@ def test_either_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = [entry.unchecked()] * 4
     for m, n, k, tb in [(40, 50, 60, 0), (40, 50, 60, 1), (11, 50, 60, 0), (40, 6, 7, 1)]:
         a, b = rng.standard_normal((m, k)), rng.standard_normal((n, k) if tb else (k, n))
-        work = np.empty(products.room(a.dtype, max(m, 12), max(n, 32), k), np.uint8)
+        work = np.empty(products.room(a.dtype, m, n, k), np.uint8)
         for alpha, beta in ((1.0, 0.0), (1.0, 1.0), (2.0, 0.5)):
             c = rng.standard_normal((m, n))
             wanted = alpha * (a @ (b.T if tb else b)) + beta * c
