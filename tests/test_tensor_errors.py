@@ -63,7 +63,7 @@ def test_refusals(do, kind, words):
 def test_only_floats_require_gradients():
     for make in (lambda: torch.ones(2, dtype=torch.int64, requires_grad=True),
                  lambda: torch.arange(3).requires_grad_()):  # fmt: skip
-        with pytest.raises(RuntimeError, match="[Oo]nly Tensors of floating point"):
+        with pytest.raises(RuntimeError, match=r"[Oo]nly Tensors of floating point"):
             make()
 
 
