@@ -159,6 +159,11 @@ def _row(x: Any) -> Any:
 
 def _no_rows(f: Fn, carry: Any, x: Any) -> Any:
     """What no round stacks: arrays without rows, of the types that a round would give."""
-    t = trace(lambda c, rows: f(c, rows)[1], (carry, x))
+
+    def stacked(c: Any, row: Any) -> Any:
+        parts, tree = flatten(c)
+        return f(tree.unflatten(parts), row)[1]  # a body may change the containers of its carry
+
+    t = trace(stacked, (carry, x))
     avals = [v.aval for v in t.function.outs]
     return t.outs_tree.unflatten([np.zeros((0, *a.shape), NUMPY[a.dtype]) for a in avals])

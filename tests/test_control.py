@@ -100,6 +100,14 @@ def test_scan_stacks_and_differentiates():
 def test_scan_without_rounds_or_inputs():
     last, ys = scan(lambda c, x: (c * x, c * x), np.ones(2), np.zeros((0, 2)))
     assert last.tolist() == [1, 1] and ys.shape == (0, 2)
+
+    def counted(c, x):
+        c["n"] = c["n"] + x
+        return c, c["n"]
+
+    for n in (0, 3):
+        last, ys = scan(counted, {"n": 0.0}, np.ones(n))
+        assert last == {"n": n} and ys.shape == (n,)
     got = jit(lambda c, x: scan(lambda c, x: (c * x, c * x), c, x))(np.ones(2), np.zeros((0, 2)))
     assert got[0].tolist() == [1, 1] and got[1].shape == (0, 2)
     assert jit(lambda c: scan(lambda c, x: (2 * c, c), c, length=3))(1.0)[1].tolist() == [1, 2, 4]

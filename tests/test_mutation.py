@@ -1,5 +1,7 @@
 """Writes into arrays made in the function: NumPy's results, derivatives, and what is recorded."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -190,6 +192,77 @@ def test_states_of_few_numbers_become_scalars():
 
 
 # ------------------------------------------------------------------ refusals
+
+
+@dataclasses.dataclass
+class State:
+    n: float
+    w: list
+
+
+def appends(x, rows):
+    y = x * 2
+    rows.append(y)  # here
+    return y
+
+
+def replaces(p):
+    p["w"] = p["w"] + 1  # here
+    return p
+
+
+def deletes(x, *, p):
+    del p["w"]  # here
+    return x
+
+
+def sets_within(s, x):
+    def inner(w):
+        w[0] = x  # here
+
+    inner(s.w)
+    return s.n * x
+
+
+def counts(s):
+    s.n += 1  # here
+    return s
+
+
+def takes(*given):
+    return given[0].pop() + given[1]  # here
+
+
+def held(x, rows, p, s):
+    rows, p = [*rows, x], dict(p)
+    rows.append(x)
+    p["w"] = rows[0]
+    s = dataclasses.replace(s, n=x)
+    s.n += 1.0
+    return rows, p, s
+
+
+def test_containers_that_are_arguments_are_not_changed():
+    p, s = {"w": 1.0, "b": [2.0]}, State(1.0, [2.0, 3.0])
+    for f, args, kwargs, path, new in (
+        (appends, (1.0, [2.0]), {}, "rows", "[*rows, value]"),
+        (replaces, (p,), {}, "p", "{**p, key: value}"),
+        (deletes, (1.0,), {"p": p}, "p", "{**p, key: value}"),
+        (sets_within, (s, 2.0), {}, "s.w", "[*s.w, value]"),
+        (counts, (s,), {}, "s", "dataclasses.replace(s, ...)"),
+        (takes, ([1.0, 2.0], 3.0), {}, "args[0]", "[*args[0], value]"),
+    ):
+        with pytest.raises(FrozenWrite) as error:
+            jit(f)(*args, **kwargs)
+        text = str(error.value)
+        assert f"changes its argument {path}, of which it has a copy" in text
+        assert "# here" in text and text.endswith(new)
+    with pytest.raises(FrozenWrite, match="its argument rows"):
+        grad(lambda x: appends(x, []) * grad(appends)(x, []))(1.0)
+    assert (p, s) == ({"w": 1.0, "b": [2.0]}, State(1.0, [2.0, 3.0]))
+    args = [1.5], {"w": 2.0}, State(1.0, [])
+    assert jit(held)(0.5, *args) == held(0.5, *args)
+    assert grad(lambda x: appends(x, []))(1.0) == 2.0
 
 
 def test_arguments_and_captured_arrays_are_not_written():

@@ -257,8 +257,9 @@ def _hidden(change: Change, real: Any) -> Hidden:
 
 def _refusal(text: str, place: Place | None) -> AdjitError:
     return StateInTrace(
-        f"{text.split(' ', 1)[-1]} is read by the function and changed by it; compiled calls do "
-        f"not run Python, so it would stay as the first call left it{sentence(place)}\n"
+        f"{text.split(' ', 1)[-1]} is read by the function, and changed while it was traced (by "
+        "it or by another thread); compiled calls do not run Python, so it would stay as the first "
+        f"call left it{sentence(place)}\n"
         "  Pass it as an argument, and return what it becomes: y, state = f(x, state)."
     )
 

@@ -30,6 +30,7 @@ from .errors import (
 from .facts import Capture, LeafSpec, StateGuard, Trace
 from .find import Finder
 from .guards import content_guard, one_check
+from .handed import hand_over
 from .hidden import check_not_hidden
 from .holdings import Change, Holdings, changes, holdings
 from .intercept import Interception, interpreted
@@ -250,6 +251,9 @@ class _Call:
         rec = Recorder(self.name, finder.find)
         rec.guarded, rec.python = reached.scalars, self.python
         asked = len(self.python)
+        code = getattr(inspect.unwrap(self.fn), "__code__", None)
+        start = Place(code, 0) if code is not None else None
+        run, names = functools.partial(_run, self.fn), _positional(self.fn)
         if self.rolling is not None:
             rec.walk = Walk(sys._getframe())
         with Interception(reached.globals.values(), reached.cells.values()):
@@ -260,9 +264,8 @@ class _Call:
                     for t, x in zip(stand_ins, self.samples, strict=True):
                         if x is not None:
                             rec.sampled(t._value, x)
-                    given, named = self.in_tree.unflatten(stand_ins)
                     with watching(reached.clocks):
-                        result = _run(self.fn, given, named)
+                        result = hand_over(run, self.in_tree, stand_ins, names, start)
                     if len(self.python) != asked:  # the user's code has caught it
                         raise Again
                     out_leaves, outs_tree = flatten(result)
@@ -295,8 +298,7 @@ class _Call:
             out_specs,
             loops=loops,
         )
-        code = getattr(inspect.unwrap(self.fn), "__code__", None)
-        return Taken(found, guards, Place(code, 0) if code is not None else None)
+        return Taken(found, guards, start)
 
 
 def _statics(

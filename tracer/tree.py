@@ -189,6 +189,11 @@ def split(obj: Any) -> tuple[list[Any], Any] | None:
     return None
 
 
+def is_opaque(cls: type) -> bool:
+    """Whether only what registered a class of containers knows what is in them."""
+    return cls in _registered
+
+
 def is_record(cls: type) -> bool:
     """Whether objects of a class are containers by their fields as a dataclass."""
     return (
