@@ -43,7 +43,7 @@ class EndlessRecursion(AdjitError, RecursionError):
 
 
 class FrozenWrite(AdjitError, ValueError):
-    """A write into an argument, a captured array, or a view of one.
+    """A write into an argument (an array or a container), a captured array, or a view of one.
 
     Wrong:  def f(x): x += 1; return x
     Right:  def f(x): x = x + 1; return x     or     x = x.copy(); x += 1
