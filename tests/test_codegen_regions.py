@@ -343,9 +343,18 @@ def test_every_rung_compiles_them(rung):
         np.testing.assert_allclose(got, want(1.1, 4), rtol=1e-9)
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C raises KeyboardInterrupt, also where this process was started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="signals need it"
 )
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_a_while():
     f = jit(lambda x: while_loop(lambda y: y > -1.0, lambda y: y * 0.5 + x, x))
     f.compile(1.0)
