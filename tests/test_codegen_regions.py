@@ -343,14 +343,6 @@ def test_every_rung_compiles_them(rung):
         np.testing.assert_allclose(got, want(1.1, 4), rtol=1e-9)
 
 
-@pytest.fixture
-def heard():
-    """Ctrl-C raises KeyboardInterrupt, also where this process was started to ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="signals need it"
 )

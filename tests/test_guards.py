@@ -295,6 +295,7 @@ def test_what_is_recomputed_decides_again():
     assert made.cache_info().traces == 2
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_loop_without_end_can_be_interrupted():
     def f(x):
         rounds = 0
