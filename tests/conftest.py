@@ -20,7 +20,7 @@ import adjit
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
 
-pytest.register_assert_rewrite("fuzz", "graphs", "rows", "traced")
+pytest.register_assert_rewrite("fuzz", "graphs", "ranges", "rows", "traced")
 
 GOLDEN = Path(__file__).parent / "golden"
 
