@@ -168,8 +168,7 @@ class Compiler:
         elif isinstance(s, ast.Break) and self.exits:
             self.b.branch(self.exits[-1])
         elif isinstance(s, ast.Expr) and isinstance(s.value, ast.Call):
-            if not self.routine(s.value):
-                self.product(s.value)
+            self.command(s.value)
         elif isinstance(s, ast.Return) and s.value is not None:
             self.b.ret(self.value(s.value))
         elif not isinstance(s, ast.Pass):
@@ -462,6 +461,15 @@ class Compiler:
         fn.attributes.add("nounwind")
         y = self.b.call(fn, [*wide, I32(0)])
         return y if kind == F64 else self.b.fptrunc(y, F32)
+
+    def command(self, e: ast.Call) -> None:
+        """A call that is a statement."""
+        if isinstance(e.func, ast.Attribute) and e.func.attr == "ahead":
+            pointer, start, n = map(self.value, e.args)
+            size = {F32: 4, F64: 8}[pointer.type.pointee]
+            operations.ahead(self.b, pointer, start, n.constant * size // operations.LINE)
+        elif not self.routine(e):
+            self.product(e)
 
     def routine(self, e: ast.Call) -> bool:
         """`blas.dtrsm(…)` and its like as a statement; whether it was one of them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..ir.access import MAX_INTERVALS
@@ -12,7 +12,7 @@ from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Call, Fold
 from ..ir.types import KIND
 from .calls import CALLS, add_at, gemm, strided_pad
-from .emit import LITERAL_SIZE, At, fold_start
+from .emit import ITEM, LITERAL_SIZE, At, fold_start
 from .reader import Reader
 from .regions import region
 
@@ -20,6 +20,7 @@ FIRST_MISS = -2  # the status of a kernel whose first guard missed
 FEW_INDICES = 64  # that are checked where they are used
 JAM = 4  # rows that share one pass of an inner loop
 JAM_READS = 4
+LINES = 128  # bytes of a row between two requests for memory
 LANES = 8  # numbers in a register
 
 
@@ -360,16 +361,23 @@ class Writer(Reader):
                 self.enter_row(loop, row, var, scope.depth, known)
                 opened = self.open_accumulators(inner)
                 lanes.append((row, var, opened))
-            j = self.names.fresh("i")
             low, high = self.names.size(inner.low), self.names.size(inner.high)
-            reach = high if inner.low == 0 else f"{low}, {high}"
-            with self.body(f"for {j} in range({reach}):") as deepest:
-                for row, var, opened in lanes:
-                    self.enter_row(loop, row, var, scope.depth, known)
-                    self.enter(inner, j, deepest.depth, (inner.low, inner.high - 1))
-                    self.accumulating.update(opened)
-                    self.items(inner.body)
-            self.leave(inner)
+
+            def columns(*bounds: str) -> None:
+                j = self.names.fresh("i")
+                with self.body(f"for {j} in range({', '.join(bounds)}):") as deepest:
+                    for row, var, opened in lanes:
+                        self.enter_row(loop, row, var, scope.depth, known)
+                        self.enter(inner, j, deepest.depth, (inner.low, inner.high - 1))
+                        self.accumulating.update(opened)
+                        self.items(inner.body)
+                self.leave(inner)
+
+            if loop.ahead is not None and inner is loop.body[-1]:
+                done = self.fetching(loop, loop.ahead, lanes[0][1], high, columns)
+                columns(done, high)
+            else:
+                columns(*((high,) if inner.low == 0 else (low, high)))
             for row, var, opened in lanes:
                 self.enter_row(loop, row, var, scope.depth, known)
                 for r, acc in opened:
@@ -377,6 +385,23 @@ class Writer(Reader):
                     self.put(r, acc)
         self.leave(loop)
         return rest
+
+    def fetching(
+        self, loop: Loop, v: Value, row: str, columns: str, some: Callable[..., None]
+    ) -> str:
+        """Columns in groups, each while the cache begins to read as much of the next block.
+
+        Returns where the rest of them begins.
+        """
+        group, start, done = LINES // ITEM[v.dtype], self.names.fresh("k"), self.names.fresh("m")
+        self.line(f"{done} = {columns} & {-group}")
+        self.of_var[done] = self.scope.depth
+        with self.body(f"for {start} in range(0, {done}, {group}):") as scope:
+            self.of_var[start] = scope.depth
+            there = self.offset(((row, loop.strip, 1), (start, 0, JAM)), v.shape)
+            self.line(f"ll.ahead({self.pointer(v)}, {there}, {JAM * group})")
+            some(start, f"{start} + {group}")
+        return done
 
     def call(self, r: Root, rows: str | None = None) -> None:
         if r.kind == "gemm":

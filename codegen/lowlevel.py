@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from . import interrupts, tapes
+from . import interrupts, operations, tapes
 from . import irmath as m
 from .irmath import Num
 from .machine import ONE, TEST, TWO
@@ -125,6 +125,18 @@ def _tape(dtype: str) -> Callable[..., Any]:
         return types.CPointer(kind)(cells, *[types.int64] * 3), generate
 
     return typer
+
+
+@intrinsic(prefer_literal=True)
+def ahead(typingctx: Any, array: Any, start: Any, n: Any) -> Any:
+    """Begin to read n elements of an array from `start`: nothing but time depends on it."""
+    size = array.dtype.bitwidth // 8
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        operations.ahead(builder, args[0], args[1], n.literal_value * size // operations.LINE)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, n), generate
 
 
 @intrinsic

@@ -11,6 +11,7 @@ from . import products, symbols
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 F32, F64 = ir.FloatType(), ir.DoubleType()
+LINE = 64  # bytes that a cache reads at once
 
 
 def divided(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -122,6 +123,25 @@ def product(module: ir.Module, name: str, real: ir.Type) -> ir.Function:
             b.call(blas, fn.args[:-1])
     b.ret_void()
     return fn
+
+
+def fetch(b: ir.IRBuilder, pointer: ir.Value, writes: bool = False) -> None:
+    """Begin to bring the line of memory that a pointer points to into the first cache.
+
+    Nothing happens where no memory is.
+    """
+    place = b.bitcast(pointer, I8.as_pointer())
+    form = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
+    fn = declared(b.module, "llvm.prefetch.p0", form)
+    b.call(fn, [place, I32(int(writes)), I32(3), I32(1)])
+
+
+def ahead(b: ir.IRBuilder, pointer: ir.Value, start: ir.Value, lines: int) -> None:
+    """`ll.ahead(array, start, n)`: begin to read n elements of an array, which will be needed."""
+    # The array may end before: the address is a number, not a place in it.
+    place = b.bitcast(b.gep(pointer, [start]), I8.as_pointer())
+    for k in range(lines):
+        fetch(b, b.gep(place, [I64(LINE * k)]))
 
 
 def _table(b: ir.IRBuilder, kind: ir.Type, values: Sequence[ir.Value]) -> ir.Value:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from . import engine, products
-from .operations import declared
-from .panels import I8, I32, I64, Writer
+from .operations import fetch
+from .panels import I32, I64, Writer
 from .vectors import registers
 
 POINTERS, SIZES = 4, 9
@@ -132,14 +132,14 @@ class Packer:
             w.b.store(ir.Constant(w.vector, None), slot)
         for row in out:
             for v in range(vectors):
-                self.fetch(w.at(row, I64(v * w.lanes)), writes=True)
+                fetch(w.b, w.at(row, I64(v * w.lanes)), writes=True)
         free: list[ir.Value | None] = [None] * vectors
         turns = UNROLL if (len(slots), vectors) == (w.row_count, w.vectors) else 1
 
         def step(q: ir.Value) -> None:
             of_a, of_b = w.at(column, w.times(q, self.column)), w.at(panel, w.times(q, self.width))
             for v in range(self.column // w.lanes):
-                self.fetch(w.at(of_a, I64(AHEAD * self.column + v * w.lanes)))
+                fetch(w.b, w.at(of_a, I64(AHEAD * self.column + v * w.lanes)))
             w.step(slots, [w.at(of_a, I64(r)) for r in range(len(slots))], of_b, free)
 
         def steps(q: ir.Value) -> None:
@@ -162,13 +162,6 @@ class Packer:
                 self.finish(sums, out, free)
             with otherwise:
                 self.finish(sums, out, masks)
-
-    def fetch(self, pointer: ir.Value, writes: bool = False) -> None:
-        """Begin to read the line of memory that a pointer points to."""
-        w, name = self.w, "llvm.prefetch.p0"
-        place = w.b.bitcast(pointer, I8.as_pointer())
-        form = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
-        w.b.call(declared(w.module, name, form), [place, I32(int(writes)), I32(3), I32(1)])
 
     def sums(
         self, slots: Slots, out: Sequence[ir.Value], masks: Sequence[ir.Value], fresh: ir.Value

@@ -64,7 +64,10 @@ class CallItem:
 
 @dataclass(eq=False)
 class Loop:
-    """One shared loop: member r runs its dim `dims[r][0]` at index (loop variable + offset)."""
+    """One shared loop: member r runs its dim `dims[r][0]` at index (loop variable + offset).
+
+    `ahead` is an array of which the last item of a block fetches the rows of the next one.
+    """
 
     dims: dict[Root, tuple[int, int]]
     members: list[Root]
@@ -72,6 +75,7 @@ class Loop:
     low: int = 0
     high: int = 0
     strip: int = 0  # rows of a block; 0: an ordinary loop
+    ahead: Value | None = None
 
 
 Item = Stmts | CallItem | Loop
@@ -159,7 +163,8 @@ class Plan:
     def _show(self, item: Item, pad: str, lines: list[str]) -> None:
         if isinstance(item, Loop):
             kind = f"blocks of {item.strip} of " if item.strip else ""
-            lines.append(f"{pad}for {kind}[{item.low}, {item.high}):")
+            fetched = f" fetching {item.ahead.hint or item.ahead.aval}" if item.ahead else ""
+            lines.append(f"{pad}for {kind}[{item.low}, {item.high}){fetched}:")
             for inner in item.body:
                 self._show(inner, pad + "  ", lines)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from ..ir.core import Value
 from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, Storage, members
 from ..ir.prim import Expr
 from ..ir.types import Extent
@@ -14,6 +15,9 @@ STRIP_MAX = 32
 STRIP_FLAT = 256  # rows of a single element
 STRIP_GEMM = 64
 STRIP_LEAST = 32  # rows of a strip of long expressions
+REALS = ("f32", "f64")
+FETCH_BYTES = 256 << 10  # of a block of long rows that is still fetched; the second cache has it
+FETCH_LEAST = 32  # elements of a row that is fetched before its block is at hand
 SHORT = 8  # rows of a strip within a loop that is no better than rows one by one; rounds of a row
 LONG = 40  # members of a loop that runs some of them at a time
 Path = tuple[tuple[int, ...], tuple[Loop, ...]]
@@ -140,11 +144,37 @@ def _strip_rows(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> int:
                 row_bytes += size * prod(dims)
     most = STRIP_MAX if any(isinstance(item, Loop) for item in loop.body) else STRIP_FLAT
     rows = max(1, min(most, STRIP_BYTES // max(1, row_bytes)))
+    if not outer and SHORT * row_bytes <= FETCH_BYTES:
+        loop.ahead = _fetched(loop, roots)
+    if loop.ahead is not None:  # the cache holds two blocks
+        rows = max(SHORT, rows // 2)
     if outer and rows < SHORT:
         return 0
     if any(isinstance(n, Extent) and n.varies for n in lengths):  # few texts for many lengths
         return 1 << rows.bit_length() - 1
     return rows - rows % 4 if rows > 4 else rows
+
+
+def _fetched(loop: Loop, roots: Roots) -> Value | None:
+    """The argument whose rows a block reads, and reads again at its end to add them up.
+
+    Its first readers wait for memory, and the last one does not: it has time to ask for the rows
+    of the next block.
+    """
+    *others, last = loop.body
+    if not isinstance(last, Loop) or last.low or last.high < FETCH_LEAST:
+        return None
+    for r in last.members:
+        if r.kind != "fold" or loop.dims[r][0] in r.par or last.dims[r][0] not in r.par:
+            return None
+    read = {a.base for item in others for r in members(item) for a in r.accesses}
+    for r in last.members:
+        (row, first), (column, _) = loop.dims[r], last.dims[r]
+        for a in r.accesses:
+            whole = first == 0 and a.index == ((row, 0, 1), (column, 0, 1))
+            if whole and a.base in read and a.base in roots.params and a.base.dtype in REALS:
+                return a.base
+    return None
 
 
 def _crossing(loop: Loop) -> int:

@@ -51,6 +51,10 @@ BODIES = {
         "    big = ll.rmax(big, a[i])\nb[0] = acc\nb[1] = big",
         ("f64", "f64"),
     ),
+    "what is fetched ahead, beyond the end too": (
+        "for i in range(n0):\n    ll.ahead(a, 16*i, 32)\n    b[i] = a[i]",
+        ("f32", "f32"),
+    ),
     "steps, offsets and nested loops": (
         "for s in range(0, n0, 4):\n    m = min(4, n0 - s)\n    for r in range(m):\n"
         "        b[s + r] = a[n0 - 1 - (s + r)]\nfor i in range(2, 5):\n    b[i] = 0.0",

@@ -196,6 +196,28 @@ def test_pairs_run_in_strips_within_the_loop_of_their_rows():
     assert "  for blocks of 32 of [0, 70):" in plan
 
 
+@pytest.mark.parametrize(("n", "d", "dtype"), [(37, 100, "f8"), (8, 33, "f4"), (20, 3000, "f4")])
+def test_rows_that_are_read_twice_are_fetched_a_block_ahead(n, d, dtype):
+    def fit(w, c, x, y):
+        return c[0] * np.mean(np.logaddexp(0.0, -y * (x @ w)))
+
+    draws = (rng.normal(size=shape).astype(dtype) for shape in (d, 1, (n, d), n))
+    f = value_and_grad(fit, (0, 1))
+    args = [a * np.asarray(0.1, dtype) for a in draws]
+    got, plan = f(*args), f.ir(*args, stage="fused")
+    with options(interpret=True):
+        wanted = f(*args)
+    near = {"rtol": 1e-12, "atol": 1e-15} if dtype == "f8" else {"rtol": 2e-4, "atol": 1e-7}
+    for g, w in zip((got[0], *got[1]), (wanted[0], *wanted[1]), strict=True):
+        np.testing.assert_allclose(g, w, **near)
+    assert f" of [0, {n}) fetching x:" in plan
+
+
+def test_rows_that_are_read_once_are_not_fetched_ahead():
+    f = value_and_grad(lambda w, x: np.sum(np.exp(w) @ x.T))
+    assert "fetching" not in f.ir(rng.normal(size=100), rng.normal(size=(50, 100)), stage="fused")
+
+
 def test_columns_are_prepared_once_and_rows_read_three_times():
     def normal(x, scale, shift, c):
         y = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
