@@ -13,6 +13,7 @@ import functools
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from .front_state import State
 from .outs import pair
 from .signature import Fixed, Signature, Spec
 from .staging import Staged
+from .tracer.facts import Capture
 from .tracer.tree import Tree, is_record, join, split
 from .wrapper import Jump, captured_spec
 
@@ -208,7 +210,7 @@ class _Translator:
             c = self.staged.captures[k - len(self.leaves)]
             r = self.hidden[k - len(self.leaves)]
             if c.live:
-                self.array(r, captured_spec(c))
+                self.captured(r, c)
             else:
                 held = np.asarray(c.value, order="C")  # of ascontiguousarray, 0-d becomes 1-d
                 p.alive.append(held)
@@ -227,6 +229,14 @@ class _Translator:
         if spec.layout == "C":  # else the kernel reads a copy
             self.read.append((pointer, spec.dtype.itemsize * math.prod(spec.shape)))
 
+    def captured(self, r: int, c: Capture) -> None:
+        spec, x = captured_spec(c.value), c.value
+        if spec.layout == "odd":  # one of another dtype object is read as it is
+            if type(x) is not np.ndarray or not x.flags.aligned or not x.flags.c_contiguous:
+                raise _Unknown
+            spec = replace(spec, dtype=x.dtype, layout="C")
+        self.array(r, spec)
+
     def unread(self) -> None:
         """Check the arrays that the kernel does not read; their pointers come after its own."""
         read = set(self.jump.inputs)
@@ -235,7 +245,7 @@ class _Translator:
                 self.array(r, spec)
         for k, (r, c) in enumerate(zip(self.hidden, self.staged.captures, strict=True)):
             if k + len(self.leaves) not in read and c.live:
-                self.array(r, captured_spec(c))
+                self.captured(r, c)
 
     # -------------------------------------------------------------- results
 

@@ -99,18 +99,24 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any],
 def _plain(x: Any) -> Any:
     """A leaf that machine code can read: aligned, no memory map, no subclass of a number."""
     if isinstance(x, np.ndarray):
-        return _plain_array(x)
+        return plain_array(x)
     if isinstance(x, np.generic):
         return x
     return next((kind(x) for kind in _PYTHON if isinstance(x, kind)), x)
 
 
-def _plain_array(x: np.ndarray) -> np.ndarray:
+def own_dtype(dtype: np.dtype) -> np.dtype:
+    """The one object for equal dtypes, which may be two: unpickled ones for instance."""
+    return _OWN.get(dtype, dtype)
+
+
+def plain_array(x: Any) -> Any:
+    """An array as machine code can read it; whatever else it may be, as it is."""
     if isinstance(x, np.memmap):
         x = x.view(np.ndarray)
     if type(x) is not np.ndarray:
         return x  # whether it can be traced is the tracer's to say
     if not x.flags.aligned:
         x = x.copy()
-    own = _OWN.get(x.dtype)  # equal dtypes may be two objects, unpickled ones for instance
-    return x if own is None or own is x.dtype else x.view(own)
+    own = own_dtype(x.dtype)
+    return x if own is x.dtype else x.view(own)

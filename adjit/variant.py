@@ -29,11 +29,12 @@ from .passes.lower import lower
 from .passes.partition import Partition, gains, partition, threads_for, worth_cutting
 from .passes.schedule import schedule
 from .settings import Options
-from .signature import Signature
+from .signature import Signature, Spec
 from .staging import Staged, shapes_only
+from .tracer.facts import Capture
 from .tracer.tree import Tree, flatten
 from .trials import Trial
-from .wrapper import MISS, Fact, Jump, Wrapper, make
+from .wrapper import MISS, Fact, Jump, Wrapper, captured_spec, make
 
 
 class Interpreted:
@@ -85,6 +86,7 @@ class Variant:
         self._refused: MemoryBudgetExceeded | None = None
         self.decisions = Decisions(staged.function)
         self.trial = Trial(staged.trace)
+        self.captured = tuple([captured_spec(c.value) for c in staged.captures])
 
     def follows(self, args: Any, kwargs: Any) -> bool:
         """Whether the values of a call lead along the path that was traced."""
@@ -99,7 +101,8 @@ class Variant:
     def broken(self) -> list[str]:
         """The facts that the trace relied on and that are so no more."""
         guards = [g.describe() for g in self.staged.guards if not g.check()]
-        changed = [c.path for c in self.staged.captures if c.live and not _same_kind(c)]
+        pairs = zip(self.staged.captures, self.captured, strict=True)
+        changed = [c.path for c, then in pairs if c.live and not _fits(c, then)]
         return guards + [f"dtype and shape of {path}" for path in changed]
 
     @property
@@ -452,10 +455,14 @@ def argument_specs(facts: Sequence[Fact]) -> list[Any]:
     return list(map(spec, facts))
 
 
-def _same_kind(capture: Any) -> bool:
+def _fits(capture: Capture, then: Spec) -> bool:
+    """Whether a captured array is still what the wrapper takes."""
     try:
         now = capture.read()
     except LookupError:
         return False
-    then = capture.value
-    return type(now) is type(then) and now.dtype == then.dtype and now.shape == then.shape
+    if type(now) not in (np.ndarray, np.memmap):
+        return False
+    spec = captured_spec(now)
+    layouts = {"C": ("C",), "any": ("C", "any"), "odd": ("C", "any", "odd")}[then.layout]
+    return (spec.dtype, spec.shape) == (then.dtype, then.shape) and spec.layout in layouts

@@ -23,7 +23,7 @@ from .decisions import Decisions
 from .ir.core import Op
 from .ir.interp import GuardMiss
 from .ir.records import dataclass
-from .signature import Fixed, Signature, Spec
+from .signature import Fixed, Signature, Spec, own_dtype, plain_array
 from .staging import Staged
 from .tracer.facts import Capture
 from .tracer.guards import one_check
@@ -112,8 +112,8 @@ def make(
         entry = jump.make(writer.facts)
     scope = {
         "MISS": MISS, "ndarray": np.ndarray, "array": np.array, "empty": np.empty,
-        "contiguous": memory.contiguous, "flatten": flatten, "launch": launch,
-        "entry": entry, **writer.scope,
+        "contiguous": memory.contiguous, "plain": plain_array, "flatten": flatten,
+        "launch": launch, "entry": entry, **writer.scope,
     }  # fmt: skip
     if jump is not None:
         scope |= {"fresh": jump.fresh, "failed": jump.failed, "borrow": jump.borrow}
@@ -293,7 +293,7 @@ class _Writer:
             f"if type({name}) is not ndarray or {name}.dtype != {dtype} "
             f"or {name}.shape != {spec.shape}: return MISS"
         ]
-        if spec.layout != "any":
+        if spec.layout not in ("any", "odd"):
             flag = {"C": "not {}.flags.c_contiguous", "F": "not {}.flags.fnc", "A": "{}.flags.forc"}
             lines.append(f"if {flag[spec.layout].format(name)}: return MISS")
         if spec.layout != "C" and k in self.read:
@@ -305,9 +305,11 @@ class _Writer:
         if not c.live:
             self.scope[name] = np.asarray(c.value, order="C")  # 0-d stays 0-d
             return []
-        read = self.constant(c.read, "read")
+        read, spec = self.constant(c.read, "read"), captured_spec(c.value)
         lines = ["try:", f"    {name} = {read}()", "except LookupError:", "    return MISS"]
-        return lines + self.array(k, name, captured_spec(c))
+        if spec.layout == "odd":
+            lines.append(f"{name} = plain({name})")
+        return lines + self.array(k, name, spec)
 
     def leap(self) -> list[str]:
         """The lines that run the program and return its results."""
@@ -371,7 +373,7 @@ class _Writer:
             c = self.staged.captures[k - len(self.names)]
             names.append(self.hidden[k - len(self.names)])
             kind = "array" if c.live else "ours"
-            self.facts.append(Fact(kind, np.ndarray, c.value.dtype, c.value.shape))
+            self.facts.append(Fact(kind, np.ndarray, captured_spec(c.value).dtype, c.value.shape))
         return names
 
     # -------------------------------------------------------------- putting the result together
@@ -414,7 +416,12 @@ class _Writer:
         return f"{self.constant(tree.unflatten, 'build')}(({inner}))"
 
 
-def captured_spec(c: Capture) -> Spec:
-    """The spec of a live captured array: where it was contiguous, it shall be so again."""
-    layout = "C" if c.value.flags.c_contiguous else "any"
-    return Spec("array", np.ndarray, c.value.dtype, c.value.shape, layout)
+def captured_spec(x: np.ndarray) -> Spec:
+    """The spec of a captured array: where it was contiguous, it shall be so again.
+
+    The layout "odd" is that of any array that machine code cannot read as it is.
+    """
+    layout = "C" if x.flags.c_contiguous else "any"
+    if plain_array(x) is not x:
+        layout = "odd"
+    return Spec("array", np.ndarray, own_dtype(x.dtype), x.shape, layout)
