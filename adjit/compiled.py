@@ -80,6 +80,7 @@ class CompiledFunction:
         self._calls: tuple[Callable[..., Any], ...] = ()
         self._recent: tuple[Variant, ...] = ()
         self._scoped: dict[Options, tuple[Callable[..., Any], ...]] = {}  # in `options` blocks
+        self._recent_scoped: dict[Options, tuple[Variant, ...]] = {}
         self._front: Any = None
         self._out_is_ours: bool | None = None
         settings.followers.add(self)
@@ -88,11 +89,14 @@ class CompiledFunction:
         if "out" in kwargs and self._takes_out():
             return self._into(kwargs.pop("out"), args, kwargs)
         if not open_traces:
-            calls = self._scoped.get(settings.current(), ()) if changed else self._calls
+            here = settings.scoped.get() if changed else None
+            calls = self._calls if here is None else self._scoped.get(here, ())
             for call in calls:
                 result = call(args, kwargs)
                 if result is not MISS:
-                    if call is not calls[0] and calls is self._calls:
+                    if here is not None:
+                        self._show_again(here)
+                    elif call is not calls[0]:
                         self._promote(call, calls)
                     return result
         return self._slow(args, kwargs)
@@ -109,16 +113,17 @@ class CompiledFunction:
         if out is None:
             return result
         filled = outs.fill(views.name_of(self), result, out)
-        if is_tracing() or changed or self._front is None:
+        if is_tracing() or self._front is None:
             return filled
-        form = outs.fits(out)
-        if form is None or all(v.knows(form) for v in self._recent):
+        scope, form = settings.scoped.get(), outs.fits(out)
+        recent = self._recent if scope is None else self._recent_scoped.get(scope, ())
+        if form is None or all(v.knows(form) for v in recent):
             return filled
         here = signature(*self._fixed(args, kwargs))[1]
         with self._lock:
-            made = [v.write_into(form) for v in self._recent if v.signature == here]
+            made = [v.write_into(form) for v in recent if v.signature == here]
             if any(made):
-                self._show()
+                self._show(scope)
         return filled
 
     # -------------------------------------------------------------- the slow way
@@ -298,32 +303,37 @@ class CompiledFunction:
     def _remember(self, variant: Variant) -> None:
         if not variant.ready or not variant.trial.settled:
             return
-        call = variant.wrapper.call
-        if changed:
-            self._remember_scoped(variant.options, call)
-            return
+        scope = settings.scoped.get()
         with self._lock:
-            self._calls = (call, *(c for c in self._calls if c is not call))[:_CHAIN]
-            self._recent = (variant, *(v for v in self._recent if v is not variant))[:_CHAIN]
-            self._show()
+            if scope is None:
+                self._calls = _foremost(variant.wrapper.call, self._calls)
+                self._recent = _foremost(variant, self._recent)
+            else:
+                if len(self._scoped) >= _MANY and scope not in self._scoped:
+                    self._scoped, self._recent_scoped = {}, {}
+                self._scoped[scope] = _foremost(variant.wrapper.call, self._scoped.get(scope, ()))
+                recent = _foremost(variant, self._recent_scoped.get(scope, ()))
+                self._recent_scoped[scope] = recent
+            self._show(scope)
 
-    def _remember_scoped(self, options: Options, call: Callable[..., Any]) -> None:
-        with self._lock:
-            if len(self._scoped) >= _MANY and options not in self._scoped:
-                self._scoped = {}
-            others = (c for c in self._scoped.get(options, ()) if c is not call)
-            self._scoped[options] = (call, *others)[:_CHAIN]
-
-    def _show(self) -> None:
+    def _show(self, scope: Options | None) -> None:
         """Let compiled fronts answer for the variants used last, as far as they can."""
-        tables = [table for v in self._recent for table in v.fronts]
+        recent = self._recent if scope is None else self._recent_scoped[scope]
+        tables = [table for v in recent for table in v.fronts]
         if self._front is None:
             if not tables or not self._place:
                 return
             from .codegen.front import Front
 
-            self._front = Front(self, self._place, (open_traces, changed))
-        self._front.show(tables)
+            self._front = Front(self, self._place, open_traces, changed, settings.scoped)
+        self._front.show(tables, scope)
+
+    def _show_again(self, scope: Options) -> None:
+        """Put the fronts of a block back, where those of later ones took their room."""
+        with self._lock:
+            known = self._front is None or self._front.knows(scope)
+            if not known and scope in self._recent_scoped:
+                self._show(scope)
 
     def _promote(self, call: Callable[..., Any], calls: tuple[Callable[..., Any], ...]) -> None:
         """Try this wrapper first from now on, if these are still the ones to try."""
@@ -416,9 +426,9 @@ class CompiledFunction:
 
     def _forget(self) -> None:
         with self._lock:
-            self._calls, self._recent, self._scoped = (), (), {}
+            self._calls, self._recent, self._scoped, self._recent_scoped = (), (), {}, {}
             if self._front is not None:
-                self._front.show(())
+                self._front.clear()
 
     def variants(self) -> list[Variant]:
         """The variants made so far, in the order of their signatures."""
@@ -454,6 +464,11 @@ class CompiledFunction:
         if isinstance(self._fn, types.FunctionType) and self._fn.__name__ == "<lambda>":
             raise pickle.PicklingError(f"{self!r} wraps a lambda, which cannot be pickled")
         return CompiledFunction, (self._fn, self._transform)
+
+
+def _foremost(one: Any, others: tuple[Any, ...]) -> tuple[Any, ...]:
+    """It before the others, which are not too many."""
+    return (one, *(x for x in others if x is not one))[:_CHAIN]
 
 
 def _warn_of_zeros(staged: Staged) -> None:

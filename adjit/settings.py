@@ -104,9 +104,12 @@ def _processors(quota: str = "/sys/fs/cgroup/cpu.max") -> int:
 
 
 _default = _from_environment()
-_scoped: ContextVar[Options | None] = ContextVar("adjit_options", default=None)
-# Not empty while any thread is in an `options` block: compiled functions then look the options up;
-# else a call does not pay for that.
+# Equal options of blocks are one object, as far as machine code is to tell them by their address.
+scoped: ContextVar[Options | None] = ContextVar("adjit_options", default=None)
+_blocks: dict[Options, Options] = {}
+_MOST_BLOCKS = 64
+# Not empty once there was an `options` block: compiled functions then look the options up, also
+# those of a context that was copied in a block and outlives it; else a call does not pay for that.
 changed: list[object] = []
 
 
@@ -123,7 +126,14 @@ followers: weakref.WeakSet[Follower] = weakref.WeakSet()
 
 def current() -> Options:
     """The options in force here."""
-    return _scoped.get() or _default
+    return scoped.get() or _default
+
+
+def _shared(options: Options) -> Options:
+    """The object for such options of blocks."""
+    if len(_blocks) >= _MOST_BLOCKS:
+        _blocks.clear()
+    return _blocks.setdefault(options, options)
 
 
 class options:  # used as `with adjit.options(...)`, like np.errstate
@@ -134,14 +144,14 @@ class options:  # used as `with adjit.options(...)`, like np.errstate
         self._tokens: list[Token[Options | None]] = []
 
     def __enter__(self) -> Options:
-        here = replace(current(), **self._changes)
-        changed.append(self)
-        self._tokens.append(_scoped.set(here))
+        here = _shared(replace(current(), **self._changes))
+        if not changed:
+            changed.append(self)
+        self._tokens.append(scoped.set(here))
         return here
 
     def __exit__(self, *_: object) -> None:
-        _scoped.reset(self._tokens.pop())
-        changed.remove(self)
+        scoped.reset(self._tokens.pop())
 
     @staticmethod
     def get() -> Options:
@@ -153,8 +163,8 @@ class options:  # used as `with adjit.options(...)`, like np.errstate
         """Change the default of the process, and what is in force here; returns the default."""
         global _default
         _default = replace(_default, **_known(changes))
-        if (here := _scoped.get()) is not None:
-            _scoped.set(replace(here, **changes))
+        if (here := scoped.get()) is not None:
+            scoped.set(_shared(replace(here, **changes)))
         for follower in list(followers):
             follower.settings_changed()
         return _default

@@ -12,6 +12,7 @@ import ctypes
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
@@ -196,31 +197,67 @@ def left(made: Table) -> list[int]:
 
 
 class Front:
-    """The tables in front of an object; lists that are not empty send every call to its Python.
+    """The tables in front of an object: one chain, and some for the values of a context variable.
 
-    `place` is where the object's address to be called lies, in front of the room for a head.
+    `place` is where the object's address to be called lies, in front of the room for a head.  While
+    the list `quiet` is not empty, every call goes to the object's Python; while `aside` is not, the
+    value of `variable` says which chain counts: the main one where that is None.
     """
 
-    def __init__(self, owner: Any, place: int, quiet: tuple[list[Any], list[Any]]) -> None:
-        self._quiet = quiet
-        self._head = table([id(quiet[0]), id(quiet[1]), 0, 0], ())
-        self._chain: list[Table] = []
+    def __init__(
+        self, owner: Any, place: int, quiet: list[Any], aside: list[Any], variable: ContextVar[Any]
+    ) -> None:
+        self._alive = quiet, aside, variable
+        words = [0] * code.HEAD
+        words[code.QUIET], words[code.ASIDE] = id(quiet), id(aside)
+        words[code.VARIABLE], words[code.NONE] = id(variable), id(None)
+        self._head = table(words, ())
+        self._chains: dict[int, tuple[object, list[Table]]] = {}  # by the word of the first table
         address = _entry(place + 8, type(owner).__call__)
         owner._head = self._head  # the machine code finds it there, and no longer than it lives
         ctypes.c_void_p.from_address(id(owner) + place).value = address
 
-    def show(self, tables: Sequence[Table]) -> None:
-        """Answer calls by these tables from now on, the first that takes them."""
+    def show(self, tables: Sequence[Table], scope: object = None) -> None:
+        """Answer calls by these tables from now on, the first that takes them.
+
+        Those where the context variable has the object `scope`; the oldest scope of too many goes.
+        """
+        first = code.FIRST if scope is None else self._place(scope)
         addresses = [_address(t) for t in tables]
         for one, after in zip(tables, [*addresses[1:], 0], strict=False):
             one[code.NEXT] = after
-        self._head[code.FIRST] = addresses[0] if addresses else 0
+        _, before = self._chains.get(first, (None, []))
+        if scope is not None:
+            self._head[first - 1] = 0
+        self._head[first] = addresses[0] if addresses else 0
+        if scope is not None:
+            self._head[first - 1] = id(scope)
         # A call in another thread may be inside an old table: it stays until that has ended.
-        used = [t for t in self._chain if t[code.USERS] and not any(t is new for new in tables)]
+        used = [t for t in before if t[code.USERS] and not any(t is new for new in tables)]
         for one in used:
             one[code.NEXT] = 0
-        self._chain = [*tables, *used]
-        self._head.keep = (self._quiet, tuple(self._chain))
+        self._chains.pop(first, None)
+        self._chains[first] = scope, [*tables, *used]
+        self._head.keep = (self._alive, tuple(self._chains.values()))
+
+    def knows(self, scope: object) -> bool:
+        """Whether it was shown tables for this object, and has them still."""
+        return any(known is scope for known, _ in self._chains.values())
+
+    def clear(self) -> None:
+        """Answer no call."""
+        for scope, _ in list(self._chains.values()):
+            self.show((), scope)
+
+    def _place(self, scope: object) -> int:
+        """The word of the first table of a scope, which is its own, free or the oldest one's."""
+        for place, (known, _) in self._chains.items():
+            if known is scope:
+                return place
+        scoped = [place for place in self._chains if place != code.FIRST]
+        if len(scoped) < code.MOST_SCOPES:
+            return code.SCOPES + 1 + 2 * len(scoped)
+        return scoped[0]
 
 
 @functools.cache

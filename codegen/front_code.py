@@ -19,6 +19,7 @@ declare void @PyEval_RestoreThread(ptr)
 declare void @Py_IncRef(ptr)
 declare void @Py_DecRef(ptr)
 declare ptr @PyErr_Occurred()
+declare i32 @PyContextVar_Get(ptr, ptr, ptr)
 declare void @PyErr_Clear()
 declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
 declare ptr @PyLong_FromLongLong(i64)
@@ -49,6 +50,7 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 _CHAIN = f"""
 define ptr @adjit_front(ptr %self, ptr %args, i64 %nargs.flagged, ptr %names) {{
   %nargs = and i64 %nargs.flagged, {2**63 - 1}
+  %value.at = alloca ptr
   %room = getelementptr i8, ptr %self, i64 ptrtoint (ptr @adjit_room to i64)
   %array = load ptr, ptr %room
   %bare = icmp eq ptr %array, null
@@ -56,18 +58,47 @@ define ptr @adjit_front(ptr %self, ptr %args, i64 %nargs.flagged, ptr %names) {{
 look:
   %head.at = getelementptr i8, ptr %array, i64 16
   %head = load ptr, ptr %head.at
-  %list1 = load ptr, ptr %head
-  %size1.at = getelementptr i8, ptr %list1, i64 16
-  %size1 = load i64, ptr %size1.at
-  %list2.at = getelementptr i64, ptr %head, i64 {words.LIST2}
-  %list2 = load ptr, ptr %list2.at
-  %size2.at = getelementptr i8, ptr %list2, i64 16
-  %size2 = load i64, ptr %size2.at
-  %both = or i64 %size1, %size2
-  %quiet = icmp eq i64 %both, 0
-  br i1 %quiet, label %begin, label %fallback
+  %busy.list = load ptr, ptr %head
+  %busy.at = getelementptr i8, ptr %busy.list, i64 16
+  %busy = load i64, ptr %busy.at
+  %quiet = icmp eq i64 %busy, 0
+  br i1 %quiet, label %settings, label %fallback
+settings:
+  %main.at = getelementptr i64, ptr %head, i64 {words.FIRST}
+  %aside.at = getelementptr i64, ptr %head, i64 {words.ASIDE}
+  %aside = load ptr, ptr %aside.at
+  %blocks.at = getelementptr i8, ptr %aside, i64 16
+  %blocks = load i64, ptr %blocks.at
+  %plain = icmp eq i64 %blocks, 0
+  br i1 %plain, label %begin, label %ask
+ask:
+  %variable.at = getelementptr i64, ptr %head, i64 {words.VARIABLE}
+  %variable = load ptr, ptr %variable.at
+  %asked = call i32 @PyContextVar_Get(ptr %variable, ptr null, ptr %value.at)
+  %unasked = icmp ne i32 %asked, 0
+  br i1 %unasked, label %failed, label %asked.right
+asked.right:
+  %value = load ptr, ptr %value.at
+  call void @Py_DecRef(ptr %value)
+  %none.at = getelementptr i64, ptr %head, i64 {words.NONE}
+  %none.value = load ptr, ptr %none.at
+  %outside = icmp eq ptr %value, %none.value
+  br i1 %outside, label %begin, label %scopes
+scopes:
+  %scopes.at = getelementptr i64, ptr %head, i64 {words.SCOPES}
+  br label %scope
+scope:
+  %pair.at = phi ptr [ %scopes.at, %scopes ], [ %pair.next, %scope.other ]
+  %key = load ptr, ptr %pair.at
+  %scope.at = getelementptr i64, ptr %pair.at, i64 1
+  %here = icmp eq ptr %key, %value
+  br i1 %here, label %begin, label %scope.other
+scope.other:
+  %pair.next = getelementptr i64, ptr %pair.at, i64 2
+  %unknown = icmp eq ptr %key, null
+  br i1 %unknown, label %fallback, label %scope
 begin:
-  %first.at = getelementptr i64, ptr %head, i64 {words.FIRST}
+  %first.at = phi ptr [ %main.at, %settings ], [ %main.at, %asked.right ], [ %scope.at, %scope ]
   %first = load ptr, ptr %first.at
   br label %each
 each:

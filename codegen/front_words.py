@@ -1,8 +1,12 @@
 """The words that tables of a compiled front are made of, for those who write and who read them."""
 
-# Words of a head, which belongs to one callable: two lists that must be empty, the first table,
-# the table that answered the last call.
-HEAD = (LIST1, LIST2, FIRST, AGAIN) = tuple(range(4))
+# Words of a head, which belongs to one callable: a list that must be empty; a list, a context
+# variable to look at unless that list is empty, and None, what it has where the main chain counts;
+# the table that answered the last call; the first table of the main chain; then pairs of another
+# value of the variable and the first table for it, up to a 0.
+(QUIET, ASIDE, VARIABLE, NONE, AGAIN, FIRST, SCOPES) = range(7)
+MOST_SCOPES = 4
+HEAD = SCOPES + 2 * MOST_SCOPES + 1
 
 # Words of a table; the addresses are those of program, kernel, sizes, constants, counts of calls
 # that left at each guard, and of two callables around the kernel (or 0).

@@ -1,5 +1,6 @@
 """The compiled front of a function answers as the Python before it does, or leaves it to that."""
 
+import contextvars
 import copy
 import dataclasses
 import gc
@@ -155,6 +156,60 @@ def test_options_and_open_traces_go_through_python() -> None:
     assert table_calls(f) == before
     f.clear()
     np.testing.assert_allclose(f(X), np.exp(X))
+
+
+def test_blocks_of_options_have_chains_of_their_own() -> None:
+    f = jit(lambda x: np.exp(x))
+    both(f, X)
+    for _ in range(2):
+        for threads in (2, 3, 4, 5, 6, 7):  # more than there is room for
+            with options(threads=threads):
+                f(X)
+                np.testing.assert_allclose(both(f, X), np.exp(X))
+                with options(interpret=True):
+                    before = table_calls(f)
+                    np.testing.assert_allclose(f(X), np.exp(X))
+                    assert table_calls(f) == before
+                both(f, X)
+        both(f, X)
+    assert {v.options.threads for v in f.variants()} >= {2, 3, 4, 5, 6, 7}
+
+
+def test_a_block_counts_in_its_own_context_alone() -> None:
+    f = jit(lambda x: np.exp(x))
+    both(f, X)
+    default = options.get().threads
+
+    def called() -> list[int]:
+        f(X)
+        return [front.calls(v.front) for v in f.variants() if v.options.threads == default]
+
+    with options(threads=default + 1):
+        both(f, X)
+        inside = called()
+        outside: list[int] = []
+        thread = threading.Thread(target=lambda: outside.extend(called()))
+        thread.start()
+        thread.join()
+        assert [n + 1 for n in inside] == outside
+        inner = contextvars.copy_context()
+    both(f, X)
+    before = called()
+    inner.run(called)
+    assert called() == [n + 1 for n in before]  # the options of a block go where its context goes
+
+
+def test_defaults_that_change_in_a_block_count_there_too() -> None:
+    f = jit(lambda x: np.exp(x))
+    before = options.get().threads
+    try:
+        with options(unroll="exact"):
+            both(f, X)
+            options.set(threads=before + 1)
+            both(f, X)
+            assert {v.options.threads for v in f.variants()} == {before, before + 1}
+    finally:
+        options.set(threads=before)
 
 
 def test_it_is_still_the_same_object_to_python() -> None:

@@ -50,6 +50,11 @@ def test_machine_code_writes_into_what_fits():
         assert g(X, out=out) is out and table_calls(g) == before + 1
         np.testing.assert_array_equal(out, want)
     np.testing.assert_array_equal(g(X), want)
+    with options(threads=3):
+        assert g(X, out=out) is out
+        before = table_calls(g)
+        assert g(X, out=out) is out and table_calls(g) == before + 1
+        np.testing.assert_array_equal(out, want)
     f = value_and_grad(affine, argnums=(0, 1))
     value, (gp, gx) = f(P, X)
     full = np.empty(()), ({"b": np.empty(2), "w": np.empty((3, 2))}, np.empty(3))
