@@ -137,7 +137,9 @@ def _routine(kind: str, name: str) -> Any:
 
 
 dpotrf, spotrf = _routine("d", "potrf"), _routine("s", "potrf")
+dpotri, spotri = _routine("d", "potri"), _routine("s", "potri")
 dgetrf, sgetrf = _routine("d", "getrf"), _routine("s", "getrf")
 dpivot, spivot = _routine("d", "pivot"), _routine("s", "pivot")
 dtrsm, strsm = _routine("d", "trsm"), _routine("s", "trsm")
+dtrsr, strsr = _routine("d", "trsr"), _routine("s", "trsr")
 dtrsv, strsv = _routine("d", "trsv"), _routine("s", "trsv")

@@ -13,6 +13,7 @@ from ..ir.types import KIND, NUMPY
 from . import products
 from .emit import At, fold_start
 from .lapack import cholesky, lu_apply, lu_factors, triangular_solve
+from .slopes import cholesky_inverse, cholesky_slope
 from .small import adjugate
 from .windows import window_argmax
 
@@ -264,6 +265,8 @@ CALLS: dict[str, Callable[[Writer, Root], None]] = {
     "argmax": arg_extremum,
     "argmin": arg_extremum,
     "cholesky": cholesky,
+    "cholesky_inverse": cholesky_inverse,
+    "cholesky_slope": cholesky_slope,
     "concatenate": concatenate,
     "triangular_solve": triangular_solve,
     "lu_factors": lu_factors,

@@ -9,6 +9,8 @@ from ..ir.core import Value
 from ..ir.plan import Root
 from . import small, symbols
 from .emit import At
+from .slopes import lower_copied
+from .small import pointer
 
 if TYPE_CHECKING:
     from .loops import Writer
@@ -16,27 +18,24 @@ if TYPE_CHECKING:
 NOT_DEFINITE = 4  # the status of a kernel whose matrix has no Cholesky factor
 SINGULAR = 5  # the status of a kernel whose triangular matrix has a zero on its diagonal
 MESSAGES = {NOT_DEFINITE: "Matrix is not positive definite", SINGULAR: "Singular matrix"}
-ROWS = ("cholesky", "triangular_solve", "lu_factors", "lu_apply")
+ROWS = {
+    "cholesky": 3,
+    "cholesky_inverse": 3,
+    "cholesky_slope": 3,
+    "lu_apply": 2,
+    "lu_factors": 3,
+    "triangular_solve": 2,
+}  # what n n m is divided by for the multiplications of one matrix
 
 
 def flops(name: str, shape: Sequence[int]) -> int:
     """Multiplications for one matrix of a stack, about; none for other rows."""
-    if name not in ROWS:
-        return 0
-    n, m = shape[-2:]
-    return n * n * m // 3 if name in ("cholesky", "lu_factors") else n * n * m // 2
+    n, m = shape[-2:] if name in ROWS else (0, 0)
+    return n * n * m // ROWS.get(name, 1)
 
 
 def _kind(v: Value) -> str:
     return "s" if v.dtype == "f32" else "d"
-
-
-def _pointer(w: Writer, v: Value, batch: Sequence[At], row: int = 0) -> str:
-    """Where one matrix of a stored stack begins, or a row of it."""
-    base, index, extents = w.place(v, (*batch, (None, row, 0), (None, 0, 0)))
-    start = w.offset(index, extents)
-    pointer = w.pointer(base)
-    return pointer if start == "0" else f"blas.at({pointer}, {start})"
 
 
 def cholesky(w: Writer, r: Root) -> None:
@@ -49,21 +48,12 @@ def cholesky(w: Writer, r: Root) -> None:
         if n <= small.STRAIGHT:
             small.cholesky_straight(w, r, batch, f"return {NOT_DEFINITE}")
             return
-        with w.nest([n]) as (row,):
-            diagonal = f"{row[0]} + 1"
-            for start, stop, inside in (("0", diagonal, True), (diagonal, size, False)):
-                var = w.names.fresh("i")
-                with w.body(f"for {var} in range({start}, {stop}):") as scope:
-                    w.of_var[var] = scope.depth
-                    w.ranges[var] = (0, n - 1)
-                    index = (*batch, row, (var, 0, 1))
-                    value = w.pull(a, index) if inside else w.zero(r.value.dtype)
-                    w.line(f"{w.target(r, index)} = {value}")
+        lower_copied(w, r, a, batch)
         if n <= small.LARGEST:
             small.cholesky(w, r.value, batch, f"return {NOT_DEFINITE}")
             return
         info = w.names.fresh("info")
-        w.line(f"{info} = blas.{_kind(r.value)}potrf({size}, {_pointer(w, r.value, batch)})")
+        w.line(f"{info} = blas.{_kind(r.value)}potrf({size}, {pointer(w, r.value, batch)})")
         w.line(f"if {info} != 0:")
         w.line(f"    return {NOT_DEFINITE}")
 
@@ -111,7 +101,7 @@ def _triangular(
     if n <= small.LARGEST and m <= small.LARGEST:
         small.solve(w, r, batch, lower, trans, unit)
         return
-    matrix, right = _pointer(w, r.op.args[0], batch), _pointer(w, r.value, batch)
+    matrix, right = pointer(w, r.op.args[0], batch), pointer(w, r.value, batch)
     flags = f"{lower}, {trans}, {unit}, {w.names.size(n)}"
     name, width = ("trsv", "") if m == 1 else ("trsm", f", {w.names.size(m)}")
     w.line(f"blas.{_kind(r.value)}{name}({flags}{width}, {matrix}, {right})")
@@ -132,7 +122,7 @@ def lu_factors(w: Writer, r: Root) -> None:
         if n <= small.LARGEST:
             small.decompose(w, r.value, batch)
             return
-        start, behind = _pointer(w, r.value, batch), _pointer(w, r.value, batch, n)
+        start, behind = pointer(w, r.value, batch), pointer(w, r.value, batch, n)
         w.line(f"blas.{kind}getrf({w.names.size(n)}, {start}, {behind})")
         with w.nest([n]) as (row,):
             # LAPACK's integers give way to numbers in the same place: in the order that reads

@@ -95,12 +95,32 @@ def trsv(
     return I64(0)
 
 
+def trsr(
+    r: Routine, n: ir.Value, m: ir.Value, a: ir.Value, lda: ir.Value, b: ir.Value, ldb: ir.Value
+) -> ir.Value:
+    """`trsr(n, m, a, lda, b, ldb)`: B A⁻¹ in place of B, m by n, A lower triangular."""
+    r.call("trsm", [
+        *(ir.Constant(CHAR, ord(letter)) for letter in "LUNN"), r.size(n), r.size(m),
+        ir.Constant(r.real, 1.0), a, r.size(lda), b, r.size(ldb),
+    ])  # fmt: skip
+    return I64(0)
+
+
+def potri(r: Routine, n: ir.Value, a: ir.Value) -> ir.Value:
+    """`potri(n, a)`: the lower triangle of (A Aᵀ)⁻¹ in place of that of A."""
+    info = r.alloca(r.integer)
+    r.call("potri", [ir.Constant(CHAR, ord("U")), r.size(n), a, r.size(n), info])
+    return I64(0)
+
+
 # By name without precision: how a call is emitted, and its operands: b(ool), i(nt64), p(ointer).
 ROUTINES: dict[str, tuple[Callable[..., ir.Value], str]] = {
     "potrf": (potrf, "ip"),
+    "potri": (potri, "ip"),
     "getrf": (getrf, "ipp"),
     "pivot": (pivot, "pi"),
     "trsm": (trsm, "bbbiipp"),
+    "trsr": (trsr, "iipipi"),
     "trsv": (trsv, "bbbipp"),
 }
 

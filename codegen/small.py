@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ STRAIGHT = 4  # rows of one that is worked on in registers, element by element
 
 
 @contextmanager
-def _between(w: Writer, start: str, stop: str, n: int) -> Iterator[At]:
+def between(w: Writer, start: str, stop: str, n: int) -> Iterator[At]:
     """A loop between indices that are known at run time only, within `n`."""
     var = w.names.fresh("i")
     with w.body(f"for {var} in range({start}, {stop}):") as scope:
@@ -32,6 +32,24 @@ def named(w: Writer, text: str) -> str:
     name = w.names.fresh("t")
     w.line(f"{name} = {text}")
     return name
+
+
+def pointer(w: Writer, v: Value, batch: Sequence[At], row: int = 0) -> str:
+    """Where one matrix of a stored stack begins, or a row of it."""
+    base, index, extents = w.place(v, (*batch, (None, row, 0), (None, 0, 0)))
+    start = w.offset(index, extents)
+    first = w.pointer(base)
+    return first if start == "0" else f"blas.at({first}, {start})"
+
+
+def put_lower(w: Writer, r: Root, batch: Sequence[At], made: Mapping[tuple[int, int], str]) -> None:
+    """A lower triangle of named elements stored, zeros above it."""
+    n = r.value.shape[-1]
+    zero = w.zero(r.value.dtype)
+    for i in range(n):
+        for j in range(n):
+            cell = w.cell(r.value, (*batch, (None, i, 0), (None, j, 0)))
+            w.line(f"{cell} = {made.get((i, j), zero)}")
 
 
 def decompose(w: Writer, v: Value, batch: Sequence[At]) -> None:
@@ -47,7 +65,7 @@ def decompose(w: Writer, v: Value, batch: Sequence[At]) -> None:
         return
     with w.nest([n]) as (k,):
         best, place = named(w, f"ll.fabs({cell(k, k)})"), named(w, f"{k[0]}")
-        with _between(w, f"{k[0]} + 1", str(n), n) as j:
+        with between(w, f"{k[0]} + 1", str(n), n) as j:
             size = named(w, f"ll.fabs({cell(k, j)})")
             w.line(f"if {size} > {best}:")
             w.line(f"    {best} = {size}")
@@ -61,11 +79,11 @@ def decompose(w: Writer, v: Value, batch: Sequence[At]) -> None:
             w.line(f"{two} = {first}")
         pivot = named(w, cell(k, k))
         w.line(f"{pivot} = ll.select({pivot} == 0.0, ll.{v.dtype}(1.0), {pivot})")
-        with _between(w, f"{k[0]} + 1", str(n), n) as j:
+        with between(w, f"{k[0]} + 1", str(n), n) as j:
             w.line(f"{cell(k, j)} = {cell(k, j)} / {pivot}")
-        with _between(w, f"{k[0]} + 1", str(n), n) as i:
+        with between(w, f"{k[0]} + 1", str(n), n) as i:
             factor = named(w, cell(i, k))
-            with _between(w, f"{k[0]} + 1", str(n), n) as j:
+            with between(w, f"{k[0]} + 1", str(n), n) as j:
                 w.line(f"{cell(i, j)} = {cell(i, j)} - {factor} * {cell(k, j)}")
 
 
@@ -130,7 +148,7 @@ def solve(w: Writer, r: Root, batch: Sequence[At], lower: bool, trans: bool, uni
         return
     with w.nest([n]) as (row,):
         i = row if down else (row[0], n - 1, -1)
-        with _between(w, "0", str(row[0]), n) as before:
+        with between(w, "0", str(row[0]), n) as before:
             j = before if down else (before[0], n - 1, -1)
             factor = w.pull(a, (*batch, *((j, i) if trans else (i, j))))
             with w.nest([m]) as (c,):
@@ -194,7 +212,7 @@ def cholesky(w: Writer, v: Value, batch: Sequence[At], failed: str) -> None:
 
     with w.nest([n]) as (j,):
         square = named(w, cell(j, j))
-        with _between(w, "0", str(j[0]), n) as k:
+        with between(w, "0", str(j[0]), n) as k:
             side = named(w, cell(j, k))
             w.line(f"{square} = {square} - {side} * {side}")
         w.line(f"if {square} <= 0.0:")  # NaN goes on, as in NumPy's
@@ -202,9 +220,9 @@ def cholesky(w: Writer, v: Value, batch: Sequence[At], failed: str) -> None:
         suffix = "32" if v.dtype == "f32" else "64"
         root = named(w, f"vm.sqrt{suffix}({square})")
         w.line(f"{cell(j, j)} = {root}")
-        with _between(w, f"{j[0]} + 1", str(n), n) as i:
+        with between(w, f"{j[0]} + 1", str(n), n) as i:
             rest = named(w, cell(i, j))
-            with _between(w, "0", str(j[0]), n) as k:
+            with between(w, "0", str(j[0]), n) as k:
                 w.line(f"{rest} = {rest} - {cell(i, k)} * {cell(j, k)}")
             w.line(f"{cell(i, j)} = {rest} / {root}")
 
@@ -229,9 +247,7 @@ def cholesky_straight(w: Writer, r: Root, batch: Sequence[At], failed: str) -> N
                 inverse = named(w, f"1.0 / {made[i, j]}") if j + 1 < n else ""
             else:
                 made[i, j] = named(w, f"{value} * {inverse}")
-    for i in range(n):
-        for j in range(n):
-            w.line(f"{w.cell(v, (*batch, at[i], at[j]))} = {made.get((i, j), w.zero(v.dtype))}")
+    put_lower(w, r, batch, made)
 
 
 def adjugate(w: Writer, r: Root) -> None:

@@ -20,7 +20,7 @@ from . import products, special_symbols
 PREFIX = "adjit_"  # of external symbols in object code: `adjit_dgemm` is whatever dgemm we found
 SPECIAL = "adjit_sp_"  # of SciPy's special functions
 BLAS = ("gemm", "gemv", "dot", "syrk", "trsm", "trsv")
-LAPACK = ("potrf", "potrs", "getrf", "getrs", "geqrf", "orgqr", "syevd", "gesdd")
+LAPACK = ("potrf", "potri", "potrs", "getrf", "getrs", "geqrf", "orgqr", "syevd", "gesdd")
 ROUTINES = tuple(kind + name for name in BLAS + LAPACK for kind in "ds")
 
 

@@ -9,7 +9,15 @@ from ..ir.core import Block, Const, Op, Value
 from ..ir.prim import Call, View
 
 # Rows whose operands (all, or the first) kernels read through a pointer.
-_POINTERS = {"dot": 2, "gather": 1, "reshape": 1, "triangular_solve": 1, "lu_apply": 1}
+_POINTERS = {
+    "cholesky_inverse": 1,
+    "cholesky_slope": 1,
+    "dot": 2,
+    "gather": 1,
+    "lu_apply": 1,
+    "reshape": 1,
+    "triangular_solve": 1,
+}
 
 
 def params_of(op: Op) -> list[tuple[Value, ...]]:

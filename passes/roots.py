@@ -25,7 +25,8 @@ from ..ir.types import Aval
 from .operands import stored_operands
 
 # Nests that work on one matrix of a stack after the other, in any loops over the stack.
-STACKED = frozenset(("cholesky", "triangular_solve", "lu_factors", "lu_apply", "adjugate"))
+READ_FIRST = ("cholesky_inverse", "cholesky_slope", "gather", "lu_apply", "triangular_solve")
+STACKED = frozenset(READ_FIRST) - {"gather"} | {"adjugate", "cholesky", "lu_factors"}
 
 
 def batches(r: Root) -> int:
@@ -93,7 +94,7 @@ class Roots:
         """Operands that must lie in memory as a whole."""
         if name == "dot":
             return [self.untransposed(a)[0] for a in op.args]
-        if name in ("gather", "window_argmax", "triangular_solve", "lu_apply"):
+        if name in READ_FIRST or name == "window_argmax":
             made = self.defs.get(op.args[0])
             counts = made is not None and made.prim.name == "iota"
             return [] if counts and name == "gather" else [op.args[0]]

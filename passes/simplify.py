@@ -15,6 +15,7 @@ from .products import PRODUCTS
 from .replay import fresh
 from .rewrite import merged
 from .rules import ACCURACY, DOMAIN, EXACT, ROUNDING, SPECIAL
+from .solves import SOLVES
 from .sums import SUMS
 from .transposes import TRANSPOSES
 from .views import VIEWS
@@ -31,6 +32,7 @@ TABLE = merged(
     TRANSPOSES,
     DOTS,
     PRODUCTS,
+    SOLVES,
     SUMS,
     ACCURACY,
 )

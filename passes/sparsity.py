@@ -440,6 +440,7 @@ _FOLDS = ("sum", "prod", "max", "min")
 _RUNNING = ("cumsum", "cumprod", "cummax", "cummin", "linrec")
 _LINALG = (
     *("triangular_solve", "solve", "inv", "det", "adjugate", "slogdet", "cholesky", "expm"),
+    *("cholesky_inverse", "cholesky_slope"),
     *("qr", "eigh", "svd", "pinv", "lstsq", "lu"),
 )
 _RULES: dict[str, Rule] = {

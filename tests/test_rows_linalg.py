@@ -16,7 +16,7 @@ from rows import assert_derivatives, assert_jvp, assert_vjp, function_of, pulled
 from adjit.ir.builder import Builder
 from adjit.ir.core import Value
 from adjit.ir.interp import evaluate
-from adjit.ir.ops import banded, decompositions, eigen, factors, linalg
+from adjit.ir.ops import banded, decompositions, eigen, factors, linalg, slopes, triangular
 from adjit.ir.ops.banded import banded_solve
 from adjit.ir.ops.decompositions import eigh, lstsq, of_full_rank, pinv, qr, svd
 from adjit.ir.ops.eigen import eig, logm, sqrtm, sylvester
@@ -29,9 +29,10 @@ from adjit.ir.ops.linalg import (
     inv,
     slogdet,
     solve,
-    triangular_solve,
 )
 from adjit.ir.ops.matrices import matmul, transposed
+from adjit.ir.ops.slopes import cholesky_inverse, cholesky_slope
+from adjit.ir.ops.triangular import triangular_solve
 from adjit.ir.parser import parse
 from adjit.ir.prim import Prim
 from adjit.ir.printer import show
@@ -43,7 +44,7 @@ Shape = tuple[int, ...]
 LinAlgError = np.linalg.LinAlgError
 ROWS = [
     p
-    for room in (linalg, decompositions, factors, eigen, banded)
+    for room in (linalg, triangular, slopes, decompositions, factors, eigen, banded)
     for p in vars(room).values()
     if isinstance(p, Prim) and p.infer.__module__ == room.__name__
 ]
@@ -164,6 +165,36 @@ def systems() -> Iterator[Case]:
             )
 
 
+def slope(low: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """What a cotangent of a Cholesky factor is for the matrix, by one tangent after the other."""
+    low, out = np.tril(low), np.zeros_like(low)
+    inverse = np.linalg.inv(low) if low.size else low
+    for i, j in itertools.product(range(low.shape[-1]), repeat=2):
+        unit = np.zeros(low.shape[-2:], low.dtype)
+        unit[i, j] = unit[j, i] = 1
+        inner = np.tril(inverse @ unit @ np.swapaxes(inverse, -1, -2))
+        inner *= 1 - 0.5 * np.eye(low.shape[-1], dtype=low.dtype)
+        out[..., i, j] = np.sum(np.tril(g) * (low @ inner), axis=(-2, -1)) if i >= j else 0
+    return out
+
+
+def cotangents() -> Iterator[Case]:
+    """Rows of a Cholesky factor that its derivative is made of."""
+    for shape in [(3, 3), (1, 1), (2, 3, 3), (2, 1, 2, 2), (0, 2, 2), (0, 0)]:
+        yield Case(
+            f"cholesky_slope {shape}",
+            cholesky_slope,
+            slope,
+            ((triangular, shape), (right, shape)),
+        )
+        yield Case(
+            f"cholesky_inverse {shape}",
+            cholesky_inverse,
+            lambda a: np.tril(np.linalg.inv(np.tril(a) @ np.swapaxes(np.tril(a), -1, -2))),
+            ((triangular, shape),),
+        )
+
+
 def rectangles() -> Iterator[Case]:
     """Rows of matrices that need not be square."""
     for shape in [(3, 3), (4, 2), (2, 4, 3), (1, 1), (3, 1), (2, 4), (0, 3, 2), (3, 0)]:
@@ -243,7 +274,7 @@ def band(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     return rng.uniform(-0.5, 0.5, shape) + np.array([[0.0], [2.0], [0.0]])
 
 
-CASES = [*squares(), *systems(), *rectangles(), *equations()]
+CASES = [*squares(), *systems(), *cotangents(), *rectangles(), *equations()]
 
 
 def arrays_of(x: Any) -> list[np.ndarray]:

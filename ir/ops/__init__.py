@@ -32,8 +32,10 @@ from . import (
     reduce,
     shape,
     show,
+    slopes,
     special,
     spheroidal,
+    triangular,
     windows,
 )
 from .arithmetic import angle, modulus
@@ -60,6 +62,8 @@ _ROOMS = (
     contract,
     convolutions,
     linalg,
+    slopes,
+    triangular,
     decompositions,
     eigen,
     factored,

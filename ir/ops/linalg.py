@@ -10,7 +10,7 @@ formulas are those of the inner product Re tr(Aᴴ B), whose gradients are conju
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,25 +19,25 @@ from ..prim import ZERO, Call, Prim
 from ..types import Aval
 from .arithmetic import _PARTS as PARTS
 from .arithmetic import complex_, imag, real
-from .lower_products import lower_product
+from .lower_products import lower_parts
 from .matrices import (
     Term,
-    check_matrices,
     check_square,
     conjugated,
     folded,
+    halved,
     hermitian,
     lead,
-    lower_part,
     matmul,
     mirrored,
     scaled,
     total,
     trace,
     transposed,
-    triangle,
 )
-from .shape import Mask, along_rows, concatenate, moveaxis, narrow, reshape, zeros
+from .shape import along_rows, concatenate, narrow, zeros
+from .slopes import cholesky_slope, symmetric_slope
+from .triangular import check_system, system_batch, triangular_solve
 
 __all__ = [
     "adjugate",
@@ -51,14 +51,6 @@ __all__ = [
 ]
 
 
-def _stacked(f: Callable[..., np.ndarray], shape: tuple[int, ...], *xs: Any) -> np.ndarray:
-    """`f` of each matrix of stacks that have one batch shape."""
-    out = np.empty(shape, xs[0].dtype)
-    for at in np.ndindex(shape[:-2]):
-        out[at] = f(*(x[at] for x in xs))
-    return out
-
-
 def _square(row: str) -> Callable[..., Aval]:
     def infer(a: Aval) -> Aval:
         check_square(row, a, real=False)
@@ -67,109 +59,11 @@ def _square(row: str) -> Callable[..., Aval]:
     return infer
 
 
-# ------------------------------------------------------------------ triangular systems
-
-
-def _check_system(row: str, a: Aval, b: Aval) -> None:
-    check_square(row, a, real=False)
-    check_matrices(row, a, b, real=False)
-    if b.shape[-2] != a.shape[-1]:
-        raise ValueError(
-            f"{row}: Input operand 1 has a mismatch in its core dimension 0, with gufunc "
-            f"signature (m,m),(m,n)->(m,n) (size {b.shape[-2]} is different from {a.shape[-1]})"
-        )
-
-
-def _triangular_infer(
-    a: Aval, b: Aval, *, lower: bool, trans: bool = False, unit: bool = False
-) -> Aval:
-    _check_system("triangular_solve", a, b)
-    return b
-
-
-def _triangular_ref(
-    a: Any, b: Any, *, lower: bool, trans: bool = False, unit: bool = False
-) -> np.ndarray:
-    if not b.size:
-        return np.zeros_like(b)
-    from scipy.linalg.lapack import get_lapack_funcs
-
-    (trtrs,) = get_lapack_funcs(("trtrs",), (a, b))
-
-    def one(m: np.ndarray, rhs: np.ndarray) -> np.ndarray:
-        # The transpose of a C-ordered matrix is in the order LAPACK wants.
-        x, info = trtrs(m.T, rhs, lower=not lower, trans=not trans, unitdiag=unit)
-        if info > 0:
-            raise np.linalg.LinAlgError(
-                f"singular matrix: resolution failed at diagonal {info - 1}"
-            )
-        return x
-
-    return _stacked(one, b.shape, a, b)
-
-
-def _op(a: Term, trans: bool) -> Term:
-    return transposed(a) if trans else a
-
-
-def _triangular_jvp(
-    ts: Any, outs: Any, a: Term, b: Term, *, lower: bool, trans: bool = False, unit: bool = False
-) -> Any:
-    """dX = op(A)⁻¹ (dB - op(dA) X), dA in its triangle."""
-    ta, tb = ts
-    moved = ZERO if ta is ZERO else -matmul(_op(triangle(ta, lower, unit), trans), outs[0])
-    t = total(tb, moved)
-    if t is ZERO:
-        return (ZERO,)
-    return (triangular_solve(a, t, lower=lower, trans=trans, unit=unit),)
-
-
-def _triangular_vjp(
-    cts: Any, outs: Any, a: Term, b: Term, *, lower: bool, trans: bool = False, unit: bool = False
-) -> Any:
-    """B̄ = op(A)⁻ᵀ X̄, and op(Ā) = -B̄ Xᵀ in the triangle of A."""
-    (ct,) = cts
-    if ct is ZERO:
-        return ZERO, ZERO
-    to_b = triangular_solve(a, ct, lower=lower, trans=not trans, unit=unit)
-    product = matmul(to_b, transposed(outs[0]))
-    return triangle(-_op(product, trans), lower, unit), to_b
-
-
-def _system_batch(row: Callable[[], Prim]) -> Callable[..., Any]:
-    """One matrix for all rows is factored once: their right-hand sides are columns beside."""
-    stacks = along_rows(row)
-
-    def rule(args: Sequence[Any], moved: Mask, **attrs: Any) -> Any:
-        a, b = args
-        if moved[0]:
-            return stacks(args, moved, **attrs)
-        columns = moveaxis(b, 0, b.ndim - 1)
-        shape = (*columns.shape[:-2], columns.shape[-2] * columns.shape[-1])
-        out = reshape(row()(a, reshape(columns, shape=shape), **attrs), shape=columns.shape)
-        return moveaxis(out, b.ndim - 1, 0)
-
-    return rule
-
-
-# Solves op(A) X = B, where only one triangle of A is read; `unit` takes its diagonal to be ones.
-triangular_solve: Prim = Prim(
-    name="triangular_solve",
-    infer=_triangular_infer,
-    ref=_triangular_ref,
-    emit=Call("triangular_solve"),
-    jvp=_triangular_jvp,
-    vjp=_triangular_vjp,
-    batch=_system_batch(lambda: triangular_solve),
-    defaults={"trans": False, "unit": False},
-)
-
-
 # ------------------------------------------------------------------ general systems
 
 
 def _solve_infer(a: Aval, b: Aval) -> Aval:
-    _check_system("solve", a, b)
+    check_system("solve", a, b)
     return b
 
 
@@ -211,7 +105,7 @@ solve: Prim = Prim(
     ref=np.linalg.solve,
     jvp=_solve_jvp,
     vjp=_solve_vjp,
-    batch=_system_batch(lambda: solve),
+    batch=system_batch(lambda: solve),
 )
 inv: Prim = Prim(
     name="inv",
@@ -353,11 +247,6 @@ slogdet: Prim = Prim(
 # ------------------------------------------------------------------ Cholesky
 
 
-def _halved(x: Term) -> Term:
-    """Φ: the lower triangle with half of the diagonal."""
-    return (lower_part(x) + lower_part(x, -1)) * 0.5
-
-
 def _cholesky_jvp(ts: Any, outs: Any, a: Term) -> Any:
     """dL = L Φ(L⁻¹ dA L⁻ᴴ), dA Hermitian by its lower triangle."""
     (t,) = ts
@@ -366,7 +255,7 @@ def _cholesky_jvp(ts: Any, outs: Any, a: Term) -> Any:
         return (ZERO,)
     left = triangular_solve(factor, mirrored(t, True), lower=True)
     both = hermitian(triangular_solve(factor, hermitian(left), lower=True))
-    return (matmul(factor, _halved(both)),)
+    return (matmul(factor, halved(both)),)
 
 
 def _cholesky_vjp(cts: Any, outs: Any, a: Term) -> Any:
@@ -377,10 +266,10 @@ def _cholesky_vjp(cts: Any, outs: Any, a: Term) -> Any:
     (factor,) = outs
     if ct is ZERO:
         return (ZERO,)
-    if factor.aval.kind == "c":
-        inner = _halved(matmul(hermitian(factor), conjugated(ct)))
-    else:
-        inner = _halved(lower_product(factor, ct))
+    if factor.aval.kind != "c":
+        found = symmetric_slope(factor, lower_parts(factor, ct))
+        return (cholesky_slope(factor, ct) if found is None else found,)
+    inner = halved(matmul(hermitian(factor), conjugated(ct)))
     turned = conjugated(factor)
     left = triangular_solve(turned, inner, lower=True, trans=True)
     both = hermitian(triangular_solve(turned, hermitian(left), lower=True, trans=True))

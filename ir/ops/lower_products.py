@@ -1,102 +1,274 @@
-"""Products with a triangular matrix, told apart by how the other one is made.
+"""What a cotangent of a Cholesky factor is made of, where that makes its derivative cheap.
 
-The cotangent of a Cholesky factor is mostly a sum of products of few columns, which the solves by
-that factor leave there, and of a diagonal, which its determinant leaves.
+Solves by the factor leave products of few columns there, and its determinant leaves a diagonal.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..builder import current
 from ..core import Const, Op, Value
-from .matrices import Term, matmul, total, transposed
-from .shape import pad, reshape, slice_
+from ..records import dataclass
+from .matrices import Term, diagonal_at, is_masked, scaled, transposed
+from .shape import broadcast, reshape
+from .triangular import solved
 
 FEW = 4  # times as many rows as there are columns whose products are worth telling apart
 _TERMS = ("neg", "add", "sub")
-Signed = tuple[Term, bool]  # a term, and whether it is subtracted
 
 
-def lower_product(factor: Term, g: Term) -> Term:
-    """A matrix whose lower triangle is that of Lᵀ G, L lower triangular and real.
+@dataclass(frozen=True)
+class Scaled:
+    """A number for each matrix of a stack, and the matrices that it multiplies."""
 
-    What is above the diagonal of G does not matter for it.
+    factor: Any
+    matrices: Term
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Terms c I and f A Bᵀ, of few columns, in whose sum Lᵀ G has its lower triangle.
+
+    `identity` has every c, `products` every (f, A, B).
     """
-    found: list[Signed] = []
-    rest: list[Signed] = []
-    todo: list[Signed] = [(g, False)]
+
+    identity: list[Any]
+    products: list[tuple[Any, Term, Term]]
+
+
+def lower_parts(factor: Term, g: Term) -> Parts | None:
+    """The lower triangle of Lᵀ G in such parts; None if there is anything else in it.
+
+    L is lower triangular and real.  What is above the diagonal of G does not matter.
+    """
+    parts = Parts([], [])
+    todo: list[tuple[Term, bool]] = [(g, False)]
     while todo:
         v, negative = todo.pop()
         op = current().defs.get(v)
-        name = op.prim.name if op is not None else ""
-        if op is not None and name in _TERMS and all(a.shape == v.shape for a in op.args):
-            signs = (negative != (name == "neg"), negative != (name == "sub"))
+        if op is None:
+            return None
+        if op.prim.name in _TERMS and all(a.shape == v.shape for a in op.args):
+            signs = (negative != (op.prim.name == "neg"), negative != (op.prim.name == "sub"))
             todo += zip(op.args, signs, strict=False)
             continue
-        inside = _behind(v, "less_equal", 0)
+        inside = is_masked(v, "less_equal", 0)
         if inside is not None:
             todo.append((inside, negative))
             continue
-        part = None if op is None else _of_few(factor, op) or _of_diagonal(factor, op)
-        (rest if part is None else found).append((v if part is None else part, negative))
-    whole = [matmul(transposed(factor), _sum(rest))] if rest else []
-    return total(*whole, *([_sum(found)] if found else []))
+        if not (
+            _take_product(parts, factor, op, negative)
+            or _take_diagonal(parts, factor, op, negative)
+        ):
+            return None
+    return parts
 
 
-def _sum(terms: list[Signed]) -> Term:
-    return total(*(-v if negative else v for v, negative in terms))
-
-
-def _of_few(factor: Term, op: Op) -> Term | None:
-    """Lᵀ (A B) as (Lᵀ A) B, where A has few columns."""
+def _take_product(parts: Parts, factor: Term, op: Op, negative: bool) -> bool:
+    """Lᵀ (A B) as (Lᵀ A) B, where A has few columns and solves a system with Lᵀ."""
     turned = op.prim.name == "transpose" and op.attrs["perm"] == _swap(op.outs[0].ndim)
     made = current().defs.get(op.args[0]) if turned else op
     if made is None or made.prim.name != "dot":
-        return None
+        return False
     a, b = made.args
     n = a.ndim - 2
     plain = made.attrs["contract"] == ((n + 1,), (n,)) and len(made.attrs["batch"][0]) == n
-    if not plain or a.shape[-1] * FEW > a.shape[-2]:
-        return None
-    if turned:
-        a, b = _turned(b), _turned(a)
-    return matmul(_unsolved(factor, a), b)
+    if not plain or a.shape[-1] * FEW > max(a.shape[-2], FEW):
+        return False
+    left, right = (_turned(b), a) if turned else (a, _turned(b))
+    found, other = split(left, n), split(right, n)
+    solved = current().defs.get(found.matrices)
+    if solved is None or not _is_solve(solved, factor, trans=True):
+        return False
+    first = split(solved.args[1], n)
+    number = _times(_times(found.factor, first.factor), other.factor)
+    known = [x for _, *pair in parts.products for x in pair]
+    one = next((x for x in known if same(x, first.matrices)), first.matrices)
+    two = next((x for x in (one, *known) if same(x, other.matrices)), other.matrices)
+    parts.products.append((_times(-1.0, number) if negative else number, one, two))
+    return True
 
 
-def _unsolved(factor: Term, x: Term) -> Term:
-    """Lᵀ X; the right-hand side where X solves that system."""
+def _take_diagonal(parts: Parts, factor: Term, op: Op, negative: bool) -> bool:
+    """Lᵀ diag(c / L_ii), whose lower triangle is c I."""
+    *lead, _, n = factor.shape
+    made = current().defs.get(op.args[0]) if op.prim.name == "reshape" else None
+    if made is None or made.prim.name != "pad" or op.outs[0].shape != factor.shape:
+        return False
+    (v,), at = made.args, diagonal_at(factor.aval)
+    whole = made.outs[0].shape == (*lead, n * n) and v.shape == at["size"]
+    if not whole or any(made.attrs[k] != at[k] for k in ("start", "step")):
+        return False
+    number = _times_reciprocal(v, factor)
+    if number is not None:
+        parts.identity.append(_times(-1.0, number) if negative else number)
+    return number is not None
+
+
+# ------------------------------------------------------------------ a number for each matrix
+
+
+def split(v: Term, lead: int) -> Scaled:
+    """What is left of a stack of matrices without the numbers that multiply each of them."""
+    op = current().defs.get(v)
+    name = op.prim.name if op is not None else ""
+    if op is None:
+        return Scaled(1.0, v)
+    if name == "neg":
+        return _scaled_by(-1.0, split(op.args[0], lead))
+    if name == "mul":
+        for x, y in (op.args, op.args[::-1]):
+            number = uniform(x, v.shape, lead)
+            if number is not None and y.shape == v.shape:
+                return _scaled_by(number, split(y, lead))
+    if name == "dot" and op.attrs["contract"] == ((), ()):
+        for x, y in (op.args, op.args[::-1]):
+            first = tuple(range(x.ndim))
+            if op.attrs["batch"] == (first, first) and x.ndim in (0, lead):
+                return _scaled_by(_number(x), split(y, lead))
+    if name in ("add", "sub") and all(a.shape == v.shape for a in op.args):
+        one, two = (split(a, lead) for a in op.args)
+        if same(one.matrices, two.matrices):
+            last = two.factor if name == "add" else _times(-1.0, two.factor)
+            return Scaled(_plus(one.factor, last), one.matrices)
+    if _is_view(op):
+        (x,) = op.args
+        if x.shape[:lead] == v.shape[:lead]:
+            inner = split(x, lead)
+            return Scaled(inner.factor, _in_shape(inner.matrices, v))
+    if name == "triangular_solve":
+        right = split(op.args[1], lead)
+        return Scaled(right.factor, solved(op.args[0], right.matrices, **op.attrs))
+    return Scaled(1.0, v)
+
+
+def _in_shape(x: Term, v: Term) -> Term:
+    """`x` in the shape of `v`; what was `v` reshaped is `v` again."""
     op = current().defs.get(x)
-    if op is not None and op.prim.name == "triangular_solve":
-        attrs = {"lower": True, "trans": True, "unit": False}
-        same = all(op.attrs.get(k, False) == v for k, v in attrs.items())
-        if same and _lower(op.args[0]) is factor:
-            return op.args[1]
-    return matmul(transposed(factor), x)
+    if op is not None and _is_view(op) and op.args[0].shape == v.shape:
+        return op.args[0]
+    return x if x.shape == v.shape else reshape(x, shape=v.shape)
 
 
-def _lower(a: Value) -> Value:
-    """A matrix with the same lower triangle, without what stands above the diagonal."""
-    op = current().defs.get(a)
-    if op is None or op.prim.name != "add":
+def _is_view(op: Op) -> bool:
+    """Whether all that an op does is to name the same elements, in their order, otherwise."""
+    wide = op.prim.name == "broadcast" and op.args[0].aval.size == op.outs[0].aval.size
+    return wide or op.prim.name == "reshape"
+
+
+def same(a: Term, b: Term) -> bool:
+    """Whether two values of one shape are equal: one value, but for views and equal solves."""
+    return a.shape == b.shape and _same_elements(a, b)
+
+
+def _same_elements(a: Value, b: Value) -> bool:
+    if a is b:
+        return True
+    defs = current().defs
+    one, two = defs.get(a), defs.get(b)
+    if one is not None and _is_view(one):
+        return _same_elements(one.args[0], b)
+    if two is not None and _is_view(two):
+        return _same_elements(a, two.args[0])
+    if one is None or two is None or one.prim is not two.prim:
+        return False
+    flags = [[op.attrs.get(k, False) for k in ("lower", "trans", "unit")] for op in (one, two)]
+    alike = one.prim.name == "triangular_solve" and flags[0] == flags[1]
+    return alike and one.args[0] is two.args[0] and _same_elements(one.args[1], two.args[1])
+
+
+def uniform(c: Term, shape: tuple[int, ...], lead: int) -> Any:
+    """The number for each matrix that `c` is, an operand of something elementwise of that shape.
+
+    None if it varies within matrices.
+    """
+    if type(c) is Const or c.ndim == 0:
+        return _number(c)
+    op = current().defs.get(c)
+    if op is None or op.prim.name != "broadcast" or c.shape != shape:
+        return None
+    (x,), axes = op.args, op.attrs["axes"]
+    if x.ndim == 0:
+        return _number(x)
+    kept = [d for d in range(c.ndim) if d not in axes]
+    if any(d >= lead for d in kept):
+        return None
+    missing = tuple(d for d in range(lead) if d not in kept)
+    return broadcast(x, shape=shape[:lead], axes=missing) if missing and kept else x
+
+
+def _number(x: Value) -> Any:
+    return float(x.data) if type(x) is Const and x.aval.kind == "f" else x
+
+
+def _times_reciprocal(v: Term, factor: Term) -> Any:
+    """c, where `v` is c over the diagonal of the factor; None if it is not."""
+    op = current().defs.get(v)
+    name, lead = op.prim.name if op is not None else "", factor.ndim - 2
+    if op is None:
+        return None
+    if name == "neg":
+        inner = _times_reciprocal(op.args[0], factor)
+        return None if inner is None else _times(-1.0, inner)
+    if name == "div" and _is_diagonal(op.args[1], factor):
+        return uniform(op.args[0], v.shape, lead)
+    if name == "mul":
+        for x, y in (op.args, op.args[::-1]):
+            number = uniform(x, v.shape, lead)
+            inner = None if number is None else _times_reciprocal(y, factor)
+            if inner is not None:
+                return _times(number, inner)
+    return None
+
+
+def _is_diagonal(v: Value, x: Term) -> bool:
+    """Whether `v` is the diagonals of `x`, as `diagonal_of` has them."""
+    op = current().defs.get(v)
+    if op is None or op.prim.name != "slice" or op.attrs != diagonal_at(x.aval):
+        return False
+    made = current().defs.get(op.args[0])
+    return made is not None and made.prim.name == "reshape" and made.args[0] is x
+
+
+def _scaled_by(number: Any, x: Scaled) -> Scaled:
+    return Scaled(_times(number, x.factor), x.matrices)
+
+
+def _times(a: Any, b: Any) -> Any:
+    """The product of two numbers for each matrix, which may be one for all."""
+    if type(a) is float and a == 1.0:
+        return b
+    if type(b) is float and b == 1.0:
         return a
-    x, y = op.args
-    if _behind(x, "greater_equal", 1) is not None:
-        return y
-    return x if _behind(y, "greater_equal", 1) is not None else a
+    return a * b if type(a) is float or type(b) is float else _alike(a, b, lambda x, y: x * y)
 
 
-def _of_diagonal(factor: Term, op: Op) -> Term | None:
-    """Lᵀ diag(v), whose lower triangle is a diagonal."""
-    (x, *_), n = op.args, op.outs[0].shape[-1]
-    if _behind(op.outs[0], "equal", 0) is not None:
-        return factor * op.outs[0]
-    made = current().defs.get(x) if op.prim.name == "reshape" and op.outs[0].ndim == 2 else None
-    if made is None or made.prim.name != "pad" or made.outs[0].shape != (n * n,):
-        return None
-    (v,), attrs = made.args, made.attrs
-    if v.shape != (n,) or attrs["start"] != (0,) or attrs["step"] != (n + 1,):
-        return None
-    own = slice_(reshape(factor, shape=(n * n,)), start=(0,), size=(n,), step=(n + 1,))
-    return reshape(pad(v * own, **attrs), shape=op.outs[0].shape)
+def _plus(a: Any, b: Any) -> Any:
+    return a + b if type(a) is float or type(b) is float else _alike(a, b, lambda x, y: x + y)
+
+
+def _alike(a: Value, b: Value, join: Any) -> Value:
+    if a.ndim < b.ndim:
+        a = broadcast(a, shape=b.shape, axes=tuple(range(b.ndim)))
+    elif b.ndim < a.ndim:
+        b = broadcast(b, shape=a.shape, axes=tuple(range(a.ndim)))
+    return join(a, b)
+
+
+def weighed(number: Any, x: Term) -> Term:
+    """Matrices, each times its number."""
+    if type(number) is float or number.ndim == 0:
+        return x if type(number) is float and number == 1.0 else x * number
+    return scaled(number, x)
+
+
+def same_numbers(a: Any, b: Any) -> bool:
+    """Whether two numbers for each matrix are known to be equal."""
+    return a is b or (type(a) is float and type(b) is float and a == b)
+
+
+# ------------------------------------------------------------------ shapes of programs
 
 
 def _swap(ndim: int) -> tuple[int, ...]:
@@ -110,24 +282,7 @@ def _turned(x: Term) -> Term:
     return transposed(x)
 
 
-def _behind(v: Value, name: str, k: int) -> Value | None:
-    """What a mask leaves of a matrix where column minus row is so; None if it is not masked so."""
-    op = current().defs.get(v)
-    if op is None or op.prim.name != "select" or not _compares(op.args[0], name, k):
-        return None
-    _, x, zero = op.args
-    blank = type(zero) is Const and bool(zero.data == 0)
-    return x if blank and x.shape == v.shape else None
-
-
-def _compares(m: Value, name: str, k: int) -> bool:
-    """Whether a mask is how column minus row compares with a number, as `lower_part` has it."""
-    defs = current().defs
-    op = defs.get(m)
-    if op is None or op.prim.name != name or type(op.args[1]) is not Const or op.args[1].data != k:
-        return False
-    ahead = defs.get(op.args[0])
-    if ahead is None or ahead.prim.name != "sub":
-        return False
-    made = [defs.get(a) for a in ahead.args]
-    return [op.attrs["axis"] for op in made if op and op.prim.name == "iota"] == [1, 0]
+def _is_solve(op: Op, factor: Term, trans: bool) -> bool:
+    attrs = {"lower": True, "trans": trans, "unit": False}
+    same = all(op.attrs.get(k, False) == v for k, v in attrs.items())
+    return op.prim.name == "triangular_solve" and same and op.args[0] is factor

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ..builder import current
+from ..core import Const, Value
 from ..prim import ZERO
 from ..types import Aval, is_float
 from .contract import dot
 from .elementwise import cast, complex_, conj, equal, greater_equal, less_equal, real, select
-from .shape import Shape, broadcast, expand_dims, iota, permuted, sum_
+from .shape import Shape, broadcast, expand_dims, iota, permuted, reshape, slice_, sum_
 
 Term = Any  # a Value; type checkers do not see its operators
 
@@ -106,6 +108,11 @@ def upper_part(x: Term, k: int = 0) -> Term:
     return select(greater_equal(_ahead(x), k), x, 0)
 
 
+def halved(x: Term) -> Term:
+    """Φ: the lower triangle with half of the diagonal."""
+    return (lower_part(x) + lower_part(x, -1)) * 0.5
+
+
 def triangle(x: Term, lower: bool, unit: bool = False) -> Term:
     """One triangle of each matrix, without its diagonal if that is known to be ones."""
     return lower_part(x, -unit) if lower else upper_part(x, unit)
@@ -114,6 +121,19 @@ def triangle(x: Term, lower: bool, unit: bool = False) -> Term:
 def diagonal(x: Term) -> Term:
     """The diagonals of square matrices."""
     return sum_(select(equal(_ahead(x), 0), x, 0), axes=(x.ndim - 1,))
+
+
+def diagonal_of(x: Term) -> Term:
+    """The diagonals of square matrices as a view, which is what NumPy's own functions trace to."""
+    *batch, n, _ = x.shape
+    return slice_(reshape(x, shape=(*batch, n * n)), **diagonal_at(x.aval))
+
+
+def diagonal_at(x: Aval) -> dict[str, Shape]:
+    """Where the diagonals lie in the rows of flat matrices: the attributes of `slice`."""
+    *batch, n, _ = x.shape
+    start, step = (0,) * (len(batch) + 1), (*(1 for _ in batch), n + 1)
+    return {"start": start, "size": (*batch, n), "step": step}
 
 
 def diagonal_matrix(v: Term) -> Term:
@@ -139,6 +159,29 @@ def trace(x: Term) -> Term:
 
 
 # ------------------------------------------------------------------ one triangle for all
+
+
+def is_masked(v: Value, name: str, k: int) -> Value | None:
+    """What a mask leaves of a matrix where column minus row is so; None if it is not masked so."""
+    op = current().defs.get(v)
+    if op is None or op.prim.name != "select" or not _compares(op.args[0], name, k):
+        return None
+    _, x, zero = op.args
+    blank = type(zero) is Const and bool(zero.data == 0)
+    return x if blank and x.shape == v.shape else None
+
+
+def _compares(m: Value, name: str, k: int) -> bool:
+    """Whether a mask is how column minus row compares with a number, as `lower_part` has it."""
+    defs = current().defs
+    op = defs.get(m)
+    if op is None or op.prim.name != name or type(op.args[1]) is not Const or op.args[1].data != k:
+        return False
+    ahead = defs.get(op.args[0])
+    if ahead is None or ahead.prim.name != "sub":
+        return False
+    made = [defs.get(a) for a in ahead.args]
+    return [op.attrs["axis"] for op in made if op and op.prim.name == "iota"] == [1, 0]
 
 
 def _real_diagonal(x: Term) -> Term:
