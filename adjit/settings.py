@@ -24,7 +24,8 @@ class Options:
     rung       how kernels are compiled: "direct" or "lean" (short ways), "plain" (Numba's public
                API alone); None: what the environment variable ADJIT_RUNG says, else the first
     compile    "now": a call waits for its program; "background": the interpreter answers until a
-               worker thread has compiled it, so the last digits of the first results may differ
+               worker thread has compiled it, so the last digits of the first results may differ;
+               with a memory budget, which the interpreter cannot keep, calls wait
     threads    how many threads may share the rows of a large program, each with one for BLAS, if
                that is measured to be faster; the default is ADJIT_THREADS or OMP_NUM_THREADS, else
                as many as there are processors for this process

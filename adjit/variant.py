@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -147,11 +147,11 @@ class Variant:
             self.seconds |= shared.seconds
             if self._contested(function):
                 return self._contest(plan, shared, parts)
-            return self._within_budget(function, shared)
+            return self._within_budget(function, shared, plan)
         self.seconds["plan"] = perf_counter() - start
         program = build(plan, self.options.rung, self.options.threads)
         self.seconds |= program.seconds
-        return self._within_budget(function, program)
+        return self._within_budget(function, program, plan)
 
     def _contested(self, function: Function) -> bool:
         """Whether a call may try out whether threads are worth it, by running it several times."""
@@ -186,7 +186,7 @@ class Variant:
             return None
         return build_parallel(cut, threads, part, function_of, schedule, self.options.rung, parts)
 
-    def _within_budget(self, function: Function, program: Any) -> Any:
+    def _within_budget(self, function: Function, program: Any, plan: Schedule) -> Any:
         """The program, in as many parts as it takes to keep within the memory budget."""
         budget = self.options.memory_budget
         if budget is None:
@@ -194,15 +194,12 @@ class Variant:
         from .codegen.footprint import footprint
 
         least = footprint(program)
-        parts = 2
-        while least.peak > int(budget) and parts <= _MOST_PARTS:
-            smaller = self._shared(function, parts)
-            if smaller is None:
+        for other in self._smaller(function, program, plan):
+            if least.peak <= int(budget):
                 break
-            found = footprint(smaller)
+            found = footprint(other)
             if found.peak < least.peak:
-                program, least = smaller, found
-            parts *= 2
+                program, least = other, found
         if least.peak > int(budget):
             program, least = self._leaner(program, least, int(budget))
         self.again = None  # the arguments are let go
@@ -215,6 +212,23 @@ class Variant:
             )
             raise self._refused
         return program
+
+    def _smaller(self, function: Function, program: Any, plan: Schedule) -> Iterator[Any]:
+        """Forms of a program that may take less memory, the faster ones first."""
+        from .codegen.parallel import ParallelProgram
+        from .codegen.program import build
+
+        if isinstance(program, ParallelProgram):  # what is cut keeps what lies between its stages
+            yield build(plan, self.options.rung, self.options.threads)
+        parts = 2
+        while parts <= _MOST_PARTS:
+            smaller = self._shared(function, parts)
+            if smaller is None:
+                return
+            yield smaller
+            if smaller.threads > 1:
+                yield smaller.alone()
+            parts *= 2
 
     def _leaner(self, program: Any, least: Any, budget: int) -> tuple[Any, Any]:
         """A program that computes again what it need not keep, if it keeps within the budget.
@@ -265,7 +279,10 @@ class Variant:
         """Whether a call need not wait: the program is made, or made in the background."""
         if self._wrapper is not None:
             return True
-        if self.options.compile != "background" or self.options.interpret:
+        options = self.options
+        if options.compile != "background" or options.interpret:
+            return True
+        if options.memory_budget is not None:  # the interpreter takes what memory it likes
             return True
         with self._exact_lock:
             job = self._job

@@ -86,7 +86,7 @@ def _counted(w: Writer, r: Root, var: str, n: str, length: int) -> Iterator[Scop
         with w.body(f"for {var} in range({n}):") as scope:
             yield scope
         return
-    w.endless = w.endless or length > each
+    w.endless = w.endless or length > each or length < 0
     first = w.names.fresh("first")
     with w.body(f"for {first} in range(0, {n}, {each}):"):
         _poll(w, f"{first} > 0")

@@ -101,6 +101,24 @@ def test_large_scratch_memory_is_cut_to_fit_the_cache(args):
     np.testing.assert_allclose(gx, want[1][1], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [{"threads": 2}, {"threads": 4}, {"compile": "background"}])
+def test_a_budget_that_one_thread_keeps_is_kept(kind):
+    def shares(x, y):
+        p = np.exp(x - x.max(1, keepdims=True))
+        p /= p.sum(1, keepdims=True)
+        return np.sum(p * y) ** 2 + np.log(np.sum(x.mean(0) ** 2))
+
+    x, y = RNG.normal(size=(2, 5000, 40))
+    want = value_and_grad(shares, (0, 1))(x, y)
+    with options(memory_budget="4M", **kind):
+        f = value_and_grad(shares, (0, 1))
+        got = f(x, y)
+        assert f.variants()[0].memory.peak <= 4 << 20
+    np.testing.assert_allclose(got[0], want[0], rtol=1e-12)
+    for a, b in zip(got[1], want[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
 def test_a_budget_that_cannot_be_kept_says_what_it_takes():
     with options(memory_budget=1 << 20), pytest.raises(MemoryBudgetExceeded) as error:
         jit(lambda x: np.exp(x))(np.ones(1 << 18))
