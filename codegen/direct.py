@@ -278,6 +278,8 @@ class Compiler:
     def operands(self, expressions: list[ast.expr]) -> list[ir.Value]:
         """The values of operands; a literal takes the type of the reals it stands among."""
         values = [self.value(e) for e in expressions]
+        if True not in [v.type is F32 for v in values]:
+            return values
         literal = [_is_literal(e) for e in expressions]
         kinds = {v.type for v, k in zip(values, literal, strict=True) if not k}
         if F32 not in kinds or F64 in kinds:
@@ -305,12 +307,12 @@ class Compiler:
         return self.b.gep(pointer, [self.value(e.slice)], inbounds=True)
 
     def binary(self, op: ast.operator, a: ir.Value, b: ir.Value) -> ir.Value:
-        if a.type == I8:  # a boolean as NumPy stores it
+        if a.type is I8:  # a boolean as NumPy stores it
             a = self.b.zext(a, I64)
-        if a.type != b.type:
+        if a.type is not b.type:
             raise Unsupported(f"{a.type} {type(op).__name__} {b.type}")
-        real = a.type in (F32, F64)
-        if type(op) in ARITHMETIC and a.type != I1:
+        real = a.type is F64 or a.type is F32
+        if type(op) in ARITHMETIC and a.type is not I1:
             return getattr(self.b, ("f" if real else "") + ARITHMETIC[type(op)])(a, b)
         if isinstance(op, ast.Div) and real:
             return self.b.fdiv(a, b)

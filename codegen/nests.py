@@ -16,6 +16,7 @@ from ..ir.records import dataclass
 
 LONG = 150  # lines of a kernel that is still compiled in one piece
 _WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
+_EFFECT = re.compile(r"\bblas\.|\.tape_")
 _STORE = re.compile(r"^\s*(?:for )?(\w+) (?:\|?=|in) ", re.M)
 
 
@@ -53,7 +54,7 @@ class Cutter:
             if self._is_plain(s):
                 plain.append(s)
                 continue
-            own = self._own(plain, s)
+            own = self._own(plain, s) if isinstance(s, ast.For) else []
             yield from (p for p in plain if p not in own)
             plain.clear()
             nest = self._nest([*own, s], known) if isinstance(s, ast.For) else None
@@ -67,14 +68,14 @@ class Cutter:
     def _is_plain(self, s: ast.stmt) -> bool:
         """Whether it computes a scalar and does nothing else."""
         name = isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name)
-        return name and not re.search(r"\bblas\.|\.tape_", self._text([s]))
+        return name and not _EFFECT.search(self._text([s]))
 
     def _text(self, statements: Iterable[ast.stmt]) -> str:
-        lines = (
+        lines = [
             line.split("#")[0].rstrip()
             for s in statements
             for line in self.lines[s.lineno - 1 : s.end_lineno]
-        )
+        ]
         return "\n".join(lines)
 
     def _own(self, plain: Sequence[ast.stmt], s: ast.stmt) -> list[ast.stmt]:

@@ -23,7 +23,7 @@ INLINE_CALLS = {"gather", "concatenate", "iota", "reshape"}
 
 def identity(n: int) -> tuple[Index, ...]:
     """The index of a domain into itself."""
-    return tuple((d, 0, 1) for d in range(n))
+    return tuple([(d, 0, 1) for d in range(n)])
 
 
 def unit_reshape(shape: tuple[int, ...], new: tuple[int, ...]) -> ViewMap | None:
@@ -114,8 +114,9 @@ def reads(
     """
     emit = op.prim.emit
     if isinstance(emit, Expr):
+        shape = op.outs[0].aval.shape
         for a in op.args:
-            yield a, aligned(a.aval, index, op.outs[0].shape)
+            yield a, aligned(a.aval, index, shape) if shape else ()
         return
     view = view_map(op)
     if view is not None:
@@ -145,6 +146,8 @@ def reads(
 
 def boundaries(op: Op, index: Sequence[Index]) -> Iterator[tuple[int, int]]:
     """Where along the domain's dims the op's meaning changes: (domain dim, first index after)."""
+    if isinstance(op.prim.emit, Expr):
+        return
     windows: list[tuple[int, int, int]] = []
     view = view_map(op)
     if view is not None:

@@ -10,11 +10,14 @@ import numpy as np
 
 from .core import Block, Const, Op, Value, Where
 from .prim import Prim
-from .types import KIND, Aval, default_dtype, name_of
+from .types import KIND, SCALARS, Aval, default_dtype, name_of
 
 _stack = threading.local()
 _NUMBERS = (bool, int, float, complex, np.generic)
 _memo: dict[Any, tuple[Aval, ...]] = {}
+# The same by the identity of the operands' types, which the entry keeps alive: to hash them takes
+# longer than all else that is done for an op.
+_near: dict[Any, tuple[tuple[Aval, ...], Any]] = {}
 _MEMO_LIMIT = 100_000
 
 
@@ -61,19 +64,58 @@ class Builder:
         hints: Sequence[str] = (),
     ) -> tuple[Value, ...]:
         """Append an op, or find an equal one; returns its results."""
-        attrs = {} if attrs is None else attrs
-        values = self._lift(prim, args)
+        return self._add(
+            prim, self._lift(prim, args), {} if attrs is None else attrs, blocks, hints
+        )
+
+    def _add(
+        self,
+        prim: Prim,
+        values: tuple[Value, ...],
+        attrs: Mapping[str, Any],
+        blocks: Mapping[str, Block] | None,
+        hints: Sequence[str],
+    ) -> tuple[Value, ...]:
         facts = tuple(sorted(attrs.items())) if attrs else ()
         key = None
-        if self._known is not None and prim.numbered and not blocks:
-            key = (prim, tuple([v.key if type(v) is Const else v for v in values]), facts)
+        if self._known is not None and not blocks and prim.numbered:
+            key = (prim, _keys(values), facts)
             known = self._known.get(key)
             if known is not None:
                 return known
         avals = infer(prim, tuple([v.aval for v in values]), facts, attrs, blocks)
         names = tuple(hints) + ("",) * (len(avals) - len(hints))
-        outs = tuple(map(Value, avals, names))
-        op = Op(prim, values, attrs, outs, blocks or {}, self.where)
+        return self._put(key, prim, values, attrs, tuple(map(Value, avals, names)), blocks or {})
+
+    def again(self, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Append an op of another block, without regions, that reads these values here.
+
+        Where they are of the same types nothing needs to be inferred.
+        """
+        for a, v in zip(op.args, args, strict=True):
+            if a.aval is not v.aval:
+                return self.add(op.prim, args, op.attrs, None, [v.hint for v in op.outs])
+        prim, attrs = op.prim, op.attrs
+        key = None
+        if self._known is not None and prim.numbered:
+            key = (prim, _keys(args), tuple(sorted(attrs.items())) if attrs else ())
+            known = self._known.get(key)
+            if known is not None:
+                return known
+        return self._put(
+            key, prim, args, attrs, tuple([Value(v.aval, v.hint) for v in op.outs]), {}
+        )
+
+    def _put(
+        self,
+        key: Any,
+        prim: Prim,
+        args: tuple[Value, ...],
+        attrs: Mapping[str, Any],
+        outs: tuple[Value, ...],
+        blocks: Mapping[str, Block],
+    ) -> tuple[Value, ...]:
+        op = Op(prim, args, attrs, outs, blocks, self.where)
         self.ops.append(op)
         for v in outs:
             self.defs[v] = op
@@ -111,6 +153,14 @@ class Builder:
         return literal(x, dtype)
 
 
+def _keys(values: tuple[Value, ...]) -> tuple[Any, ...]:
+    """What tells operands apart: values by identity, constants by their bits."""
+    for v in values:
+        if type(v) is Const:
+            return tuple([v.key if type(v) is Const else v for v in values])
+    return values
+
+
 def infer(
     prim: Prim,
     avals: tuple[Aval, ...],
@@ -122,15 +172,27 @@ def infer(
     if blocks:
         out = prim.infer(*avals, **attrs, **blocks)
         return out if isinstance(out, tuple) else (out,)
+    near = (prim, facts, *map(id, avals))
+    found = _near.get(near)
+    if found is not None:
+        return found[0]
     key = (prim, avals, facts)
     known = _memo.get(key)
     if known is None:
         out = prim.infer(*avals, **attrs)
-        known = out if isinstance(out, tuple) else (out,)
+        known = tuple(map(_shared, out if isinstance(out, tuple) else (out,)))
         if len(_memo) > _MEMO_LIMIT:
             _memo.clear()
         _memo[key] = known
+    if len(_near) > _MEMO_LIMIT:
+        _near.clear()
+    _near[near] = known, avals
     return known
+
+
+def _shared(aval: Aval) -> Aval:
+    """The type itself, or the one object that stands for it."""
+    return aval if aval.shape else SCALARS[aval.dtype]
 
 
 def _emit(self: Prim, *args: Any, **attrs: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .records import dataclass
-from .types import NUMPY, Aval
+from .types import NUMPY, SCALARS, Aval
 
 if TYPE_CHECKING:
     from .prim import Prim
@@ -68,16 +68,20 @@ class Value:
 class Const(Value):
     """A literal scalar; `data` is a NumPy scalar of exactly the value's dtype."""
 
-    __slots__ = ("data",)
+    __slots__ = ("_key", "data")
 
     def __init__(self, data: Any, dtype: str) -> None:
-        super().__init__(Aval(dtype))
+        self.aval = SCALARS[dtype]
+        self.hint = ""
         self.data = NUMPY[dtype].type(data)
+        self._key: tuple[str, bytes] | None = None
 
     @property
     def key(self) -> tuple[str, bytes]:
         """Equal for equal bits, so that -0.0 differs from 0.0 and NaN equals itself."""
-        return self.aval.dtype, self.data.tobytes()
+        if self._key is None:
+            self._key = self.aval.dtype, self.data.tobytes()
+        return self._key
 
     def __repr__(self) -> str:
         return f"{self.data}: {self.aval}"

@@ -79,6 +79,10 @@ class Aval:
         return KIND[self.dtype]
 
 
+# The types of scalars: one object each, so that most comparisons end at the identity.
+SCALARS: dict[str, Aval] = {name: Aval(name) for name in NUMPY}
+
+
 def name_of(dtype: np.dtype) -> str:
     """The IR's name of a NumPy dtype; a TypeError if the IR has none."""
     name = _BY_NUMPY.get(dtype)

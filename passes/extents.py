@@ -31,6 +31,8 @@ def label(block: Block, varying: Collection[tuple[int, int]] = ()) -> Block:
     numbers: dict[Dim, int] = {}
     new: dict[Value, Value] = {}
     for v in (*block.params, *(v for op in block.ops for v in op.outs)):
+        if not v.aval.shape:
+            continue
         shape = []
         for d, n in enumerate(v.shape):
             root = classes.root((v, d))
@@ -39,10 +41,12 @@ def label(block: Block, varying: Collection[tuple[int, int]] = ()) -> Block:
         new[v] = Value(Aval(v.dtype, tuple(shape)), v.hint)
 
     def renamed(values: tuple[Value, ...]) -> tuple[Value, ...]:
-        return tuple(new.get(v, v) for v in values)
+        return tuple([new.get(v, v) for v in values])
 
     ops = [
-        Op(op.prim, renamed(op.args), op.attrs, renamed(op.outs), op.blocks, op.where)
+        op
+        if new.keys().isdisjoint((*op.args, *op.outs))
+        else Op(op.prim, renamed(op.args), op.attrs, renamed(op.outs), op.blocks, op.where)
         for op in block.ops
     ]
     return Block(renamed(block.params), tuple(ops), renamed(block.outs))
@@ -78,6 +82,8 @@ def _same(op: Op) -> Iterator[tuple[Dim, Dim]]:
         return
     out = op.outs[0]
     if is_inline(op):
+        if not out.aval.shape:
+            return
         for a, j, d, off, step in _reads(op):
             n = a.shape[j]
             if n == out.shape[d] and (off, step) in ((0, 1), (n - 1, -1)):

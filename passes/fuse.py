@@ -92,7 +92,7 @@ def _deep_values(block: Block, products: set[Value]) -> set[Value]:
     for op in block.ops:
         if not op.outs:
             continue
-        level = 1 + max((depth.get(a, 0) for a in op.args), default=0) if is_inline(op) else 0
+        level = 1 + max([0, *[depth.get(a, 0) for a in op.args]]) if is_inline(op) else 0
         most = MAX_DEPTH if op.outs[0].ndim else MAX_SCALAR_DEPTH
         ends = level >= most and isinstance(op.prim.emit, Expr) and -1 not in op.outs[0].shape
         if ends and op.outs[0] not in products:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import prod
 
 from ..ir.builder import Builder
-from ..ir.core import Function, Op, Value
+from ..ir.core import Function, Op, Value, all_ops
 from ..ir.ops.contract import dot, free_dims
 from ..ir.ops.elementwise import mul
 from ..ir.ops.shape import reshape, sum_, transpose
@@ -20,6 +20,8 @@ BLAS = ("f64", "f32")
 
 def lower(function: Function) -> Function:
     """Rewrite every `dot` that is not one plain product of matrices."""
+    if not any(op.prim is dot for op in all_ops(function.block)):
+        return function
     return rebuild(function, _visit)
 
 

@@ -34,7 +34,6 @@ class Normal(Builder):
         self.rank: dict[Value, int] = {}
         self.lenient = False
         self._depth = 0
-        self._ready: tuple[Value, ...] = ()
         for p in params:
             self.rank[p] = len(self.rank)
 
@@ -64,6 +63,10 @@ class Normal(Builder):
                 self._depth -= 1
         return self._append(prim, values, attrs, blocks, hints)
 
+    def again(self, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Append an op of another block in normal form."""
+        return self.add(op.prim, args, op.attrs, None, [v.hint for v in op.outs])
+
     def _append(
         self,
         prim: Prim,
@@ -72,20 +75,16 @@ class Normal(Builder):
         blocks: Mapping[str, Block] | None,
         hints: Sequence[str],
     ) -> tuple[Value, ...]:
-        if not blocks and all(type(v) is Const for v in values):
+        if not blocks and [type(v) for v in values].count(Const) == len(values):
             consts = folded(prim, values, attrs)
             if consts is not None:
                 return consts
         if prim.commutes and len(values) == 2:
             values = self._ordered(*values)
-        self._ready = values
-        outs = super().add(prim, values, attrs, blocks, hints)
+        outs = self._add(prim, values, attrs, blocks, hints)
         for v in outs:
             self.rank.setdefault(v, len(self.rank))
         return outs
-
-    def _lift(self, prim: Prim, args: Sequence[Any]) -> tuple[Value, ...]:
-        return self._ready if args is self._ready else super()._lift(prim, args)
 
     def raw(self, prim: Prim, *args: Value, **attrs: Any) -> Value:
         """Append an op that is in normal form already."""
@@ -115,14 +114,14 @@ class Normal(Builder):
 
 def _ragged(values: tuple[Value, ...]) -> bool:
     """Whether an extent is known at run time only: the rules compute with extents."""
-    return any(-1 in v.aval.shape for v in values)
+    return True in [-1 in v.aval.shape for v in values]
 
 
 def _smaller(
     b: Normal, prim: Prim, args: tuple[Value, ...], attrs: Mapping[str, Any]
 ) -> Value | None:
     """An elementwise op whose operands are all repeated: computed before they are."""
-    n = max(len(a.aval.shape) for a in args)
+    n = max([len(a.aval.shape) for a in args])
     if n == 0:
         return None
     repeated = [b.made_by(a, "broadcast") for a in args]

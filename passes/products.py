@@ -105,6 +105,8 @@ def _number(p: Product, c: Const, under: bool) -> None:
 
 def cancel(b: Normal, p: Product) -> None:
     """Drop factors that also divide; products are taken apart where that lets them cancel."""
+    if not _cancels(b, p):
+        return
     for f in list(p.factors):
         op = b.made_by(f.value, "div", "mul")
         if op is None:
@@ -125,6 +127,37 @@ def cancel(b: Normal, p: Product) -> None:
             p.factors.remove(twin)
 
 
+def _cancels(b: Normal, p: Product) -> bool:
+    """Whether a value may be found on both sides: a quick look that misses none."""
+    sides = {(f.value, f.under) for f in p.factors}
+    for f in p.factors:
+        if (f.value, not f.under) in sides:
+            return True
+        if b.made_by(f.value, "div", "mul") and _meets(b, f.value, f.under, sides, True):
+            return True
+    return False
+
+
+def _meets(b: Normal, v: Value, under: bool, sides: set[tuple[Value, bool]], opened: bool) -> bool:
+    """Whether a factor of a value stands on the other side; where it may be repeated, it may."""
+    if type(v) is Const:
+        return False
+    op = b.defs.get(v)
+    name = op.prim.name if op is not None else ""
+    if op is None or name not in _OPENED or v.aval.kind != "f":
+        return (v, not under) in sides
+    if name == "neg":
+        return _meets(b, op.args[0], under, sides, False)
+    if name == "broadcast":
+        return True
+    if not (opened or b.single(v) or (name == "div" and under)):
+        return (v, not under) in sides
+    x, y = op.args
+    if x.aval.shape != v.aval.shape or y.aval.shape != v.aval.shape:
+        return True
+    return _meets(b, x, under, sides, False) or _meets(b, y, under != (name == "div"), sides, False)
+
+
 def _within(f: Factor, g: Factor) -> Dims:
     """The dims of a factor of a factor."""
     return tuple(f.dims[d] for d in g.dims)
@@ -135,6 +168,8 @@ def _within(f: Factor, g: Factor) -> Dims:
 
 def emit(b: Normal, p: Product, dtype: str) -> Value:
     """The product in normal form, of its full shape."""
+    if not p.shape and p.factors:
+        return _signed(p, _quotient(b, p.factors, p, dtype))
     classes: dict[Dims, list[Factor]] = {}
     for f in p.factors:
         classes.setdefault(f.dims, []).append(f)
@@ -152,9 +187,12 @@ def emit(b: Normal, p: Product, dtype: str) -> Value:
         acc, where = (term, dims) if acc is None else _join(b, acc, where, term, dims, p.shape)
     if acc is None:
         acc = Const(abs(p.number / p.divisor), dtype)
-    if math.copysign(1.0, p.number) * math.copysign(1.0, p.divisor) < 0:
-        acc = neg(acc)
-    return filling(b, acc, where, p.shape)
+    return filling(b, _signed(p, acc), where, p.shape)
+
+
+def _signed(p: Product, v: Value) -> Value:
+    """A value with the sign of the numbers of a product."""
+    return neg(v) if math.copysign(1.0, p.number) * math.copysign(1.0, p.divisor) < 0 else v
 
 
 def _absorbed(

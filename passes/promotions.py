@@ -21,11 +21,25 @@ GATHER_COST = 4
 SLOW = frozenset(("div", "sqrt"))  # in vectors they take as long as PROMOTE_COST additions
 
 
+class _Costs(dict[Value, int]):
+    """What it costs to compute inlined values again, each found when it is asked for."""
+
+    def __init__(self, roots: Roots) -> None:
+        self.roots = roots
+
+    def __missing__(self, v: Value) -> int:
+        found = self[v] = _subtree_cost(self.roots, v, set())
+        return found
+
+
+_NONE: frozenset[int] = frozenset()
+
+
 def promotions(roots: Roots, items: list[Item]) -> set[Value]:
     """Inlined values worth keeping: costly ones that several loops would compute."""
     leaves: dict[Value, set[int]] = {}
     row_work: set[Value] = set()
-    cost: dict[Value, int] = {}
+    cost = _Costs(roots)
     times: dict[Value, int] = {}
     nest: dict[int, int] = {}  # of each leaf
     for leaf, top, (r, vector) in enumerate_leaves(items):
@@ -35,13 +49,15 @@ def promotions(roots: Roots, items: list[Item]) -> set[Value]:
     order = [v for op in roots.block.ops for v in op.outs]
     picked = _joined(roots, items)
     for v in order:
-        readers = leaves.get(v, set())
+        readers = leaves.get(v, _NONE)
+        if len(readers) < 2 and times.get(v, 0) < 2 and v not in row_work:
+            continue
         # Where one nest computes a value again, to keep it is a row in a near cache.
         near = len(readers) >= 2 and len({nest[leaf] for leaf in readers}) == 1
         if near and cost[v] < PROMOTE_COST:
             cost[v] = _subtree_cost(roots, v, set(), near)
         many = len(readers) >= 2 and cost[v] >= PROMOTE_COST
-        again = (times.get(v, 0) - 1) * cost.get(v, 0)
+        again = (times.get(v, 0) - 1) * cost[v]
         if again >= REPEAT_COST:  # what is left of it beside earlier picks must still be
             again = (times[v] - 1) * _subtree_cost(roots, v, picked)
         wanted = False
@@ -164,9 +180,12 @@ def _visit(
     leaf: int,
     leaves: dict[Value, set[int]],
     row_work: set[Value],
-    cost: dict[Value, int],
+    cost: _Costs,
     times: dict[Value, int],
 ) -> None:
+    if not r.dims:
+        _visit_scalar(roots, r, leaf, leaves, times)
+        return
     seen: set[tuple[Value, tuple[Index, ...]]] = set()
     visits: Counter[Value] = Counter()
     outer_dims = len(r.dims) > 1
@@ -178,8 +197,6 @@ def _visit(
         visits[v] += 1
         op = roots.defs[v]
         leaves.setdefault(v, set()).add(leaf)
-        if v not in cost:
-            cost[v] = _subtree_cost(roots, v, set())
         mine = vector is None or any(i[0] == vector for i in index)
         row = not mine and outer_dims and any(i[0] is not None for i in index)
         if row and inner and cost[v] >= ROW_COST:
@@ -195,4 +212,27 @@ def _visit(
     for v, index in roots.start(r):
         walk(v, index, True)
     for v, n in visits.items():
+        times[v] = max(times.get(v, 0), n)
+
+
+def _visit_scalar(
+    roots: Roots,
+    r: Root,
+    leaf: int,
+    leaves: dict[Value, set[int]],
+    times: dict[Value, int],
+) -> None:
+    """The same for a root without dims, which has neither rows nor columns."""
+    seen: set[tuple[Value, tuple[Index, ...]]] = set()
+    visits: dict[Value, int] = {}
+    defs, todo = roots.defs, roots.start(r)
+    while todo:
+        place = v, index = todo.pop()
+        if v not in defs or roots.is_base(v) or place in seen:
+            continue
+        seen.add(place)
+        visits[v] = visits.get(v, 0) + 1
+        todo.extend(reads(defs[v], index, defs))
+    for v, n in visits.items():
+        leaves.setdefault(v, set()).add(leaf)
         times[v] = max(times.get(v, 0), n)

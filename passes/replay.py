@@ -23,10 +23,10 @@ def fresh(params: Iterable[Value]) -> tuple[Value, ...]:
 
 def copy(b: Builder, op: Op, args: Sequence[Value], visit: Visit = keep) -> tuple[Value, ...]:
     """Emit an op with new arguments; the visitor sees the ops of its regions."""
-    blocks = op.blocks
-    if blocks:
-        blocks = {label: replay(r, visit) for label, r in blocks.items()}
-        b.where = op.where
+    if not op.blocks:
+        return b.again(op, tuple(args))
+    blocks = {label: replay(r, visit) for label, r in op.blocks.items()}
+    b.where = op.where
     return b.add(op.prim, args, op.attrs, blocks, [v.hint for v in op.outs])
 
 
@@ -41,7 +41,7 @@ def inline(block: Block, args: Sequence[Value], visit: Visit = keep) -> list[Val
         new = tuple([get(a, a) for a in op.args])
         outs = visit(b, op, new)
         if outs is None:
-            outs = copy(b, op, new, visit)
+            outs = copy(b, op, new, visit) if op.blocks else b.again(op, new)
         env.update(zip(op.outs, outs, strict=True))
     b.where = where
     return [get(v, v) for v in block.outs]

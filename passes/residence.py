@@ -51,7 +51,8 @@ def _held(op: Op) -> tuple[Value, ...]:
 
 
 def _sized(v: Value) -> bool:
-    return v.aval.dtype in KERNEL_DTYPES and all(n > 0 for n in v.aval.shape)
+    aval = v.aval
+    return aval.dtype in KERNEL_DTYPES and (not aval.shape or min(aval.shape) > 0)
 
 
 def _tape(v: Value) -> bool:

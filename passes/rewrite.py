@@ -9,6 +9,7 @@ from typing import Any
 from ..ir.builder import Builder
 from ..ir.core import Const, Op, Value
 from ..ir.ops.shape import broadcast_to
+from ..ir.prim import Prim
 from ..ir.records import dataclass
 from ..ir.types import Aval
 from .normal import Normal, Step
@@ -33,6 +34,8 @@ class Rule:
     result: Any
     kinds: str = ""
     lenient: bool = False
+    literal: bool = False  # whether one of the arguments has to be a constant
+    made: frozenset[Prim] = frozenset()  # rows that have to have made some of them
 
     def __call__(self, b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Any:
         """The value that stands for an op of these arguments, or None."""
@@ -40,6 +43,12 @@ class Rule:
             return None
         if (self.kinds and args[0].aval.kind not in self.kinds) or (self.lenient > b.lenient):
             return None
+        if self.literal and Const not in [type(a) for a in args]:
+            return None
+        if self.made:
+            rows = [op.prim for a in args if (op := b.defs.get(a)) is not None]
+            if not self.made.issubset(rows):
+                return None
         found: Found = [None] * len(self.constant)
         if not _arguments(self, b, self.root, args, found):
             return None
@@ -54,15 +63,18 @@ def rule(line: Line, kinds: str = "", lenient: bool = False) -> Rule:
     wild = [Value(Aval("bool" if n.startswith("m") else "f64"), n) for n in names]
     with Builder(wild) as b:
         pattern, result = line(*wild)
+    root = b.defs[pattern]
     return Rule(
         ", ".join(names),
-        b.defs[pattern],
+        root,
         b.defs,
         {v: i for i, v in enumerate(wild)},
         tuple(n.startswith("c") for n in names),
         result,
         kinds,
         lenient,
+        any(type(a) is Const for a in root.args),
+        frozenset(b.defs[a].prim for a in root.args if a in b.defs),
     )
 
 

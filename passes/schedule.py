@@ -34,7 +34,7 @@ def schedule(
     if len(set(stages.values())) > 1:
         by_stage, wanted = crossing(block, stages)
     else:
-        by_stage, wanted = {s: list(block.ops) for s in stages.values()}, set(block.outs)
+        by_stage, wanted = {s: list(block.ops) for s in set(stages.values())}, set(block.outs)
     steps: list[KernelStep | HostStep] = []
     for stage in sorted(by_stage):
         ops = by_stage[stage]
@@ -107,7 +107,9 @@ def _staged(block: Block, host: Collection[Op]) -> dict[Op, int]:
 
 def decides(op: Op) -> bool:
     """Whether the program may end at an op: a guard, or rounds with one in them."""
-    return op.prim is guard or any(decides(o) for b in op.blocks.values() for o in b.ops)
+    if not op.blocks:
+        return op.prim is guard
+    return any(decides(o) for b in op.blocks.values() for o in b.ops)
 
 
 def _storable(v: Value) -> bool:

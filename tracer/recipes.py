@@ -10,7 +10,7 @@ from ..ir.builder import Builder, infer
 from ..ir.core import Const, Op, Value
 from ..ir.ops.shape import broadcast
 from ..ir.prim import Prim
-from ..ir.types import NUMPY, Aval
+from ..ir.types import Aval
 from .ledger import Ledger, Recipe
 
 # Recipes by row, attributes and identity of the operands' avals (kept alive by the entry):
@@ -19,7 +19,6 @@ _known: dict[Any, tuple[Recipe, Any]] = {}
 _recipes: dict[Any, Recipe] = {}  # by row, attributes and avals
 _LIMIT = 50_000
 _EMPTY: dict[str, Any] = {}
-_SCALARS = {dtype: Aval(dtype) for dtype in NUMPY}
 
 
 _new: Any = object.__new__
@@ -79,8 +78,7 @@ class TraceBuilder(Builder):
     ) -> tuple[Value, ...]:
         """Append an op; returns its results."""
         try:
-            # Every Const has an aval of its own: take the one all of its dtype share.
-            avals = [_SCALARS[a.aval.dtype] if type(a) is Const else a.aval for a in args]
+            avals = [a.aval for a in args]
         except AttributeError:
             return self._other(prim, self._lift(prim, args), attrs, blocks, hints)
         if blocks or hints:
@@ -88,6 +86,10 @@ class TraceBuilder(Builder):
         known = _known.get((prim, *attrs.items(), *map(id, avals)) if attrs else
                            (prim, *map(id, avals)))  # fmt: skip
         return self.put(known[0] if known is not None else recipe(prim, attrs, avals), args)
+
+    def again(self, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Append an op of another block; what results were called there is told as well."""
+        return self.add(op.prim, args, op.attrs, None, [v.hint for v in op.outs])
 
     def put(self, recipe: Recipe, args: Sequence[Value]) -> tuple[Value, ...]:
         """Append the op of a recipe; returns its results."""
@@ -151,11 +153,6 @@ class TraceBuilder(Builder):
         self._seen = len(ledger.args) - args, len(ledger.outs) - outs
         del ledger.args[self._seen[0] :], ledger.outs[self._seen[1] :]
         return gone
-
-
-def scalar(dtype: str) -> Aval:
-    """The type that all literals of a dtype have in recipes."""
-    return _SCALARS[dtype]
 
 
 def recipe(prim: Prim, attrs: Mapping[str, Any] | None, avals: Sequence[Aval]) -> Recipe:

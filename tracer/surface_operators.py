@@ -13,11 +13,11 @@ import numpy as np
 from ..ir.builder import literal
 from ..ir.core import Const, Value
 from ..ir.prim import Prim
-from ..ir.types import KIND, NUMPY, Aval
+from ..ir.types import KIND, NUMPY, SCALARS, Aval
 from .hidden import check_not_hidden
 from .ledger import Recipe
 from .promote import WEAK, Key, loop_dtypes
-from .recipes import recipe, scalar
+from .recipes import recipe
 from .record import Recorder, recorder
 from .surface import cast, refuse, value
 from .surface_ufunc import PAIR, PRODUCTS, call, finish, lowering_for, quick_unary, store
@@ -107,7 +107,7 @@ def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single, A
             return None
     (ka, va, python), (kb, vb, too) = sides
     lower, da, db, want = _pair(ufunc, ka, kb)
-    avals = [x or scalar(d) for x, d in ((va, da), (vb, db))]
+    avals = [x or SCALARS[d] for x, d in ((va, da), (vb, db))]
     if type(lower) is not Prim or [x.dtype for x in avals] != [da, db]:
         return None
     found = recipe(lower, None, avals)

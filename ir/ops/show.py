@@ -54,4 +54,6 @@ show = Prim(
 
 def shows(op: Op) -> bool:
     """Whether an op, or one in its regions, shows something."""
-    return op.prim is show or any(o.prim is show for b in op.blocks.values() for o in all_ops(b))
+    if not op.blocks:
+        return op.prim is show
+    return any(o.prim is show for b in op.blocks.values() for o in all_ops(b))
