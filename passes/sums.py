@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir.core import Const, Value
+from ..ir.ops.contract import free_dims
 from ..ir.ops.elementwise import add, mul, neg, sub
 from ..ir.ops.shape import (
     broadcast,
@@ -16,7 +17,9 @@ from ..ir.ops.shape import (
     permuted,
     reshaped,
     sum_,
+    zeros,
 )
+from ..ir.types import Aval
 from .normal import Normal, missing
 from .products import Dims, Factor, Product, collect, emit
 
@@ -26,6 +29,19 @@ _DEEP = 4  # how far equal terms are looked for
 _LARGE = 1e30  # counts beyond might overflow where the terms do not
 
 # ------------------------------------------------------------------ reductions
+
+
+def _of_nothing(b: Normal, args: Args, attrs: Attrs) -> Value | None:
+    """A sum without terms is zero: kernels have no arrays without elements."""
+    x, *others = args
+    if all(0 not in a.shape for a in args):
+        return None
+    shape = [n for d, n in enumerate(x.shape) if d not in attrs.get("axes", ())]
+    if others:
+        (cx, cy), (bx, by) = attrs["contract"], attrs["batch"]
+        shape = [x.shape[d] for d in (*bx, *free_dims(x.ndim, bx, cx))]
+        shape += [others[0].shape[d] for d in free_dims(others[0].ndim, by, cy)]
+    return zeros(Aval(x.dtype, tuple(shape))) if 0 not in shape else None
 
 
 def _sum_views(b: Normal, args: Args, attrs: Attrs) -> Value | None:
@@ -290,7 +306,8 @@ def _factored(b: Normal, x: Value, y: Value, join: Any) -> Value | None:
 
 
 SUMS = {
-    "sum": (_sum_views, _sum_product, _sum_split),
+    "dot": (_of_nothing,),
+    "sum": (_of_nothing, _sum_views, _sum_product, _sum_split),
     "add": (_add,),
     "sub": (_sub,),
 }

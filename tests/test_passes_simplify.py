@@ -317,6 +317,22 @@ def test_a_transposed_operand_is_absorbed() -> None:
     assert_agree(made, done, rng.normal(size=(3, 4)), rng.normal(size=(3, 5)))
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: o.sum_(x, axes=(1,)),
+        lambda x: o.dot(x, x, contract=((1,), (1,)), batch=((), ())),
+        lambda x: o.dot(x, x, contract=((1,), (1,)), batch=((0,), (0,))),
+    ],
+)
+def test_sums_of_nothing_are_zero(f: Any) -> None:
+    before = function(lambda x, y: f(x) + total(y), (3, 0), (2,))
+    after = simplify(before)
+    assert_agree(before, after, np.zeros((3, 0)), np.ones(2))
+    assert all(0 not in v.shape for op in after.block.ops for v in (*op.args, *op.outs))
+    assert simplify(function(lambda x: o.sum_(x, axes=(0,)), (0, 0))).outs[0].shape == (0,)
+
+
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
 def test_a_sum_over_a_product_of_matrices_sums_an_operand(axes: tuple[int, ...]) -> None:
     def f(x: Value, y: Value) -> Value:
