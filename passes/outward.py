@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import field
+from typing import Any
 
+import numpy as np
+
+from ..ir.access import counted, identity
 from ..ir.builder import Builder
-from ..ir.core import Const, Function, Op, Value, all_ops, definitions
+from ..ir.core import Const, Function, Op, Value, all_ops, definitions, use_counts
 from ..ir.ops.contract import dot
 from ..ir.ops.elementwise import select, stop_gradient
 from ..ir.ops.index import gather, scatter
 from ..ir.ops.shape import broadcast, full, reshape, slice_, zeros
-from ..ir.prim import Expr
+from ..ir.prim import Expr, Fold
 from ..ir.records import dataclass
 from ..ir.types import KIND, Aval
 from .dce import dce
@@ -20,6 +25,7 @@ from .replay import rebuild
 REPEATS = 2  # how often a row must be read on average
 COST = 12  # additions per row that must be saved: each index is looked at once more
 MAX_OPS = 32  # of an expression that is taken apart
+MANY = 1 << 30
 
 
 def outward(function: Function) -> Function:
@@ -30,7 +36,7 @@ def outward(function: Function) -> Function:
     """
     if not any(map(_repeats, all_ops(function.block))):
         return function
-    return rebuild(function, _Mover().visit)
+    return rebuild(function, _Mover(use_counts(function.block)).visit)
 
 
 def unmasked(function: Function) -> Function:
@@ -118,40 +124,73 @@ def _repeats(op: Op) -> bool:
 
 @dataclass(eq=False)
 class _Tree:
-    """What an expression on gathered rows comes to: its gathers' rows and index, its cost."""
+    """What an expression on rows that `index` gathers comes to: its gathers, its cost per row."""
 
-    index: Value | None = None
+    index: Value
     cost: int = 0
     ops: list[Op] = field(default_factory=list)
-    leaves: dict[Value, Value] = field(default_factory=dict)  # gathered values, by their rows
+    leaves: dict[Value, Value] = field(default_factory=dict)  # rows, by what is gathered of them
+    same: dict[Value, Value] = field(default_factory=dict)  # numbers, by what repeats them
+
+    @property
+    def extent(self) -> int:
+        """How many rows there are."""
+        return next(iter(self.leaves.values())).shape[0]
 
 
 class _Mover:
-    """Moves the gathers of one function."""
+    """Moves the gathers of one function, whose values are read so many times."""
 
-    def __init__(self) -> None:
+    def __init__(self, uses: Mapping[Value, int]) -> None:
         self.sound: set[Value] = set()  # rows without what no index reaches
+        self.uses = uses
+        self.reads: dict[Value, int] = {}  # how often the values of the new function are read
 
     def visit(self, b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
         """The op on the rows, then gathered; None where that does not pay."""
+        for old, new in zip(op.args, args, strict=True):
+            self.reads[new] = max(self.reads.get(new, 0), self.uses.get(old, MANY))
         if op.prim is dot:
             return self.product(b, op, args)
-        if op.blocks or type(op.prim.emit) is not Expr or not op.outs[0].ndim:
+        if op.prim is gather:
+            return _through(b, op, args)
+        if op.blocks or not isinstance(op.prim.emit, Expr | Fold) or KIND[op.outs[0].dtype] != "f":
             return None
-        tree = _Tree(cost=op.prim.emit.cost)
-        if not all(_grow(b, a, op.outs[0].shape, tree) for a in args) or tree.index is None:
+        i = _index(b, args)
+        return None if i is None else self.expression(b, op, args, _Tree(i))
+
+    def expression(
+        self, b: Builder, op: Op, args: tuple[Value, ...], tree: _Tree
+    ) -> tuple[Value, ...] | None:
+        """An elementwise op or a reduction along rows, with all such before it."""
+        new = Op(op.prim, args, op.attrs, op.outs, {}, op.where)
+        if not _joins(b, new, tree) or not tree.leaves:
             return None
-        i, out = tree.index, op.outs[0]
-        if KIND[out.dtype] != "f" or tree.cost * _width(out, i) < COST:
+        if tree.cost < COST and not self.is_free(tree, op.outs[0]):
             return None
-        known = {v: self.rows(rows, i) for v, rows in tree.leaves.items()}
+        known = {v: self.rows(rows, tree.index) for v, rows in tree.leaves.items()} | tree.same
         for inner in tree.ops:
             operands = [known.get(a, a) for a in inner.args]
-            known[inner.outs[0]] = b.add(inner.prim, operands, inner.attrs)[0]
-        operands = [known.get(a, a) for a in args]
-        (few,) = b.add(op.prim, operands, op.attrs)
+            attrs = _by_row(inner, tree.index, tree.extent)
+            assert attrs is not None
+            known[inner.outs[0]] = b.add(inner.prim, operands, attrs)[0]
+        few = known[op.outs[0]]
         self.sound.add(few)
-        return (gather(few, i, axes=(0,)),)
+        return (gather(few, tree.index, axes=(0,)),)
+
+    def is_free(self, tree: _Tree, out: Value) -> bool:
+        """Whether moving an op takes no look at an index more than there are already.
+
+        Its rows are free of what no index reaches, nothing else reads what is gathered, and the
+        rows of its result are no longer than those.
+        """
+        if not all(rows in self.sound for rows in tree.leaves.values()):
+            return False
+        inside = Counter(a for op in tree.ops for a in op.args)
+        made = [*tree.leaves, *(op.outs[0] for op in tree.ops[:-1])]
+        return all(self.reads.get(v, MANY) <= inside[v] for v in made) and out.aval.size <= sum(
+            v.aval.size for v in tree.leaves
+        )
 
     def product(self, b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
         """A product of gathered rows and a matrix."""
@@ -187,36 +226,93 @@ class _Mover:
         return select(reached, x, broadcast(first, shape=x.shape, axes=(0,)))
 
 
-def _grow(b: Builder, v: Value, shape: tuple[int, ...], tree: _Tree) -> bool:
-    """Add an operand to a tree; whether it reads rows by the tree's index alone."""
-    if type(v) is Const or not v.ndim:
+def _index(b: Builder, args: Sequence[Value]) -> Value | None:
+    """The index by which an expression reads repeated rows first."""
+    todo, looked = list(args), 0
+    while todo and looked < MAX_OPS:
+        op = b.defs.get(todo.pop())
+        looked += 1
+        if op is not None and _repeats(op):
+            return op.args[1]
+        if op is not None and not op.blocks and len(op.outs) == 1 and _is_by_row(op):
+            todo += op.args
+    return None
+
+
+def _is_by_row(op: Op) -> bool:
+    return isinstance(op.prim.emit, Expr | Fold) or op.prim in (broadcast, reshape)
+
+
+def _by_row(op: Op, i: Value, rows: int) -> Mapping[str, Any] | None:
+    """The attributes of an op on rows, which does the same for each; None if there is none."""
+    k, attrs = i.ndim, dict(op.attrs)
+    if isinstance(op.prim.emit, Fold) or op.prim is broadcast:
+        if min(attrs["axes"], default=k) < k:
+            return None
+        attrs["axes"] = tuple(a - k + 1 for a in attrs["axes"])
+    if op.prim in (broadcast, reshape):
+        if op.args[0].shape[:k] != i.shape:
+            return None
+        attrs["shape"] = (rows, *op.outs[0].shape[k:])
+    return attrs
+
+
+def _joins(b: Builder, op: Op, tree: _Tree) -> bool:
+    """Add an op to a tree, after what it reads; whether that is rows of one index alone."""
+    i, (out, *more) = tree.index, op.outs
+    if op in tree.ops:
         return True
-    op = b.defs.get(v)
-    if op is not None and _repeats(op):
-        x, i = op.args
-        if tree.index is not None and (i is not tree.index or x.shape[0] != _extent(tree)):
-            return False
-        tree.index = i
-        tree.leaves[v] = x
-        return v.shape == shape
-    if op is not None and type(op.prim.emit) is Expr and not op.blocks and v.shape == shape:
-        if op in tree.ops:
-            return True
-        if len(tree.ops) >= MAX_OPS or not all(_grow(b, a, shape, tree) for a in op.args):
-            return False
-        tree.cost += op.prim.emit.cost
-        if op not in tree.ops:
-            tree.ops.append(op)
-        return True
-    if tree.index is None:
+    if more or op.blocks or not _is_by_row(op) or len(tree.ops) >= MAX_OPS:
         return False
-    return v.ndim <= len(shape) - tree.index.ndim
+    if out.shape[: i.ndim] != i.shape or _by_row(op, i, 0) is None:
+        return False
+    wide = max((a.ndim for a in op.args), default=0)
+    found = [_reads_rows(b, a, wide, tree) for a in op.args]
+    if None in found or True not in found:
+        return False
+    emit = op.prim.emit
+    if isinstance(emit, Expr):
+        shapes = [a.shape for a in op.args if a not in tree.same]
+        if np.broadcast_shapes(*shapes) != out.shape:
+            return False
+    each = emit.cost if isinstance(emit, Expr) else 1 if isinstance(emit, Fold) else 0
+    tree.cost += each * max(a.aval.size for a in (out, *op.args)) // max(1, i.aval.size)
+    tree.ops.append(op)
+    return True
 
 
-def _extent(tree: _Tree) -> int:
-    return next(iter(tree.leaves.values())).shape[0]
+def _reads_rows(b: Builder, v: Value, rank: int, tree: _Tree) -> bool | None:
+    """Whether an operand of an op of this rank reads the tree's rows; None if it reads others."""
+    i = tree.index
+    if type(v) is Const or v.ndim <= rank - i.ndim:
+        return False
+    op = b.defs.get(v)
+    if op is None:
+        return None
+    if op.prim is broadcast and not op.args[0].ndim:
+        tree.same[v] = op.args[0]
+        return False
+    if _repeats(op):
+        x, j = op.args
+        if j is not i or (tree.leaves and x.shape[0] != tree.extent):
+            return None
+        tree.leaves[v] = x
+        return True
+    return True if _joins(b, op, tree) else None
 
 
-def _width(v: Value, i: Value) -> int:
-    """Elements of one row."""
-    return v.aval.size // i.aval.size
+def _through(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
+    """Elements picked of rows that are gathered one after the other are picked of the rows."""
+    x, *at = args
+    made = b.defs.get(x)
+    if made is None or not _repeats(made) or op.attrs.get("mode", "raise") != "raise":
+        return None
+    rows, i = made.args
+    axes, defs = op.attrs["axes"], b.defs
+    if i.ndim != 1 or 0 not in axes or at[0].ndim != 1:
+        return None
+    k = axes.index(0)
+    if counted(defs, at[k], identity(1), i.shape[0]) != (0, 0, 1) or at[k].shape != i.shape:
+        return None
+    at[k] = i
+    return (gather(rows, *at, axes=axes),)
