@@ -22,6 +22,7 @@ ROWS = {
     "cholesky": 3,
     "cholesky_inverse": 3,
     "cholesky_slope": 3,
+    "lu_adjugate": 1,
     "lu_apply": 2,
     "lu_factors": 3,
     "triangular_solve": 2,
@@ -155,6 +156,37 @@ def lu_apply(w: Writer, r: Root) -> None:
             _triangular(w, r, batch, True, False, False)
             _triangular(w, r, batch, False, False, True)
             _swaps(w, r, batch, n, m, forward=False)
+
+
+def lu_adjugate(w: Writer, r: Root) -> None:
+    """det(P) P Up⁻¹ adj(Lo): row i of adj(Lo) from those before it, which grow by its pivot."""
+    assert r.op is not None
+    (packed,) = r.op.args
+    n = r.value.shape[-1]
+    with w.stack(r, r.value.shape[:-2]) as batch:
+        before = small.named(w, f"ll.{r.value.dtype}(1.0)")
+        with w.nest([n]) as (row,):
+            place = w.pull(packed, (*batch, (None, n, 0), row))
+            here = f"ll.{r.value.dtype}({row[0]})"
+            w.line(f"{before} = ll.select({place} == {here}, {before}, -{before})")
+        with w.nest([n]) as (i,):
+            pivot = w.pull(packed, (*batch, i, i))
+            with w.nest([n]) as (j,):
+                w.line(f"{w.target(r, (*batch, i, j))} = {w.zero(r.value.dtype)}")
+            for grow in (False, True):
+                with small.between(w, "0", i[0], n) as k:
+                    factor = pivot if grow else w.pull(packed, (*batch, i, k))
+                    with small.between(w, "0", f"{k[0]} + 1", n) as j:
+                        one, two = (w.target(r, (*batch, q, j)) for q in (i, k))
+                        w.line(
+                            f"{two} = {two} * {factor}"
+                            if grow
+                            else f"{one} = {one} - {factor} * {two}"
+                        )
+            w.line(f"{w.target(r, (*batch, i, i))} = {before}")
+            w.line(f"{before} = {before} * {pivot}")
+        _triangular(w, r, batch, False, False, True)
+        _swaps(w, r, batch, n, n, forward=False)
 
 
 def _swaps(w: Writer, r: Root, batch: Sequence[At], n: int, m: int, forward: bool) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..ir.access import has_emission
 from ..ir.builder import Builder
 from ..ir.core import Function, Op, Value, all_ops
 from ..ir.ops import elementwise as el
-from ..ir.ops.factored import SPARE, lu_apply, lu_factors
+from ..ir.ops.factored import SPARE, lu_adjugate, lu_apply, lu_factors
+from ..ir.ops.linalg import adjugate
+from ..ir.ops.matrices import transposed
 from ..ir.ops.reduce import prod
 from ..ir.ops.shape import broadcast, iota, narrow, reshape, slice_, squeeze, sum_
 from .replay import rebuild
@@ -24,6 +27,8 @@ def factorings(function: Function) -> Function:
 def _visit(b: Builder, op: Op, args: tuple[Value, ...]) -> Sequence[Value] | None:
     rule = _RULES.get(op.prim.name)
     if rule is None or any(a.dtype not in SPARE or 0 in a.shape or -1 in a.shape for a in args):
+        return None
+    if op.prim is adjugate and has_emission(op):
         return None
     a, trans = untransposed(b, args[0])
     return rule(lu_factors(a), trans, *args[1:])
@@ -80,7 +85,14 @@ def _slogdet(packed: Value, trans: bool) -> list[Value]:
     return [prod(el.sign(d), axes=axes), sum_(el.log(el.abs_(d)), axes=axes)]
 
 
+def _adjugate(packed: Value, trans: bool) -> list[Value]:
+    """Of larger matrices than those whose minors are written out."""
+    found = lu_adjugate(packed)
+    return [transposed(found) if trans else found]
+
+
 _RULES: dict[str, Callable[..., list[Any]]] = {
+    "adjugate": _adjugate,
     "solve": _solve,
     "inv": _inv,
     "det": _det,

@@ -14,6 +14,7 @@ _POINTERS = {
     "cholesky_slope": 1,
     "dot": 2,
     "gather": 1,
+    "lu_adjugate": 1,
     "lu_apply": 1,
     "reshape": 1,
     "triangular_solve": 1,

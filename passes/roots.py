@@ -25,7 +25,10 @@ from ..ir.types import Aval
 from .operands import stored_operands
 
 # Nests that work on one matrix of a stack after the other, in any loops over the stack.
-READ_FIRST = ("cholesky_inverse", "cholesky_slope", "gather", "lu_apply", "triangular_solve")
+READ_FIRST = (
+    *("cholesky_inverse", "cholesky_slope", "gather", "lu_adjugate", "lu_apply"),
+    "triangular_solve",
+)
 STACKED = frozenset(READ_FIRST) - {"gather"} | {"adjugate", "cholesky", "lu_factors"}
 
 

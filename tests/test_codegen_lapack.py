@@ -225,3 +225,23 @@ def test_the_smallest_matrices_that_have_no_factors():
         jit(np.linalg.solve)(a, np.ones((3, 3, 1)))
     a[1, 0] = np.nan
     assert np.isnan(jit(lambda a: np.linalg.cholesky(a))(a)[1]).any()
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_gradients_of_determinants_stay_in_the_kernel_and_are_right_at_singular_matrices(dtype):
+    for n in (5, 9):
+        a = RNG.normal(size=(5, n, n))
+        a[1, :, 0] = 0
+        a[2, :, -1] = a[2, :, 1]
+        a[3, 1], a[3, 3] = a[3, 0], a[3, 2]  # of rank n - 2: all cofactors are zero
+        u, s, vt = np.linalg.svd(a)
+        others = np.stack([np.prod(np.delete(s, i, -1), -1) for i in range(n)], -1)
+        turn = np.linalg.det(u) * np.linalg.det(vt)
+        wanted = (u * (others * turn[:, None])[:, None]) @ vt
+        for f in (np.linalg.det, lambda a: np.linalg.det(np.swapaxes(a, 1, 2))):
+            g = grad(lambda a, f=f: np.sum(f(a)))
+            got = g(a.astype(dtype))
+            assert got.dtype == dtype and not hosts(g, a.astype(dtype))
+            np.testing.assert_allclose(got, wanted, atol=(1e-12 if dtype == "f8" else 1e-3) * n**3)
+            with options(interpret=True):
+                np.testing.assert_allclose(got, g(a.astype(dtype)), atol=1e-4 * n**3)

@@ -1,9 +1,9 @@
 """Rows that kernels solve systems with: an LU decomposition kept in one array, and its use.
 
-They are made after differentiation, from `solve`, `inv`, `det` and `slogdet`, so that whatever asks
-for one matrix, or for its transpose, factors it once.  A matrix of n rows becomes an array of more:
-LAPACK's decomposition Aᵀ = P L U by columns, so that A = Uᵀ Lᵀ Pᵀ by rows, then the row that each
-row was swapped with, as floating-point numbers.
+They are made after differentiation, from `solve`, `inv`, `det`, `slogdet` and `adjugate`, so that
+whatever asks for one matrix, or for its transpose, factors it once.  A matrix of n rows becomes an
+array of more: LAPACK's decomposition Aᵀ = P L U by columns, so that A = Uᵀ Lᵀ Pᵀ by rows, then the
+row that each row was swapped with, as floating-point numbers.
 """
 
 from __future__ import annotations
@@ -60,6 +60,31 @@ def _solve_ref(packed: Any, b: Any, *, trans: bool = False) -> np.ndarray:
     return out
 
 
+def _adjugate_infer(packed: Aval) -> Aval:
+    (*batch, _, n) = packed.shape
+    return Aval(packed.dtype, (*batch, n, n))
+
+
+def _adjugate_ref(packed: Any) -> np.ndarray:
+    """det(P) P Up⁻¹ adj(Lo), where adj(Lo) needs no division, so that pivots may be zero."""
+    n = packed.shape[-1]
+    out = np.zeros((*packed.shape[:-2], n, n), packed.dtype)
+    for at in np.ndindex(packed.shape[:-2]):
+        m, x = packed[at], out[at]
+        places = m[n].astype(int)
+        before = np.prod(np.where(places == np.arange(n), 1.0, -1.0)).astype(packed.dtype)
+        for i in range(n):
+            x[i] = -m[i, :i] @ x[:i]
+            x[:i] *= m[i, i]
+            x[i, i] = before
+            before = before * m[i, i]
+        for i in reversed(range(n)):
+            x[i] -= m[i, i + 1 :] @ x[i + 1 :]
+        for i in reversed(range(n)):
+            x[[i, places[i]]] = x[[places[i], i]]
+    return out
+
+
 lu_factors = Prim(
     name="lu_factors",
     infer=_factors_infer,
@@ -75,4 +100,12 @@ lu_apply = Prim(
     emit=Call("lu_apply"),
     nondiff=_MADE,
     defaults={"trans": False},
+)
+# The transposed cofactors of A: the gradient of its determinant, also where that is zero.
+lu_adjugate = Prim(
+    name="lu_adjugate",
+    infer=_adjugate_infer,
+    ref=_adjugate_ref,
+    emit=Call("lu_adjugate"),
+    nondiff=_MADE,
 )
