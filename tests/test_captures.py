@@ -1,5 +1,7 @@
 """Arrays that a function reads from outside: whatever they become, its compiled calls follow."""
 
+import functools
+import math
 import pickle
 import types
 
@@ -53,3 +55,52 @@ def test_an_array_may_be_given_another_shape_in_place():
         assert f(2.0) == 30.0
         box.w.shape = (2, 3)
         np.testing.assert_array_equal(f(2.0), [6.0, 10.0, 14.0])
+
+
+DECIDING = [  # what Python makes of the content, and what changes it
+    ("x * w if w[0] > 5 else x", "w[0] = 9"),
+    ("x * w if w.reshape(1, 3).T[1:][0] > 5 else x", "w[1] = 9"),
+    ("x * w * float(w.max())", "w[0] = 9"),
+    ("x * w * math.sqrt(w[0])", "w[0] = 9"),
+    ("x * w + len([e for e in w.tolist() if e > 1.5])", "w[0] = 9"),
+    ("functools.reduce(lambda a, b: a * b + 1, sorted([w, v], key=lambda a: a[0]), x)", "w[0] = 9"),
+    ("x * pair[1][0] if np.any(pair[1][0] > 5) else x", "pair[1][0][0] = 9"),
+    ("x * box.w if np.linalg.norm(np.asarray(box.w)) > 5 else x", "box.w[0] = 9"),
+    ("[x, 2 * x, 3 * x][np.argmax(w)] * w", "w[0] = 9"),
+    ("x * w if 9.0 in w else x", "w[0] = 9"),
+    ("np.roll(x, n) + 0 * n", "n[...] = 2"),
+    ("x[n] * x * n", "n[...] = 2"),
+    ("x * box.flag if box.flag else x", "box.flag[...] = False"),
+]
+FREE = [  # what reads no content, or in the program alone
+    ("x * w + w @ x + np.dot(w, x) + np.interp(x, w, v)", "w[0] = 0.5"),
+    ("x * w if (x @ w) > 1 else x", "w[0] = 1.5"),
+    ("x * len(w) * w.shape[0] + np.ones_like(w) * w + np.array(w) + np.copy(w)", "w[0] = 9"),
+    ("functools.reduce(lambda a, b: a * b, pair[1], x) + box.w[1:] @ x[1:]", "pair[1][0][0] = 9"),
+    ("x[index] * x[index[::-1]]", "index[0] = 2"),
+    ("np.concatenate([x, w]) + np.where(x > w, x, w).sum()", "w[0] = 9"),
+]
+
+
+def described(text):
+    names = {"np": np, "math": math, "functools": functools, "w": np.arange(1.0, 4.0)}
+    names |= {"v": np.full(3, 2.0), "n": np.array(1), "index": np.array([0, 1, 0])}
+    names["box"] = types.SimpleNamespace(w=np.arange(1.0, 4.0), flag=np.array(True))
+    names["pair"] = (np.ones(3), [np.ones(3)])
+    exec(f"def f(x): return {text}", names)
+    return names["f"], names
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_content_that_python_reads_is_guarded_and_no_other(guarded):
+    x = np.array([1.0, 10.0, 100.0])
+    with options(interpret=True):
+        for text, change in DECIDING if guarded else FREE:
+            f, names = described(text)
+            g = jit(f)
+            for _ in range(2):
+                np.testing.assert_allclose(g(x), f(x), rtol=1e-12, err_msg=text)
+                exec(change, names)
+            assert (g.cache_info().traces > 1) == guarded, text
+            arrays = (names["w"], names["n"], names["pair"][1][0], names["box"].w)
+            assert {type(a) for a in arrays} == {np.ndarray}, text

@@ -16,6 +16,7 @@ from .facts import Capture, StateGuard
 from .guards import twin_guard
 from .holdings import Holdings
 from .paths import Path
+from .watched import memory_of
 
 _MISSING: Any = object()
 _DEPTH = 8
@@ -123,13 +124,6 @@ def _is_table(x: Any) -> bool:
 def _content(path: Path) -> Callable[[], np.ndarray]:
     """What reads the content of such an object."""
     return lambda: np.asarray(path.read())
-
-
-def memory_of(x: np.ndarray) -> Any:
-    """The object that owns an array's memory."""
-    while isinstance(x.base, np.ndarray):
-        x = x.base
-    return x
 
 
 def _inside(x: np.ndarray, base: np.ndarray) -> bool:

@@ -24,6 +24,7 @@ from .caller import calls_directly
 from .place import OURS, USER, fills, owner
 from .record import recorder, stack
 from .tracer import Tracer
+from .watched import Watched, bare, fallen_through
 
 Act = Callable[..., Any]  # (original, from_user, args, kwargs) -> result, or DECLINE
 DECLINE: Any = object()
@@ -64,7 +65,10 @@ class Replacement:
             return original(*args, **kwargs)
         recorder().enter(frame)
         user = who == USER or fills(frame, Tracer)
-        out = self._act(original, user, args, kwargs)
+        watched = Watched in map(type, args)
+        out = self._act(original, user, tuple(map(bare, args)) if watched else args, kwargs)
+        if watched and out is DECLINE:
+            return fallen_through(original, args, kwargs)
         return original(*args, **kwargs) if out is DECLINE else out
 
     def __repr__(self) -> str:

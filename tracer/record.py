@@ -32,6 +32,7 @@ from .place import USER, Places, here, owner, sentence
 from .recipes import TraceBuilder
 from .rolling.activations import Walk
 from .rolling.steps import Put
+from .watched import bare
 
 _local = threading.local()
 
@@ -193,6 +194,7 @@ class Recorder:
 
     def lift(self, x: np.ndarray) -> Value:
         """The hidden input that stands for a plain array."""
+        x = bare(x)
         known = self._arrays.get(id(x))
         if known is not None:
             _, v, seen = known

@@ -70,12 +70,14 @@ NOTHING = Apart()
 class Taken:
     """A trace, and the guards on what it read, which are made once the state is what it will be.
 
-    start   where the function begins
+    start    where the function begins
+    derived  whether something that Python made of arrays from outside was met
     """
 
     trace: Trace
     guards: Callable[[Apart], tuple[StateGuard, ...]]
     start: Place | None = None
+    derived: bool = False
 
     def guarded(self, apart: Apart = NOTHING, written: tuple[str, ...] = ()) -> Trace:
         """The trace with its guards."""

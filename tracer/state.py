@@ -26,7 +26,7 @@ import numpy as np
 from ..ir.records import dataclass
 from .alike import BUFFERS
 from .facts import StateGuard
-from .find import memory_of, walk
+from .find import walk
 from .guards import absent_guard, array_guard, equal_guard, length_guard, same_guard
 from .holdings import is_datum, of_user
 from .intercept import Replacement, is_swapped
@@ -34,6 +34,7 @@ from .paths import Path, of_cell, of_default, of_global, of_keyword_default
 from .place import OURS, USER, owner
 from .scan import reads
 from .watch import clock_name
+from .watched import memory_of
 
 _MISSING: Any = object()
 

@@ -26,6 +26,7 @@ from .surface import (
     wrap,
 )
 from .tracer import ENTRY, Tracer
+from .watched import bare
 
 Shape = tuple[int, ...]
 
@@ -247,6 +248,7 @@ def _index_values(arrays: list[Any], extents: list[int]) -> list[Value]:
         if isinstance(a, Value):
             vs.append(a)
             continue
+        a = bare(a)  # the program looks at its bounds itself
         outside = a[(a < -n) | (a >= n)]
         if outside.size and all(b.size for b in arrays if isinstance(b, np.ndarray)):
             raise IndexError(f"index {outside.flat[0]} is out of bounds for axis with size {n}")

@@ -8,7 +8,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..ir.records import dataclass
 from ..ir.types import Aval, default_dtype, name_of
 from . import mutation, surface_all
 from .closing import finish
+from .content import content_read
 from .errors import (
     AdjitError,
     EndlessRecursion,
@@ -217,7 +218,7 @@ def trace(
 
     first = until_settled(lambda: call.take(reached, before, ending), call.python, before)
     if not found:
-        return first.guarded()
+        return _content_guarded(first, before, lambda: call.take(reached))
 
     def again() -> Taken:
         return call.take(reach(fn, statics))
@@ -226,6 +227,15 @@ def trace(
     return settled(
         first, found, lambda: reach(fn, statics).paths(), again, leaves if whole else None
     )
+
+
+def _content_guarded(first: Taken, before: Holdings, again: Callable[[], Taken]) -> Trace:
+    """The trace, with a guard on the content of arrays that Python reads, too."""
+    whole = first.guarded()
+    if first.derived:  # then the content of all arrays is guarded
+        return whole
+    read = content_read(whole.captures, before, again)
+    return replace(whole, guards=(*whole.guards, content_guard(read))) if read else whole
 
 
 @dataclass(frozen=True)
@@ -298,7 +308,7 @@ class _Call:
             out_specs,
             loops=loops,
         )
-        return Taken(found, guards, start)
+        return Taken(found, guards, start, rec.derived)
 
 
 def _statics(

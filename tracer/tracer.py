@@ -6,6 +6,7 @@ stands in the tables of `surface` and is entered by the `surface_*` modules.
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from typing import Any
@@ -22,6 +23,7 @@ from .library import caller
 from .place import here
 from .promote import WEAK
 from .record import NoSample, Recorder, fail, recorder, stack
+from .watched import Watched, traced
 
 try:  # NumPy 2.4 wants no dims, as Python's errors will say
     with warnings.catch_warnings():
@@ -95,6 +97,8 @@ class Tracer:
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         recorder().enter(sys._getframe(1))
+        if Watched in map(type, args) or Watched in map(type, kwargs.values()):
+            return traced(functools.partial(ENTRY["function"], func), args, kwargs)
         return ENTRY["function"](func, args, kwargs)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:

@@ -1,0 +1,87 @@
+"""Whether Python itself reads what lies in the arrays that are inputs of a program.
+
+An array from outside may change its content between calls: the program reads it anew.  What Python
+made of it while tracing (`if w[0] > 0`, `float(w.max())`, `sorted(ws, key=...)`) it cannot see.  So
+the function is traced once more with views in the place of such arrays that notice who reads them,
+and those that somebody reads are guarded by their content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.ops.show import muted
+from .facts import Capture
+from .holdings import ABSENT, Holdings, Slot, put
+from .watched import memory_of, seen_by
+
+_KINDS = (np.ndarray, np.memmap)
+
+
+def content_read(
+    captures: Sequence[Capture], held: Holdings, again: Callable[[], object]
+) -> list[Capture]:
+    """The captured arrays whose content Python reads when the function is traced `again`."""
+    live = [c for c in captures if c.live and type(c.value) in _KINDS]
+    if not live:
+        return []
+    views = _Views({id(memory_of(c.value)) for c in live})
+    try:
+        views.put_into(held)
+        with muted(), contextlib.suppress(Exception):
+            again()
+    finally:
+        views.take_out()
+    return [c for c in live if id(memory_of(c.value)) in views.read]
+
+
+class _Views:
+    """Views in the place of arrays, whose memory is owned by these."""
+
+    def __init__(self, owners: set[int]) -> None:
+        self.owners = owners
+        self.read: set[int] = set()
+        self._made: dict[int, Any] = {}
+        self._undo: list[tuple[Slot, Any, Any]] = []
+
+    def put_into(self, held: Holdings) -> None:
+        """Let all slots hold views that hold arrays, or tuples of them."""
+        for slot, x in list(held.all()):
+            if isinstance(x, (*_KINDS, tuple)) and not isinstance(slot.holder, tuple):
+                new = self._view(x)
+                if new is not x:
+                    self._undo.append((slot, x, new))
+                    put(slot, new)
+
+    def take_out(self) -> None:
+        """Put the arrays back, where nobody has put something else meanwhile."""
+        for slot, x, new in reversed(self._undo):
+            if _held(slot) is new:
+                put(slot, x)
+
+    def _view(self, x: Any) -> Any:
+        made = self._made.get(id(x))
+        if made is None:
+            made = self._made[id(x)] = self._make(x)
+        return made
+
+    def _make(self, x: Any) -> Any:
+        if type(x) in _KINDS:
+            return seen_by(x, self.read) if id(memory_of(x)) in self.owners else x
+        if not isinstance(x, tuple):
+            return x
+        parts = list(map(self._view, x))
+        same = all(new is old for new, old in zip(parts, x, strict=True))
+        return x if same else tuple.__new__(type(x), parts)
+
+
+def _held(slot: Slot) -> Any:
+    holder, kind, key = slot
+    try:
+        return holder[key] if kind == "item" else getattr(holder, key)
+    except Exception:  # it is gone, or the user's code ran and raised
+        return ABSENT
