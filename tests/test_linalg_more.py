@@ -177,3 +177,23 @@ def test_scipy_may_be_imported_where_it_is_used():
 
     with options(interpret=True):
         np.testing.assert_allclose(grad(f)(A), grad(enclosing())(A))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c16"])
+def test_equal_eigenvalues_do_not_spoil_the_vector_of_another_one(dtype):
+    def lowest(a):
+        return np.abs(np.linalg.eigh(a)[1][0, 0]) ** 2
+
+    def largest(a):
+        return np.abs(np.linalg.svd(a)[0][0, 0]) ** 2
+
+    a = np.diag([-3.0, 2.0, 2.0]).astype(dtype)
+    a[0, 1] = a[1, 0] = 0.25
+    for f, along in ((lowest, np.s_[1, 0]), (largest, np.s_[0, 1])):
+        slope, h = grad(f)(a), 1e-2 if dtype == "f4" else 1e-5
+        step = np.zeros_like(a)
+        step[along] = step[along[::-1]] = h
+        both = (f(a + step) - f(a - step)) / (2 * h)
+        np.testing.assert_allclose((slope + slope.T)[along].real, both, rtol=2e-3)
+    equal = np.diag([-3.0, 2.0, 2.0]).astype(dtype)
+    assert np.isnan(grad(lambda a: np.abs(np.linalg.eigh(a)[1][1, 1]) ** 2)(equal)).any()

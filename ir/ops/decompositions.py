@@ -5,7 +5,8 @@ Re tr(Aᴴ B), whose gradients are the conjugates of cotangents; the vectors of 
 moved as if their phases did not turn more than they must.  Where a decomposition is not unique its
 derivative does not exist, and the rules divide by zero rather than guess: with equal eigenvalues
 (or singular values) whatever depends on their vectors has infinite or NaN derivatives, whatever
-depends on the values alone has right first derivatives as long as it treats equals alike.
+depends on the values alone, or on the vectors of other ones, has right first derivatives as long as
+it treats equals alike.
 Rank-deficient matrices raise `LinAlgError` in the derivative of qr.
 """
 
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..prim import ZERO, Prim
-from ..types import Aval
+from ..types import NUMPY, Aval
 from .arithmetic import _PARTS as PARTS
-from .arithmetic import complex_, imag
+from .arithmetic import and_, cast, complex_, equal, imag, select
 from .linalg import inv, triangular_solve
 from .matrices import (
     Term,
@@ -42,7 +43,7 @@ from .matrices import (
     transposed,
     upper_part,
 )
-from .shape import along_rows, concatenate, narrow, pad
+from .shape import along_rows, concatenate, narrow, pad, sum_
 
 __all__ = ["eigh", "lstsq", "of_full_rank", "pinv", "qr", "svd"]
 
@@ -176,9 +177,28 @@ def _eigh_infer(a: Aval, *, lower: bool, driver: str = "evd") -> tuple[Aval, Ava
     return Aval(PARTS.get(a.dtype, a.dtype), a.shape[:-1]), a
 
 
-def _reciprocal_gaps(w: Term) -> Term:
-    """F: 1 / (wⱼ - wᵢ) off the diagonal, zero on it."""
-    return off_diagonal(1 / plus_identity(rows_of(w) - columns_of(w)))
+def _over(x: Term, gaps: Term) -> Term:
+    """x / gaps off the diagonal, zero on it."""
+    return off_diagonal(x / as_of(plus_identity(gaps), x))
+
+
+def _over_used(x: Term, gaps: Term, ct: Term) -> Term:
+    """The same where nothing depends on how two equal vectors turn that `ct` leaves alone.
+
+    That is no slope, not 0 / 0.  The divisor is tiny there, so that a derivative of x which is not
+    zero stays visible.
+    """
+    zeros = sum_(cast(equal(ct, 0), dtype=gaps.dtype), axes=(ct.ndim - 2,))
+    idle = equal(zeros, float(ct.shape[-2]))
+    pairs = and_(rows_of(idle), columns_of(idle))
+    tiny = float(np.finfo(NUMPY[gaps.dtype]).tiny)
+    apart = plus_identity(gaps)
+    return off_diagonal(x / as_of(select(and_(pairs, equal(apart, 0)), tiny, apart), x))
+
+
+def _gaps(w: Term) -> Term:
+    """wⱼ - wᵢ."""
+    return rows_of(w) - columns_of(w)
 
 
 def _eigh_ref(a: Any, *, lower: bool, driver: str = "evd") -> tuple[np.ndarray, np.ndarray]:
@@ -194,24 +214,22 @@ def _eigh_ref(a: Any, *, lower: bool, driver: str = "evd") -> tuple[np.ndarray, 
 
 
 def _eigh_jvp(ts: Any, outs: Any, a: Term, *, lower: bool, driver: str = "evd") -> Any:
-    """With B = Vᴴ dA V: dw = diag B, dV = V (F ∘ B), Fᵢⱼ = 1 / (wⱼ - wᵢ)."""
+    """With B = Vᴴ dA V: dw = diag B, dV = V (B / G), Gᵢⱼ = wⱼ - wᵢ."""
     (t,) = ts
     w, v = outs
     if t is ZERO:
         return ZERO, ZERO
     inner = matmul(hermitian(v), mirrored(t, lower), v)
-    return real_part(diagonal(inner)), matmul(v, as_of(_reciprocal_gaps(w), v) * inner)
+    return real_part(diagonal(inner)), matmul(v, _over(inner, _gaps(w)))
 
 
 def _eigh_vjp(cts: Any, outs: Any, a: Term, *, lower: bool, driver: str = "evd") -> Any:
-    """Ā = V (diag(w̄) + F ∘ (Vᴴ V̄)) Vᴴ, folded into the triangle that is read."""
+    """Ā = V (diag(w̄) + (Vᴴ V̄) / G) Vᴴ, folded into the triangle that is read."""
     cw, cv = cts
     w, v = outs
     inner = total(
         ZERO if cw is ZERO else diagonal_matrix(as_of(cw, v)),
-        ZERO
-        if cv is ZERO
-        else as_of(_reciprocal_gaps(w), v) * matmul(hermitian(v), conjugated(cv)),
+        ZERO if cv is ZERO else _over_used(matmul(hermitian(v), conjugated(cv)), _gaps(w), cv),
     )
     if inner is ZERO:
         return (ZERO,)
@@ -246,10 +264,10 @@ def _svd_infer(a: Aval, *, full: bool) -> tuple[Aval, Aval, Aval]:
     )
 
 
-def _reciprocal_square_gaps(s: Term) -> Term:
-    """F: 1 / (sⱼ² - sᵢ²) off the diagonal, zero on it."""
+def _square_gaps(s: Term) -> Term:
+    """sⱼ² - sᵢ²."""
     across, down = rows_of(s), columns_of(s)
-    return off_diagonal(1 / plus_identity((across - down) * (across + down)))
+    return (across - down) * (across + down)
 
 
 def _moved_vectors(u: Term, k: int, turn: Term, along: Term, s: Term) -> Term:
@@ -270,8 +288,8 @@ def _moved_vectors(u: Term, k: int, turn: Term, along: Term, s: Term) -> Term:
 
 
 def _svd_jvp(ts: Any, outs: Any, a: Term, *, full: bool) -> Any:
-    """With D = Uᴴ dA V: ds = Re diag D, dU = U (F ∘ (D S + S Dᴴ)) + (I - U Uᴴ) dA V S⁻¹ and
-    dV = V (F ∘ (S D + Dᴴ S)) + (I - V Vᴴ) dAᴴ U S⁻¹, Fᵢⱼ = 1 / (sⱼ² - sᵢ²); of the phases, which
+    """With D = Uᴴ dA V: ds = Re diag D, dU = U ((D S + S Dᴴ) / G) + (I - U Uᴴ) dA V S⁻¹ and
+    dV = V ((S D + Dᴴ S) / G) + (I - V Vᴴ) dAᴴ U S⁻¹, Gᵢⱼ = sⱼ² - sᵢ²; of the phases, which
     only move together, U takes all: i Im(D) S⁻¹ on the diagonal.
     """
     (t,) = ts
@@ -279,21 +297,21 @@ def _svd_jvp(ts: Any, outs: Any, a: Term, *, full: bool) -> Any:
         return ZERO, ZERO, ZERO
     u, s, vt = outs
     k = s.shape[-1]
-    v, gaps = hermitian(vt), as_of(_reciprocal_square_gaps(s), u)
+    v, gaps = hermitian(vt), _square_gaps(s)
     right, left = matmul(t, _columns(v, 0, k)), matmul(hermitian(t), _columns(u, 0, k))
     inner = matmul(hermitian(_columns(u, 0, k)), right)
     across, down = as_of(rows_of(s), u), as_of(columns_of(s), u)
     by_columns, by_rows = inner * across, inner * down
-    turn = gaps * (by_columns + hermitian(by_columns))
+    turn = _over(by_columns + hermitian(by_columns), gaps)
     if a.aval.kind == "c":
         turn = turn + _turning(inner) / across
     du = _moved_vectors(u, k, turn, right, s)
-    dv = _moved_vectors(v, k, gaps * (by_rows + hermitian(by_rows)), left, s)
+    dv = _moved_vectors(v, k, _over(by_rows + hermitian(by_rows), gaps), left, s)
     return du, real_part(diagonal(inner)), hermitian(dv)
 
 
-def _pull_vectors(ct: Any, u: Term, k: int, gaps: Any, s: Term) -> tuple[Any, ...]:
-    """Of a gradient of singular vectors: F ∘ (Uᴴ Ū - Ūᴴ U), (I - U Uᴴ) Ū S⁻¹, and Uᴴ Ū."""
+def _pull_vectors(ct: Any, u: Term, k: int, s: Term) -> tuple[Any, ...]:
+    """Of a gradient of singular vectors: (Uᴴ Ū - Ūᴴ U) / G, (I - U Uᴴ) Ū S⁻¹, and Uᴴ Ū."""
     if ct is ZERO:
         return ZERO, ZERO, ZERO
     first = _columns(u, 0, k)
@@ -302,7 +320,7 @@ def _pull_vectors(ct: Any, u: Term, k: int, gaps: Any, s: Term) -> tuple[Any, ..
         last, ct_last = _columns(u, k, rest), _columns(ct, k, rest)
         ct = _columns(ct, 0, k) - matmul(last, hermitian(ct_last), first)
     inner = matmul(hermitian(first), ct)
-    turn = gaps() * (inner - hermitian(inner))
+    turn = _over_used(inner - hermitian(inner), _square_gaps(s), ct)
     if u.shape[-2] == k:
         return turn, ZERO, inner
     return turn, (ct - matmul(first, inner)) / as_of(rows_of(s), u), inner
@@ -310,21 +328,17 @@ def _pull_vectors(ct: Any, u: Term, k: int, gaps: Any, s: Term) -> tuple[Any, ..
 
 def _svd_vjp(cts: Any, outs: Any, a: Term, *, full: bool) -> Any:
     """Ā = U (T_U S + S T_V + diag(s̄)) Vᴴ + (I - U Uᴴ) Ū S⁻¹ Vᴴ + U S⁻¹ V̄ᴴ (I - V Vᴴ),
-    with T_X = F ∘ (Xᴴ X̄ - X̄ᴴ X) (Townsend 2016, "Differentiating the singular value
+    with T_X = (Xᴴ X̄ - X̄ᴴ X) / G (Townsend 2016, "Differentiating the singular value
     decomposition"), and i Im diag(Uᴴ Ū) S⁻¹ beside diag(s̄) for the phases.
     """
     cu, cs, cvt = cts
     u, s, vt = outs
     k = s.shape[-1]
     v = hermitian(vt)
-
-    def gaps() -> Term:
-        return as_of(_reciprocal_square_gaps(s), u)
-
     cu = cu if cu is ZERO else conjugated(cu)
     across, down = as_of(rows_of(s), u), as_of(columns_of(s), u)
-    turn_u, out_u, phases = _pull_vectors(cu, u, k, gaps, s)
-    turn_v, out_v, _ = _pull_vectors(ZERO if cvt is ZERO else transposed(cvt), v, k, gaps, s)
+    turn_u, out_u, phases = _pull_vectors(cu, u, k, s)
+    turn_v, out_v, _ = _pull_vectors(ZERO if cvt is ZERO else transposed(cvt), v, k, s)
     inner = total(
         ZERO if turn_u is ZERO else turn_u * across,
         ZERO if turn_v is ZERO else turn_v * down,
