@@ -32,7 +32,7 @@ from .settings import Options, changed
 from .signature import Signature, signature
 from .staging import Jit, Staged, Traced, Transform, again, open_traces, shapes_only
 from .tracer.record import is_tracing
-from .tracer.trace import captured, inline
+from .tracer.trace import captured, inline, uncollected
 from .tracer.tree import Tree, flatten
 from .trials import same_text, trips
 from .unrolling import exactly
@@ -273,7 +273,7 @@ class CompiledFunction:
 
     def _stage(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Staged:
         try:
-            with exactly(self._exact):
+            with exactly(self._exact), uncollected():
                 staged = self._transform.stage(self._fn, args, kwargs)
         except (NoRule, NoDerivative) as error:
             raise NotDifferentiable(str(error)) from None

@@ -32,6 +32,7 @@ from .settings import Options
 from .signature import Signature, Spec
 from .staging import Staged, shapes_only
 from .tracer.facts import Capture
+from .tracer.trace import uncollected
 from .tracer.tree import Tree, flatten
 from .trials import Trial
 from .wrapper import MISS, Fact, Jump, Wrapper, captured_spec, make
@@ -115,6 +116,7 @@ class Variant:
                 self.seconds["passes"] = perf_counter() - start
             return self._simplified
 
+    @uncollected()
     def _through_passes(self, function: Function) -> Function:
         passes = pipeline.joint(self.staged.strict)
         if self.options.interpret:  # which knows complex numbers, and NumPy's own rounding
@@ -129,6 +131,7 @@ class Variant:
                 self._program = self._build()
             return self._program
 
+    @uncollected()
     def _build(self) -> Any:
         function = self.simplified
         if self.options.interpret:

@@ -45,7 +45,7 @@ class Source:
 
 def used_globals(text: str) -> list[str]:
     """The names of GLOBALS that a text uses as `name.attribute`."""
-    return [name for name in GLOBALS if re.search(rf"\b{name}\.", text)]
+    return [n for n in GLOBALS if f"{n}." in text and re.search(rf"\b{n}\.", text)]
 
 
 def module_text(source: Source) -> str:

@@ -38,6 +38,9 @@ TABLE = merged(
 )
 CLEANUP = merged(SPECIAL, VIEWS, EXACT)
 _ROUNDS = 4
+# A straight line of so many ops, nearly all scalar: another round finds three of a thousand, which
+# is less than it takes.
+_LONG, _SCALAR, _SMALL = 200, 0.9, 64
 
 
 def simplify(function: Function, strict: int | None = None, rounds: int = _ROUNDS) -> Function:
@@ -51,13 +54,27 @@ def simplify(function: Function, strict: int | None = None, rounds: int = _ROUND
     before = None
     for n in range(rounds):
         block = _normalised(block, TABLE, strict)
-        if n:  # what finishes comes when the first round has shown who reads what
+        enough = not n and rounds == 2 and _straight(block)
+        if n or enough:  # what finishes comes when the first round has shown who reads what
             block = finished(block)
+        if enough:
+            break
         after = key(block) if rounds > 2 else None
         if after == before and after is not None:
             break
         before = after
     return Function(function.name, block)
+
+
+def _straight(block: Block) -> bool:
+    """Whether a block is a long line of scalar ops, without regions or arrays to speak of."""
+    outs = [v.aval for op in block.ops for v in op.outs]
+    return (
+        len(block.ops) >= _LONG
+        and not any(op.blocks for op in block.ops)
+        and [a.shape for a in outs].count(()) >= _SCALAR * len(outs)
+        and max(a.size for a in outs) <= _SMALL
+    )
 
 
 def cleanup(function: Function) -> Function:

@@ -7,9 +7,10 @@ in the frame above is a call of something loaded by its name.
 
 from __future__ import annotations
 
-import dis
 from types import CodeType, FrameType
 from typing import Any
+
+from .bytecode import instructions
 
 
 def calls_directly(frame: FrameType, replacement: Any, name: str) -> bool:
@@ -37,9 +38,9 @@ def _callees(code: CodeType) -> dict[int, tuple[str, str]]:
     """Instruction slot of each call (and its caches) -> how its callee was loaded, and its name."""
     loads: list[tuple[Any, str, str]] = []
     out: dict[int, tuple[str, str]] = {}
-    instructions = list(dis.get_instructions(code))
-    ends = [i.offset for i in instructions[1:]] + [len(code.co_code)]
-    for i, end in zip(instructions, ends, strict=True):
+    steps = instructions(code)
+    ends = [i.offset for i in steps[1:]] + [len(code.co_code)]
+    for i, end in zip(steps, ends, strict=True):
         how = _HOW.get(i.opname)
         position = i.positions
         if position is None or position.col_offset is None:

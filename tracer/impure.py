@@ -6,7 +6,6 @@ clock showed where it meets a traced value or is returned.
 
 from __future__ import annotations
 
-import dis
 import functools
 import os
 import random
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import intercept
+from .bytecode import instructions
 from .errors import RandomInTrace
 from .hidden import Hidden
 from .intercept import DECLINE
@@ -87,7 +87,7 @@ def _operands(frame: FrameType) -> int:
 def _calls(code: CodeType) -> dict[int, int]:
     return {
         i.offset: 1 if i.opname == "CALL_FUNCTION_EX" else i.arg or 0
-        for i in dis.get_instructions(code)
+        for i in instructions(code)
         if i.opname.startswith("CALL")
     }
 

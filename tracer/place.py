@@ -12,6 +12,8 @@ from types import CodeType, FrameType
 
 import numpy as np
 
+from .bytecode import instructions
+
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOMS = tuple(
     os.path.join(os.path.dirname(_HERE), room) + os.sep
@@ -169,9 +171,8 @@ def _positions(code: CodeType) -> list[tuple[int | None, ...]]:
 @lru_cache(maxsize=4096)
 def _targets(code: CodeType) -> dict[int, str]:
     """Instruction slot (caches included) -> name stored by the instruction that follows."""
-    instructions = list(dis.get_instructions(code))
     out: dict[int, str] = {}
-    for this, following in pairwise(instructions):
+    for this, following in pairwise(instructions(code)):
         if following.opname.startswith("STORE_") and following.opname.split("_")[1] in (
             "FAST",
             "NAME",

@@ -8,6 +8,7 @@ import types
 from typing import Any
 
 from ..ir.records import dataclass
+from .bytecode import instructions
 
 _MISSING: Any = object()
 
@@ -42,7 +43,7 @@ def reads(code: types.CodeType) -> Reads:
     found: dict[Any, None] = {}
     chain: tuple[str, str, tuple[tuple[str, Any], ...]] | None = None
     pending: Any = _MISSING
-    for i in dis.get_instructions(code):
+    for i in instructions(code):
         op = i.opname
         if op in ("CACHE", "PRECALL", "PUSH_NULL", "COPY_FREE_VARS", "RESUME"):
             continue

@@ -167,8 +167,8 @@ def _check_function(fn: Callable[..., Any]) -> None:
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection, which would look through all that is recorded, again and again."""
+def uncollected() -> Iterator[None]:
+    """No garbage collection, which would look through all that is made, again and again."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -178,7 +178,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-@_uncollected()
+@uncollected()
 def trace(
     fn: Callable[..., Any],
     args: tuple[Any, ...],

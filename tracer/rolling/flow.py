@@ -6,6 +6,7 @@ import dis
 from functools import lru_cache
 from types import CodeType
 
+from ..bytecode import instructions
 from .natural_loops import Loop, is_read, loaded_names, loops_of, stored_names, successors
 
 _STORES = ("STORE_FAST", "STORE_NAME", "STORE_DEREF", "DELETE_FAST", "DELETE_NAME", "DELETE_DEREF")
@@ -18,7 +19,7 @@ class Flow:
 
     def __init__(self, code: CodeType) -> None:
         self.loops = loops_of(code)
-        self.instructions = list(dis.get_instructions(code))
+        self.instructions = list(instructions(code))
         self.after = successors(self.instructions)
         self.places = {i.offset: k for k, i in enumerate(self.instructions)}
         self._regions: dict[int, dict[bool, frozenset[int]]] = {}
