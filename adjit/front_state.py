@@ -9,8 +9,8 @@ from typing import Any
 
 from .tracer.alike import alike, sharp
 from .tracer.facts import Capture, StateGuard
-from .tracer.guards import one_check
-from .tracer.paths import Path
+from .tracer.guards import Entries, one_check
+from .tracer.paths import CODE, Path
 
 
 class State:
@@ -34,8 +34,9 @@ class State:
             key = (*key, kind, type(name), name)
             if key not in self._known:
                 self._known[key] = r = self.program.register()
-                if kind == "item":
-                    self.program.add(self.code.ITEM, r, before, self.program.held(name))
+                if kind != "attr":
+                    operation = self.code.ITEM if kind == "item" else self.code.CALL
+                    self.program.add(operation, r, before, self.program.held(name))
                 else:
                     self.program.add(self.code.ATTRIBUTE, r, before, sys.intern(name))
         return self._known[key]
@@ -59,14 +60,24 @@ class State:
         if guard.fact is None:
             return False
         path, wanted, how = guard.fact
-        if how == "length" and type(wanted) not in (tuple, list, dict):
+        if how == "entries" and wanted.kind not in (tuple, list, dict):
             return False
         add, held = self.program.add, self.program.held
-        if how == "length":
-            add(self.code.BOX, self.value(path), type(wanted), len(wanted))
+        if path.steps == CODE:
+            self.program.code_of(path.base, wanted)
+        elif how == "entries":
+            self._entries(self.value(path), wanted)
         elif how == "same" or sharp(wanted):
             operation = self.code.SAME if how == "same" else self.code.EQUAL
             add(operation, self.value(path), held(wanted))
         else:
             add(self.code.ALIKE, self.value(path), held(wanted), functools.partial(alike, wanted))
         return True
+
+    def _entries(self, r: int, wanted: Entries) -> None:
+        """The container in a register has these entries."""
+        p, code = self.program, self.code
+        p.add(code.BOX, r, wanted.kind, wanted.size)
+        if wanted.keys and wanted.kind is dict:
+            keys = p.block(wanted.size, *map(p.held, wanted.keys))
+            p.add(code.DICT_ITEMS, p.register(wanted.size), r, keys)

@@ -12,6 +12,7 @@ from .ir.core import Function
 from .ir.printer import show
 from .ir.sizes import show_bytes
 from .passes.schedule import schedule
+from .tracer.paths import CODE
 from .tracer.rolling.segments import Note
 from .tracer.tree import flatten
 
@@ -137,7 +138,8 @@ def _about(v: Variant) -> Iterable[str]:
         how = "read at every call" if c.live else "kept from the trace"
         yield f"capture     {c.path}: {_aval(c.value)}, {how}"
     for g in staged.guards:
-        yield f"guard       {g.describe()}"
+        if g.fact is None or g.fact[0].steps != CODE:  # of that there is one for every function
+            yield f"guard       {g.describe()}"
     yield from map(_loop, staged.trace.loops)
     for line in v.decisions.describe():
         yield f"decided by  {line}"

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from importlib import import_module
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from .front_code import C_FUNCTIONS, CODE
 
 # Places in NumPy's table of C functions, the same since NumPy 1.0.
 _ARRAY_FUNCTIONS = {"PyArray_CopyInto": 50, "PyArray_NewCopy": 85, "PyArray_NewFromDescr": 94}
+
+_WORD = ctypes.sizeof(ctypes.c_void_p)
 
 log = logging.getLogger("adjit.entry")
 
@@ -70,6 +73,11 @@ class Program:
         return table([w if type(w) is int else self._word(w) for w in words], ())
 
     # -------------------------------------------------------------- what takes several words
+
+    def code_of(self, function: FunctionType, wanted: CodeType) -> None:
+        """The function has this code."""
+        self.alive.append(function)
+        self.add(code.WORD, 0, id(function) + _place_of_code(), wanted)
 
     def array(
         self, register: int, dtype: np.dtype, shape: tuple[int, ...], bits: int | None = 1
@@ -266,10 +274,22 @@ def works() -> bool:
     if not entry.native():
         return False
     try:
-        return bool(_object() and _imports())
+        return bool(_tuples_are_known() and _object() and _imports())
     except (OSError, RuntimeError, AttributeError) as error:
         log.debug("calls go through Python: %s", error)
         return False
+
+
+@functools.cache
+def _place_of_code() -> int:
+    """Where a function holds its code."""
+    f: Any = _place_of_code.__wrapped__
+    places = range(2 * _WORD, type(f).__basicsize__, _WORD)
+    return next(k for k in places if _word(id(f) + k) == id(f.__code__))
+
+
+def _word(address: int) -> int | None:
+    return ctypes.c_void_p.from_address(address).value
 
 
 @functools.cache
@@ -277,6 +297,14 @@ def _entry(room: int, slow: Callable[..., Any]) -> int:
     """The compiled function for objects with this room, which `slow(self, ...)` answers else."""
     imports = {**_imports(), "adjit_slow": id(slow), "adjit_room": room}
     return link.load_object(_object(), "adjit_front", imports)
+
+
+def _tuples_are_known() -> bool:
+    """Whether the entries of tuples and lists lie where the code looks for them."""
+    one = (object(), object())
+    many = list(one)
+    starts = id(one) + 24, _word(id(many) + 24) or 0
+    return all(_word(start + _WORD * k) == id(x) for start in starts for k, x in enumerate(one))
 
 
 @functools.cache

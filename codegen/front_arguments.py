@@ -191,6 +191,12 @@ op.int:
   %int.ok = and i1 %int.fits, %int.same
   br i1 %int.ok, label %step, label %release
 
+; ---- the word at the address b is c
+op.word:
+  %word.found = load i64, ptr %bp
+  %word.ok = icmp eq i64 %word.found, %c
+  br i1 %word.ok, label %step, label %release
+
 ; ---- ra is b, or c(ra) is True; b() is True; ra = b()
 op.alike:
   %alike.object = load ptr, ptr %ra

@@ -31,14 +31,14 @@ HEAD = SCOPES + 2 * MOST_SCOPES + 1
 
 OPERATIONS = (
     "nargs", "arg", "keyword", "type", "box", "tuple_items", "list_items", "dict_items",
-    "attribute", "item", "same", "equal", "alike", "int", "holds", "read", "array", "order",
+    "attribute", "item", "same", "word", "equal", "alike", "int", "holds", "read", "array", "order",
     "target", "disjoint", "value", "integer", "fixed", "local", "empty", "scalar", "borrow",
     "copy", "run", "store", "pour", "float", "long", "choice", "object", "make_tuple",
     "make_list", "make_dict", "make_like", "call", "new", "set", "return",
 )  # fmt: skip
 (
     NARGS, ARG, KEYWORD, TYPE, BOX, TUPLE_ITEMS, LIST_ITEMS, DICT_ITEMS, ATTRIBUTE, ITEM, SAME,
-    EQUAL, ALIKE, INT, HOLDS, READ, ARRAY, ORDER, TARGET, DISJOINT, VALUE, INTEGER, FIXED, LOCAL,
-    EMPTY, SCALAR, BORROW, COPY, RUN, STORE, POUR, FLOAT, LONG, CHOICE, OBJECT, MAKE_TUPLE,
+    WORD, EQUAL, ALIKE, INT, HOLDS, READ, ARRAY, ORDER, TARGET, DISJOINT, VALUE, INTEGER, FIXED,
+    LOCAL, EMPTY, SCALAR, BORROW, COPY, RUN, STORE, POUR, FLOAT, LONG, CHOICE, OBJECT, MAKE_TUPLE,
     MAKE_LIST, MAKE_DICT, MAKE_LIKE, CALL, NEW, SET, RETURN,
 ) = range(len(OPERATIONS))  # fmt: skip

@@ -1,12 +1,16 @@
 """State that the function reads is live; state that it changes is refused where it matters."""
 
 import collections
+import contextvars
 import dataclasses
+import enum
 import functools
 import itertools
+import operator
 import os
 import types
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -363,6 +367,56 @@ def lives():
     yield "deep", deep, lambda x: x * dig(deep), lambda: deep["a"]["b"][0]["c"].update(e=5.0)
 
 
+def other_ways():
+    """Entries under any keys and in their order, and what stands for something else."""
+    w = np.array([2.0, 3.0])
+    keyed = {("a", 1): np.ones(1), Kind.ONE: np.ones(1), None: 2.0}
+    yield "key", keyed, lambda x: x * keyed["a", 1][0], lambda: keyed.update({("a", 1): w})
+    yield "enum", keyed, lambda x: x * keyed[Kind.ONE][0], lambda: keyed[Kind.ONE].fill(4.0)
+    yield "None", keyed, lambda x: x * keyed[None], lambda: keyed.update({None: 3.0})
+    d = {"a": np.ones(1), "b": np.full(1, 2.0)}
+    yield "order", d, folded(d), lambda: d.update(a=d.pop("a"))
+    n = {"a": np.ones(1)}
+    yield "name", n, folded_names(n), lambda: n.update([(f"{k}b", n.pop(k)) for k in list(n)])
+    q = collections.OrderedDict(d)
+    yield "moved", q, folded(q), lambda: q.move_to_end(next(iter(q)))
+    t, s = Thing(), Thing()
+    yield "shadow", t, lambda x: t.run(x), lambda: setattr(t, "run", lambda x: x * 7)
+    helper = lambda x: x * 2  # noqa: E731
+    code = (lambda x: x * 5).__code__
+    yield "code", helper, lambda x: helper(x), lambda: setattr(helper, "__code__", code)
+    var = contextvars.ContextVar("var", default=w)
+    yield "variable", var, lambda x: x * var.get()[0], lambda: var.set(w * 4)
+    yield "in variable", var, lambda x: x * var.get()[0], lambda: var.get().fill(6.0)
+    ref = weakref.ref(s)
+    yield "weak", s, lambda x: x * ref().k, lambda: setattr(s, "k", 8.0)
+    raw = bytearray(b"ab")
+    view = memoryview(raw)
+    yield "memory", raw, lambda x: x * view[0], lambda: raw.__setitem__(0, 7)
+    k = operator.attrgetter("inner.k")
+    o = Thing(inner=Thing())
+    yield "getter", o, lambda x: x * k(o), lambda: setattr(o.inner, "k", 9.0)
+    big = np.arange(_LARGE // 8 + 9.0)
+    yield "swap", big, lambda x: x if big[3] < big[1] else x * 2, lambda: big[1:5].sort()
+    big[1:5] = big[4:0:-1].copy()
+
+
+def folded(d):
+    def f(x):
+        for v in d.values():
+            x = x * v[0] + 1
+        return x
+
+    return f
+
+
+def folded_names(d):
+    return lambda x: sum(x * v[0] * len(k) for k, v in d.items())
+
+
+Kind = enum.Enum("Kind", "ONE TWO")
+
+
 def keyword_default(d):
     def f(x, *, d=d):
         return x * d["k"]
@@ -379,7 +433,7 @@ def dig(x):
 def test_what_is_read_is_live():
     run = Thing.run
     try:
-        for name, _, f, change in lives():
+        for name, _, f, change in (*lives(), *other_ways()):
             g = jit(f)
             for _ in range(2):
                 for x in (2.0, -3.0):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-BUFFERS = (bytearray, array.array)
+BUFFERS = (bytearray, array.array, memoryview)
 CONTAINERS = (tuple, list, set, frozenset, dict, deque, *BUFFERS)
 _BLUNT = tuple(k for k in CONTAINERS if k is not bytearray)
 
@@ -21,15 +21,17 @@ def alike(wanted: Any, x: Any) -> bool:
     if type(x) is not kind:
         return False
     if issubclass(kind, (tuple, list, deque)):
-        return len(x) == len(wanted) and _all_alike(x, wanted)
+        return len(x) == len(wanted) and in_order(x, wanted)
     if issubclass(kind, (dict, MappingProxyType)):
-        same = len(x) == len(wanted) and _all_alike(x, wanted)
-        return same and _all_alike(x.values(), wanted.values())
+        same = len(x) == len(wanted) and in_order(x, wanted)
+        return same and in_order(x.values(), wanted.values())
     if issubclass(kind, (set, frozenset)):
         if x != wanted:
             return False
         own = {e: e for e in wanted}
-        return _all_alike(x, [own[e] for e in x])
+        return in_order(x, [own[e] for e in x])
+    if kind is memoryview:
+        return bool(x.tobytes() == wanted.tobytes())
     if kind is array.array:
         return bool(x.typecode == wanted.typecode and x.tobytes() == wanted.tobytes())
     return _one_alike(x, wanted)
@@ -43,7 +45,8 @@ def sharp(wanted: Any) -> bool:
     return not issubclass(kind, (*_BLUNT, complex, np.inexact, MappingProxyType))
 
 
-def _all_alike(xs: Any, wanted: Any) -> bool:
+def in_order(xs: Any, wanted: Any) -> bool:
+    """Whether all that two containers of the same length give is the same, one after the other."""
     return all(map(operator.is_, xs, wanted)) or all(map(_one_alike, xs, wanted))
 
 

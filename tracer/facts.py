@@ -51,7 +51,7 @@ class Capture:
 class StateGuard:
     """A fact about captured state that the trace relies on.
 
-    fact  (path, wanted, "same", "equal" or "length") where it is so simple; see `guards.one_check`
+    fact  (path, wanted, "same", "equal" or "entries") where it is so simple; see `guards.one_check`
     """
 
     check: Callable[[], bool]

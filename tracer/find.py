@@ -15,7 +15,7 @@ from numpy.lib.array_utils import byte_bounds
 from .facts import Capture, StateGuard
 from .guards import twin_guard
 from .holdings import Holdings
-from .paths import Path
+from .paths import Path, reads_of
 from .watched import memory_of
 
 _MISSING: Any = object()
@@ -136,8 +136,7 @@ def _children(obj: Any) -> Iterator[tuple[Any, str, Any]]:
     """What a search may step to: items of plain containers, attributes of the user's objects."""
     if type(obj) in (dict,):
         for k, v in obj.items():
-            if isinstance(k, (str, int)):
-                yield v, "item", k
+            yield v, "item", k
     elif type(obj) in (list, tuple, deque):
         if len(obj) <= 1000:
             for i, v in enumerate(obj):
@@ -153,6 +152,9 @@ def _children(obj: Any) -> Iterator[tuple[Any, str, Any]]:
         yield obj.func, "attr", "func"
     elif isinstance(obj, types.MethodType):
         yield obj.__self__, "attr", "__self__"
+    elif (reads := reads_of(obj)) is not None:
+        with contextlib.suppress(LookupError):
+            yield reads(obj), "call", reads
     else:
         names = getattr(obj, "__dict__", None)
         if isinstance(names, dict) and "__wrapped__" in names and _is_ours(obj):

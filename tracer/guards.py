@@ -7,11 +7,11 @@ import copy
 import zlib
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .alike import CONTAINERS, alike, sharp
+from .alike import CONTAINERS, alike, in_order, sharp
 from .facts import Capture, StateGuard
 from .paths import GONE, Path
 
@@ -20,6 +20,8 @@ def equal_guard(path: Path, wanted: Any) -> StateGuard:
     """The value at the path is this one, or one that is alike."""
     if isinstance(wanted, MappingProxyType):
         wanted = MappingProxyType(wanted.copy())
+    elif isinstance(wanted, memoryview):
+        wanted = memoryview(wanted.tobytes())
     elif isinstance(wanted, CONTAINERS) and not isinstance(wanted, tuple | frozenset):
         wanted = copy.copy(wanted)  # the program may write into it
 
@@ -59,18 +61,39 @@ def twin_guard(path: Path, others: list[Path]) -> StateGuard:
     return StateGuard(check, f"{path.describe()} is also {names}")
 
 
-def length_guard(path: Path, container: Any) -> StateGuard:
-    """The container at the path has as many entries, and is of the same type."""
-    kind, n = type(container), len(container)
+class Entries(NamedTuple):
+    """What a program relies on of a container: its type, how many entries, a dict's keys."""
+
+    kind: type
+    size: int
+    keys: tuple[Any, ...] | None
+
+    def are_of(self, x: Any) -> bool:
+        """Whether a container has these entries, in this order."""
+        kind = type(x)
+        same = kind is self.kind and len(x) == self.size
+        return same and (self.keys is None or in_order(x, self.keys))
+
+
+def entries_guard(path: Path, container: Any) -> StateGuard:
+    """The container at the path has as many entries, and is of the same type; a dict has its keys.
+
+    Those of a dict with very many entries are not looked at.
+    """
+    n = len(container)
+    mapping = isinstance(container, (dict, MappingProxyType)) and n <= MOST_KEYS
+    wanted = Entries(type(container), n, tuple(container) if mapping else None)
 
     def check() -> bool:
         try:
-            x = path.read()
+            return wanted.are_of(path.read())
         except LookupError:
             return False
-        return type(x) is kind and len(x) == n
 
-    return StateGuard(check, f"{path.describe()} has {n} entries", (path, container, "length"))
+    return StateGuard(check, f"{path.describe()} has {n} entries", (path, wanted, "entries"))
+
+
+MOST_KEYS = 1000
 
 
 def absent_guard(path: Path) -> StateGuard:
@@ -105,22 +128,23 @@ def array_guard(path: Path, x: np.ndarray) -> StateGuard:
 
 
 _LARGE = 4 << 20  # bytes of an array that are all looked at, in their order
-_PIECE = 1 << 20
+_ROW = 1021  # words: no power of two, as strides of arrays are
 _MANY = 10_000
 
 
 def content_mark(x: np.ndarray) -> Any:
-    """A number for the content of an array: of all of it, or of a large one a sum and a sample."""
+    """Numbers for the content of an array: of all of it, or of a large one of its sums."""
     if x.dtype.hasobject:
         return x.shape, tuple(map(id, x.ravel())) if x.size < _MANY else None
     with contextlib.suppress(ValueError, TypeError):
         flat = np.asarray(x).reshape(-1, order="A").view(np.uint8)
         if flat.nbytes <= _LARGE:
             return x.shape, zlib.crc32(flat.data)
-        words, rest = flat[: flat.nbytes // 8 * 8].view(np.uint64), flat[flat.nbytes // 8 * 8 :]
-        some = np.ascontiguousarray(words[:: max(1, words.size // (_PIECE // 8))])
-        sample = zlib.crc32(some.view(np.uint8).data, zlib.crc32(rest.data))
-        return x.shape, int(np.add.reduce(words)), sample
+        end = flat.nbytes // (8 * _ROW) * 8 * _ROW
+        words = flat[:end].view(np.uint64).reshape(-1, _ROW)
+        # What moves from one place to another changes the sum of a row or of a column.
+        sums = [np.add.reduce(words, axis) for axis in (0, 1)]
+        return x.shape, *(zlib.crc32(part.view(np.uint8).data) for part in (*sums, flat[end:]))
     return x.shape, None
 
 
@@ -149,7 +173,7 @@ def same_content(a: np.ndarray, b: Any) -> bool:
 
 def one_check(guards: Iterable[StateGuard]) -> Callable[[], bool]:
     """One function that checks all guards: the simple ones in generated code."""
-    names: dict[str, Any] = {"GONE": GONE, "alike": alike}
+    names: dict[str, Any] = {"GONE": GONE, "alike": alike, "in_order": in_order}
     facts: list[str] = []
     bases: dict[int, str] = {}
     for i, g in enumerate(guards):
@@ -159,11 +183,15 @@ def one_check(guards: Iterable[StateGuard]) -> Callable[[], bool]:
             continue
         path, wanted, how = g.fact
         base = bases.setdefault(id(path.base), f"b{len(bases)}")
-        names |= {base: path.base, f"t{i}": type(wanted)}
-        text = path.expression(base)
-        if how == "length":
-            facts.append(f"type(x := {text}) is t{i} and len(x) == {len(wanted)}")
+        text = path.expression(base, names)
+        if how == "entries":
+            names |= {base: path.base, f"t{i}": wanted.kind}
+            facts.append(f"type(x := {text}) is t{i} and len(x) == {wanted.size}")
+            if wanted.keys:
+                names[f"v{i}"] = wanted.keys
+                facts.append(f"in_order(x, v{i})")
             continue
+        names |= {base: path.base, f"t{i}": type(wanted)}
         names[f"v{i}"] = wanted
         if how == "same":
             facts.append(f"{text} is v{i}")

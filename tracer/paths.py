@@ -1,14 +1,27 @@
-"""Paths to captured values: a base object, then items, attributes and cell contents."""
+"""Paths to captured values: a base object, then items, attributes and cell contents.
+
+What a weak reference or a context variable stands for is a step as well, a call.
+"""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from ..ir.records import dataclass
 
 # What following a path may raise once the program has changed.
 GONE = (LookupError, AttributeError, TypeError, ValueError)
+CODE = (("attr", "__code__"),)  # of a function; tools that load changed modules again exchange it
+
+
+def reads_of(x: Any) -> Callable[[Any], Any] | None:
+    """What gives the object that another one stands for."""
+    if isinstance(x, weakref.ref):
+        return weakref.ref.__call__
+    return ContextVar.get if isinstance(x, ContextVar) else None
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,7 +41,7 @@ class Path:
         x = self.base
         try:
             for kind, key in self.steps:
-                x = x[key] if kind == "item" else getattr(x, key)
+                x = key(x) if kind == "call" else x[key] if kind == "item" else getattr(x, key)
         except GONE as error:
             raise LookupError(self.describe()) from error
         return x
@@ -53,14 +66,24 @@ class Path:
 
     def describe(self) -> str:
         """The path as Python would spell it: "global net.layers[0].W"."""
-        steps = self.steps[self.told :]
-        return self.text + "".join(f".{k}" if s == "attr" else f"[{k!r}]" for s, k in steps)
+        form: dict[str, Callable[[Any], str]] = {
+            "attr": lambda name: f".{name}",
+            "item": lambda key: f"[{key!r}]",
+            "call": lambda f: "()" if f is weakref.ref.__call__ else ".get()",
+        }
+        return self.text + "".join(form[kind](key) for kind, key in self.steps[self.told :])
 
-    def expression(self, name: str) -> str:
-        """The path as Python text, the base under this name."""
+    def expression(self, name: str, names: dict[str, Any]) -> str:
+        """The path as Python text, the base under this name, and in `names` what else it names."""
         text = name
         for kind, key in self.steps:
-            text = f"{text}[{key!r}]" if kind == "item" else f"{text}.{key}"
+            if kind == "attr":
+                text = f"{text}.{key}"
+            elif type(key) in (str, int):
+                text = f"{text}[{key!r}]"
+            else:
+                names[f"key{id(key)}"] = key
+                text = f"{text}[key{id(key)}]" if kind == "item" else f"key{id(key)}({text})"
         return text
 
 

@@ -12,6 +12,8 @@ import contextlib
 import dis
 import enum
 import functools
+import inspect
+import operator
 import random
 import sys
 import types
@@ -27,10 +29,18 @@ from ..ir.records import dataclass
 from .alike import BUFFERS
 from .facts import StateGuard
 from .find import walk
-from .guards import absent_guard, array_guard, equal_guard, length_guard, same_guard
+from .guards import absent_guard, array_guard, entries_guard, equal_guard, same_guard
 from .holdings import is_datum, of_user
 from .intercept import Replacement, is_swapped
-from .paths import Path, of_cell, of_default, of_global, of_keyword_default
+from .paths import (
+    CODE,
+    Path,
+    of_cell,
+    of_default,
+    of_global,
+    of_keyword_default,
+    reads_of,
+)
 from .place import OURS, USER, owner
 from .scan import reads
 from .watch import clock_name
@@ -70,7 +80,7 @@ class Reached:
         Arrays that are `inputs` of the program may change their content.
         """
         out = []
-        tables = (equal_guard, self.equal), (same_guard, self.same), (length_guard, self.length)
+        tables = (equal_guard, self.equal), (same_guard, self.same), (entries_guard, self.length)
         for make, paths in tables:
             for path in paths.values():
                 if apart.covers(path):
@@ -125,6 +135,7 @@ def reach(fn: Any, statics: list[tuple[str, Any]]) -> Reached:
         if not todo:
             if not used.isdisjoint(_NAMED):
                 used.update(_found_strings(out))
+            used.update(out.asked)
             _queue_objects(out, used, held, todo)
     return out
 
@@ -160,9 +171,12 @@ def _queue_objects(out: Reached, used: set[str], held: set[Any], todo: deque[Any
             if (id(x), f) not in held and (name in used or name.startswith("__")):
                 held.add((id(x), f))
                 todo.append((f, path))
-                if name in used and not isinstance(vars(type(x)).get(name), property):
-                    of_class = Path(type(x), type(x).__name__, (("attr", name),))
-                    out.same.setdefault(of_class.describe(), of_class)
+                found = inspect.getattr_static(type(x), name, None)
+                if name in used and not isinstance(found, property):
+                    method = Path(type(x), type(x).__name__, (("attr", name),))
+                    if isinstance(found, types.FunctionType) and hasattr(x, "__dict__"):
+                        method = path.then("attr", name).then("attr", "__func__")
+                    out.same.setdefault(method.describe(), method)
         for name in _names_of(x):
             if (every or name in used) and (id(x), name, "") not in held:
                 held.add((id(x), name, ""))
@@ -270,6 +284,7 @@ def _scan(
 ) -> None:  # fmt: skip
     """Resolve the chains of one function, and of the code nested in it."""
     code = f.__code__
+    out.same.setdefault(f"{f.__qualname__} {id(f)}", Path(f, f.__name__, CODE))
     cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=False))
     first = code.co_varnames[0] if code.co_argcount else None
     pending = [code]
@@ -448,9 +463,22 @@ def _note(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int = 0) ->
         _note_entries(path, x, out, todo, depth)
     elif _is_library(x):
         _note_library(path, x, out, todo)
+    elif (reads := reads_of(x)) is not None:
+        _note_meant(path, x, path.then("call", reads), out, todo)
     elif not isinstance(x, (np.ndarray, set, types.ModuleType)):
+        if isinstance(x, (operator.attrgetter, operator.methodcaller)):
+            out.asked.update(_strings(x.__reduce__()[1]))
         out.same.setdefault(text, path)
         _queue(x, path, todo)
+
+
+def _note_meant(path: Path, x: Any, meant: Path, out: Reached, todo: deque[Any]) -> None:
+    """What a weak reference or a context variable stands for."""
+    out.same.setdefault(path.describe(), path)
+    try:
+        _note(meant, meant.read(), out, todo)
+    except LookupError:
+        out.absent.setdefault(meant.describe(), meant)
 
 
 def _is_plain_container(x: Any) -> bool:
@@ -472,8 +500,7 @@ def _note_entries(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int
     if depth < 8 and len(x) <= _ENTRIES and text not in out.entered:
         out.entered.add(text)
         for k, e in x.items() if hasattr(x, "items") else enumerate(x):
-            if isinstance(k, (str, int)):
-                _note(path.then("item", k), e, out, todo, depth + 1)
+            _note(path.then("item", k), e, out, todo, depth + 1)
 
 
 _ENTRIES = 1000
