@@ -220,7 +220,7 @@ class Compiler:
         following = self.b.add(index, step, flags=("nsw",))
         index.add_incoming(following, self.b.block)
         back = self.b.cbranch(self.b.icmp_signed("<", following, high), body, after)
-        if (told := hints.hint(s, self.b.module)) is not None:
+        if (told := hints.told(s, self.b.module, body)) is not None:
             back.set_metadata("llvm.loop", told)
         self.b.position_at_end(after)
 
@@ -431,6 +431,8 @@ class Compiler:
     def machine(self, name: str, args: list[ir.Value]) -> ir.Value:
         if name.startswith("tape_"):
             return self.tape(name.removeprefix("tape_"), args)
+        if name == "apart":
+            return args[0]
         if name == "stopped":
             return interrupts.stopped(self.b)
         if name == "missing":

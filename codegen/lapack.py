@@ -46,13 +46,11 @@ def cholesky(w: Writer, r: Root) -> None:
     n = r.value.shape[-1]
     size = w.names.size(n)
     with w.stack(r, r.value.shape[:-2]) as batch:
-        if n <= small.STRAIGHT:
-            small.cholesky_straight(w, r, batch, f"return {NOT_DEFINITE}")
+        if n <= small.LARGEST:
+            write = small.cholesky_straight if n <= small.FEW else small.cholesky
+            write(w, r, batch, f"return {NOT_DEFINITE}")
             return
         lower_copied(w, r, a, batch)
-        if n <= small.LARGEST:
-            small.cholesky(w, r.value, batch, f"return {NOT_DEFINITE}")
-            return
         info = w.names.fresh("info")
         w.line(f"{info} = blas.{_kind(r.value)}potrf({size}, {pointer(w, r.value, batch)})")
         w.line(f"if {info} != 0:")
@@ -181,7 +179,7 @@ def lu_adjugate(w: Writer, r: Root) -> None:
                         w.line(
                             f"{two} = {two} * {factor}"
                             if grow
-                            else f"{one} = {one} - {factor} * {two}"
+                            else f"{one} = {small.less(one, factor, two)}"
                         )
             w.line(f"{w.target(r, (*batch, i, i))} = {before}")
             w.line(f"{before} = {before} * {pivot}")
@@ -205,7 +203,7 @@ def _swaps(w: Writer, r: Root, batch: Sequence[At], n: int, m: int, forward: boo
         w.line(f"{other} = ll.i64({w.pull(r.op.args[0], (*batch, (None, n, 0), here))})")
         w.of_var[other] = w.scope.depth
         w.ranges[other] = (0, n - 1)
-        with w.nest([m]) as (column,):
+        with small.between(w, "0", w.names.size(m), m, apart=True) as column:
             one = w.cell(r.value, (*batch, here, column))
             two = w.cell(r.value, (*batch, (other, 0, 1), column))
             first, second = w.names.fresh("t"), w.names.fresh("t")

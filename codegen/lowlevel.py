@@ -140,6 +140,16 @@ def ahead(typingctx: Any, array: Any, start: Any, n: Any) -> Any:
 
 
 @intrinsic
+def apart(typingctx: Any, stop: Any) -> Any:
+    """Where a loop ends whose rounds touch nothing that others write."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return args[0]
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
 def stopped(typingctx: Any) -> Any:
     """Whether Python's signals say that the kernel is to end."""
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..ir.core import Value
 from ..ir.plan import Root
 from . import small
 from .emit import At
+from .small import Cell, elements
 
 if TYPE_CHECKING:
     from .loops import Writer
 
 BLOCK = 48  # columns at a time of what goes backward through a factor
-Cell = Callable[[str, str], str]
 
 
 def lower_copied(w: Writer, r: Root, a: Value, batch: Sequence[At]) -> None:
@@ -33,11 +33,6 @@ def _kind(v: Value) -> str:
     return "s" if v.dtype == "f32" else "d"
 
 
-def _elements(pointer: str, width: str) -> Cell:
-    """How elements of a matrix are written that begins there, whose rows are so long."""
-    return lambda i, j: f"{pointer}[{i}*{width} + {j}]"
-
-
 def cholesky_slope(w: Writer, r: Root) -> None:
     """The cotangent of the factor copied, and taken backward through it in its place."""
     assert r.op is not None
@@ -45,7 +40,7 @@ def cholesky_slope(w: Writer, r: Root) -> None:
     n = r.value.shape[-1]
     size = w.names.size(n)
     with w.stack(r, r.value.shape[:-2]) as batch:
-        if n <= small.STRAIGHT:
+        if n <= small.FEW:
             _slope_straight(w, r, batch)
             return
         lower_copied(w, r, g, batch)
@@ -53,7 +48,7 @@ def cholesky_slope(w: Writer, r: Root) -> None:
         w.line(f"{low} = {small.pointer(w, factor, batch)}")
         w.line(f"{slope} = {small.pointer(w, r.value, batch)}")
         if n <= small.LARGEST:
-            _backward(w, _elements(low, size), _elements(slope, size), size)
+            _backward(w, elements(low, size), elements(slope, size), size)
         else:
             _blocks(w, _kind(r.value), low, slope, size)
 
@@ -70,13 +65,13 @@ def _backward(w: Writer, low: Cell, slope: Cell, n: str) -> None:
             mine, one = w.names.fresh("t"), slope(i, j)
             w.line(f"{mine} = {one} * {t}")
             w.line(f"{one} = {mine}")
-            w.line(f"{g} = {g} - {mine} * {low(i, j)}")
+            w.line(f"{g} = {small.less(g, mine, low(i, j))}")
             for to, row in ((i, j), (j, i)):
                 with w.body(f"for {k} in range({j}):"):
-                    w.line(f"{slope(to, k)} = {slope(to, k)} - {mine} * {low(row, k)}")
+                    w.line(f"{slope(to, k)} = {small.less(slope(to, k), mine, low(row, k))}")
         w.line(f"{g} = {g} * {t}")
         with w.body(f"for {k} in range({j}):"):
-            w.line(f"{slope(j, k)} = {slope(j, k)} - {g} * {low(j, k)}")
+            w.line(f"{slope(j, k)} = {small.less(slope(j, k), g, low(j, k))}")
         w.line(f"{slope(j, j)} = {g} * 0.5")
 
 
@@ -111,18 +106,18 @@ def _blocks(w: Writer, kind: str, low: str, slope: str, n: str) -> None:
             with w.body(f"if {start} > 0:"):
                 product(False, below, wide, f, at(low, start), at(slope, stop), start)
                 product(True, wide, below, f, at(low, stop), at(slope, start), start)
-        _backward(w, _elements(d, n), _elements(e, n), wide)
-        one, other = _elements(e, n)(i, k), _elements(e, n)(k, i)
+        _backward(w, elements(d, n), elements(e, n), wide)
+        one, other = elements(e, n)(i, k), elements(e, n)(k, i)
         with w.body(f"for {i} in range({wide}):"):
             with w.body(f"for {k} in range({i}):"):
                 w.line(f"{other} = {one}")
-            w.line(f"{_elements(e, n)(i, i)} = {_elements(e, n)(i, i)} * 2.0")
+            w.line(f"{elements(e, n)(i, i)} = {elements(e, n)(i, i)} * 2.0")
         with w.body(f"if {start} > 0:"):
             product(False, wide, wide, e, at(low, start), at(slope, start), start)
         with w.body(f"for {i} in range({wide}):"):
             with w.body(f"for {k} in range({i}):"):
                 w.line(f"{other} = 0.0")
-            w.line(f"{_elements(e, n)(i, i)} = {_elements(e, n)(i, i)} * 0.5")
+            w.line(f"{elements(e, n)(i, i)} = {elements(e, n)(i, i)} * 0.5")
 
 
 def _slope_straight(w: Writer, r: Root, batch: Sequence[At]) -> None:
@@ -140,11 +135,11 @@ def _slope_straight(w: Writer, r: Root, batch: Sequence[At]) -> None:
             g[i, j] = small.named(w, f"{g[i, j]} * {inverse}")
             for to, row in ((i, j), (j, i)):
                 for k in range(j):
-                    g[to, k] = small.named(w, f"{g[to, k]} - {g[i, j]} * {low[row, k]}")
-            g[j, j] = small.named(w, f"{g[j, j]} - {g[i, j]} * {low[i, j]}")
+                    g[to, k] = small.named(w, small.less(g[to, k], g[i, j], low[row, k]))
+            g[j, j] = small.named(w, small.less(g[j, j], g[i, j], low[i, j]))
         whole = small.named(w, f"{g[j, j]} * {inverse}")
         for k in range(j):
-            g[j, k] = small.named(w, f"{g[j, k]} - {whole} * {low[j, k]}")
+            g[j, k] = small.named(w, small.less(g[j, k], whole, low[j, k]))
         g[j, j] = small.named(w, f"{whole} * 0.5")
     small.put_lower(w, r, batch, g)
 
@@ -156,7 +151,7 @@ def cholesky_inverse(w: Writer, r: Root) -> None:
     n = r.value.shape[-1]
     size = w.names.size(n)
     with w.stack(r, r.value.shape[:-2]) as batch:
-        if n <= small.STRAIGHT:
+        if n <= small.FEW:
             _inverse_straight(w, r, batch)
             return
         if n > small.LARGEST:
@@ -166,29 +161,32 @@ def cholesky_inverse(w: Writer, r: Root) -> None:
         low, out = w.names.fresh("low"), w.names.fresh("out")
         w.line(f"{low} = {small.pointer(w, factor, batch)}")
         w.line(f"{out} = {small.pointer(w, r.value, batch)}")
-        _inverse_rows(w, _elements(low, size), _elements(out, size), size)
+        _inverse_rows(w, elements(low, size), elements(out, size), size)
 
 
 def _inverse_rows(w: Writer, low: Cell, out: Cell, n: str) -> None:
-    """Row i of S solves s L = row i of L⁻ᵀ, which solves x Lᵀ = row i of the unit matrix."""
+    """X L = 1, from the last column of X on, then the lower triangle of Xᵀ X, row by row."""
     i, j, k, t, back = (w.names.fresh(stem) for stem in ("i", "j", "k", "t", "i"))
     with w.body(f"for {i} in range({n}):"):
         with w.body(f"for {k} in range({n}):"):
             w.line(f"{out(i, k)} = 0.0")
         w.line(f"{out(i, i)} = 1.0")
-        with w.body(f"for {j} in range({i}, {n}):"):
-            w.line(f"{t} = {out(i, j)}")
-            with w.body(f"for {k} in range({i}, {j}):"):
-                w.line(f"{t} = {t} - {low(j, k)} * {out(i, k)}")
-            w.line(f"{out(i, j)} = {t} / {low(j, j)}")
-        with w.body(f"for {back} in range({n}):"):
-            w.line(f"{j} = {n} - 1 - {back}")
-            w.line(f"{t} = {out(i, j)} / {low(j, j)}")
-            w.line(f"{out(i, j)} = {t}")
-            with w.body(f"for {k} in range({j}):"):
-                w.line(f"{out(i, k)} = {out(i, k)} - {t} * {low(j, k)}")
+    with w.body(f"for {back} in range({n}):"):
+        w.line(f"{k} = {n} - 1 - {back}")
+        w.line(f"{t} = 1.0 / {low(k, k)}")
+        with w.body(f"for {i} in range({k}, {n}):"):
+            mine = small.named(w, f"{out(i, k)} * {t}")
+            w.line(f"{out(i, k)} = {mine}")
+            with w.body(f"for {j} in range({k}):"):
+                w.line(f"{out(i, j)} = {small.less(out(i, j), mine, low(k, j))}")
+    with w.body(f"for {i} in range({n}):"):
+        mine = small.named(w, out(i, i))
+        with w.body(f"for {j} in range({i} + 1):"):
+            w.line(f"{out(i, j)} = {out(i, j)} * {mine}")
         with w.body(f"for {k} in range({i} + 1, {n}):"):
-            w.line(f"{out(i, k)} = 0.0")
+            other = small.named(w, out(k, i))
+            with w.body(f"for {j} in range(ll.apart({i} + 1)):"):
+                w.line(f"{out(i, j)} = {out(i, j)} + {other} * {out(k, j)}")
 
 
 def _inverse_straight(w: Writer, r: Root, batch: Sequence[At]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING
 from ..ir.core import Value
 from ..ir.plan import Root
 from .emit import At
+from .host import has_fma
 
 if TYPE_CHECKING:
     from .loops import Writer
 
-LARGEST = 8  # rows of a matrix that is small
+LARGEST = 20  # rows of a matrix that is small
+FEW = 8  # rows of a triangle whose elements are named one by one
 STRAIGHT = 4  # rows of one that is worked on in registers, element by element
 
 
+Cell = Callable[[str, str], str]
+
+
 @contextmanager
-def between(w: Writer, start: str, stop: str, n: int) -> Iterator[At]:
-    """A loop between indices that are known at run time only, within `n`."""
+def between(w: Writer, start: str, stop: str, n: int, apart: bool = False) -> Iterator[At]:
+    """A loop between indices that are known at run time only, within `n`.
+
+    Its rounds are `apart` if none writes what another touches.
+    """
     var = w.names.fresh("i")
+    stop = f"ll.apart({stop})" if apart else stop
     with w.body(f"for {var} in range({start}, {stop}):") as scope:
         w.of_var[var] = scope.depth
         w.ranges[var] = (0, n - 1)
@@ -32,6 +41,11 @@ def named(w: Writer, text: str) -> str:
     name = w.names.fresh("t")
     w.line(f"{name} = {text}")
     return name
+
+
+def less(c: str, a: str, b: str) -> str:
+    """The text of c - a b, rounded once where the CPU can."""
+    return f"ll.fma(-{a}, {b}, {c})" if has_fma() else f"{c} - {a} * {b}"
 
 
 def pointer(w: Writer, v: Value, batch: Sequence[At], row: int = 0) -> str:
@@ -83,8 +97,8 @@ def decompose(w: Writer, v: Value, batch: Sequence[At]) -> None:
             w.line(f"{cell(k, j)} = {cell(k, j)} / {pivot}")
         with between(w, f"{k[0]} + 1", str(n), n) as i:
             factor = named(w, cell(i, k))
-            with between(w, f"{k[0]} + 1", str(n), n) as j:
-                w.line(f"{cell(i, j)} = {cell(i, j)} - {factor} * {cell(k, j)}")
+            with between(w, f"{k[0]} + 1", str(n), n, apart=True) as j:
+                w.line(f"{cell(i, j)} = {less(cell(i, j), factor, cell(k, j))}")
 
 
 def _decompose_straight(w: Writer, cells: Sequence[Sequence[str]], dtype: str) -> None:
@@ -106,7 +120,7 @@ def _decompose_straight(w: Writer, cells: Sequence[Sequence[str]], dtype: str) -
         for j in range(k + 1, n):
             a[k][j] = named(w, f"{a[k][j]} / {pivot}")
             for i in range(k + 1, n):
-                a[i][j] = named(w, f"{a[i][j]} - {a[i][k]} * {a[k][j]}")
+                a[i][j] = named(w, less(a[i][j], a[i][k], a[k][j]))
     for row, values in zip(cells, a, strict=False):
         for cell, value in zip(row, values, strict=True):
             w.line(f"{cell} = {value}")
@@ -146,19 +160,64 @@ def solve(w: Writer, r: Root, batch: Sequence[At], lower: bool, trans: bool, uni
         right = [[named(w, w.cell(x, (*batch, at[i], at[c]))) for c in range(m)] for i in range(n)]
         solve_straight(w, r, batch, right, down, trans, unit)
         return
+    if m == 1:
+        _solve_one(w, r, batch, down, trans, unit)
+        return
     with w.nest([n]) as (row,):
         i = row if down else (row[0], n - 1, -1)
-        with between(w, "0", str(row[0]), n) as before:
-            j = before if down else (before[0], n - 1, -1)
-            factor = w.pull(a, (*batch, *((j, i) if trans else (i, j))))
-            with w.nest([m]) as (c,):
-                one, two = w.cell(x, (*batch, i, c)), w.cell(x, (*batch, j, c))
-                w.line(f"{one} = {one} - {factor} * {two}")
         if not unit:
-            pivot = w.pull(a, (*batch, i, i))
+            inverse = named(w, f"1.0 / {w.pull(a, (*batch, i, i))}")
             with w.nest([m]) as (c,):
                 one = w.cell(x, (*batch, i, c))
-                w.line(f"{one} = {one} / {pivot}")
+                w.line(f"{one} = {one} * {inverse}")
+        with between(w, f"{row[0]} + 1", str(n), n) as after:
+            j = after if down else (after[0], n - 1, -1)
+            factor = w.pull(a, (*batch, *((i, j) if trans else (j, i))))
+            _row_less(w, x, (*batch, j), factor, (*batch, i))
+
+
+def _row_less(w: Writer, x: Value, to: Sequence[At], factor: str, other: Sequence[At]) -> None:
+    """One row of a matrix less another: whole registers, or as many elements side by side."""
+    m = x.shape[-1]
+    lanes = next(k for k in (8, 4, 2, 1) if m % k == 0)
+    if lanes in (1, 8):
+        with between(w, "0", str(m), m, apart=True) as c:
+            one, two = w.cell(x, (*to, c)), w.cell(x, (*other, c))
+            w.line(f"{one} = {less(one, factor, two)}")
+        return
+    with w.nest([m // lanes]) as ((who, _, _),):
+        columns = [(who, k, lanes) for k in range(lanes)]
+        cells = [(w.cell(x, (*to, c)), w.cell(x, (*other, c))) for c in columns]
+        made = [named(w, less(one, factor, two)) for one, two in cells]
+        for (one, _), value in zip(cells, made, strict=True):
+            w.line(f"{one} = {value}")
+
+
+def _solve_one(
+    w: Writer, r: Root, batch: Sequence[At], down: bool, trans: bool, unit: bool
+) -> None:
+    """One right-hand side: rows of the matrix are read whole, as they lie."""
+    assert r.op is not None
+    a, x = r.op.args[0], r.value
+    n, column = x.shape[-2], (None, 0, 0)
+    with w.nest([n]) as (row,):
+        i = row if down else (row[0], n - 1, -1)
+        mine = w.cell(x, (*batch, i, column))
+        if not trans:
+            total = named(w, f"ll.{x.dtype}(0.0)")
+            with between(w, "0", str(row[0]), n) as before:
+                j = before if down else (before[0], n - 1, -1)
+                factor, one = w.pull(a, (*batch, i, j)), w.cell(x, (*batch, j, column))
+                w.line(f"{total} = ll.radd({total}, {factor} * {one})")
+            w.line(f"{mine} = {mine} - {total}")
+        if not unit:
+            w.line(f"{mine} = {mine} / {w.pull(a, (*batch, i, i))}")
+        if trans:
+            done = named(w, mine)
+            with between(w, f"{row[0]} + 1", str(n), n) as after:
+                j = after if down else (after[0], n - 1, -1)
+                one = w.cell(x, (*batch, j, column))
+                w.line(f"{one} = {less(one, w.pull(a, (*batch, i, j)), done)}")
 
 
 def solve_straight(
@@ -195,7 +254,7 @@ def solve_straight(
             inverse = named(w, f"1.0 / {pivot}")
         for c in range(m):
             for j, factor in before:
-                made[i, c] = named(w, f"{made[i, c]} - {factor} * {made[j, c]}")
+                made[i, c] = named(w, less(made[i, c], factor, made[j, c]))
             if not unit:
                 made[i, c] = named(w, f"{made[i, c]} * {inverse}")
     for i in range(n):
@@ -203,28 +262,41 @@ def solve_straight(
             w.line(f"{w.cell(x, (*batch, at[i], at[c]))} = {made[i, c]}")
 
 
-def cholesky(w: Writer, v: Value, batch: Sequence[At], failed: str) -> None:
-    """The lower factor in place; `failed` is what to do where there is none."""
-    n = v.shape[-1]
+def elements(start: str, width: str) -> Cell:
+    """How elements of a matrix are written that begins there, whose rows are so long."""
+    return lambda i, j: f"{start}[{i}*{width} + {j}]"
 
-    def cell(i: At, j: At) -> str:
-        return w.cell(v, (*batch, i, j))
 
-    with w.nest([n]) as (j,):
-        square = named(w, cell(j, j))
-        with between(w, "0", str(j[0]), n) as k:
-            side = named(w, cell(j, k))
-            w.line(f"{square} = {square} - {side} * {side}")
+def cholesky(w: Writer, r: Root, batch: Sequence[At], failed: str) -> None:
+    """The lower factor; `failed` is what to do where there is none.
+
+    Its columns are made in the rows of the upper triangle, which are read and written whole.
+    """
+    assert r.op is not None
+    (a,), n, suffix = r.op.args, r.value.shape[-1], "32" if r.value.dtype == "f32" else "64"
+    start, zero = w.names.fresh("up"), w.zero(r.value.dtype)
+    w.line(f"{start} = {pointer(w, r.value, batch)}")
+    cell = elements(start, str(n))
+    with w.nest([n]) as (i,), between(w, "0", f"{i[0]} + 1", n) as j:
+        w.line(f"{cell(j[0], i[0])} = {w.pull(a, (*batch, i, j))}")
+    with w.nest([n]) as (at,):
+        k = at[0]
+        square = named(w, cell(k, k))
         w.line(f"if {square} <= 0.0:")  # NaN goes on, as in NumPy's
         w.line(f"    {failed}")
-        suffix = "32" if v.dtype == "f32" else "64"
         root = named(w, f"vm.sqrt{suffix}({square})")
-        w.line(f"{cell(j, j)} = {root}")
-        with between(w, f"{j[0]} + 1", str(n), n) as i:
-            rest = named(w, cell(i, j))
-            with between(w, "0", str(j[0]), n) as k:
-                w.line(f"{rest} = {rest} - {cell(i, k)} * {cell(j, k)}")
-            w.line(f"{cell(i, j)} = {rest} / {root}")
+        inverse = named(w, f"1.0 / {root}")
+        w.line(f"{cell(k, k)} = {root}")
+        with between(w, f"{k} + 1", str(n), n, apart=True) as j:
+            w.line(f"{cell(k, j[0])} = {cell(k, j[0])} * {inverse}")
+        with between(w, f"{k} + 1", str(n), n) as i:
+            factor = named(w, cell(k, i[0]))
+            with between(w, i[0], str(n), n, apart=True) as j:
+                one = cell(i[0], j[0])
+                w.line(f"{one} = {less(one, factor, cell(k, j[0]))}")
+    with w.nest([n]) as (i,), between(w, "0", i[0], n) as j:
+        w.line(f"{cell(i[0], j[0])} = {cell(j[0], i[0])}")
+        w.line(f"{cell(j[0], i[0])} = {zero}")
 
 
 def cholesky_straight(w: Writer, r: Root, batch: Sequence[At], failed: str) -> None:
@@ -239,7 +311,7 @@ def cholesky_straight(w: Writer, r: Root, batch: Sequence[At], failed: str) -> N
         for i in range(j, n):
             value = named(w, w.pull(a, (*batch, at[i], at[j])))
             for k in range(j):
-                value = named(w, f"{value} - {made[i, k]} * {made[j, k]}")
+                value = named(w, less(value, made[i, k], made[j, k]))
             if i == j:
                 w.line(f"if {value} <= 0.0:")  # NaN goes on, as in NumPy's
                 w.line(f"    {failed}")

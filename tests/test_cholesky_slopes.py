@@ -70,7 +70,7 @@ def test_any_cotangent_is_taken_through_the_factor():
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
-@pytest.mark.parametrize("n", [1, 3, 7, 60, 100])
+@pytest.mark.parametrize("n", [1, 3, 12, 60])
 def test_every_size_has_its_nest(n, dtype):
     batch = 3 if n < 60 else 1
     a, w = definite(n, batch).astype(dtype), RNG.normal(size=(batch, n, n)).astype(dtype)

@@ -156,7 +156,7 @@ def test_failures_raise_what_numpy_raises():
     np.testing.assert_allclose(f(np.diag([1.0, 4.0, 2.0]), np.ones(3)), [1.0, 0.25, 0.5])
 
 
-@pytest.mark.parametrize("n", [3, 9])
+@pytest.mark.parametrize("n", [3, 9, 21])
 def test_a_matrix_with_nan_has_a_factor_of_nan(n: int) -> None:
     matrix = np.eye(n)
     matrix[1, 0] = np.nan
@@ -164,7 +164,7 @@ def test_a_matrix_with_nan_has_a_factor_of_nan(n: int) -> None:
     np.testing.assert_array_equal(np.isnan(factor), np.isnan(np.linalg.cholesky(matrix)))
 
 
-@pytest.mark.parametrize("n", [1, 2, 4, 8, 9])
+@pytest.mark.parametrize("n", [1, 2, 4, 8, 11, 21])
 def test_small_matrices_need_no_library(n: int) -> None:
     rng = np.random.default_rng(n)
     a = rng.normal(size=(6, n, n))
@@ -184,7 +184,7 @@ def test_small_matrices_need_no_library(n: int) -> None:
         wanted = g(a, spd, b)
     for x, y in zip((got[0], *got[1]), (wanted[0], *wanted[1]), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-8, atol=1e-8 * np.abs(y).max())
-    assert ("potrf" in g.source(a, spd, b)) == (n > 8)
+    assert ("potrf" in g.source(a, spd, b)) == (n > 20)
     with pytest.raises(np.linalg.LinAlgError):
         g(a * 0, spd, b)
     with pytest.raises(np.linalg.LinAlgError):
@@ -229,7 +229,7 @@ def test_the_smallest_matrices_that_have_no_factors():
 
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_gradients_of_determinants_stay_in_the_kernel_and_are_right_at_singular_matrices(dtype):
-    for n in (5, 9):
+    for n in (5, 21):
         a = RNG.normal(size=(5, n, n))
         a[1, :, 0] = 0
         a[2, :, -1] = a[2, :, 1]
@@ -242,6 +242,7 @@ def test_gradients_of_determinants_stay_in_the_kernel_and_are_right_at_singular_
             g = grad(lambda a, f=f: np.sum(f(a)))
             got = g(a.astype(dtype))
             assert got.dtype == dtype and not hosts(g, a.astype(dtype))
-            np.testing.assert_allclose(got, wanted, atol=(1e-12 if dtype == "f8" else 1e-3) * n**3)
+            near = (1e-12 if dtype == "f8" else 1e-4) * np.abs(wanted).max()
+            np.testing.assert_allclose(got, wanted, atol=near)
             with options(interpret=True):
-                np.testing.assert_allclose(got, g(a.astype(dtype)), atol=1e-4 * n**3)
+                np.testing.assert_allclose(got, g(a.astype(dtype)), atol=near)
