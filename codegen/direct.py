@@ -103,12 +103,12 @@ class Compiler:
 
     # ---------------------------------------------------------------- statements
 
-    def pieces(self, statements: Iterable[ast.stmt]) -> None:
+    def pieces(self, statements: Iterable[ast.stmt], least: int = 0) -> None:
         """Statements whose loops become functions if the kernel is long."""
         if self.cutter is None:
             self.block(statements)
             return
-        for piece in self.cutter.pieces(statements, ChainMap(self.values, self.slots)):
+        for piece in self.cutter.pieces(statements, ChainMap(self.values, self.slots), least):
             if isinstance(piece, nests.Nest):
                 self.nest(piece)
             else:
@@ -215,7 +215,12 @@ class Compiler:
         index.add_incoming(low, before)
         self.values[s.target.id] = index
         self.depth += 1
-        (self.pieces if nests.over_blocks(s) else self.block)(s.body)
+        if nests.over_blocks(s):
+            self.pieces(s.body)
+        elif nests.length(s) > nests.LONG:
+            self.pieces(s.body, nests.LEAST)
+        else:
+            self.block(s.body)
         self.depth -= 1
         following = self.b.add(index, step, flags=("nsw",))
         index.add_incoming(following, self.b.block)
@@ -577,5 +582,5 @@ def compile_object(source: Source, symbol: str) -> tuple[bytes, list[str], dict[
     lowered = perf_counter()
     engine.optimise(parsed)
     needs = [f.name for f in parsed.functions if f.is_declaration]
-    code = engine.target_machine().emit_object(parsed)
+    code = engine.kernel_code(parsed)
     return code, needs, {"frontend": lowered - start, "llvm": perf_counter() - lowered}

@@ -14,7 +14,8 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 from ..ir.records import dataclass
 
-LONG = 150  # lines of a kernel that is still compiled in one piece
+LONG = 150  # lines of a kernel, or of a loop, that is still compiled in one piece
+LEAST = 100  # lines of a loop within a long one that are worth a call at each of its rounds
 _WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _EFFECT = re.compile(r"\bblas\.|\.tape_")
 _STORE = re.compile(r"^\s*(?:for )?(\w+) (?:\|?=|in) ", re.M)
@@ -43,9 +44,9 @@ class Cutter:
     loads: Counter[str]
 
     def pieces(
-        self, statements: Iterable[ast.stmt], known: Container[str]
+        self, statements: Iterable[ast.stmt], known: Container[str], least: int = 0
     ) -> Iterator[ast.stmt | Nest]:
-        """The statements in their order, those of nests together.
+        """The statements in their order, those of nests together, if these have so many lines.
 
         `known` has the names that are defined, at the time when a piece is asked for.
         """
@@ -57,7 +58,8 @@ class Cutter:
             own = self._own(plain, s) if isinstance(s, ast.For) else []
             yield from (p for p in plain if p not in own)
             plain.clear()
-            nest = self._nest([*own, s], known) if isinstance(s, ast.For) else None
+            cut = isinstance(s, ast.For) and length(s) >= least
+            nest = self._nest([*own, s], known) if cut else None
             if nest is None:
                 yield from own
                 yield s
@@ -122,6 +124,11 @@ def cutter(text: str) -> Cutter | None:
         return None
     body = "\n".join(line.split("#")[0] for line in lines[1:])
     return Cutter(lines, _names(body)[0])
+
+
+def length(s: ast.stmt) -> int:
+    """The lines of a statement."""
+    return (s.end_lineno or s.lineno) - s.lineno + 1
 
 
 def over_blocks(s: ast.For) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import product
 
-from ..ir.access import DYNAMIC, is_inline
+from ..ir.access import DYNAMIC, has_many_pieces, is_inline
 from ..ir.core import Block, Function, Value
 from ..ir.plan import Access, Body, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Expr
@@ -31,6 +31,7 @@ BLOCK_ROWS = 64  # rows of a block that holds products
 L2 = 1 << 20  # bytes of a core's second cache, of the smallest machine worth tuning for
 MAX_ROUNDS = 12
 MANY_OPS, FEW_ROUNDS = 400, 4  # what many loops compute again is found soon, or costs little
+CROWD = 2000  # pieces of an array, times the loops that would each look for theirs among all
 MAX_DEPTH = 16  # of an inlined expression; scalars are local variables in any case
 MAX_SCALAR_DEPTH = 4
 
@@ -58,6 +59,7 @@ def _planned(block: Block, rounding: Rounding, *, inner: bool = False) -> Plan:
     """The plan of a block, in which those of its regions are nested."""
     products = rounding.products(block)
     promoted = _deep_values(block, products)
+    promoted |= _crowded(block, promoted)
     for _ in range(MAX_ROUNDS if len(block.ops) < MANY_OPS else FEW_ROUNDS):
         roots = Roots(block, promoted, inner=inner)
         items = Scheduler(roots).run()
@@ -101,6 +103,20 @@ def _deep_values(block: Block, products: set[Value]) -> set[Value]:
         for v in op.outs:
             depth[v] = level
     return deep
+
+
+def _crowded(block: Block, kept: set[Value]) -> set[Value]:
+    """Arrays of many pieces that many loops read parts of: planning them takes their product."""
+    if not any(map(has_many_pieces, block.ops)):
+        return set()
+    loops: Counter[Value] = Counter(block.outs)
+    for op in reversed(block.ops):
+        pulled = is_inline(op) and kept.isdisjoint(op.outs)
+        times = min(sum(loops[v] for v in op.outs), CROWD) if pulled else 1
+        for a in op.args:
+            loops[a] += times
+    many = [op for op in block.ops if has_many_pieces(op)]
+    return {op.outs[0] for op in many if len(op.args) * loops[op.outs[0]] > CROWD}
 
 
 class Scheduler:

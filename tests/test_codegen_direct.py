@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from llvmlite import ir
 
-from adjit.codegen import cache, direct, entry
+from adjit.codegen import cache, direct, engine, entry
 from adjit.codegen.compile import compile_source, forget
 from adjit.codegen.source import Source
 
@@ -246,3 +247,20 @@ def test_rows_that_llvm_would_fetch_element_by_element():
         run(source, "direct", a, b, c, sizes=(5,))
         factor = {one: np.exp(a[0]), two: b, dear: np.exp(b)}[other]
         np.testing.assert_allclose(c, np.sum(a * factor, axis=1), rtol=1e-13)
+
+
+def test_what_kernels_are_compiled_with_ends_with_them(monkeypatch):
+    module = ir.Module("module")
+    direct.kernel_function(kernel(BODIES["arithmetic"][0] + "\nreturn 0", ("f64", "f64")), module)
+    engine.target_machine()
+    parsed = llvm.parse_assembly(str(module))
+    engine.optimise(parsed)
+    said: list[str] = []
+    tell = llvm.set_option
+    monkeypatch.setattr(llvm, "set_option", lambda *words: [said.append(words[1]), tell(*words)][1])
+    before = engine.target_machine().emit_object(parsed)
+    engine.kernel_code(parsed)
+    assert engine.target_machine().emit_object(parsed) == before
+    assert said in ([], ["-disable-lsr=true", "-disable-lsr=false"])
+    monkeypatch.setattr(engine, "_TOLD", ())  # a version of LLVM that nobody has tried
+    assert engine.kernel_code(parsed) == before and len(said) <= 2

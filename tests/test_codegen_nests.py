@@ -110,6 +110,31 @@ def test_nests_of_a_block_of_rows_are_shared():
     assert np.array_equal(b, 3 * a) and np.array_equal(c, 9 * a)
 
 
+ROWS = """
+for i in range(n0):
+    q = i * 2
+    t = a[i] * 2.0
+    for j in range(2):
+        b[q + j] = t + a[j]
+    for k in range(2):
+        u = t - a[k]
+        c[q + k] = u
+return 0
+"""
+
+
+def test_long_loops_within_a_long_one_are_functions(monkeypatch: pytest.MonkeyPatch):
+    a = np.arange(5.0)
+    wanted = [np.add.outer(2 * a, a[:2]).ravel(), np.subtract.outer(2 * a, a[:2]).ravel()]
+    for least, count in ((2, 3), (3, 2), (4, 1)):
+        forget()
+        monkeypatch.setattr(nests, "LEAST", least)
+        assert len(functions(kernel(ROWS))) == count
+        b, c = np.zeros(10), np.zeros(10)
+        run(kernel(ROWS), a, b, c)
+        assert np.array_equal(b, wanted[0]) and np.array_equal(c, wanted[1])
+
+
 def test_what_returns_from_within_stays_in_place():
     leaving = "for i in range(n0):\n    if a[i] < 0.0:\n        return 7\n    b[i] = a[i]\nreturn 0"
     assert functions(kernel(leaving)) == []

@@ -7,6 +7,7 @@ import pytest
 
 from adjit import grad, jit, options, value_and_grad
 from adjit.passes import fuse
+from adjit.passes.roots import Roots
 
 rng = np.random.default_rng(3)
 X, REST = rng.normal(size=(40, 3)), rng.uniform(size=700)
@@ -336,6 +337,23 @@ def test_many_arrays_joined_are_copied_one_after_the_other():
     for got, wanted in zip(compiled(*rows), joined(*rows), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-13)
     assert "select" not in compiled.source(*rows)
+
+
+def test_pieces_that_many_loops_read_are_joined_once(monkeypatch):
+    def loss(x, w):
+        return np.sum(np.concatenate([np.tanh(x[i : i + 3] * w) for i in range(50)]) ** 2)
+
+    step = value_and_grad(loss)
+    walked = []
+    walk = Roots._walk
+    monkeypatch.setattr(Roots, "_walk", lambda *args: [walked.append(1), walk(*args)][1])
+    x, w = rng.normal(size=52), rng.normal(size=3)
+    value, slope = step(x, w)
+    assert len(walked) < 2000  # each of fifty loops would look at fifty pieces
+    with options(interpret=True):
+        wanted = step(x, w)
+    np.testing.assert_allclose(value, wanted[0], rtol=1e-13)
+    np.testing.assert_allclose(slope, wanted[1], rtol=1e-12, atol=1e-15)
 
 
 def test_a_stack_of_factors_is_one_nest():
