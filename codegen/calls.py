@@ -12,7 +12,7 @@ from ..ir.plan import Root
 from ..ir.types import KIND, NUMPY
 from . import products
 from .emit import At, fold_start
-from .lapack import cholesky, lu_adjugate, lu_apply, lu_factors, triangular_solve
+from .lapack import cholesky, lu_adjugate, lu_apply, lu_factors, lu_inverse, triangular_solve
 from .slopes import cholesky_inverse, cholesky_slope
 from .small import adjugate
 from .windows import window_argmax
@@ -272,6 +272,7 @@ CALLS: dict[str, Callable[[Writer, Root], None]] = {
     "lu_factors": lu_factors,
     "lu_adjugate": lu_adjugate,
     "lu_apply": lu_apply,
+    "lu_inverse": lu_inverse,
     "scan": scan,
     "scatter": scatter,
     "scatter_add": scatter,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..ir.core import Value
 from ..ir.plan import Root
-from . import small, symbols
+from . import definite, small, symbols
 from .emit import At
 from .slopes import lower_copied
 from .small import pointer
@@ -25,6 +25,7 @@ ROWS = {
     "lu_adjugate": 1,
     "lu_apply": 2,
     "lu_factors": 3,
+    "lu_inverse": 1,
     "triangular_solve": 2,
 }  # what n n m is divided by for the multiplications of one matrix
 
@@ -121,39 +122,72 @@ def lu_factors(w: Writer, r: Root) -> None:
         if n <= small.LARGEST:
             small.decompose(w, r.value, batch)
             return
+        done = definite.decompose(w, r, batch, a, kind)
         start, behind = pointer(w, r.value, batch), pointer(w, r.value, batch, n)
-        w.line(f"blas.{kind}getrf({w.names.size(n)}, {start}, {behind})")
-        with w.nest([n]) as (row,):
-            # LAPACK's integers give way to numbers in the same place: in the order that reads
-            # each before it is overwritten, which is from the end if they are the shorter ones.
-            if symbols.blas().bits == 32 and kind == "d":
-                row = (row[0], n - 1, -1)
-            cell = w.target(r, (*batch, (None, n, 0), row))
-            found = f"blas.{kind}pivot({behind}, {w.index_text(row)})"
-            w.line(f"{cell} = ll.{r.value.dtype}({found})")
+        with w.body(f"if {done} == 0:"):
+            w.line(f"blas.{kind}getrf({w.names.size(n)}, {start}, {behind})")
+            with w.nest([n]) as (row,):
+                # LAPACK's integers give way to numbers in the same place: in the order that reads
+                # each before it is overwritten, from the end if they are the shorter ones.
+                if symbols.blas().bits == 32 and kind == "d":
+                    row = (row[0], n - 1, -1)
+                cell = w.target(r, (*batch, (None, n, 0), row))
+                found = f"blas.{kind}pivot({behind}, {w.index_text(row)})"
+                w.line(f"{cell} = ll.{r.value.dtype}({found})")
+
+
+def _regular(w: Writer, packed: Value, batch: Sequence[At], n: int) -> None:
+    """Leave the kernel where a pivot is zero."""
+    with w.nest([n]) as (row,):
+        w.line(f"if {w.pull(packed, (*batch, row, row))} == 0.0:")
+        w.line(f"    return {SINGULAR}")
 
 
 def lu_apply(w: Writer, r: Root) -> None:
     """The right-hand sides copied and solved in their place: A = Lo Up Pᵀ by rows."""
     assert r.op is not None
     packed, b = r.op.args
-    trans = r.op.attrs.get("trans", False)
     n, m = r.value.shape[-2:]
     with w.stack(r, r.value.shape[:-2]) as batch:
-        with w.nest([n]) as (row,):
-            w.line(f"if {w.pull(packed, (*batch, row, row))} == 0.0:")
-            w.line(f"    return {SINGULAR}")
+        _regular(w, packed, batch, n)
         with w.nest([n, m]) as inner:
             index = (*batch, *inner)
             w.line(f"{w.target(r, index)} = {w.pull(b, index)}")
-        if trans:
-            _swaps(w, r, batch, n, m, forward=True)
-            _triangular(w, r, batch, False, True, True)
-            _triangular(w, r, batch, True, True, False)
-        else:
-            _triangular(w, r, batch, True, False, False)
-            _triangular(w, r, batch, False, False, True)
-            _swaps(w, r, batch, n, m, forward=False)
+        _solved(w, r, batch, r.op.attrs.get("trans", False))
+
+
+def lu_inverse(w: Writer, r: Root) -> None:
+    """The unit matrix solved in the root's place, or the inverse by Cholesky."""
+    assert r.op is not None
+    (packed,) = r.op.args
+    n = r.value.shape[-1]
+    with w.stack(r, r.value.shape[:-2]) as batch:
+        _regular(w, packed, batch, n)
+        if n <= small.LARGEST:
+            _unit(w, r, batch)
+            return
+        missing = definite.inverse(w, r, batch, _kind(r.value))
+        with w.body(f"if {missing}:"):
+            _unit(w, r, batch)
+
+
+def _unit(w: Writer, r: Root, batch: Sequence[At]) -> None:
+    n, dtype = r.value.shape[-1], r.value.dtype
+    with w.nest([n, n]) as (i, j):
+        w.line(f"{w.target(r, (*batch, i, j))} = ll.{dtype}({i[0]} == {j[0]})")
+    _solved(w, r, batch, False)
+
+
+def _solved(w: Writer, r: Root, batch: Sequence[At], trans: bool) -> None:
+    n, m = r.value.shape[-2:]
+    if trans:
+        _swaps(w, r, batch, n, m, forward=True)
+        _triangular(w, r, batch, False, True, True)
+        _triangular(w, r, batch, True, True, False)
+    else:
+        _triangular(w, r, batch, True, False, False)
+        _triangular(w, r, batch, False, False, True)
+        _swaps(w, r, batch, n, m, forward=False)
 
 
 def lu_adjugate(w: Writer, r: Root) -> None:

@@ -9,11 +9,11 @@ from ..ir.access import has_emission
 from ..ir.builder import Builder
 from ..ir.core import Function, Op, Value, all_ops
 from ..ir.ops import elementwise as el
-from ..ir.ops.factored import SPARE, lu_adjugate, lu_apply, lu_factors
+from ..ir.ops.factored import SPARE, lu_adjugate, lu_apply, lu_factors, lu_inverse
 from ..ir.ops.linalg import adjugate
 from ..ir.ops.matrices import transposed
 from ..ir.ops.reduce import prod
-from ..ir.ops.shape import broadcast, iota, narrow, reshape, slice_, squeeze, sum_
+from ..ir.ops.shape import iota, narrow, reshape, slice_, squeeze, sum_
 from .replay import rebuild
 
 
@@ -53,13 +53,8 @@ def _solve(packed: Value, trans: bool, b: Value) -> list[Value]:
 
 
 def _inv(packed: Value, trans: bool) -> list[Value]:
-    n = packed.shape[-1]
-    rows, columns = (iota(shape=(n, n), axis=k, dtype="i64") for k in (0, 1))
-    unit: Value = el.cast(el.equal(rows, columns), dtype=packed.dtype)
-    batch = packed.shape[:-2]
-    if batch:
-        unit = broadcast(unit, shape=(*batch, n, n), axes=tuple(range(len(batch))))
-    return [lu_apply(packed, unit, trans=trans)]
+    found = lu_inverse(packed)
+    return [transposed(found) if trans else found]
 
 
 def _diagonal(packed: Value) -> Value:

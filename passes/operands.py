@@ -16,6 +16,7 @@ _POINTERS = {
     "gather": 1,
     "lu_adjugate": 1,
     "lu_apply": 1,
+    "lu_inverse": 1,
     "reshape": 1,
     "triangular_solve": 1,
 }

@@ -27,7 +27,7 @@ from .operands import stored_operands
 # Nests that work on one matrix of a stack after the other, in any loops over the stack.
 READ_FIRST = (
     *("cholesky_inverse", "cholesky_slope", "gather", "lu_adjugate", "lu_apply"),
-    "triangular_solve",
+    *("lu_inverse", "triangular_solve"),
 )
 STACKED = frozenset(READ_FIRST) - {"gather"} | {"adjugate", "cholesky", "lu_factors"}
 

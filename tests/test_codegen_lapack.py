@@ -164,7 +164,7 @@ def test_a_matrix_with_nan_has_a_factor_of_nan(n: int) -> None:
     np.testing.assert_array_equal(np.isnan(factor), np.isnan(np.linalg.cholesky(matrix)))
 
 
-@pytest.mark.parametrize("n", [1, 2, 4, 8, 11, 21])
+@pytest.mark.parametrize("n", [1, 2, 8, 11])
 def test_small_matrices_need_no_library(n: int) -> None:
     rng = np.random.default_rng(n)
     a = rng.normal(size=(6, n, n))
@@ -184,7 +184,7 @@ def test_small_matrices_need_no_library(n: int) -> None:
         wanted = g(a, spd, b)
     for x, y in zip((got[0], *got[1]), (wanted[0], *wanted[1]), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-8, atol=1e-8 * np.abs(y).max())
-    assert ("potrf" in g.source(a, spd, b)) == (n > 20)
+    assert "potrf" not in g.source(a, spd, b)
     with pytest.raises(np.linalg.LinAlgError):
         g(a * 0, spd, b)
     with pytest.raises(np.linalg.LinAlgError):
@@ -246,3 +246,35 @@ def test_gradients_of_determinants_stay_in_the_kernel_and_are_right_at_singular_
             np.testing.assert_allclose(got, wanted, atol=near)
             with options(interpret=True):
                 np.testing.assert_allclose(got, g(a.astype(dtype)), atol=near)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_general_systems_of_symmetric_matrices(dtype):
+    """Positive definite ones by Cholesky, others as ever, told apart as the kernel runs."""
+    n = 24
+    a = RNG.normal(size=(4, n, n)) / n**0.5
+    a = a @ np.swapaxes(a, 1, 2) + 0.3 * np.eye(n)
+    a[1] -= np.eye(n)  # symmetric, but indefinite
+    a[2, 3, 5] += 0.5
+    a[3] = RNG.normal(size=(n, n))
+    a, b = a.astype(dtype), RNG.normal(size=(4, n, 2)).astype(dtype)
+
+    def f(a, b):
+        sign, size = np.linalg.slogdet(a)
+        return np.sum(sign * size) + np.sum(np.linalg.solve(a, b) ** 2) + np.sum(np.linalg.det(a))
+
+    g = value_and_grad(f, (0, 1))
+    got = g(a, b)
+    assert not hosts(g, a, b)
+    with options(interpret=True):
+        wanted = g(a, b)
+    rtol = 1e-9 if dtype == "f8" else 2e-2
+    np.testing.assert_allclose(got[0], wanted[0], rtol=rtol)
+    for x, y in zip(got[1], wanted[1], strict=True):
+        np.testing.assert_allclose(x, y, atol=rtol * np.abs(y).max())
+    with options(rung="lean"):
+        turned = jit(lambda a: np.linalg.inv(np.swapaxes(a, 1, 2)))
+        np.testing.assert_allclose(np.swapaxes(turned(a), 1, 2) @ a, [np.eye(n)] * 4, atol=rtol)
+        a[0] = 1
+        with pytest.raises(np.linalg.LinAlgError):
+            turned(a)

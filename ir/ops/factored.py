@@ -3,7 +3,7 @@
 They are made after differentiation, from `solve`, `inv`, `det`, `slogdet` and `adjugate`, so that
 whatever asks for one matrix, or for its transpose, factors it once.  A matrix of n rows becomes an
 array of more: LAPACK's decomposition Aᵀ = P L U by columns, so that A = Uᵀ Lᵀ Pᵀ by rows, then the
-row that each row was swapped with, as floating-point numbers.
+row that each row was swapped with, as floating-point numbers, and a mark of how it was decomposed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from ..prim import Call, Prim
 from ..types import Aval
 
-SPARE = {"f64": 1, "f32": 2}  # rows behind the matrix: room for as many integers of 64 bits
+# Rows behind the matrix: room for as many integers of 64 bits, and for a mark.
+SPARE = {"f64": 2, "f32": 3}
 _MADE = "it is made after differentiation"
 
 
@@ -60,9 +61,15 @@ def _solve_ref(packed: Any, b: Any, *, trans: bool = False) -> np.ndarray:
     return out
 
 
-def _adjugate_infer(packed: Aval) -> Aval:
+def _square_infer(packed: Aval) -> Aval:
     (*batch, _, n) = packed.shape
     return Aval(packed.dtype, (*batch, n, n))
+
+
+def _inverse_ref(packed: Any) -> np.ndarray:
+    (*batch, _, n) = packed.shape
+    unit = np.broadcast_to(np.eye(n, dtype=packed.dtype), (*batch, n, n))
+    return _solve_ref(packed, np.ascontiguousarray(unit))
 
 
 def _adjugate_ref(packed: Any) -> np.ndarray:
@@ -101,10 +108,17 @@ lu_apply = Prim(
     nondiff=_MADE,
     defaults={"trans": False},
 )
+lu_inverse = Prim(
+    name="lu_inverse",
+    infer=_square_infer,
+    ref=_inverse_ref,
+    emit=Call("lu_inverse"),
+    nondiff=_MADE,
+)
 # The transposed cofactors of A: the gradient of its determinant, also where that is zero.
 lu_adjugate = Prim(
     name="lu_adjugate",
-    infer=_adjugate_infer,
+    infer=_square_infer,
     ref=_adjugate_ref,
     emit=Call("lu_adjugate"),
     nondiff=_MADE,

@@ -1,0 +1,81 @@
+"""Symmetric matrices among general ones: tried as positive definite, which takes half of the work.
+
+Whether a matrix is symmetric shows when the kernel runs, in much less time than it takes to
+decompose it.  Its Cholesky factor is kept in the form of an LU decomposition, A = (L D) (D⁻¹ Lᵀ)
+with D the diagonal of L, no row swapped and a mark behind, so that who reads it need not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..ir.core import Value
+from ..ir.ops.factored import SPARE
+from ..ir.plan import Root
+from . import small
+from .emit import At
+
+if TYPE_CHECKING:
+    from .loops import Writer
+
+
+def _mark(w: Writer, packed: Value, batch: Sequence[At]) -> str:
+    """The element that says whether a decomposition is by Cholesky."""
+    row = packed.shape[-1] + SPARE[packed.dtype] - 1
+    return w.cell(packed, (*batch, (None, row, 0), (None, 0, 0)))
+
+
+def decompose(w: Writer, r: Root, batch: Sequence[At], a: Value, kind: str) -> str:
+    """Decompose by Cholesky what lies in the root's place, if that can be done.
+
+    Returns the name of an integer that is 1 where it is done; else the matrix is as it was.
+    """
+    n, dtype = a.shape[-1], r.value.dtype
+    size = w.names.size(n)
+    start, done, info = w.names.fresh("start"), w.names.fresh("done"), w.names.fresh("info")
+    w.line(f"{start} = {small.pointer(w, r.value, batch)}")
+    cell = small.elements(start, size)
+    w.line(f"{done} = 1")
+    with w.nest([n]) as (i,), small.between(w, "0", i[0], n) as j:
+        here = f"{cell(i[0], j[0])} == {cell(j[0], i[0])}"
+        w.line(f"{done} = {done} & ll.select({here}, 1, 0)")
+    with w.body(f"if {done} == 1:"):
+        w.line(f"{info} = blas.{kind}potrf({size}, {start})")
+        with w.body(f"if {info} != 0:"):
+            w.line(f"{done} = 0")
+            with w.nest([n]) as (i,), small.between(w, "0", f"{i[0]} + 1", n) as j:
+                w.line(f"{cell(i[0], j[0])} = {w.pull(a, (*batch, i, j))}")
+    with w.body(f"if {done} == 1:"):
+        with w.nest([n]) as (i,), small.between(w, "0", i[0], n) as j:
+            root, one = cell(j[0], j[0]), cell(i[0], j[0])
+            w.line(f"{cell(j[0], i[0])} = {one} / {root}")
+            w.line(f"{one} = {one} * {root}")
+        with w.nest([n]) as (i,):
+            w.line(f"{cell(i[0], i[0])} = {cell(i[0], i[0])} * {cell(i[0], i[0])}")
+            w.line(f"{w.target(r, (*batch, (None, n, 0), i))} = ll.{dtype}({i[0]})")
+    w.line(f"{_mark(w, r.value, batch)} = ll.{dtype}({done})")
+    return done
+
+
+def inverse(w: Writer, r: Root, batch: Sequence[At], kind: str) -> str:
+    """The inverse from a decomposition by Cholesky; the condition under which there is none."""
+    assert r.op is not None
+    (packed,) = r.op.args
+    n, suffix = r.value.shape[-1], "32" if kind == "s" else "64"
+    size = w.names.size(n)
+    start, factors = w.names.fresh("start"), w.names.fresh("factors")
+    w.line(f"{start} = {small.pointer(w, r.value, batch)}")
+    w.line(f"{factors} = {small.pointer(w, packed, batch)}")
+    cell, given = small.elements(start, size), small.elements(factors, size)
+    mark = _mark(w, packed, batch)
+    with w.body(f"if {mark} == 1.0:"):
+        with w.nest([n]) as (i,):
+            square = small.named(w, f"vm.sqrt{suffix}({given(i[0], i[0])})")
+            w.line(f"{cell(i[0], i[0])} = {square}")
+        with w.nest([n]) as (i,), small.between(w, "0", i[0], n) as j:
+            w.line(f"{cell(i[0], j[0])} = {given(i[0], j[0])} / {cell(j[0], j[0])}")
+        w.line(f"blas.{kind}potri({size}, {start})")
+        with w.nest([n]) as (i,), small.between(w, "0", i[0], n) as j:
+            w.line(f"{cell(j[0], i[0])} = {cell(i[0], j[0])}")
+    return f"{mark} != 1.0"
