@@ -436,7 +436,7 @@ class Compiler:
     def machine(self, name: str, args: list[ir.Value]) -> ir.Value:
         if name.startswith("tape_"):
             return self.tape(name.removeprefix("tape_"), args)
-        if name == "apart":
+        if name in ("apart", "few"):
             return args[0]
         if name == "stopped":
             return interrupts.stopped(self.b)

@@ -10,7 +10,7 @@ from ..ir.access import MAX_INTERVALS
 from ..ir.core import Const, Op, Value
 from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Call, Fold
-from ..ir.types import KIND
+from ..ir.types import KIND, Extent
 from .calls import CALLS, add_at, gemm, strided_pad
 from .emit import ITEM, LITERAL_SIZE, At, fold_start
 from .reader import Reader
@@ -20,6 +20,7 @@ FIRST_MISS = -2  # the status of a kernel whose first guard missed
 FEW_INDICES = 64  # that are checked where they are used
 JAM = 4  # rows that share one pass of an inner loop
 JAM_READS = 4
+FEW = 64  # rounds of an inner loop whose last vector is worth a mask
 LINES = 128  # bytes of a row between two requests for memory
 LANES = 8  # numbers in a register
 
@@ -279,6 +280,8 @@ class Writer(Reader):
             a, b = self.names.size(low), self.names.size(high)
             if not single and not _unrolls(loop):
                 b = self.names.argument(high)
+            if self.has_few(loop, low, high):
+                b = f"ll.few({b})"
             header = f"for {var} in range({b if low == 0 else f'{a}, {b}'}):"
             with self.body(*(() if single else (header,))) as scope:
                 if single:
@@ -287,6 +290,12 @@ class Writer(Reader):
                 self.items(loop.body)
             self.leave(loop)
         self.idle = before
+
+    def has_few(self, loop: Loop, low: int, high: int) -> bool:
+        """Whether an inner loop has so few rounds that those left over from vectors count."""
+        varies = isinstance(high, Extent) and high.varies
+        inner = self.scope.depth > 0 and all(isinstance(i, Stmts) for i in loop.body)
+        return inner and not varies and LITERAL_SIZE < high - low <= FEW
 
     def enter(self, loop: Loop, var: str, depth: int, known: tuple[int, int]) -> None:
         self.of_var[var] = depth
@@ -375,8 +384,10 @@ class Writer(Reader):
 
             if loop.ahead is not None and inner is loop.body[-1]:
                 done = self.fetching(loop, loop.ahead, lanes[0][1], high, columns)
-                columns(done, high)
+                columns(done, f"ll.few({high})")
             else:
+                if self.has_few(inner, inner.low, inner.high):
+                    high = f"ll.few({high})"
                 columns(*((high,) if inner.low == 0 else (low, high)))
             for row, var, opened in lanes:
                 self.enter_row(loop, row, var, scope.depth, known)

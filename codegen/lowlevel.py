@@ -139,14 +139,20 @@ def ahead(typingctx: Any, array: Any, start: Any, n: Any) -> Any:
     return types.void(array, types.int64, n), generate
 
 
+def _itself(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+    return args[0]
+
+
+@intrinsic
+def few(typingctx: Any, stop: Any) -> Any:
+    """Where a loop of few rounds ends."""
+    return types.int64(types.int64), _itself
+
+
 @intrinsic
 def apart(typingctx: Any, stop: Any) -> Any:
     """Where a loop ends whose rounds touch nothing that others write."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        return args[0]
-
-    return types.int64(types.int64), generate
+    return types.int64(types.int64), _itself
 
 
 @intrinsic

@@ -56,6 +56,11 @@ BODIES = {
         "for i in range(n0):\n    ll.ahead(a, 16*i, 32)\n    b[i] = a[i]",
         ("f32", "f32"),
     ),
+    "few rounds, of which some fill no vector": (
+        "for i in range(ll.few(n0)):\n    b[i] = a[i] * 2.0\nacc = 0.0\n"
+        "for i in range(1, ll.few(n0)):\n    acc = ll.radd(acc, a[i])\nb[0] = acc",
+        ("f64", "f64"),
+    ),
     "steps, offsets and nested loops": (
         "for s in range(0, n0, 4):\n    m = min(4, n0 - s)\n    for r in range(m):\n"
         "        b[s + r] = a[n0 - 1 - (s + r)]\nfor i in range(2, 5):\n    b[i] = 0.0",
