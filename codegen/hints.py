@@ -8,8 +8,8 @@ register become vectors themselves if they are not unrolled before: distances of
 dimensions take 0.5 of the time so.
 
 Of few rounds (`ll.few(n)`) those that fill no vector count: 20 rounds are 2 vectors of 8 and 4
-single ones, which take longer.  CPUs with registers for masks do them as one more vector: Jacobians,
-attention and softmaxes of 20 to 50 columns take 0.7 to 0.95 of the time so.
+single ones, which take longer.  CPUs with registers for masks do them as one more vector:
+Jacobians, attention and softmaxes of 20 to 50 columns take 0.7 to 0.95 of the time so.
 
 A loop up to `ll.apart(n)` is one whose rounds never touch what another writes, as between two rows
 of one matrix; LLVM need not find that out when it runs.
