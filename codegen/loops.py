@@ -15,6 +15,7 @@ from .calls import CALLS, add_at, gemm, strided_pad
 from .emit import ITEM, LITERAL_SIZE, At, fold_start
 from .reader import Reader
 from .regions import region
+from .spikes import spikes
 
 FIRST_MISS = -2  # the status of a kernel whose first guard missed
 FEW_INDICES = 64  # that are checked where they are used
@@ -283,11 +284,16 @@ class Writer(Reader):
             if self.has_few(loop, low, high):
                 b = f"ll.few({b})"
             header = f"for {var} in range({b if low == 0 else f'{a}, {b}'}):"
-            with self.body(*(() if single else (header,))) as scope:
+            with self.aside() as scope:
                 if single:
                     self.line(f"{var} = {a}")
                 self.enter(loop, var, scope.depth, (low, high - 1))
                 self.items(loop.body)
+            lines, headers = scope.lines, () if single else (header,)
+            if high - low > LITERAL_SIZE:
+                found = spikes(var, (a, b), lines, self.names.fresh)
+                lines, headers = (lines, headers) if found is None else (found, ())
+            self.under(headers, lines)
             self.leave(loop)
         self.idle = before
 

@@ -94,13 +94,17 @@ class Reader:
         """A nested body under header lines (none: the lines go where we are, with a fresh memo)."""
         with self.aside() as inner:
             yield inner
-        if not inner.lines:
+        self.under(headers, inner.lines)
+
+    def under(self, headers: Sequence[str], lines: Sequence[str]) -> None:
+        """Lines, if there are any, in nested bodies under header lines."""
+        if not lines:
             return
         pad = ""
         for h in headers:
             self.line(pad + h)
             pad += "    "
-        self.scope.lines.extend(pad + text for text in inner.lines)
+        self.scope.lines.extend(pad + text for text in lines)
 
     def depth(self, index: Sequence[At], mask: Mask = ()) -> int:
         """The outermost body in which everything an index needs is known."""
