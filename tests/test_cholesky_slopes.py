@@ -97,3 +97,15 @@ def test_rows_of_a_batch_keep_the_symmetric_slope():
     g = vmap(grad(by_turns))
     assert "cholesky_inverse %" in g.ir(a, y, stage="simplified")
     np.testing.assert_allclose(g(a, y)[2], grad(by_turns)(a[2], y[2]), rtol=1e-12)
+
+
+def test_quadratic_forms_of_an_inverse_multiply_no_matrices():
+    a, y = definite(12), RNG.normal(size=12)
+
+    def form(a, y):
+        return y @ np.linalg.inv(a) @ y
+
+    assert "dot[" not in grad(form).ir(a, y, stage="simplified")
+    with options(interpret=True):
+        check_grads(form, (a[:3, :3], y[:3]), order=2)
+        check_grads(lambda a, y: np.sum(np.linalg.inv(a) @ y), (a[:3, :3], y[:3]), order=2)

@@ -444,8 +444,8 @@ def _lstsq_vjp(cts: Any, outs: Any, a: Term, b: Term, *, rcond: float) -> Any:
     pt, ctt = hermitian(p), hermitian(ct)
     to_b = matmul(pt, ct)
     inside = matmul(b - matmul(a, x), matmul(matmul(ctt, p), pt))
-    outside = matmul(matmul(pt, x), ctt)
-    to_a = inside + outside - matmul(outside, p, a) - matmul(to_b, hermitian(x))
+    outside = matmul(matmul(pt, x), ctt - matmul(ctt, p, a))
+    to_a = inside + outside - matmul(to_b, hermitian(x))
     return conjugated(to_a), conjugated(to_b)
 
 

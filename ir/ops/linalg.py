@@ -19,7 +19,7 @@ from ..prim import ZERO, Call, Prim
 from ..types import Aval
 from .arithmetic import _PARTS as PARTS
 from .arithmetic import complex_, imag, real
-from .lower_products import lower_parts
+from .lower_products import lower_parts, of_few
 from .matrices import (
     Term,
     check_square,
@@ -91,12 +91,16 @@ def _inv_jvp(ts: Any, outs: Any, a: Term) -> Any:
 
 
 def _inv_vjp(cts: Any, outs: Any, a: Term) -> Any:
-    """Ā = -Xᵀ X̄ Xᵀ."""
+    """Ā = -Xᵀ X̄ Xᵀ, from both sides where X̄ is a product of few columns."""
     (ct,) = cts
     if ct is ZERO:
         return (ZERO,)
     x = transposed(outs[0])
-    return (-matmul(x, ct, x),)
+    found = of_few(ct)
+    if found is None:
+        return (-matmul(x, ct, x),)
+    left, right = found
+    return (-matmul(matmul(x, left), matmul(right, x)),)
 
 
 solve: Prim = Prim(

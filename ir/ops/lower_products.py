@@ -10,7 +10,7 @@ from typing import Any
 from ..builder import current
 from ..core import Const, Op, Value
 from ..records import dataclass
-from .matrices import Term, diagonal_at, is_masked, scaled, transposed
+from .matrices import Term, columns_of, diagonal_at, is_masked, rows_of, scaled, transposed
 from .shape import broadcast, reshape
 from .triangular import solved
 
@@ -67,17 +67,11 @@ def lower_parts(factor: Term, g: Term) -> Parts | None:
 
 def _take_product(parts: Parts, factor: Term, op: Op, negative: bool) -> bool:
     """Lᵀ (A B) as (Lᵀ A) B, where A has few columns and solves a system with Lᵀ."""
-    turned = op.prim.name == "transpose" and op.attrs["perm"] == _swap(op.outs[0].ndim)
-    made = current().defs.get(op.args[0]) if turned else op
-    if made is None or made.prim.name != "dot":
+    product = of_few(op.outs[0])
+    if product is None:
         return False
-    a, b = made.args
-    n = a.ndim - 2
-    plain = made.attrs["contract"] == ((n + 1,), (n,)) and len(made.attrs["batch"][0]) == n
-    if not plain or a.shape[-1] * FEW > max(a.shape[-2], FEW):
-        return False
-    left, right = (_turned(b), a) if turned else (a, _turned(b))
-    found, other = split(left, n), split(right, n)
+    n = factor.ndim - 2
+    found, other = split(product[0], n), split(_turned(product[1]), n)
     solved = current().defs.get(found.matrices)
     if solved is None or not _is_solve(solved, factor, trans=True):
         return False
@@ -88,6 +82,27 @@ def _take_product(parts: Parts, factor: Term, op: Op, negative: bool) -> bool:
     two = next((x for x in (one, *known) if same(x, other.matrices)), other.matrices)
     parts.products.append((_times(-1.0, number) if negative else number, one, two))
     return True
+
+
+def of_few(v: Term) -> tuple[Term, Term] | None:
+    """A and B of a stack of matrices that is made as A B, A of few columns; None if it is not."""
+    op = current().defs.get(v)
+    turned = op is not None and op.prim.name == "transpose" and op.attrs["perm"] == _swap(v.ndim)
+    made = current().defs.get(op.args[0]) if op is not None and turned else op
+    if made is None or made.prim.name != "dot":
+        return None
+    a, b = made.args
+    n = v.ndim - 2
+    first = tuple(range(n))
+    if made.attrs["batch"] != (first, first):
+        return None
+    if made.attrs["contract"] == ((), ()) and a.ndim == b.ndim == n + 1:
+        a, b = columns_of(a), rows_of(b)
+    elif made.attrs["contract"] != ((n + 1,), (n,)) or a.ndim != n + 2 or b.ndim != n + 2:
+        return None
+    if a.shape[-1] * FEW > max(a.shape[-2], FEW):
+        return None
+    return (_turned(b), _turned(a)) if turned else (a, b)
 
 
 def _take_diagonal(parts: Parts, factor: Term, op: Op, negative: bool) -> bool:
