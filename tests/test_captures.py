@@ -104,3 +104,24 @@ def test_content_that_python_reads_is_guarded_and_no_other(guarded):
             assert (g.cache_info().traces > 1) == guarded, text
             arrays = (names["w"], names["n"], names["pair"][1][0], names["box"].w)
             assert {type(a) for a in arrays} == {np.ndarray}, text
+
+
+def test_what_lies_far_down_is_live():
+    last = node = types.SimpleNamespace(w=np.ones(3), k=1.0, after=None)
+    for _ in range(20):
+        node = types.SimpleNamespace(w=np.ones(3), k=2.0, after=node)
+
+    def f(x):
+        here = node
+        while here is not None:
+            x = x * here.w + here.k
+            here = here.after
+        return x
+
+    x = np.array([1.0, 10.0, 100.0])
+    with options(interpret=True):
+        g = jit(f)
+        for change in (lambda: None, lambda: last.w.fill(3.0), lambda: setattr(last, "k", 5.0)):
+            change()
+            np.testing.assert_array_equal(g(x), f(x))
+        assert g.cache_info().traces == 2

@@ -19,7 +19,7 @@ from .paths import Path, reads_of
 from .watched import memory_of
 
 _MISSING: Any = object()
-_DEPTH = 8
+_DEPTH = 100  # as of the nodes of a tree or of a list that are linked
 _LIMIT = 20_000  # objects looked at in one search
 
 

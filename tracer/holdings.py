@@ -31,7 +31,7 @@ GENERATORS = (
     random.Random,
 )
 _LIMIT = 20_000
-_DEPTH = 12
+_DEPTH = 100
 _MANY = 1000  # plain entries of a container that are not looked at one by one
 
 
@@ -122,7 +122,7 @@ def holdings(roots: Iterable[Path]) -> Holdings:
         x = path.base
         for k, step in enumerate(path.steps):
             holder, here = x, Path(path.base, path.text, path.steps[: k + 1], path.told)
-            x = _read(here)
+            x = _read(Path(holder, "", (step,)))
             if x is not ABSENT or isinstance(holder, dict):
                 slot = Slot(holder, *step)
                 out.slots.setdefault(slot.id, (slot, here, x))

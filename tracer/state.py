@@ -161,7 +161,7 @@ def _queue_objects(out: Reached, used: set[str], held: set[Any], todo: deque[Any
     and attributes of the user's objects (`for l in self.layers: l.run(x)`), and entries.
     """
     every = not used.isdisjoint(_BY_STRING)
-    for x, path in walk(out.roots.values(), 2000):
+    for x, path in walk(out.roots.values()):
         if isinstance(x, _CONTAINERS) and (id(x), "") not in held:
             held.add((id(x), ""))
             _note(path, x, out, todo)
