@@ -7,7 +7,8 @@ with D the diagonal of L, no row swapped and a mark behind, so that who reads it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..ir.core import Value
@@ -19,11 +20,26 @@ from .emit import At
 if TYPE_CHECKING:
     from .loops import Writer
 
+TILE = 16  # rows and columns that are at hand together
+
 
 def _mark(w: Writer, packed: Value, batch: Sequence[At]) -> str:
     """The element that says whether a decomposition is by Cholesky."""
     row = packed.shape[-1] + SPARE[packed.dtype] - 1
     return w.cell(packed, (*batch, (None, row, 0), (None, 0, 0)))
+
+
+@contextmanager
+def _below(w: Writer, n: str) -> Iterator[tuple[str, str]]:
+    """Loops over what is below a diagonal, in tiles: who reads both triangles reads whole lines."""
+    top, left, i, j = (w.names.fresh(stem) for stem in ("s", "s", "i", "i"))
+    with (
+        w.body(f"for {top} in range(0, {n}, {TILE}):"),
+        w.body(f"for {left} in range(0, {top} + 1, {TILE}):"),
+        w.body(f"for {i} in range({top}, min({top} + {TILE}, {n})):"),
+        w.body(f"for {j} in range({left}, min({left} + {TILE}, {i})):"),
+    ):
+        yield i, j
 
 
 def decompose(w: Writer, r: Root, batch: Sequence[At], a: Value, kind: str) -> str:
@@ -37,8 +53,8 @@ def decompose(w: Writer, r: Root, batch: Sequence[At], a: Value, kind: str) -> s
     w.line(f"{start} = {small.pointer(w, r.value, batch)}")
     cell = small.elements(start, size)
     w.line(f"{done} = 1")
-    with w.nest([n]) as (i,), small.between(w, "0", i[0], n) as j:
-        here = f"{cell(i[0], j[0])} == {cell(j[0], i[0])}"
+    with _below(w, size) as (row, column):
+        here = f"{cell(row, column)} == {cell(column, row)}"
         w.line(f"{done} = {done} & ll.select({here}, 1, 0)")
     with w.body(f"if {done} == 1:"):
         w.line(f"{info} = blas.{kind}potrf({size}, {start})")
@@ -47,9 +63,9 @@ def decompose(w: Writer, r: Root, batch: Sequence[At], a: Value, kind: str) -> s
             with w.nest([n]) as (i,), small.between(w, "0", f"{i[0]} + 1", n) as j:
                 w.line(f"{cell(i[0], j[0])} = {w.pull(a, (*batch, i, j))}")
     with w.body(f"if {done} == 1:"):
-        with w.nest([n]) as (i,), small.between(w, "0", i[0], n) as j:
-            root, one = cell(j[0], j[0]), cell(i[0], j[0])
-            w.line(f"{cell(j[0], i[0])} = {one} / {root}")
+        with _below(w, size) as (row, column):
+            root, one = cell(column, column), cell(row, column)
+            w.line(f"{cell(column, row)} = {one} / {root}")
             w.line(f"{one} = {one} * {root}")
         with w.nest([n]) as (i,):
             w.line(f"{cell(i[0], i[0])} = {cell(i[0], i[0])} * {cell(i[0], i[0])}")
@@ -76,6 +92,6 @@ def inverse(w: Writer, r: Root, batch: Sequence[At], kind: str) -> str:
         with w.nest([n]) as (i,), small.between(w, "0", i[0], n) as j:
             w.line(f"{cell(i[0], j[0])} = {given(i[0], j[0])} / {cell(j[0], j[0])}")
         w.line(f"blas.{kind}potri({size}, {start})")
-        with w.nest([n]) as (i,), small.between(w, "0", i[0], n) as j:
-            w.line(f"{cell(j[0], i[0])} = {cell(i[0], j[0])}")
+        with _below(w, size) as (row, column):
+            w.line(f"{cell(column, row)} = {cell(row, column)}")
     return f"{mark} != 1.0"
