@@ -16,7 +16,7 @@ import numpy as np
 
 from ..ir.core import Op
 from ..ir.types import NUMPY
-from . import depthwise, memory, panels, shares
+from . import depthwise, memory, panels, shares, single
 from .copies import member as copying
 from .copies import text
 from .forms import Class, Form, Table, classes_of, seen, starts_of
@@ -50,6 +50,10 @@ def prepared(op: Op, threads: int = 1) -> Run | None:
     form = Form(NUMPY[out.dtype], x[1:-1], w[2:], stride, padding, dilation, *sizes)
     if form.channels == form.results == 1 < groups:
         return depthwise.prepared(op.prim.name, form, seen(form, 1), x[0])
+    if form.channels == form.results == groups == 1:
+        alone = single.prepared(op.prim.name, form, x[0])
+        if alone is not None:
+            return alone
     return maker(form, x[0]) if groups <= GROUPS else None
 
 

@@ -14,6 +14,7 @@ from .surface import FUNCTIONS, cast, holds_tracer, surface, value, values, wrap
 
 _shape = ops.shape
 _FEW = 12  # elements of a vector that are multiplied one by one
+_MANY = 1 << 13  # products from which on a convolution is a step of its own
 
 
 @surface(np.convolve)
@@ -45,6 +46,11 @@ def _slid(x: Value, w: Value, mode: str) -> Value:
         factors = [_shape.reshaped(_shape.narrow(w, 0, k, 1), ()) for k in range(m)]
         moved = [_shape.narrow(wide, 0, skip + k, size) for k in range(m)]
         return functools.reduce(ops.add, map(ops.mul, moved, factors))
+    if x.aval.kind == w.aval.kind == "f" and n * m >= _MANY:
+        around = {"full": (m - 1, m - 1), "same": (m // 2, (m - 1) // 2), "valid": (0, 0)}[mode]
+        image, kernel = _shape.reshaped(x, (1, n, 1)), _shape.reshaped(w, (1, 1, m))
+        slid = ops.conv(image, kernel, stride=(1,), padding=(around,), dilation=(1,), groups=1)
+        return _shape.reshaped(slid, (slid.shape[1],))
     # Row k of the table is x moved k places: one gather, one product.
     table = np.arange(n + m - 1)[:, None] + np.arange(m)[None, :]
     windows = ops.gather(wide, value(table), axes=(0,), mode="raise")
