@@ -18,6 +18,7 @@ from .ir.records import dataclass
 from .ir.types import Aval
 from .passes.batch import batch
 from .passes.dce import dce
+from .passes.elements import matrix_by_elements
 from .passes.jvp import jvp
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
@@ -62,7 +63,9 @@ class Jacobian(Transform):
         mode = self.mode or ("rev" if rows < columns else "fwd")
         params = fresh(t.function.params)
         with Builder(params) as b:
-            blocks = (_by_columns if mode == "fwd" else _by_rows)(t.function, params, outs, wrt)
+            blocks = _by_elements(t.function, params, outs, wrt) if self.mode is None else None
+            if blocks is None:
+                blocks = (_by_columns if mode == "fwd" else _by_rows)(t.function, params, outs, wrt)
             extra = aux_values(t, params, aux)
             function = dce(Function(f"{t.function.name}_jacobian", b.done([*blocks, *extra])))
         tree = grafted(out_tree, _tree(chosen, several(self)))
@@ -177,6 +180,16 @@ def _leaves(t: Traced, blocks: Sequence[Value], wrt: Sequence[int]) -> list[Out]
 
 
 # ------------------------------------------------------------------ the sweeps
+
+
+def _by_elements(
+    function: Function, params: Sequence[Value], outs: Sequence[int | None], wrt: Sequence[int]
+) -> list[Value] | None:
+    """The same for a program of scalars with many zeros; None for any other."""
+    results = [o for o in outs if o is not None]
+    if len(results) < len(outs):
+        return None
+    return matrix_by_elements(function, params, results, wrt)
 
 
 def _by_columns(

@@ -95,14 +95,14 @@ def _push_op(b: Builder, ctx: Tangents, op: Op, args: tuple[Value, ...]) -> Sequ
         outs, dots = prim.push(ctx, op, args, ts)
     else:
         outs = copy(b, op, args)
-        dots = _tangents(op, ts, outs, args)
+        dots = tangents_of(op, ts, outs, args)
     for v, t in zip(outs, dots, strict=True):
         if t is not ZERO and is_float(v.aval.dtype):
             ctx.known[v] = t
     return outs
 
 
-def _tangents(
+def tangents_of(
     op: Op, ts: list[Any], outs: tuple[Value, ...], args: tuple[Value, ...]
 ) -> Sequence[Any]:
     prim = op.prim

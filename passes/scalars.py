@@ -41,8 +41,8 @@ def _apart(block: Block, limit: int) -> Block:
         for op in block.ops:
             b.where = op.where
             if op.outs[0] in split if op.outs else False:
-                operands = [_elements(a, env, parts) for a in op.args]
-                parts[op.outs[0]] = _by_element(op, operands)
+                operands = [elements_of(a, env, parts) for a in op.args]
+                parts[op.outs[0]] = by_element(op, operands)
                 if not op.outs[0].shape:
                     env[op.outs[0]] = parts[op.outs[0]][()]
                 continue
@@ -98,7 +98,7 @@ def _connected(block: Block, split: set[Value], seeds: set[Value]) -> set[Value]
 # ------------------------------------------------------------------ element by element
 
 
-def _elements(v: Value, env: Mapping[Value, Value], parts: Mapping[Value, Elements]) -> Elements:
+def elements_of(v: Value, env: Mapping[Value, Value], parts: Mapping[Value, Elements]) -> Elements:
     if v in parts:
         return parts[v]
     x = env.get(v, v)
@@ -106,15 +106,15 @@ def _elements(v: Value, env: Mapping[Value, Value], parts: Mapping[Value, Elemen
         return {(): x}
     ones = (1,) * x.ndim
     return {
-        at: reshape(slice_(x, start=at, size=ones, step=ones), shape=()) for at in _places(x.shape)
+        at: reshape(slice_(x, start=at, size=ones, step=ones), shape=()) for at in places(x.shape)
     }
 
 
-def _places(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+def places(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     return list(itertools.product(*map(range, shape)))
 
 
-def _by_element(op: Op, operands: list[Elements]) -> Elements:
+def by_element(op: Op, operands: list[Elements]) -> Elements:
     shape = op.outs[0].shape
     if op.prim.elementwise:
         return _applied(op, operands, shape)
@@ -122,15 +122,15 @@ def _by_element(op: Op, operands: list[Elements]) -> Elements:
         return _joined(op, operands)
     (x,) = operands
     if op.prim is pad:
-        return {at: _padded(op, x, at) for at in _places(shape)}
-    return {at: _source(op, x, at) for at in _places(shape)}
+        return {at: _padded(op, x, at) for at in places(shape)}
+    return {at: _source(op, x, at) for at in places(shape)}
 
 
 def _applied(op: Op, operands: list[Elements], shape: tuple[int, ...]) -> Elements:
     avals = [a.shape for a in op.args]
     assert broadcast_shapes(*avals) == shape
     out = {}
-    for at in _places(shape):
+    for at in places(shape):
         args = []
         for x, own in zip(operands, avals, strict=True):
             tail = at[len(at) - len(own) :]
@@ -166,7 +166,7 @@ def _source(op: Op, x: Elements, at: tuple[int, ...]) -> Value:
     attrs: Mapping[str, Any] = op.attrs
     inner = op.args[0].shape
     if op.prim is reshape:
-        return x[_places(inner)[_places(op.outs[0].shape).index(at)]]
+        return x[places(inner)[places(op.outs[0].shape).index(at)]]
     if op.prim is slice_:
         triples = zip(attrs["start"], at, attrs["step"], strict=True)
         return x[tuple(s + i * k for s, i, k in triples)]
