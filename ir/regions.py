@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 
 from .builder import Builder, current
@@ -14,6 +16,20 @@ from .types import NUMPY, is_float
 
 Mask = tuple[bool, ...]
 _WORTH_KEEPING = KEEP  # units of one addition, a little more than an exp
+_WORTH_NEAR = 8  # the same where all rounds together keep no more than a near cache holds
+_NEAR = 1 << 22  # bytes
+_rounds: ContextVar[int] = ContextVar("rounds of the loops around a block", default=1)
+
+
+@contextmanager
+def in_rounds(n: int) -> Iterator[None]:
+    """What is divided here runs n times in each round of the loops around; -1 if that is open."""
+    around = _rounds.get()
+    token = _rounds.set(-1 if n < 0 or around < 0 else n * around)
+    try:
+        yield
+    finally:
+        _rounds.reset(token)
 
 
 def fresh(values: Iterable[Value]) -> tuple[Value, ...]:
@@ -150,10 +166,19 @@ def _residuals(
     for op in reversed(primal):
         if op in ragged and not needed.isdisjoint(op.outs):
             needed.update(op.args)
-    # Keep what the adjoint reads, or what that follows from: whichever is less.
-    late = _cut(joint, primal, ragged, needed, free, needed)
-    early = _cut(joint, primal, ragged, needed, free, None)
-    found = min(late, early, key=lambda found: sum(map(_bytes, found[1])))
+
+    def cut(worth: int) -> tuple[set[Op], list[Value]]:
+        # Keep what the adjoint reads, or what that follows from: whichever is less.
+        late = _cut(joint, primal, ragged, needed, free, needed, worth)
+        early = _cut(joint, primal, ragged, needed, free, None, worth)
+        return min(late, early, key=lambda found: sum(map(_bytes, found[1])))
+
+    rounds = _rounds.get() if stacked else -1
+    if rounds > 0:
+        found = cut(_WORTH_NEAR)
+        if rounds * sum(map(_bytes, found[1])) <= _NEAR:
+            return found
+    found = cut(_WORTH_KEEPING)
     # Rows of a loop add up to more than a cache holds, so there a better choice is sought.
     if stacked and worth_seeking(primal, needed, free, cost(*found)):
         again, kept = least(primal, needed, free, ragged)
@@ -170,8 +195,12 @@ def _cut(
     needed: set[Value],
     free: set[Value],
     keepable: set[Value] | None,
+    worth: int,
 ) -> tuple[set[Op], list[Value]]:
-    """The ops to run again and the values to keep, if only `keepable` values (None: all) are."""
+    """The ops to run again and the values to keep, if only `keepable` values (None: all) are.
+
+    Work of up to `worth` is done again.
+    """
     # How much work it is to have a value in the adjoint; absent: it can not be had.
     cost = dict.fromkeys(free, 0)
     kept = {p for p in joint.params if p not in free and (keepable is None or p in keepable)}
@@ -179,7 +208,7 @@ def _cut(
     for op in primal:
         work = 0 if op in ragged else _work(op, cost)
         for v in op.outs:
-            if work <= _WORTH_KEEPING:
+            if work <= worth:
                 cost[v] = work
             elif keepable is None or v in keepable:
                 kept.add(v)

@@ -11,7 +11,7 @@ from collections import Counter
 from itertools import product
 
 from ..ir.access import DYNAMIC, has_many_pieces, is_inline
-from ..ir.core import Block, Function, Value
+from ..ir.core import Block, Function, Op, Value
 from ..ir.plan import Access, Body, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Expr
 from ..ir.records import dataclass
@@ -32,6 +32,7 @@ L2 = 1 << 20  # bytes of a core's second cache, of the smallest machine worth tu
 MAX_ROUNDS = 12
 MANY_OPS, FEW_ROUNDS = 400, 4  # what many loops compute again is found soon, or costs little
 CROWD = 2000  # pieces of an array, times the loops that would each look for theirs among all
+SOME_ROUNDS = 64  # where their number is not known
 MAX_DEPTH = 16  # of an inlined expression; scalars are local variables in any case
 MAX_SCALAR_DEPTH = 4
 
@@ -55,13 +56,13 @@ def fuse(function: Function, rounding: Rounding = EVERY_STEP) -> Plan:
     return plan
 
 
-def _planned(block: Block, rounding: Rounding, *, inner: bool = False) -> Plan:
-    """The plan of a block, in which those of its regions are nested."""
+def _planned(block: Block, rounding: Rounding, rounds: int = 0) -> Plan:
+    """The plan of a block, in which those of its regions are nested; of one that runs in rounds."""
     products = rounding.products(block)
     promoted = _deep_values(block, products)
     promoted |= _crowded(block, promoted)
     for _ in range(MAX_ROUNDS if len(block.ops) < MANY_OPS else FEW_ROUNDS):
-        roots = Roots(block, promoted, inner=inner)
+        roots = Roots(block, promoted, rounds)
         items = Scheduler(roots).run()
         more = promotions(roots, items) - promoted
         if not more:
@@ -69,11 +70,11 @@ def _planned(block: Block, rounding: Rounding, *, inner: bool = False) -> Plan:
         promoted |= more
     plan = Plan(block.params, roots.outs, items, roots.values, {}, roots.defs, dict(roots.aliases))
     plan.products |= products
-    assign(plan, roots, inner=inner)
+    assign(plan, roots, inner=rounds > 0)
     for r in [r for r in plan.roots.values() if r.kind == "region"]:
         assert r.op is not None
         for label, region in r.op.blocks.items():
-            body = _planned(region, rounding, inner=True)
+            body = _planned(region, rounding, max(1, rounds) * _rounds(r.op))
             r.bodies[label] = Body(body.params, body.outs, body.items)
             plan.roots.update(body.roots)
             plan.storage.update(body.storage)
@@ -82,6 +83,14 @@ def _planned(block: Block, rounding: Rounding, *, inner: bool = False) -> Plan:
             plan.products |= body.products
         settle(plan, r)
     return plan
+
+
+def _rounds(op: Op) -> int:
+    """How often the blocks of an op run, as far as the program says so."""
+    if op.prim.name not in ("loop", "while"):
+        return 1
+    known = op.attrs.get("length", -1)
+    return known if known > 0 else SOME_ROUNDS
 
 
 def _deep_values(block: Block, products: set[Value]) -> set[Value]:

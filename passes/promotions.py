@@ -16,6 +16,7 @@ PROMOTE_COST = 8  # additions: above it a value read in two loops is kept, not c
 ROW_COST = 3  # the same for work per row that would run scalar beside a vector loop
 COLUMN_COST = 3  # the same for work along a row that every row would do again
 COLUMN_WORK = 1 << 14  # additions that must be saved: a loop more takes its time to compile
+COLUMN_ROUND = 64  # the same in one round of many
 REPEAT_COST = 16  # the same for work that one loop would do again at other indices
 GATHER_COST = 4
 SLOW = frozenset(("div", "sqrt"))  # in vectors they take as long as PROMOTE_COST additions
@@ -203,7 +204,8 @@ def _visit(
             row_work.add(v)
         column = mine and not outer.issubset(i[0] for i in index)
         saved = (prod(r.dims) - v.aval.size) * cost[v] if column and not again else 0
-        if saved >= COLUMN_WORK and cost[v] >= COLUMN_COST:
+        often = saved >= COLUMN_ROUND and saved * roots.rounds >= COLUMN_WORK
+        if (saved >= COLUMN_WORK or often) and cost[v] >= COLUMN_COST:
             row_work.add(v)
         for a, ia in reads(op, index, roots.defs):
             walk(a, ia, mine, column)

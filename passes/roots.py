@@ -45,14 +45,17 @@ def batches(r: Root) -> int:
 
 
 class Roots:
-    """The roots of a block, in program order, under a set of promoted values."""
+    """The roots of a block, in program order, under a set of promoted values.
 
-    def __init__(self, block: Block, promoted: set[Value], *, inner: bool = False) -> None:
+    The block of a region runs in `rounds`; that of the function in none.
+    """
+
+    def __init__(self, block: Block, promoted: set[Value], rounds: int = 0) -> None:
         self.block = block
-        self.inner = inner
+        self.rounds = rounds
         self.defs = definitions(block)
         self.params = set(block.params)
-        self.chains = {} if inner else _chains(block, self.defs)
+        self.chains = {} if rounds else _chains(block, self.defs)
         self.aliases: dict[Value, Value] = {}
         self.values: dict[Value, Root] = {}
         wanted = self._wanted(promoted)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from adjit import grad, jit, options, value_and_grad
+from adjit import fori_loop, grad, jit, options, value_and_grad
 from adjit.passes import fuse
 from adjit.passes.roots import Roots
 
@@ -371,3 +373,14 @@ def test_a_stack_of_factors_is_one_nest():
             value_and_grad(loss, (0, 1)), a @ a.transpose(0, 2, 1) + np.eye(n), a[:, :, :2]
         )
         assert plan.count("for [0, 40):") == 1 and "call pad" not in plan
+
+
+def test_what_every_row_of_a_round_would_do_again_is_done_once_if_there_are_many_rounds():
+    s, a = rng.normal(size=20), np.ones((20, 20))
+
+    def step(t, s):
+        return np.sum(a / (1 + s * s), axis=1)
+
+    for rounds, kept in ((50, 1), (2, 0)):
+        plan = str(jit(partial(fori_loop, 0, rounds, step)).ir(s, stage="fused"))
+        assert plan.count("store add") + plan.count("store div") == kept, plan

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import adjit
-from adjit import grad
+from adjit import fori_loop, grad
 from adjit.ir import ops as o
 from adjit.ir.builder import Builder
 from adjit.ir.core import Const, Op, Value
@@ -92,3 +92,17 @@ def test_a_loop_of_interactions_keeps_its_state_alone():
         want = grad(swarm, argnums=(0, 1, 2))(q, v, m, 20)
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("rounds", "exps"), [(50, 1), (400_000, 2)])
+def test_what_a_near_cache_holds_is_kept_rather_than_computed_again(rounds: int, exps: int) -> None:
+    def f(a, e):
+        def step(t, s):
+            m = s[:, None] + a
+            return np.log(np.sum(np.exp(m), axis=0)) + e[t]
+
+        return np.sum(fori_loop(0, rounds, step, e[0]))
+
+    a, e = np.zeros((20, 20)), np.broadcast_to(np.zeros(20), (rounds, 20))
+    program = str(grad(f).ir(a, e, stage="simplified"))
+    assert program.count("f64[20,20] = exp") == exps

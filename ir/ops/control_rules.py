@@ -12,7 +12,18 @@ from ..builder import Builder, current, literal
 from ..core import Block, Const, Op, Value
 from ..prim import PRIMS, ZERO
 from ..records import dataclass
-from ..regions import Division, Mask, copied, depends, divide, fresh, inlined, pruned, quiet
+from ..regions import (
+    Division,
+    Mask,
+    copied,
+    depends,
+    divide,
+    fresh,
+    in_rounds,
+    inlined,
+    pruned,
+    quiet,
+)
 from ..types import Aval, is_float
 from .cond_rules import keeping
 from .elementwise import cast, less, real, sub
@@ -348,9 +359,10 @@ def loop_forward(
     r = _rounds(op, args)
     consts, carries, inputs, seeded = r.activity(ctx.active)
     active = (False, *consts, *carries, *inputs)
-    joint = ctx.joint(r.body, active, seeded)
     free = (True, *(True,) * len(consts), *(False,) * len(carries), *(True,) * len(inputs))
-    parts = divide(joint, len(active), len(seeded), free, stacked=True)
+    with in_rounds(op.attrs.get("length", -1)):
+        joint = ctx.joint(r.body, active, seeded)
+        parts = divide(joint, len(active), len(seeded), free, stacked=True)
     results = emit_loop(
         r.n, r.consts, r.carries, r.inputs, parts.primal, reverse=r.reverse, hints=_hints(op)
     )
