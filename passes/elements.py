@@ -46,7 +46,7 @@ def matrix_by_elements(
     narrow = dce(Function(function.name, Block(function.params, function.ops, results)))
     sides = [*(v.aval for v in results), *(function.params[i].aval for i in wrt)]
     rows, columns = (sum(a.size for a in side) for side in (sides[: len(outs)], sides[len(outs) :]))
-    if len({a.dtype for a in sides}) > 1 or sides[0].kind != "f":
+    if len({a.dtype for a in sides}) > 1 or sides[0].kind != "f" or 0 in [a.size for a in sides]:
         return None
     if rows * columns > ENTRIES or not all(map(_known, narrow.ops)):
         return None

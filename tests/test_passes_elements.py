@@ -35,6 +35,10 @@ def one(x):
     return x[3] * math.exp(x[0])
 
 
+def nothing(x):
+    return x * 2
+
+
 def none(x):
     return np.array([x[0] * 0.0, 2.0 * x[1], np.sign(x[2])])
 
@@ -47,6 +51,7 @@ CASES = {
     "several": (several, (np.array([0.3, 0.2, 0.9]), RNG.normal(size=3))),
     "one": (one, (RNG.normal(size=5),)),
     "none": (none, (RNG.normal(size=3),)),
+    "nothing": (nothing, (RNG.normal(size=(0, 2)),)),
     "single": (arm, (RNG.normal(size=4).astype(np.float32),)),
 }
 
