@@ -70,6 +70,7 @@ DECIDING = [  # what Python makes of the content, and what changes it
     ("x * w if 9.0 in w else x", "w[0] = 9"),
     ("np.roll(x, n) + 0 * n", "n[...] = 2"),
     ("x[n] * x * n", "n[...] = 2"),
+    ("np.take(x, n) * n", "n[...] = 2"),
     ("x * box.flag if box.flag else x", "box.flag[...] = False"),
 ]
 FREE = [  # what reads no content, or in the program alone
@@ -77,7 +78,7 @@ FREE = [  # what reads no content, or in the program alone
     ("x * w if (x @ w) > 1 else x", "w[0] = 1.5"),
     ("x * len(w) * w.shape[0] + np.ones_like(w) * w + np.array(w) + np.copy(w)", "w[0] = 9"),
     ("functools.reduce(lambda a, b: a * b, pair[1], x) + box.w[1:] @ x[1:]", "pair[1][0][0] = 9"),
-    ("x[index] * x[index[::-1]]", "index[0] = 2"),
+    ("x[index] * x[index[::-1]] + np.take(x, index)", "index[0] = 2"),
     ("np.concatenate([x, w]) + np.where(x > w, x, w).sum()", "w[0] = 9"),
 ]
 

@@ -27,6 +27,7 @@ from .surface import (
 )
 from .surface_shape import handle
 from .surface_ufunc import call, store
+from .watched import bare
 
 _NONE = np._NoValue
 _shape = ops.shape
@@ -216,13 +217,13 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
             raise TypeError("Cannot cast array data from a float to int64 by the rule 'safe'")
         at = cast(at, "i64")
     else:
-        table = np.asarray(indices)
+        table = np.asarray(bare(indices) if np.ndim(indices) else indices)
         if table.ndim and table.size and table.dtype.kind not in "iub":
             raise TypeError("Cannot cast array data to int64 according to the rule 'safe'")
-        at = value(table.astype(np.int64)) if table.ndim else value(int(table))
+        table = table.astype(np.int64, copy=False)  # which may be live
+        at = value(table) if table.ndim else value(int(table))
         if table.size and not x.shape[i]:
             raise IndexError("cannot do a non-empty take from an empty axes.")
-        table = table.astype(np.int64)
         if mode == "raise" and np.any((table < -x.shape[i]) | (table >= x.shape[i])):
             raise IndexError(
                 f"index {table.max()} is out of bounds for axis {i} with size {x.shape[i]}"

@@ -23,7 +23,7 @@ class Watched(np.ndarray):
     _taken: bool  # whether it was handed on as it is
 
     def __array_finalize__(self, obj: Any) -> None:
-        self._plain, self._read = None, getattr(obj, "_read", set())
+        self._plain, self._read, self._taken = None, getattr(obj, "_read", set()), False
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return noticed(getattr(ufunc, method), inputs, kwargs)
@@ -116,10 +116,14 @@ def fallen_through(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str,
 def noticed(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What a function answers, which has read the content unless it was traced."""
     given = list(_leaves((args, kwargs)))
+    watched = [x for x in given if type(x) is Watched]
+    taken = [x._taken for x in watched]
     out = f(*_bare(tuple(args)), **_bare(kwargs))
-    if any(map(_is_tracer, given)) or f in _OF_SHAPES:
+    if any(map(_is_tracer, given)):
         return out
-    return _passed_on(out, [x for x in given if type(x) is Watched])
+    for x, before in zip(watched, taken, strict=True):
+        x._taken = before
+    return out if f in _OF_SHAPES else _passed_on(out, watched)
 
 
 def traced(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
