@@ -14,6 +14,7 @@ from ..ir.access import identity, is_inline, reads
 from ..ir.core import Block, Const, Op, Value
 from ..ir.prim import Call, Fold
 from ..ir.types import Aval, Extent
+from .roots import STACKED
 
 Dim = tuple[Value, int]
 
@@ -103,6 +104,8 @@ def _same(op: Op) -> Iterator[tuple[Dim, Dim]]:
         yield (x, 2 * nb + 1 - cx), (out, nb)
         yield (y, 2 * nb + 1 - cy), (out, nb + 1)
     elif isinstance(emit, Call) and op.args:
+        for b in op.args[1:] if emit.name in STACKED else ():
+            yield from (((b, d), (out, d)) for d in range(out.ndim))
         # Scans, scatters and reshapes: a dim that stays in its place from either end is the same.
         a = op.args[0]
         for d, (m, n) in enumerate(zip(a.shape, out.shape, strict=False)):

@@ -13,7 +13,7 @@ from ..ir.ops.factored import SPARE, lu_adjugate, lu_apply, lu_factors, lu_inver
 from ..ir.ops.linalg import adjugate
 from ..ir.ops.matrices import transposed
 from ..ir.ops.reduce import prod
-from ..ir.ops.shape import iota, narrow, reshape, slice_, squeeze, sum_
+from ..ir.ops.shape import broadcast, iota, narrow, reshape, slice_, squeeze, sum_
 from .replay import rebuild
 
 
@@ -65,7 +65,10 @@ def _diagonal(packed: Value) -> Value:
     start, size = (0,) * (lead + 1), (*batch, n)
     found = slice_(flat, start=start, size=size, step=(1,) * lead + (n + 1,))
     row = squeeze(narrow(packed, lead, n, 1), (lead,))
-    stays = el.equal(row, iota(shape=row.shape, axis=lead, dtype=packed.dtype))
+    own: Value = iota(shape=(n,), axis=0, dtype=packed.dtype)
+    if lead:
+        own = broadcast(own, shape=row.shape, axes=tuple(range(lead)))
+    stays = el.equal(row, own)
     return el.select(stays, found, -found)
 
 

@@ -18,6 +18,7 @@ from ..ir.ops.show import shows
 from ..ir.prim import Call, Expr, Fold, View
 from ..ir.records import dataclass
 from ..ir.types import Extent
+from .roots import STACKED
 from .schedule import decides
 
 # How the results of the parts become one, by the name of the row that reduces.
@@ -250,6 +251,10 @@ def _carries(op: Op, along: Along) -> bool:
         if not to or cx in along(op.args[0]) or cy in along(op.args[1]):
             raise Unfit
         return True
+    if isinstance(emit, Call) and emit.name in STACKED:  # one matrix of the stack, then the next
+        if to != [0] or out.ndim < 3 or any(along(a) != [0] or a.ndim < 3 for a in op.args):
+            raise Unfit
+        return True
     if op.prim.name in _ALONG and to and op.attrs["axis"] not in along(op.args[0]):
         return True
     raise Unfit
@@ -331,4 +336,6 @@ def _work(op: Op) -> float:
         summed, _ = op.attrs["contract"]  # of one that is not lowered yet any number of dims
         return 0.06 * op.outs[0].aval.size * prod(op.args[0].shape[d] for d in summed)
     size = max((prod(v.shape) for v in (*op.args, *op.outs)), default=0)
+    if isinstance(emit, Call) and emit.name in STACKED:
+        return 0.06 * size * op.outs[0].shape[-2]
     return size * (0.02 * (1 + emit.cost) if isinstance(emit, Expr) else 0.3)

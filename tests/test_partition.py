@@ -64,6 +64,14 @@ def waves(x, few, w):
     return np.sum(np.diff(z) * np.cos(x[1:])) + np.sum(z[:-2] * z[2:])
 
 
+def systems(a, y):
+    low = np.linalg.cholesky(a @ np.swapaxes(a, 1, 2) + 3.0 * np.eye(3))
+    z = np.linalg.solve(low, y[..., None])
+    x = np.linalg.solve(a + 5.0 * np.eye(3), y[..., None])
+    logs = np.log(np.diagonal(low, axis1=1, axis2=2))
+    return np.sum(z * z) + np.sum(logs) + np.sum(np.sin(x)) + np.sum(np.linalg.det(a) * y[:, 0])
+
+
 def long(n, *rest):
     return RNG.normal(size=(n, *rest))
 
@@ -77,6 +85,7 @@ CASES = {
     "stencil": (lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2), (long(N),), 0),
     "heat": (heat, (long(N, 6), 0.1), 0),
     "waves": (waves, (long(N), long(3), long(N + 100)), 0),
+    "systems": (systems, (long(N, 3, 3), long(N, 3)), (0, 1)),
     "network": (network, (long(N, 8), long(N, 3), long(8, 16), long(16), long(16, 3)), (2, 3, 4)),
 }
 NOT_CUT = {
@@ -236,6 +245,11 @@ def test_errors_and_other_paths_come_out_of_the_threads(always):
     with pytest.raises(IndexError):
         f(x, bad, w)
     np.testing.assert_allclose(f(x, i, w), np.sum(w[i] * x))
+    f, a = jit(np.linalg.cholesky), np.tile(np.eye(3), (N, 1, 1))
+    np.testing.assert_array_equal(f(a), a)
+    a[-1] = -1.0
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        f(a)
     g = grad(branches)
     for x in (np.abs(long(N)), -np.abs(long(N)), np.abs(long(N))):
         np.testing.assert_allclose(g(x), grad(branches)(x))
