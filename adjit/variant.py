@@ -14,20 +14,17 @@ from . import background
 from .decisions import Decisions
 from .errors import MemoryBudgetExceeded
 from .front import front_of
-from .ir.core import Function, all_ops
+from .ir.core import Block, Function, all_ops
 from .ir.interp import evaluate
 from .ir.ops.guards import guard
 from .ir.plan import KernelStep, Schedule
 from .ir.sizes import show_bytes
 from .ir.types import NUMPY
 from .passes import pipeline
-from .passes.calls import expand
-from .passes.extents import label
 from .passes.halos import function_of, part
 from .passes.lean import lean, savings
-from .passes.lower import lower
 from .passes.partition import Partition, gains, partition, threads_for, worth_cutting
-from .passes.schedule import schedule
+from .passes.schedule import labelled, schedule
 from .settings import Options
 from .signature import Signature, Spec
 from .staging import Staged, shapes_only
@@ -143,9 +140,10 @@ class Variant:
         from .codegen.program import build
 
         start = perf_counter()
-        plan = schedule(function, self.varying, self.staged.strict)
+        block = labelled(function, self.varying)
+        plan = schedule(function, self.varying, self.staged.strict, block)
         parts = _parts(plan, self.options.threads)
-        shared = self._shared(function, parts, lambda cut: parts is None or gains(cut))
+        shared = self._shared(function, parts, lambda cut: parts is None or gains(cut), block)
         if shared is not None and (parts is None or footprint(shared).scratch < _LARGE):
             self.seconds |= shared.seconds
             if self._contested(function):
@@ -174,14 +172,14 @@ class Variant:
         function: Function,
         parts: int | None,
         good: Callable[[Partition], bool] = lambda cut: True,
+        block: Block | None = None,
     ) -> Any:
         """The program for several threads or parts, if it can be cut along rows and is worth it."""
         if parts is None and (self.options.threads == 1 or not worth_cutting(function)):
             return None
         from .codegen.parallel import build_parallel
 
-        block = label(lower(expand(function)).block, self.varying)
-        cut = partition(function.name, block)
+        cut = partition(function.name, block or labelled(function, self.varying))
         if cut is None or not good(cut):
             return None
         threads = self.options.threads

@@ -108,14 +108,24 @@ class Unfit(Exception):
 def partition(name: str, block: Block) -> Partition | None:
     """The best cut of a labelled block, or None."""
     found: list[Partition] = []
-    for rows in _families(block):
+    families = list(_families(block))
+    labels = {op: _labels(op) for op in block.ops} if families else {}
+    works = {op: _work(op) for op in block.ops}
+    least = _SHARE * sum(works.values())
+    for rows in families:
+        on_rows = {op: works[op] for op in block.ops if not rows.isdisjoint(labels[op])}
         try:
-            found.append(_cut(name, block, rows))
+            if (work := sum(on_rows.values())) >= least:
+                found.append(_cut(name, block, rows, on_rows, work))
         except Unfit:
             continue
-    best = max(found, key=lambda p: p.work, default=None)
-    total = sum(map(_work, block.ops))
-    return best if best is not None and best.work >= _SHARE * total else None
+    return max(found, key=lambda p: p.work, default=None)
+
+
+def _labels(op: Op) -> set[Hashable]:
+    """The classes of the dims that an op reads and writes."""
+    values = [v for v in (*op.args, *op.outs) if type(v) is not Const]
+    return {n.label for v in values for n in v.shape if isinstance(n, Extent)}
 
 
 def is_row(n: int, rows: Collection[Hashable]) -> bool:
@@ -160,8 +170,10 @@ def _families(block: Block) -> Iterator[frozenset[Hashable]]:
             yield frozenset(family)
 
 
-def _cut(name: str, block: Block, rows: frozenset[Hashable]) -> Partition:
-    """The stages of a block cut along one family."""
+def _cut(
+    name: str, block: Block, rows: frozenset[Hashable], on_rows: Collection[Op], work: float
+) -> Partition:
+    """The stages of a block cut along one family, which these ops carry."""
 
     def along(v: Value) -> list[int]:
         return row_dims(v, rows)
@@ -175,10 +187,10 @@ def _cut(name: str, block: Block, rows: frozenset[Hashable]) -> Partition:
         level[p] = ready[p] = 0
         if len(along(p)) > 1:
             raise Unfit
+    carries = {op: _fits(op, along) and _carries(op, along) for op in on_rows}
     for op in block.ops:
-        on_rows = any(along(v) for v in (*op.args, *op.outs))
         args = [a for a in op.args if type(a) is not Const]
-        if not on_rows:
+        if op not in on_rows:
             at = max((ready[a] for a in args), default=0)
             at = max(at, decided) if _may_fail(op) else at
             at = max(at, busy + 1) if shows(op) else at
@@ -186,19 +198,16 @@ def _cut(name: str, block: Block, rows: frozenset[Hashable]) -> Partition:
             ready.update((v, at) for v in op.outs)
             place[op] = (at, False)
             continue
-        if not op.outs or op.blocks or any(len(along(v)) > 1 for v in (*args, *op.outs)):
-            raise Unfit
         at = max((level[a] if along(a) else ready[a] for a in args), default=0)
         at = max(at, decided) if _may_fail(op) else at
         busy = max(busy, at)
         place[op] = (at, True)
         extents.update(int(v.shape[d]) for v in (*args, *op.outs) for d in along(v))
         shifted = shifted or _shifts(op, along)
-        if _carries(op, along):
+        if carries[op]:
             level.update((v, at) for v in op.outs)
         else:
             ready.update((v, at + 1) for v in op.outs)
-    work = sum(_work(op) for op, (_, rows) in place.items() if rows)
     stages = tuple(_stages(block, place, along))
     if len(stages) > _MOST_STAGES or not any(s.rows for s in stages):
         raise Unfit
@@ -214,6 +223,13 @@ def _cut(name: str, block: Block, rows: frozenset[Hashable]) -> Partition:
         work,
         shifted or len(extents) > 1,
     )
+
+
+def _fits(op: Op, along: Along) -> bool:
+    """That an op on rows has one dim of them in each of its values."""
+    if not op.outs or op.blocks or any(len(along(v)) > 1 for v in (*op.args, *op.outs)):
+        raise Unfit
+    return True
 
 
 def _may_fail(op: Op) -> bool:

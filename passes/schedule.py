@@ -19,17 +19,24 @@ from .residence import KERNEL_DTYPES, on_kernel, ragged
 from .rounding import Rounding, rounding
 
 
+def labelled(function: Function, varying: Collection[tuple[int, int]] = ()) -> Block:
+    """The lowered block of a function, whose shapes know which extents are one."""
+    return label(lower(expand(function)).block, varying)
+
+
 def schedule(
     function: Function,
     varying: Collection[tuple[int, int]] = (),
     strict: int | None = None,
+    block: Block | None = None,
 ) -> Schedule:
     """The steps of a program, each kernel with its fusion plan.
 
     `varying` are (param, axis) whose extents are known to change from call to call.  The
     first `strict` results (all, if None) are the user's, the others derivatives: see `rounding`.
+    The `block` of the function, if somebody has made it already, is `labelled` of both.
     """
-    block = label(lower(expand(function)).block, varying)
+    block = block or labelled(function, varying)
     stages, rounds = _stages(block), rounding(block, strict)
     if len(set(stages.values())) > 1:
         by_stage, wanted = crossing(block, stages)

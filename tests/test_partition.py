@@ -139,6 +139,18 @@ def test_stages_give_what_the_whole_gives(name):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+def test_rows_with_little_of_the_work_are_not_tried(monkeypatch):
+    tried, cut = [], cuts._cut
+    monkeypatch.setattr(cuts, "_cut", lambda *args: [tried.append(args[2]), cut(*args)][1])
+
+    def f(x, w):
+        return np.sum(np.sin(x) ** 2) + np.sum(w**2)
+
+    with options(interpret=True):
+        p, *_ = cut_of(jit(f), (long(N, 9), long(64, 9)))
+    assert p is not None and p.extent == N and tried == [p.rows]
+
+
 def test_two_reductions_in_a_row_make_three_stages_on_rows():
     p, _, _ = cut_of(jit(lambda x: np.sum((x - np.mean(x)) ** 2)), (long(N),))
     assert [s.rows for s in p.stages] == [True, False, True]
