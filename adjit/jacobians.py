@@ -18,7 +18,7 @@ from .ir.records import dataclass
 from .ir.types import Aval
 from .passes.batch import batch
 from .passes.dce import dce
-from .passes.elements import matrix_by_elements
+from .passes.elements import matrix_by_elements, second_by_elements
 from .passes.jvp import jvp
 from .passes.replay import fresh, inline
 from .passes.vjp import adjoint
@@ -132,6 +132,9 @@ def _second(t: Traced, params: Sequence[Value], wrt: Sequence[int]) -> list[Valu
     loss = t.function.outs[t.out_leaves[0][1]]
     block = t.function.block
     scalar = dce(Function(t.function.name, Block(block.params, block.ops, (loss,))))
+    entries = second_by_elements(scalar, params, wrt)
+    if entries is not None:
+        return entries
     found = adjoint(scalar, wrt, seed_ones=True, primal_outs=False)
     return _by_columns(dce(found.function), params, list(range(len(wrt))), wrt)
 

@@ -1,4 +1,4 @@
-"""Jacobians of programs of scalars, entry by entry.
+"""Jacobians and Hessians of programs of scalars, entry by entry.
 
 A program that reads its arrays element by element and computes with scalars has mostly zeros in
 its Jacobian, and as many directions as it has arguments.  Here each scalar carries the derivatives
@@ -8,7 +8,7 @@ is put together from them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from ..ir.access import MAX_INTERVALS
@@ -22,6 +22,9 @@ from .dce import dce
 from .jvp import tangents_of
 from .replay import copy, fresh, inline
 from .scalars import Elements, by_element, elements_of, places
+from .vjp import adjoint
+
+Row = list[Value | None]  # the derivatives of one scalar; None stands for a zero
 
 SMALL = 64  # elements of an array that is taken apart
 ENTRIES = 1024  # of the matrix
@@ -44,21 +47,63 @@ def matrix_by_elements(
     """
     results = tuple(function.outs[i] for i in outs)
     narrow = dce(Function(function.name, Block(function.params, function.ops, results)))
-    sides = [*(v.aval for v in results), *(function.params[i].aval for i in wrt)]
-    rows, columns = (sum(a.size for a in side) for side in (sides[: len(outs)], sides[len(outs) :]))
-    if len({a.dtype for a in sides}) > 1 or sides[0].kind != "f" or 0 in [a.size for a in sides]:
-        return None
-    if rows * columns > ENTRIES or not all(map(_known, narrow.ops)):
-        return None
-    at_once = -(-min(rows, columns) // LANES)
-    limit = min(MOST, MEMORY * at_once * len(narrow.ops))
     inner = fresh(narrow.params)
+    given = [function.params[i].aval for i in wrt]
+    limit = _limit(narrow, [v.aval for v in results], given)
+    if not limit:
+        return None
     try:
         with Builder(inner) as b:
-            block = b.done(_Pushed(narrow.block, inner, wrt, limit).blocks())
+            known = [elements_of(inner[i], {}, {}) for i in wrt]
+            pushed = _Pushed(narrow.block, inner, dict(zip(wrt, known, strict=True)), limit)
+            rows = [pushed.rows(y) for y in narrow.outs]
+            block = b.done(_blocks(rows, [v.aval for v in results], given))
     except _TooMuch:
         return None
     return inline(block, params)
+
+
+def second_by_elements(
+    loss: Function, params: Sequence[Value], wrt: Sequence[int]
+) -> list[Value] | None:
+    """Blocks (argument, argument) of the Hessian of a scalar, in the same way."""
+    given = [loss.params[i].aval for i in wrt]
+    if not _limit(loss, given, given) or loss.outs[0].aval != Aval(given[0].dtype):
+        return None
+    inner = fresh(loss.params)
+    single = Aval(given[0].dtype)
+    known = [{at: Value(single) for at in places(a.shape)} for a in given]
+    elements = [v for parts in known for v in parts.values()]
+    with Builder((*inner, *elements)) as b:
+        opened = _Pushed(loss.block, inner, dict(zip(wrt, known, strict=True)), None)
+        block = b.done(opened.elements(loss.outs[0]).values())
+    first = len(inner)
+    moving = range(first, first + len(elements))
+    scalar = Function(loss.name, block)
+    slopes = dce(adjoint(scalar, moving, seed_ones=True, primal_outs=False).function)
+    inner = fresh(slopes.params)
+    try:
+        with Builder(inner) as b:
+            each: dict[int, Elements] = {k: {(): inner[k]} for k in moving}
+            pushed = _Pushed(slopes.block, inner, each, _limit(slopes, given, given))
+            lines = iter([pushed.rows(y)[0] for y in slopes.outs])
+            rows = [[next(lines) for _ in parts] for parts in known]
+            block = b.done(_blocks(rows, given, given))
+    except _TooMuch:
+        return None
+    here = [v for i in wrt for v in elements_of(params[i], {}, {}).values()]
+    return inline(block, (*params, *here))
+
+
+def _limit(function: Function, outs: Sequence[Aval], given: Sequence[Aval]) -> int:
+    """How many derivatives of scalars are less work than all directions; 0 for other programs."""
+    sides = [*outs, *given]
+    if len({a.dtype for a in sides}) > 1 or sides[0].kind != "f" or 0 in [a.size for a in sides]:
+        return 0
+    rows, columns = sum(a.size for a in outs), sum(a.size for a in given)
+    if rows * columns > ENTRIES or not all(map(_known, function.ops)):
+        return 0
+    return min(MOST, MEMORY * -(-min(rows, columns) // LANES) * len(function.ops))
 
 
 def _known(op: Op) -> bool:
@@ -71,22 +116,27 @@ def _known(op: Op) -> bool:
 
 
 class _Pushed:
-    """A block of scalars in the current builder, with what each scalar's derivatives are."""
+    """A block of scalars in the current builder, with what each scalar's derivatives are.
+
+    `known` are the elements of some params, in whose order the derivatives by them are numbered;
+    there are at most `limit` (None: none are asked for).
+    """
 
     def __init__(
-        self, block: Block, params: Sequence[Value], wrt: Sequence[int], limit: int
+        self,
+        block: Block,
+        params: Sequence[Value],
+        known: Mapping[int, Elements],
+        limit: int | None,
     ) -> None:
-        self.block, self.wrt, self.left = block, wrt, limit
+        self.left = limit or 0
         self.env: dict[Value, Value] = dict(zip(block.params, params, strict=True))
-        self.parts: dict[Value, Elements] = {}
+        self.parts: dict[Value, Elements] = {block.params[i]: x for i, x in known.items()}
         self.slopes: dict[Value, dict[int, Value]] = {}
-        first = 0
-        for i in wrt:
-            x = block.params[i]
-            self.parts[x] = elements_of(x, self.env, self.parts)
-            for v in self.parts[x].values():
-                self.slopes[v] = {first: Const(1, x.dtype)}
-                first += 1
+        moving = [v for x in known.values() for v in x.values()] if limit is not None else []
+        for k, v in enumerate(moving):
+            self.slopes[v] = {k: Const(1, v.dtype)}
+        self.columns = len(moving)
         b = current()
         for op in block.ops:
             b.where = op.where
@@ -94,7 +144,7 @@ class _Pushed:
 
     def _push(self, b: Builder, op: Op) -> None:
         if op.prim.name in _MOVES:
-            self.parts[op.outs[0]] = by_element(op, [self._elements(a) for a in op.args])
+            self.parts[op.outs[0]] = by_element(op, [self.elements(a) for a in op.args])
             return
         args = tuple([self._scalar(a) for a in op.args])
         outs = copy(b, op, args)
@@ -114,28 +164,31 @@ class _Pushed:
     def _scalar(self, v: Value) -> Value:
         return self.parts[v][()] if v in self.parts else self.env.get(v, v)
 
-    def _elements(self, v: Value) -> Elements:
+    def elements(self, v: Value) -> Elements:
+        """A value of the block, element by element."""
         if v not in self.parts:
             self.parts[v] = elements_of(v, self.env, self.parts)
         return self.parts[v]
 
-    def blocks(self) -> list[Value]:
-        """The derivatives of each result by each argument."""
-        found = []
-        for y in self.block.outs:
-            parts = self._elements(y)
-            rows = [parts[at] for at in places(y.shape)]
-            first = 0
-            for i in self.wrt:
-                x = self.block.params[i].aval
-                entries = [
-                    self.slopes.get(v, {}).get(k)
-                    for v in rows
-                    for k in range(first, first + x.size)
-                ]
-                found.append(_joined(entries, Aval(x.dtype, y.shape + x.shape)))
-                first += x.size
-        return found
+    def rows(self, y: Value) -> list[Row]:
+        """The derivatives of each element of a value of the block by all there are."""
+        parts = self.elements(y)
+        found = [self.slopes.get(parts[at], {}) for at in places(y.shape)]
+        return [[slopes.get(k) for k in range(self.columns)] for slopes in found]
+
+
+def _blocks(
+    rows: Sequence[Sequence[Row]], outs: Sequence[Aval], given: Sequence[Aval]
+) -> list[Value]:
+    """The rows of each result as blocks (result, argument)."""
+    found = []
+    for lines, y in zip(rows, outs, strict=True):
+        first = 0
+        for x in given:
+            entries = [v for line in lines for v in line[first : first + x.size]]
+            found.append(_joined(entries, Aval(x.dtype, y.shape + x.shape)))
+            first += x.size
+    return found
 
 
 def _joined(entries: Sequence[Value | None], aval: Aval) -> Value:

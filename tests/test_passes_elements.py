@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from adjit import jacfwd, jacobian, jacrev, options
+from adjit import grad, hessian, jacfwd, jacobian, jacrev, options
 
 
 def arm(q):
@@ -85,3 +85,28 @@ def test_a_scalar_program_pushes_no_zeros():
     dense = jacobian(lambda x: np.array([np.sum(np.sin(x)), x[0]]))
     assert dense(np.ones(4)).shape == (2, 4)
     np.testing.assert_allclose(dense(np.ones(4)), [[np.cos(1)] * 4, [1, 0, 0, 0]])
+
+
+def chain(x, y):
+    s = (x[0] - x[1] ** 2) ** 2 + np.sin(x[1]) * x[2] + np.maximum(x[0], y[1, 0]) ** 2
+    s = s + (x[2] - x[3] ** 2) ** 2 + np.exp(x[3] * y[0, 1]) + x[4] * 3.0
+    return s + (y[0, 1] - x[5] ** 2) ** 2 + x[5] * y[1, 1] / x[6]
+
+
+def along(x, y):
+    return x[0] * 2.0 + y[1, 1] if x[0] > y[0, 0] else x[1] ** 3
+
+
+@pytest.mark.parametrize("f", [chain, along])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_second_derivatives_are_those_of_directions(f, dtype):
+    x, y = RNG.uniform(1, 2, 7).astype(dtype), RNG.uniform(0.5, 1, (2, 2)).astype(dtype)
+    with options(interpret=f is along or dtype is np.float32):
+        got = leaves(hessian(f, argnums=(0, 1))(x, y))
+    with options(interpret=True):
+        want = leaves(jacfwd(grad(f, argnums=(0, 1)), argnums=(0, 1))(x, y))
+    assert [a.shape for a in got] == [(7, 7), (7, 2, 2), (2, 2, 7), (2, 2, 2, 2)]
+    rtol = 1e-12 if dtype is np.float64 else 1e-4
+    for a, b in zip(got, want, strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
