@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 
 from ..ir.access import MAX_INTERVALS
 from ..ir.core import Const, Op, Value
@@ -21,6 +22,7 @@ FIRST_MISS = -2  # the status of a kernel whose first guard missed
 FEW_INDICES = 64  # that are checked where they are used
 JAM = 4  # rows that share one pass of an inner loop
 JAM_READS = 4
+MANY = 4096  # terms of single precision that are added one by one
 FEW = 64  # rounds of an inner loop whose last vector is worth a mask
 LINES = 128  # bytes of a row between two requests for memory
 LANES = 8  # numbers in a register
@@ -29,6 +31,24 @@ LANES = 8  # numbers in a register
 def wide(r: Root) -> list[int]:
     """The reduced dims of a root that have more than one index."""
     return [d for d in r.red if r.dims[d] != 1]
+
+
+def adds_many(r: Root) -> bool:
+    """Whether a sum of single precision has so many terms that a running sum loses digits.
+
+    NumPy adds pairwise; here the sums of parts are added in double precision.
+    """
+    assert r.op is not None
+    if r.value.dtype != "f32" or r.op.prim.name != "sum":
+        return False
+    extents = [r.dims[d] for d in wide(r)]
+    return prod(extents) > MANY or any(isinstance(n, Extent) and n.varies for n in extents)
+
+
+def _is_flat(loop: Loop) -> bool:
+    """Whether the loops in it are too short to be vectors, so that it is one itself."""
+    inner = [i for i in loop.body if isinstance(i, Loop)]
+    return all(i.high - i.low <= LITERAL_SIZE and _is_flat(i) for i in inner)
 
 
 def _unrolls(loop: Loop) -> bool:
@@ -178,12 +198,13 @@ class Writer(Reader):
         bounds = self.bounds(loop)
         if len(bounds) - 1 > MAX_INTERVALS and not inner:
             bounds = self.bounds(loop, reads=False)
+        sums = self.doubled([(r, acc) for r, acc in opened if adds_many(r)])
         for low, high in itertools.pairwise(bounds):
             if low < high:
-                self.interval(loop, low, high)
+                self.interval(loop, low, high, sums)
         for r, acc in opened:
             del self.accumulating[r]
-            self.put(r, acc)
+            self.put(r, f"ll.f32({sums[r]})" if r in sums else acc)
 
     def bounds(self, loop: Loop, reads: bool = True) -> list[int]:
         """Where along the loop the set of members or the meaning of a read changes."""
@@ -268,13 +289,31 @@ class Writer(Reader):
         with self.nest([extents[d] for d in free]) as own:
             yield [own[free.index(d)] if d in free else self.at[r, d] for d in range(len(extents))]
 
-    def interval(self, loop: Loop, low: int, high: int) -> None:
+    def doubled(self, opened: Sequence[tuple[Root, str]]) -> dict[Root, str]:
+        """Sums in double precision, which take what the rounds of a loop add to others."""
+        found = {r: self.names.fresh(acc) for r, acc in opened}
+        for name in found.values():
+            self.line(f"{name} = 0.0")
+        return found
+
+    @contextmanager
+    def in_parts(self, sums: Mapping[Root, str]) -> Iterator[None]:
+        """Let what follows be added up by itself, and then to the sums."""
+        for r in sums:
+            self.line(f"{self.accumulating[r]} = {fold_start('0.0', r.value.dtype)}")
+        yield
+        for r, whole in sums.items():
+            self.line(f"{whole} = {whole} + ll.f64({self.accumulating[r]})")
+
+    def interval(self, loop: Loop, low: int, high: int, sums: Mapping[Root, str]) -> None:
         before = self.idle
         self.idle = before | {
             r for r, (d, off) in loop.dims.items() if low < -off or high > r.dims[d] - off
         }
         if loop.strip:
-            self.strip(loop, low, high)
+            self.strip(loop, low, high, sums)
+        elif sums and high - low > 1 and _is_flat(loop):
+            self.parts(loop, low, high, sums)
         else:
             var = self.names.fresh("i")
             single = high == low + 1
@@ -288,7 +327,8 @@ class Writer(Reader):
                 if single:
                     self.line(f"{var} = {a}")
                 self.enter(loop, var, scope.depth, (low, high - 1))
-                self.items(loop.body)
+                with self.in_parts(sums):
+                    self.items(loop.body)
             lines, headers = scope.lines, () if single else (header,)
             if high - low > LITERAL_SIZE:
                 found = spikes(var, (a, b), lines, self.names.fresh)
@@ -296,6 +336,17 @@ class Writer(Reader):
             self.under(headers, lines)
             self.leave(loop)
         self.idle = before
+
+    def parts(self, loop: Loop, low: int, high: int, sums: Mapping[Root, str]) -> None:
+        """The loop in parts of many rounds, so that only the sums of each are rounded much."""
+        first, var, end = self.names.fresh("s"), self.names.fresh("i"), self.names.argument(high)
+        with self.body(f"for {first} in range({self.names.size(low)}, {end}, {MANY}):") as scope:
+            self.of_var[first] = scope.depth
+            rounds = f"for {var} in range({first}, min({first} + {MANY}, {end})):"
+            with self.in_parts(sums), self.body(rounds) as inner:
+                self.enter(loop, var, inner.depth, (low, high - 1))
+                self.items(loop.body)
+        self.leave(loop)
 
     def has_few(self, loop: Loop, low: int, high: int) -> bool:
         """Whether an inner loop has so few rounds that those left over from vectors count."""
@@ -315,7 +366,7 @@ class Writer(Reader):
 
     # ---------------------------------------------------------------- strips and calls
 
-    def strip(self, loop: Loop, low: int, high: int) -> None:
+    def strip(self, loop: Loop, low: int, high: int, sums: Mapping[Root, str]) -> None:
         """The loop in blocks of rows, where every item of the body has a row loop of its own."""
         block, rows = self.names.fresh("s"), self.names.fresh("m")
         a, b = self.names.size(low), self.names.size(high)
@@ -323,24 +374,31 @@ class Writer(Reader):
             self.line(f"{rows} = min({loop.strip}, {b} - {block})")
             self.of_var[block] = self.of_var[rows] = scope.depth
             self.strips.append(loop)
-            for item in loop.body:
-                if isinstance(item, CallItem):
-                    self.enter(loop, block, scope.depth, (low, high - 1))
-                    self.call(item.root, rows)
-                    self.leave(loop)
-                    continue
-                first = "0"
-                if self.jammable(loop, item):
-                    assert isinstance(item, Loop)
-                    first = self.jam(loop, item, block, rows, (low, high - 1))
-                row, var = self.names.fresh("r"), self.names.fresh("i")
-                reach = rows if first == "0" else f"{first}, {rows}"
-                with self.body(f"for {row} in range({reach}):") as inner:
-                    self.line(f"{var} = {block} + {row}")
-                    self.enter_row(loop, row, var, inner.depth, (low, high - 1))
-                    self.item(item)
-                self.leave(loop)
+            with self.in_parts(sums):
+                for item in loop.body:
+                    self.of_block(loop, item, block, rows, (low, high - 1))
             self.strips.pop()
+
+    def of_block(
+        self, loop: Loop, item: Item, block: str, rows: str, known: tuple[int, int]
+    ) -> None:
+        """An item of a block: a call for all of its rows, or a loop over them."""
+        if isinstance(item, CallItem):
+            self.enter(loop, block, self.scope.depth, known)
+            self.call(item.root, rows)
+            self.leave(loop)
+            return
+        first = "0"
+        if self.jammable(loop, item):
+            assert isinstance(item, Loop)
+            first = self.jam(loop, item, block, rows, known)
+        row, var = self.names.fresh("r"), self.names.fresh("i")
+        reach = rows if first == "0" else f"{first}, {rows}"
+        with self.body(f"for {row} in range({reach}):") as inner:
+            self.line(f"{var} = {block} + {row}")
+            self.enter_row(loop, row, var, inner.depth, known)
+            self.item(item)
+        self.leave(loop)
 
     def enter_row(self, loop: Loop, row: str, var: str, depth: int, known: tuple[int, int]) -> None:
         self.of_var[row] = depth

@@ -334,3 +334,25 @@ def test_rows_of_few_elements(n):
         assert_agree(function, draw(function))
         joint = with_gradient(function)
         assert_agree(joint, draw(joint))
+
+
+def test_long_sums_of_single_precision_keep_their_digits():
+    def sums(x, y):
+        rows = broadcast(y, shape=x.shape, axes=(1,))
+        return (
+            sum_(x, axes=(0, 1)),
+            sum_(exp(x * 0.5), axes=(0, 1)) / sum_(x * x, axes=(0, 1)),
+            sum_(exp(sum_(x, axes=(1,)) * -0.001), axes=(0,)),
+            sum_(x * rows, axes=(0, 1)),
+            sum_(exp(y), axes=(0,)),
+        )
+
+    rng = np.random.default_rng(0)
+    for shape in ((7000, 3), (5000, 40), (3, 70_000)):
+        function = traced(sums, f32(*shape), f32(shape[0]))
+        x, y = rng.random(shape, np.float32) + 1, rng.random(shape[0], np.float32)
+        got = build(schedule(function)).call([x, y])
+        wide = traced(sums, f64(*shape), f64(shape[0]))
+        for a, b in zip(got, evaluate(wide, x.astype(float), y.astype(float)), strict=True):
+            assert a.dtype == np.float32
+            np.testing.assert_allclose(a, b, rtol=1e-6)
