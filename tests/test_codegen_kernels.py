@@ -342,7 +342,7 @@ def test_long_sums_of_single_precision_keep_their_digits():
         return (
             sum_(x, axes=(0, 1)),
             sum_(exp(x * 0.5), axes=(0, 1)) / sum_(x * x, axes=(0, 1)),
-            sum_(exp(sum_(x, axes=(1,)) * -0.001), axes=(0,)),
+            sum_(exp(sum_(x, axes=(1,)) * (-1.0 / x.shape[1])), axes=(0,)),
             sum_(x * rows, axes=(0, 1)),
             sum_(exp(y), axes=(0,)),
         )
