@@ -126,3 +126,33 @@ def test_what_lies_far_down_is_live():
             change()
             np.testing.assert_array_equal(g(x), f(x))
         assert g.cache_info().traces == 2
+
+
+def scaled_by(k):
+    def scaled(x):
+        return x * k
+
+    def change(to):
+        nonlocal k
+        k = to
+
+    return scaled, change
+
+
+def test_two_variables_of_one_name_are_two():
+    x = np.array([1.0, 10.0, 100.0])
+    modules = [types.ModuleType(name) for name in "ab"]
+    for m in modules:
+        exec(
+            "import numpy as np\nk = 2.0\nw = np.ones(3)\ndef step(x): return x * k * w", m.__dict__
+        )
+    (f, _), (g, change) = scaled_by(2.0), scaled_by(3.0)
+    (h, _), (i, fill) = scaled_by(np.ones(3)), scaled_by(np.ones(3))
+    step, other = (m.step for m in modules)
+    both = jit(lambda x: f(x) + g(x) + h(x) + i(x) + step(x) + other(x))
+    with options(interpret=True):
+        for k in range(4):
+            np.testing.assert_array_equal(both(x), both.__wrapped__(x))
+            (lambda k: change(7.0), lambda k: fill(x), lambda k: setattr(modules[1], "k", 9.0),
+             lambda k: modules[1].w.fill(4.0))[k](k)  # fmt: skip
+        np.testing.assert_array_equal(both(x), both.__wrapped__(x))

@@ -309,8 +309,9 @@ def changes(before: Holdings) -> list[Change]:
 def _same(a: Any, b: Any) -> bool:
     if a is b:
         return True
-    if type(a) is not type(b):
-        return getattr(a, "__wrapped__", a) is getattr(b, "__wrapped__", b)  # see intercept
+    if type(a) is not type(b):  # one may stand for the other: see intercept
+        wrapped = getattr(a, "__wrapped__", a), getattr(b, "__wrapped__", b)
+        return wrapped[0] is wrapped[1] or wrapped[0] is b or wrapped[1] is a
     if isinstance(a, _PLAIN):
         try:
             return bool(a == b) or bool(a != a and b != b)

@@ -53,15 +53,15 @@ _MISSING: Any = object()
 class Reached:
     """What a function reaches: roots of search, guards, globals of user modules, generators."""
 
-    roots: dict[str, Path] = field(default_factory=dict)
-    equal: dict[str, Path] = field(default_factory=dict)
-    same: dict[str, Path] = field(default_factory=dict)
-    length: dict[str, Path] = field(default_factory=dict)
-    absent: dict[str, Path] = field(default_factory=dict)
-    arrays: dict[str, Path] = field(default_factory=dict)
+    roots: dict[Any, Path] = field(default_factory=dict)
+    equal: dict[Any, Path] = field(default_factory=dict)
+    same: dict[Any, Path] = field(default_factory=dict)
+    length: dict[Any, Path] = field(default_factory=dict)
+    absent: dict[Any, Path] = field(default_factory=dict)
+    arrays: dict[Any, Path] = field(default_factory=dict)
     clocks: bool = False  # whether code mentions one that cannot be swapped
     asked: set[str] = field(default_factory=set)  # names of attributes that are asked for
-    entered: set[str] = field(default_factory=set)
+    entered: set[Any] = field(default_factory=set)
     globals: dict[int, dict[str, Any]] = field(default_factory=dict)
     cells: dict[int, types.CellType] = field(default_factory=dict)
     scalars: set[int] = field(default_factory=set)
@@ -112,16 +112,17 @@ def reach(fn: Any, statics: list[tuple[str, Any]]) -> Reached:
     todo: deque[Any] = deque()
     for text, x in statics:
         root = Path(x, text)
-        out.roots[text] = root
+        out.roots[root.key] = root
     itself = Path(fn, "the function")
     if not isinstance(fn, types.FunctionType):
-        out.roots[itself.text] = itself
+        out.roots[itself.key] = itself
     _queue(fn, itself, todo)
     used: set[str] = set()
     held: set[Any] = set()
     while todo and len(seen) < 2000:
         f, owner_path = todo.popleft()
-        mark = (f.__code__, id(f.__closure__), owner_path and owner_path.describe())
+        own = (id(x) for x in (f.__closure__, f.__globals__, f.__defaults__, f.__kwdefaults__))
+        mark = (f.__code__, *own, owner_path and owner_path.key)
         who = owner(f.__code__.co_filename)
         if mark not in seen and who == OURS:  # check_grads: the user's function is inside
             seen.add(mark)
@@ -176,7 +177,7 @@ def _queue_objects(out: Reached, used: set[str], held: set[Any], todo: deque[Any
                     method = Path(type(x), type(x).__name__, (("attr", name),))
                     if isinstance(found, types.FunctionType) and hasattr(x, "__dict__"):
                         method = path.then("attr", name).then("attr", "__func__")
-                    out.same.setdefault(method.describe(), method)
+                    out.same.setdefault(method.key, method)
         for name in _names_of(x):
             if (every or name in used) and (id(x), name, "") not in held:
                 held.add((id(x), name, ""))
@@ -191,7 +192,7 @@ def _queue_objects(out: Reached, used: set[str], held: set[Any], todo: deque[Any
                 held.add((id(x), name, "?"))
                 if name not in (getattr(x, "__dict__", None) or {}) and not hasattr(type(x), name):
                     absent = path.then("attr", name)
-                    out.absent.setdefault(absent.describe(), absent)
+                    out.absent.setdefault(absent.key, absent)
 
 
 _BY_STRING = frozenset(("vars", "__dict__", "eval", "exec", "attrgetter", "asdict", "astuple"))
@@ -307,16 +308,16 @@ def _scan(
             root = _root(f, cells, scope, name, self_path if name == first else None, statics)
             if root is None and scope == "global" and not hasattr(builtins, name):
                 path = of_global(f.__globals__, name)
-                out.absent.setdefault(path.describe(), path)
+                out.absent.setdefault(path.key, path)
             if root is not None:
                 _resolve(root, steps, out, todo)
     for i, d in enumerate(f.__defaults__ or ()):
         path = of_default(f, i)
-        out.roots.setdefault(path.text, path)
+        out.roots.setdefault(path.key, path)
         _note(path, d, out, todo)
     for name, d in (f.__kwdefaults__ or {}).items():
         path = of_keyword_default(f, name)
-        out.roots.setdefault(path.text, path)
+        out.roots.setdefault(path.key, path)
         _note(path, d, out, todo)
 
 
@@ -357,7 +358,7 @@ def _resolve(root: Path, steps: tuple[Any, ...], out: Reached, todo: deque[Any])
         _note_library(path, x, out, todo)
         _note_steps(x, steps, out)
         return
-    out.roots.setdefault(path.describe(), path)
+    out.roots.setdefault(path.key, path)
     _note(path, x, out, todo)
     for kind, key in steps:
         nxt = path.then(kind, key)
@@ -368,7 +369,7 @@ def _resolve(root: Path, steps: tuple[Any, ...], out: Reached, todo: deque[Any])
         x = _peek(x, kind, key)  # runs no code of the user's
         if x is _MISSING:
             if kind == "attr" and of_user(type(holder)) and found is None:
-                out.absent.setdefault(nxt.describe(), nxt)
+                out.absent.setdefault(nxt.key, nxt)
             return
         if _is_library(x):
             _note_library(nxt, x, out, todo)
@@ -397,7 +398,7 @@ def _note_library(path: Path, x: Any, out: Reached, todo: deque[Any]) -> None:
         return
     if isinstance(x, types.BuiltinFunctionType) and not isinstance(of, types.ModuleType | None):
         return  # a method, made anew at every look
-    out.same.setdefault(path.describe(), path)
+    out.same.setdefault(path.key, path)
     for f in (getattr(x, "__wrapped__", None), *getattr(x, "registry", {}).values()):
         if isinstance(f, types.FunctionType):  # of the user's, under a decorator of functools
             _queue(f, None, todo)
@@ -446,19 +447,19 @@ _NOT_OBJECTS = (*_PLAIN, np.ndarray, dict, list, tuple, set, type, types.ModuleT
 
 def _note(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int = 0) -> None:
     """What a value found along a chain asks for."""
-    text = path.describe()
+    at = path.key
     if isinstance(x, _PLAIN) or _is_plain_container(x):
-        out.equal.setdefault(text, path)
+        out.equal.setdefault(at, path)
         out.scalars.add(id(x))
     elif isinstance(x, (types.FunctionType, type, functools.partial)):
-        out.same.setdefault(text, path)
+        out.same.setdefault(at, path)
         _queue(x, path, todo)
     elif isinstance(x, types.MethodType):
         _queue(x, path, todo)
     elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
-        out.same.setdefault(text, path)
+        out.same.setdefault(at, path)
     elif isinstance(x, np.ndarray) and not hasattr(type(x), "_rec"):
-        out.arrays.setdefault(text, path)
+        out.arrays.setdefault(at, path)
     elif isinstance(x, (dict, list, tuple, deque, types.MappingProxyType)):
         _note_entries(path, x, out, todo, depth)
     elif _is_library(x):
@@ -468,17 +469,17 @@ def _note(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int = 0) ->
     elif not isinstance(x, (np.ndarray, set, types.ModuleType)):
         if isinstance(x, (operator.attrgetter, operator.methodcaller)):
             out.asked.update(_strings(x.__reduce__()[1]))
-        out.same.setdefault(text, path)
+        out.same.setdefault(at, path)
         _queue(x, path, todo)
 
 
 def _note_meant(path: Path, x: Any, meant: Path, out: Reached, todo: deque[Any]) -> None:
     """What a weak reference or a context variable stands for."""
-    out.same.setdefault(path.describe(), path)
+    out.same.setdefault(path.key, path)
     try:
         _note(meant, meant.read(), out, todo)
     except LookupError:
-        out.absent.setdefault(meant.describe(), meant)
+        out.absent.setdefault(meant.key, meant)
 
 
 def _is_plain_container(x: Any) -> bool:
@@ -495,10 +496,10 @@ def _is_plain_container(x: Any) -> bool:
 
 def _note_entries(path: Path, x: Any, out: Reached, todo: deque[Any], depth: int) -> None:
     """A container of arrays, objects and others: how many there are, and each that is small."""
-    text = path.describe()
-    out.length.setdefault(text, path)
-    if depth < 8 and len(x) <= _ENTRIES and text not in out.entered:
-        out.entered.add(text)
+    at = path.key
+    out.length.setdefault(at, path)
+    if depth < 8 and len(x) <= _ENTRIES and at not in out.entered:
+        out.entered.add(at)
         for k, e in x.items() if hasattr(x, "items") else enumerate(x):
             _note(path.then("item", k), e, out, todo, depth + 1)
 
