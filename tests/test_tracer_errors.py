@@ -67,6 +67,9 @@ TABLE = {
     "list times array": (lambda x: G[0, :2] * [x[0, 0], 1.0], errors.TracedConversion, "np.array"),
     "fromiter": (lambda x: np.fromiter(iter(x[0]), float), errors.TracedConversion, "float()"),
     "object array": (object_array, errors.TracedConversion, "depends on"),
+    "plain index": (lambda x: G[np.argsort(x[0])[:2]], errors.TracedConversion, "np.array(a)[i]"),
+    "plain mask": (lambda x: G[0][x[0] > 0], errors.TracedConversion, "np.array(a)[i]"),
+    "plain method": (lambda x: G.dot(x[0]), errors.TracedConversion, "A @ x"),
     "gamma": (lambda x: math.comb(x[0, 0], 2), (errors.AdjitError, TypeError), ""),
     # branches
     "if": (branches, errors.TracedBranch, "np.where"),

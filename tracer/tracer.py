@@ -107,7 +107,7 @@ class Tracer:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         known = self._concrete()
         if known is None:
-            _check_written(self)
+            _check_place(self)
             name = caller(sys._getframe(1))
             raise fail(
                 TracedConversion,
@@ -115,8 +115,9 @@ class Tracer:
                 f"{f'in {name}' if name else 'here'}",
                 library_advice(name)
                 if name
-                else "A list with a traced value in it, np.float64(x) or compiled code asked for "
-                "it: np.array([...]) makes an array of the list, x.astype(float) is the number.",
+                else "A list with a traced value in it, np.float64(x), a method of a plain array "
+                "or compiled code asked for it: np.array([...]) makes an array of the list, "
+                "x.astype(float) is the number, and A.dot(x) is A @ x.",
             )
         out = np.array(known, dtype=dtype)
         out.flags.writeable = False  # what compiled code wrote into it would be lost
@@ -179,7 +180,7 @@ class Tracer:
     def _number(self, wanted: str, advice: str) -> Any:
         known = self._concrete()
         if known is None:
-            _check_written(self)
+            _check_place(self)
             name = caller(sys._getframe(2))
             raise fail(
                 TracedConversion,
@@ -275,16 +276,24 @@ class Tracer:
 ENTRY: dict[str, Any] = {}
 
 
-def _check_written(t: Tracer) -> None:
-    """An error that says so, if the user's line writes the value into a plain array."""
+def _check_place(t: Tracer) -> None:
+    """An error that says so, if the user's line writes into a plain array, or indexes one."""
     place = here()
-    if place is not None and place.instruction == "STORE_SUBSCR":
+    if place is None:
+        return
+    if place.instruction == "STORE_SUBSCR":
         raise fail(
             UntracedWrite,
-            f"{t._noun()} is written into an array from outside of the function (or made by other "
-            "code than NumPy's)",
-            "A traced function leaves such arrays alone: write into a copy, z = np.copy(a), and "
-            "return it.",
+            f"{t._noun()} is written into an array from outside of the function, or a plain one "
+            "made of such (a.copy(), a * 2)",
+            "A traced function leaves those alone: write into z = np.copy(a) or np.array(a * 2), "
+            "and return it.",
+        )
+    if place.instruction == "BINARY_SUBSCR":
+        raise fail(
+            TracedConversion,
+            f"a plain array is indexed by {t._noun()}, which depends on a traced input",
+            "Write np.array(a)[i]: what NumPy's constructors make in the function is traced.",
         )
 
 
