@@ -306,3 +306,14 @@ def test_refused_functions_and_arguments() -> None:
     ):
         with pytest.raises(errors.UnsupportedOp, match=says):
             jit(f)(x)
+
+
+@pytest.mark.parametrize("name", ["j1", "y1", "i1", "k1"])
+def test_slopes_of_first_order_hold_near_zero_and_further(name):
+    x = np.array([-30.0, -1.0, -0.99, -1e-3, 0.0, 1e-9, 0.3, 0.999, 1.0, 2.5, 10.0])
+    x = x if name in ("j1", "i1") else x[x > 0]
+    f, exact = getattr(sp, name), getattr(sp, f"{name[0]}vp")
+    for order in (1, 2, 3):
+        f = elementwise_grad(f)
+        want = exact(1, x, order)
+        np.testing.assert_allclose(f(x), want, rtol=1e-11, atol=1e-12)

@@ -288,6 +288,8 @@ def _horner(coefficients: list[float], x: Term) -> Term:
 _SINC = [(-1) ** k * math.pi ** (2 * k) * 2 * k / math.factorial(2 * k + 1) for k in range(1, 13)]
 _EXPREL = [(k + 1) / math.factorial(k + 2) for k in range(16)]
 _LOG1P = [(-1) ** k / (k + 1) for k in range(16)]
+_BESSEL = [(2 * k + 1) / (math.factorial(k) * math.factorial(k + 1) * 2 ** (2 * k + 1))
+           for k in range(10)]  # fmt: skip
 _CENTRAL = [(math.comb(2 * k, k) / 4**k) ** 2 * math.pi / 2 for k in range(18)]
 _ELLIPK = [k * c for k, c in enumerate(_CENTRAL)][1:]
 _ELLIPE = [k * c / (1 - 2 * k) for k, c in enumerate(_CENTRAL)][1:]
@@ -446,7 +448,16 @@ gammainc = ordered("gammainc", lambda y, x, *, n: (_gamma_density(x, n),))
 gammaincc = ordered("gammaincc", lambda y, x, *, n: (-_gamma_density(x, n),))
 
 # ------------------------------------------------------------------ Bessel functions
-# The recurrence in the order, unlike the one with a division by x, holds at 0 to any order.
+# The recurrence in the order, unlike the one with a division by x, holds at 0 to any order.  Those
+# of order 1 divide, and are a series near 0: functions of order 2 cost ten times as much.
+
+
+def _first_order(y: Term, x: Term, zeroth: Callable[[Term], Term], turn: int) -> Term:
+    """The slope of J1 (turn -1) or I1 (1), which is that of order 0 less y / x."""
+    near, inside, far = _split(x, 1.0)
+    series = _horner(_BESSEL, turn * inside * inside)
+    return select(near, series, zeroth(far) - y / far)
+
 
 jv: Prim = ordered("jv", lambda y, x, *, n: (0.5 * (jv(x, n=n - 1) - jv(x, n=n + 1)),))
 yv: Prim = ordered("yv", lambda y, x, *, n: (0.5 * (yv(x, n=n - 1) - yv(x, n=n + 1)),))
@@ -457,17 +468,17 @@ ive: Prim = ordered(
 )
 kve: Prim = ordered("kve", lambda y, x, *, n: (y - 0.5 * (kve(x, n=n - 1) + kve(x, n=n + 1)),))
 j0 = special("j0", lambda y, x: (-j1(x),))
-j1: Prim = special("j1", lambda y, x: (0.5 * (j0(x) - jv(x, n=2)),))
+j1: Prim = special("j1", lambda y, x: (_first_order(y, x, j0, -1),))
 y0 = special("y0", lambda y, x: (-y1(x),), domain="positive")
-y1: Prim = special("y1", lambda y, x: (0.5 * (y0(x) - yv(x, n=2)),), domain="positive")
+y1: Prim = special("y1", lambda y, x: (y0(x) - y / x,), domain="positive")
 i0 = special("i0", lambda y, x: (i1(x),))
-i1: Prim = special("i1", lambda y, x: (0.5 * (i0(x) + iv(x, n=2)),))
+i1: Prim = special("i1", lambda y, x: (_first_order(y, x, i0, 1),))
 i0e = special("i0e", lambda y, x: (i1e(x) - sign(x) * y,), domain="nonzero")
 i1e: Prim = special(
     "i1e", lambda y, x: (0.5 * (i0e(x) + ive(x, n=2)) - sign(x) * y,), domain="nonzero"
 )
 k0 = special("k0", lambda y, x: (-k1(x),), domain="positive")
-k1: Prim = special("k1", lambda y, x: (-0.5 * (k0(x) + kv(x, n=2)),), domain="positive")
+k1: Prim = special("k1", lambda y, x: (-k0(x) - y / x,), domain="positive")
 k0e = special("k0e", lambda y, x: (y - k1e(x),), domain="positive")
 k1e: Prim = special("k1e", lambda y, x: (y - 0.5 * (k0e(x) + kve(x, n=2)),), domain="positive")
 
