@@ -16,6 +16,7 @@ from .irmath import (
     fabs,
     fast_two_sum,
     fma,
+    fours,
     ldexp,
     mad,
     poly,
@@ -66,7 +67,7 @@ def exp_reduce(x: Num) -> tuple[Num, Num, Num]:
 
 def exp_tail(r: Num) -> Num:
     """exp(r) - 1 on a reduced argument."""
-    return mad(r * r, poly(r, C.EXP[r.width.bits]), r)
+    return mad(r * r, fours(r, C.EXP[r.width.bits]), r)
 
 
 def exp_sharp(x: Num, shift: int = 0) -> Num:

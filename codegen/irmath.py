@@ -276,6 +276,23 @@ def poly(x: Num, coefficients: Sequence[float], serial: int = 0) -> Num:
     return mad(odd, x, even)
 
 
+def fours(x: Num, coefficients: Sequence[float]) -> Num:
+    """The same, four terms at a time: one product more, but fewer that wait for each other."""
+
+    def pair(k: int) -> Num:
+        c = coefficients[k : k + 2]
+        return mad(x.const(c[1]), x, c[0]) if len(c) == 2 else x.const(c[0])
+
+    square = x * x
+    fourth = square * square
+    total = None
+    for k in reversed(range(0, len(coefficients), 4)):
+        term = pair(k) if k + 2 >= len(coefficients) else mad(pair(k + 2), square, pair(k))
+        total = term if total is None else mad(total, fourth, term)
+    assert total is not None
+    return total
+
+
 def _horner(x: Num, coefficients: Sequence[float]) -> Num:
     total = x.const(coefficients[-1])
     for c in coefficients[-2::-1]:
