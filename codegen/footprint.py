@@ -33,6 +33,7 @@ class _Event:
     same   whether the results are the arrays that it reads
     lent   whether they are blocks that are kept when nobody needs them any more
     held   scratch memory of its own
+    inside what it takes while it runs, in code that is not ours
     """
 
     reads: Sequence[Value]
@@ -40,10 +41,11 @@ class _Event:
     same: bool = False
     lent: bool = True
     held: int = 0
+    inside: int = 0
 
 
 def footprint(program: Any) -> Footprint:
-    """The footprint of a compiled program; what a host step takes inside of NumPy is not in it."""
+    """The footprint of a compiled program; what NumPy takes in a host step is an estimate."""
     if hasattr(program, "steps"):
         return _of_stages(program)
     kernels = [r.kernel for r in program.runs if isinstance(r, KernelRun)]
@@ -65,7 +67,9 @@ def _event(step: KernelStep | HostStep) -> _Event:
     if isinstance(step, KernelStep):
         return _Event(step.reads, step.writes)
     op = step.op
-    return _Event(op.args, op.outs, same=op.prim is hold or op.prim in VIEWS, lent=False)
+    inside = sum(bytes_of(v.aval) for v in (*op.args, *op.outs)) if op.prim.copies else 0
+    same = op.prim is hold or op.prim in VIEWS
+    return _Event(op.args, op.outs, same=same, lent=False, inside=inside)
 
 
 def _of_stages(program: Any) -> Footprint:
@@ -111,7 +115,8 @@ def _walk(
                 del alive[v]
                 lent[size] += 1
                 blocks[size] = max(blocks[size], lent[size])
-        peak = max(peak, sum(alive.values()) + sum(n * size for size, n in blocks.items()))
+        held = sum(alive.values()) + sum(n * size for size, n in blocks.items())
+        peak = max(peak, held + e.inside)
         for v in {home.get(v, v) for v in (*e.reads, *new)} - kept:
             if last.get(v, k) == k and v in alive:
                 del alive[v]

@@ -126,6 +126,7 @@ class Prim:
     batch_op    for rows with regions: (ctx, op, args, moved) -> outs, which of them moved
     domain      where tests draw inputs from (a name in tests, see docs)
     like        the first arg whose dtype literals take
+    copies      whether the code behind `ref` works on copies of operands and results, as LAPACK
     """
 
     name: str
@@ -146,6 +147,7 @@ class Prim:
     pure: bool = True
     domain: str = "real"
     like: int = 0
+    copies: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

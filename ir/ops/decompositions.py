@@ -159,6 +159,7 @@ def _pull_complement(ct: Term, q: Term) -> Term:
 
 qr: Prim = Prim(
     name="qr",
+    copies=True,
     infer=_qr_infer,
     ref=lambda a, *, complete: tuple(np.linalg.qr(a, "complete" if complete else "reduced")),
     jvp=_qr_jvp,
@@ -240,6 +241,7 @@ def _eigh_vjp(cts: Any, outs: Any, a: Term, *, lower: bool, driver: str = "evd")
 # driver (NumPy's, or SciPy's default) decides the signs of the vectors.
 eigh: Prim = Prim(
     name="eigh",
+    copies=True,
     infer=_eigh_infer,
     ref=_eigh_ref,
     jvp=_eigh_jvp,
@@ -358,6 +360,7 @@ def _svd_vjp(cts: Any, outs: Any, a: Term, *, full: bool) -> Any:
 # its choice (a projector) has a derivative that means something.
 svd: Prim = Prim(
     name="svd",
+    copies=True,
     infer=_svd_infer,
     ref=lambda a, *, full: tuple(np.linalg.svd(a, full_matrices=full)),
     jvp=_svd_jvp,
@@ -451,6 +454,7 @@ def _lstsq_vjp(cts: Any, outs: Any, a: Term, b: Term, *, rcond: float) -> Any:
 
 pinv: Prim = Prim(
     name="pinv",
+    copies=True,
     infer=_pinv_infer,
     ref=lambda a, *, rcond: np.linalg.pinv(a, rcond),
     jvp=_pinv_jvp,
@@ -460,6 +464,7 @@ pinv: Prim = Prim(
 # The minimum-norm solution and the rank, of one matrix and the columns of another.
 lstsq = Prim(
     name="lstsq",
+    copies=True,
     infer=_lstsq_infer,
     ref=_lstsq_ref,
     jvp=_lstsq_jvp,
@@ -485,6 +490,7 @@ def _full_rank_ref(x: Any, rank: Any, *, full: int) -> Any:
 # Its operand, if a rank is full: what holds for such matrices alone fails loudly for others.
 of_full_rank: Prim = Prim(
     name="of_full_rank",
+    copies=True,
     infer=_full_rank_infer,
     ref=_full_rank_ref,
     transpose=lambda ct, x, rank, *, full: (of_full_rank(ct, rank, full=full), ZERO),

@@ -116,6 +116,7 @@ def _eig_vjp(cts: Any, outs: Any, a: Term, *, vectors: bool = True) -> Any:
 # Complex always: whether NumPy's result is real depends on the matrix.
 eig: Prim = Prim(
     name="eig",
+    copies=True,
     infer=_eig_infer,
     ref=_eig_ref,
     jvp=_eig_jvp,
@@ -171,6 +172,7 @@ def _sylvester_vjp(cts: Any, outs: Any, a: Term, b: Term, c: Term) -> Any:
 # X with A X + X B = C.
 sylvester: Prim = Prim(
     name="sylvester",
+    copies=True,
     infer=_sylvester_infer,
     ref=_sylvester_ref,
     jvp=_sylvester_jvp,
@@ -223,6 +225,7 @@ def _sqrtm_vjp(cts: Any, outs: Any, a: Term) -> Any:
 
 sqrtm: Prim = Prim(
     name="sqrtm",
+    copies=True,
     infer=_function_infer("sqrtm"),
     ref=_function_ref("sqrtm"),
     jvp=_sqrtm_jvp,
@@ -243,6 +246,7 @@ def _logm_vjp(cts: Any, outs: Any, a: Term) -> Any:
 
 logm: Prim = Prim(
     name="logm",
+    copies=True,
     infer=_function_infer("logm"),
     ref=_function_ref("logm"),
     jvp=_logm_jvp,

@@ -111,6 +111,7 @@ def _irfft_transpose(
 
 rfft: Prim = Prim(
     name="rfft",
+    copies=True,
     infer=_rfft_infer,
     ref=lambda x, *, axis, norm="backward": np.fft.rfft(x, axis=axis, norm=norm),
     transpose=_rfft_transpose,
@@ -119,6 +120,7 @@ rfft: Prim = Prim(
 )
 irfft: Prim = Prim(
     name="irfft",
+    copies=True,
     infer=_irfft_infer,
     ref=lambda x, *, n, axis, norm="backward": np.fft.irfft(x, n, axis=axis, norm=norm),
     transpose=_irfft_transpose,
@@ -175,6 +177,7 @@ def _trigonometric_transpose(
 # The cosine (or sine) transform of a type, as SciPy defines it without orthogonalizing.
 trigonometric: Prim = Prim(
     name="trigonometric",
+    copies=True,
     infer=_trigonometric_infer,
     ref=_trigonometric_ref,
     transpose=_trigonometric_transpose,

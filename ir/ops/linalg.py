@@ -105,6 +105,7 @@ def _inv_vjp(cts: Any, outs: Any, a: Term) -> Any:
 
 solve: Prim = Prim(
     name="solve",
+    copies=True,
     infer=_solve_infer,
     ref=np.linalg.solve,
     jvp=_solve_jvp,
@@ -240,6 +241,7 @@ adjugate: Prim = Prim(
 )
 slogdet: Prim = Prim(
     name="slogdet",
+    copies=True,
     infer=_slogdet_infer,
     ref=lambda a: tuple(np.linalg.slogdet(a)),
     jvp=_slogdet_jvp,
@@ -283,6 +285,7 @@ def _cholesky_vjp(cts: Any, outs: Any, a: Term) -> Any:
 # Reads the lower triangle alone, as NumPy does, and so its derivative is in that triangle alone.
 cholesky: Prim = Prim(
     name="cholesky",
+    copies=True,
     infer=_square("cholesky"),
     ref=np.linalg.cholesky,
     emit=Call("cholesky"),
@@ -328,6 +331,7 @@ def _expm_vjp(cts: Any, outs: Any, a: Term) -> Any:
 
 expm: Prim = Prim(
     name="expm",
+    copies=True,
     infer=_square("expm"),
     ref=_expm_ref,
     jvp=_expm_jvp,
