@@ -9,7 +9,7 @@ from ..ir.builder import Builder, current
 from ..ir.core import Block, Const, Function, Op, Value, Where
 from ..ir.ops.elementwise import add, and_, mul, not_, or_, select
 from ..ir.ops.index import add_into
-from ..ir.ops.shape import broadcast, full, unbroadcast
+from ..ir.ops.shape import broadcast, full, pad, slice_, unbroadcast
 from ..ir.prim import ZERO
 from ..ir.records import dataclass
 from ..ir.types import is_float
@@ -212,10 +212,48 @@ def _transposed(op: Op, args: tuple[Value, ...], ct: Value) -> Sequence[Any]:
     if name in _SCALES:
         return [c if c is ZERO else masked.around(c) for c in inners]
     masks = _tuple(rule(masked.mask, *args, **op.attrs))
-    return [
-        c if c is ZERO else _Masked(m, c, masked.on).around(c)
-        for m, c in zip(masks, inners, strict=True)
-    ]
+    return [_behind(m, c, masked.on) for m, c in zip(masks, inners, strict=True)]
+
+
+def _behind(mask: Value, ct: Any, on: bool) -> Any:
+    """A cotangent behind a mask, unless the mask is known to be one truth value all over."""
+    known = None if ct is ZERO else _truth(mask)
+    if ct is ZERO or known is on:
+        return ct
+    return _Masked(mask, ct, on).around(ct) if known is None else ZERO
+
+
+def _truth(v: Value) -> bool | None:
+    """What all elements of a mask are, where it is a part of a written region or beside it."""
+    while type(v) is not Const:
+        op = current().defs.get(v)
+        if op is None or op.prim.name not in ("broadcast", "reshape", "slice"):
+            return None
+        v = op.args[0]
+        region = current().defs.get(v)
+        if op.prim is slice_ and region is not None and region.prim is pad:
+            inside = _within(op, region)
+            if not inside:
+                return inside
+            v = region.args[0]
+    return bool(v.data)
+
+
+def _within(part: Op, region: Op) -> bool | None:
+    """Whether a slice lies within the region that a pad fills; None if partly."""
+    inside = True
+    dims = zip(
+        part.attrs["start"], part.attrs["step"], part.outs[0].shape,
+        region.attrs["start"], region.attrs["step"], region.args[0].shape, strict=True,
+    )  # fmt: skip
+    for first, by, n, start, step, size in dims:
+        low, high = sorted((first, first + (n - 1) * by))
+        begin, end = sorted((start, start + (size - 1) * step))
+        if high < begin or low > end:
+            return False
+        even = by % step == 0 and (first - start) % step == 0
+        inside = inside and even and low >= begin and high <= end
+    return inside or None
 
 
 def _tuple(x: Any) -> tuple[Any, ...]:
