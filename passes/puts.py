@@ -24,7 +24,7 @@ FEWEST = 2  # writes from which on it pays
 
 @dataclass(frozen=True)
 class _Piece:
-    """Elements `start` to `stop` of an array, in C order: a value of one axis, None for zeros."""
+    """Rows `start` to `stop` of an array, or elements in C order; None for zeros."""
 
     start: int
     stop: int
@@ -39,10 +39,25 @@ class _Piece:
 
 @dataclass(frozen=True)
 class _Written:
-    """An array in pieces, and how many writes made it."""
+    """An array in pieces, and how many writes made it; `row` is the shape of what they count."""
 
     pieces: tuple[_Piece, ...]
     writes: int
+    row: tuple[int, ...]
+
+    def splits(self, *edges: int) -> bool:
+        """Whether a place in C order lies within a row."""
+        return any(edge % math.prod(self.row) for edge in edges)
+
+    def flat(self) -> _Written:
+        """The same by elements."""
+        size = math.prod(self.row)
+        pieces = (_Piece(p.start * size, p.stop * size, _flat(p.value)) for p in self.pieces)
+        return _Written(tuple(pieces), self.writes, ()) if self.row else self
+
+
+def _flat(v: Value | None) -> Value | None:
+    return None if v is None else reshaped(v, (v.aval.size,))
 
 
 def puts(function: Function) -> Function:
@@ -80,8 +95,8 @@ class _Rewrite:
         self.b.where = op.where
         whole = self.written.get(v)
         if whole is not None and whole.writes >= FEWEST:
-            parts = [zeros(Aval(v.dtype, (p.stop - p.start,))) if p.value is None else p.value
-                     for p in whole.pieces]  # fmt: skip
+            parts = [zeros(Aval(v.dtype, (p.stop - p.start, *whole.row))) if p.value is None
+                     else p.value for p in whole.pieces]  # fmt: skip
             joined = parts[0] if len(parts) == 1 else concatenate(*parts, axis=0)
             self.env[v] = reshaped(joined, v.shape)
             self.env[v].hint = v.hint
@@ -121,23 +136,28 @@ class _Rewrite:
                 return None
             if (place.attrs, place.args[0].shape) != (moved.attrs, moved.args[0].shape):
                 return None
-        if moved is None or moved.prim is not pad:
+        if moved is None or moved.prim is not pad or not moved.outs[0].ndim:
             return None
         span = _run(moved, moved.args[0], moved.outs[0])
         if span is None:
             return None
-        new_piece = _Piece(*span, reshaped(self.get(moved.args[0]), (span[1] - span[0],)))
         before = self._before(old, moved.outs[0])
-        return _Written(tuple(_replaced(before.pieces, new_piece)), before.writes + 1)
+        if before.splits(*span):
+            before = before.flat()
+        size = math.prod(before.row)
+        start, stop = span[0] // size, span[1] // size
+        value = reshaped(self.get(moved.args[0]), (stop - start, *before.row))
+        pieces = tuple(_replaced(before.pieces, _Piece(start, stop, value)))
+        return _Written(pieces, before.writes + 1, before.row)
 
     def _before(self, old: Value | None, like: Value) -> _Written:
         """What a write changes, in pieces."""
-        total = like.aval.size
+        rows, row = like.shape[0], like.shape[1:]
         if old is None:
-            return _Written((_Piece(0, total, None),), 0)
+            return _Written((_Piece(0, rows, None),), 0, row)
         if old in self.written and old not in self.env:
             return self.written[old]
-        return _Written((_Piece(0, total, reshaped(self.get(old), (total,))),), 0)
+        return _Written((_Piece(0, rows, self.get(old)),), 0, row)
 
     def _full(self, place: Op) -> bool:
         """Whether a mask that is moved to its place is made of True alone."""
@@ -151,11 +171,15 @@ class _Rewrite:
         span = _run(op, op.outs[0], op.args[0]) if whole is not None else None
         if whole is None or span is None:
             return None
-        k = bisect_right([p.start for p in whole.pieces], span[0]) - 1
+        if whole.splits(*span):
+            whole = whole.flat()
+        size = math.prod(whole.row)
+        start, stop = span[0] // size, span[1] // size
+        k = bisect_right([p.start for p in whole.pieces], start) - 1
         piece = whole.pieces[k]
-        if span[1] > piece.stop:
+        if stop > piece.stop:
             return None
-        v = piece.part(*span).value
+        v = piece.part(start, stop).value
         return zeros(op.outs[0].aval) if v is None else reshaped(v, op.outs[0].shape)
 
 

@@ -287,3 +287,24 @@ def test_arguments_and_captured_arrays_are_not_written():
     with pytest.raises(UntracedWrite, match="an array from outside") as error:
         jit(captured)(np.ones(3))
     assert "z = np.copy(a)" in str(error.value)
+
+
+def test_rows_that_are_written_stay_rows():
+    def f(x):
+        z = np.outer(x, x)
+        z[0] = 0.0
+        z[-1] = z[-2]
+        z[1, 2] = x[0]
+        return z[1] * 2 + z[:2].sum(0) - z[3]
+
+    def rows(x):
+        z = np.outer(x, x)
+        z[0] = 0.0
+        z[-1] = z[-2]
+        return z
+
+    x = np.linspace(0.5, 1.5, 4)
+    assert_agree(f, x)
+    ops = puts(jit(rows).ir(x).program).ops
+    assert [op.outs[0].ndim for op in ops if op.prim.name == "concatenate"] == [2]
+    assert "select" not in [op.prim.name for op in ops]
