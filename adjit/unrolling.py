@@ -16,6 +16,8 @@ _LONG = 1000
 # Arrays from so many elements on are read and written once by a row of elementwise ops, but in
 # every round by a loop.
 _LARGE = 2048
+# Threads share the rows of stencils over large arrays, but not those that a loop goes over.
+_SHARED, _SOME = 1 << 15, 300
 _COPIED = 1 << 16  # elements; to stack more than that costs more than a round gains
 
 
@@ -44,6 +46,8 @@ def _pays(load: Load) -> bool:
         return True
     if load.copied > _COPIED or (load.fusible and load.largest >= _LARGE):
         return False
+    if load.stencil and load.largest >= _SHARED:
+        return ops >= _SOME
     return ops >= _SHORT
 
 

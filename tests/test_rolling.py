@@ -502,3 +502,22 @@ def test_operators_that_were_seen_before_keep_kinds_and_dtypes(kind):
         found = trace(f, (x,)).function.outs
         wanted = [np.asarray(v).dtype for v in f(x)]
         assert [NUMPY[v.aval.dtype] for v in found] == wanted
+
+
+def test_rounds_that_read_neighbours_are_no_pass_over_memory():
+    def heat(u, k, rounds):
+        u = u.copy()
+        for _ in range(rounds):
+            u[1:-1] += k * (u[2:] + u[:-2] - 2 * u[1:-1])
+        return np.sum(u**2)
+
+    def scaled(u, k, rounds):
+        for _ in range(rounds):
+            u = k * np.sin(u) + u * u
+        return np.sum(u)
+
+    for size, rounds, count in ((3000, 10, 1), (3000, 3, 0), (40000, 10, 0), (40000, 30, 1)):
+        loops = adjit.grad(heat).ir(np.ones(size), 0.1, rounds).program.ops
+        assert [op.prim.name for op in loops].count("loop") == count
+    ops = adjit.grad(scaled).ir(np.ones(3000), 0.1, 40).program.ops
+    assert "loop" not in [op.prim.name for op in ops]

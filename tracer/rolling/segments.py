@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.core import Const
+from ...ir.core import Const, Value
 from ...ir.ops.shape import reshape
 from ...ir.prim import View
 from ...ir.records import dataclass
@@ -58,6 +58,7 @@ class Load:
     ops      recorded ops of one round
     largest  elements of the largest array that a round computes
     fusible  whether the ops of all rounds would be one loop over the elements
+    stencil  whether elements are read with their neighbours
     guarded  whether Python decides by traced values in a round
     copied   elements that are stacked before the loop, so that each round finds its own
     """
@@ -68,6 +69,7 @@ class Load:
     fusible: bool
     guarded: bool = False
     copied: int = 0
+    stencil: bool = False
 
 
 @dataclass(frozen=True)
@@ -441,9 +443,11 @@ def load_of(rounds: Sequence[Sequence[Step]]) -> Load:
     """How much there is to do, by the last round."""
     last = rounds[-1]
     largest = max((v.aval.size for s in last for v in s.outs), default=0)
-    fusible = all(_fusible(s) for s in last)
+    stencil = _stencil(last)
+    fusible = not stencil and all(_fusible(s) for s in last)
     guarded = any(s.guards for s in last)
-    return Load(len(rounds), sum(s.weight for s in last), largest, fusible, guarded)
+    ops = sum(s.weight for s in last)
+    return Load(len(rounds), ops, largest, fusible, guarded, stencil=stencil)
 
 
 def _moves(s: Step) -> bool:
@@ -455,6 +459,28 @@ def _fusible(s: Step) -> bool:
     return bool(s.ops) and all(
         o.prim.elementwise or isinstance(o.prim.emit, View) or o.prim is reshape for o in s.ops
     )
+
+
+def _stencil(steps: Sequence[Step]) -> bool:
+    """Whether several regions of one array overlap: then each element is read with others."""
+    regions: dict[Value, list[tuple[tuple[int, ...], list[Value]]]] = {}
+    for s in steps:
+        if s.moves is None:
+            continue
+        size, start = s.moves[0], list(s.args[1:])
+        for other, before in regions.setdefault(s.args[0], []):
+            apart = list(zip(start, before, size, other, strict=True))
+            known = all(type(a) is type(b) is Const for a, b, _, _ in apart)
+            if known and _overlap([(int(a.data), int(b.data), n, m) for a, b, n, m in apart]):  # type: ignore[attr-defined]
+                return True
+        regions[s.args[0]].append((size, start))
+    return False
+
+
+def _overlap(dims: Sequence[tuple[int, int, int, int]]) -> bool:
+    """Whether two regions, by starts and sizes in each dim, share a part but not their start."""
+    shared = all(a < b + m and b < a + n for a, b, n, m in dims)
+    return shared and any(a != b for a, b, _, _ in dims)
 
 
 def copied(found: Matched, reader: Reader) -> int:
