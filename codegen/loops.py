@@ -26,6 +26,9 @@ MANY = 4096  # terms of single precision that are added one by one
 FEW = 64  # rounds of an inner loop whose last vector is worth a mask
 LINES = 128  # bytes of a row between two requests for memory
 LANES = 8  # numbers in a register
+EDGE = 2  # rows at an end that are not cut where the meaning of a read changes, beside
+MANY_ROWS = 32  # others at least, or where that makes
+MANY_PIECES = 100  # of a nest
 
 
 def wide(r: Root) -> list[int]:
@@ -85,6 +88,7 @@ class Writer(Reader):
         self.accumulating: dict[Root, str] = {}
         self.late: list[str] | None = None  # stores for the end of a statement list
         self.guards: list[Op] = []  # the k-th of them answers FIRST_MISS - k
+        self.edge = False  # whether reads say by conditions where they mean something else
         for r in plan.roots.values():
             for d, n in enumerate(r.dims):
                 if n == 1:
@@ -195,16 +199,29 @@ class Writer(Reader):
     def loop(self, loop: Loop) -> None:
         opened = self.open_accumulators(loop)
         inner = not any(isinstance(b, Loop) for b in loop.body)
-        bounds = self.bounds(loop)
+        bounds = self.bounds(loop, reads=not self.edge)
         if len(bounds) - 1 > MAX_INTERVALS and not inner:
             bounds = self.bounds(loop, reads=False)
         sums = self.doubled([(r, acc) for r, acc in opened if adds_many(r)])
+        edge, whole = self.edge, not inner and self.has_edges(loop, bounds)
         for low, high in itertools.pairwise(bounds):
-            if low < high:
-                self.interval(loop, low, high, sums)
+            # A few rows take little time, but each piece of them as much text as the whole.
+            self.edge = edge or (whole and high - low <= EDGE)
+            self.interval(loop, low, high, sums)
+        self.edge = edge
         for r, acc in opened:
             del self.accumulating[r]
             self.put(r, f"ll.f32({sums[r]})" if r in sums else acc)
+
+    def has_edges(self, loop: Loop, bounds: Sequence[int]) -> bool:
+        """Whether the few rows at an end of a loop need not be fast."""
+        longest = max((b - a for a, b in itertools.pairwise(bounds)), default=0)
+        return longest >= MANY_ROWS or (longest > LANES and self.pieces(loop) >= MANY_PIECES)
+
+    def pieces(self, loop: Loop) -> int:
+        """How many bodies a loop with its inner ones is written as, cut wherever reads change."""
+        inner = sum(self.pieces(item) for item in loop.body if isinstance(item, Loop))
+        return (len(self.bounds(loop)) - 1) * max(1, inner)
 
     def bounds(self, loop: Loop, reads: bool = True) -> list[int]:
         """Where along the loop the set of members or the meaning of a read changes."""
