@@ -26,9 +26,8 @@ MANY = 4096  # terms of single precision that are added one by one
 FEW = 64  # rounds of an inner loop whose last vector is worth a mask
 LINES = 128  # bytes of a row between two requests for memory
 LANES = 8  # numbers in a register
-EDGE = 2  # rows at an end that are not cut where the meaning of a read changes, beside
-MANY_ROWS = 32  # others at least, or where that makes
-MANY_PIECES = 100  # of a nest
+EDGE = 2  # rows at an end that are not cut where the meaning of a read changes
+MANY_ROWS = 32  # beside which they take little time
 
 
 def wide(r: Root) -> list[int]:
@@ -203,7 +202,8 @@ class Writer(Reader):
         if len(bounds) - 1 > MAX_INTERVALS and not inner:
             bounds = self.bounds(loop, reads=False)
         sums = self.doubled([(r, acc) for r, acc in opened if adds_many(r)])
-        edge, whole = self.edge, not inner and self.has_edges(loop, bounds)
+        longest = max((b - a for a, b in itertools.pairwise(bounds)), default=0)
+        edge, whole = self.edge, not inner and longest >= MANY_ROWS
         for low, high in itertools.pairwise(bounds):
             # A few rows take little time, but each piece of them as much text as the whole.
             self.edge = edge or (whole and high - low <= EDGE)
@@ -212,16 +212,6 @@ class Writer(Reader):
         for r, acc in opened:
             del self.accumulating[r]
             self.put(r, f"ll.f32({sums[r]})" if r in sums else acc)
-
-    def has_edges(self, loop: Loop, bounds: Sequence[int]) -> bool:
-        """Whether the few rows at an end of a loop need not be fast."""
-        longest = max((b - a for a, b in itertools.pairwise(bounds)), default=0)
-        return longest >= MANY_ROWS or (longest > LANES and self.pieces(loop) >= MANY_PIECES)
-
-    def pieces(self, loop: Loop) -> int:
-        """How many bodies a loop with its inner ones is written as, cut wherever reads change."""
-        inner = sum(self.pieces(item) for item in loop.body if isinstance(item, Loop))
-        return (len(self.bounds(loop)) - 1) * max(1, inner)
 
     def bounds(self, loop: Loop, reads: bool = True) -> list[int]:
         """Where along the loop the set of members or the meaning of a read changes."""
