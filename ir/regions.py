@@ -207,8 +207,10 @@ def _cut(
     cost.update(dict.fromkeys(kept, 0))
     for op in primal:
         work = 0 if op in ragged else _work(op, cost)
+        # Sums and products cost no more than to read what was kept, where others wait for them.
+        limit = worth if _own(op) >= worth else _WORTH_KEEPING
         for v in op.outs:
-            if work <= worth:
+            if work <= limit:
                 cost[v] = work
             elif keepable is None or v in keepable:
                 kept.add(v)
@@ -224,6 +226,12 @@ def _cut(
 
 def _bytes(v: Value) -> int:
     return abs(v.aval.size) * NUMPY[v.aval.dtype].itemsize
+
+
+def _own(op: Op) -> int:
+    """The work of an op by itself."""
+    emit = op.prim.emit
+    return emit.cost if isinstance(emit, Expr) else 0
 
 
 def _work(op: Op, cost: dict[Value, int]) -> int:
