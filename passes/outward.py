@@ -34,7 +34,7 @@ def outward(function: Function) -> Function:
     Rows that no index reaches count as one that an index does, and get a cotangent of exactly zero:
     what they hold, or any one number, may be outside of `f`'s domain.
     """
-    if not any(map(_repeats, all_ops(function.block))):
+    if not any(map(repeats, all_ops(function.block))):
         return function
     return rebuild(function, _Mover(use_counts(function.block)).visit)
 
@@ -46,7 +46,13 @@ def unmasked(function: Function) -> Function:
     return forgets them.  Then the rows need not wait until the indices have been looked at.
     """
     defs = definitions(function.block)
-    masks = [op for op in function.ops if op.prim is select and _reaching(defs, op) is not None]
+    masks = [
+        op
+        for op in function.ops
+        if op.prim is select
+        and op.args[1].aval == op.outs[0].aval
+        and _reaching(defs, op) is not None
+    ]
     if not masks:
         return function
     function = dce(function)
@@ -95,7 +101,7 @@ def _forgotten(
         if w in outs:
             return False
         for op in uses.get(w, ()):
-            read = op.prim is gather and op.args == (w, i) and op.attrs["axes"] == (0,)
+            read = op.prim is gather and op.args == (w, i) and _takes_rows(op)
             hidden = op.prim is select and op.args[1] is w and w is not op.args[2]
             if read or (hidden and _reaching(defs, op) is i):
                 continue
@@ -109,13 +115,14 @@ def _forgotten(
     return True
 
 
-def _repeats(op: Op) -> bool:
+def _takes_rows(op: Op) -> bool:
+    """Whether a gather takes whole rows, at indices as they are."""
+    return op.attrs["axes"] == (0,) and op.attrs.get("mode", "raise") == "raise"
+
+
+def repeats(op: Op) -> bool:
     """Whether an op gathers whole rows, most of them several times."""
-    if (
-        op.prim is not gather
-        or op.attrs["axes"] != (0,)
-        or op.attrs.get("mode", "raise") != "raise"
-    ):
+    if op.prim is not gather or not _takes_rows(op):
         return False
     x, i = op.args
     known = -1 not in (*x.shape, *i.shape)
@@ -195,7 +202,7 @@ class _Mover:
     def product(self, b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] | None:
         """A product of gathered rows and a matrix."""
         made = b.defs.get(args[0])
-        if made is None or not _repeats(made) or op.attrs["batch"][0]:
+        if made is None or not repeats(made) or op.attrs["batch"][0]:
             return None
         x, i = made.args
         ahead = i.ndim - 1
@@ -232,7 +239,7 @@ def _index(b: Builder, args: Sequence[Value]) -> Value | None:
     while todo and looked < MAX_OPS:
         op = b.defs.get(todo.pop())
         looked += 1
-        if op is not None and _repeats(op):
+        if op is not None and repeats(op):
             return op.args[1]
         if op is not None and not op.blocks and len(op.outs) == 1 and _is_by_row(op):
             todo += op.args
@@ -292,7 +299,9 @@ def _reads_rows(b: Builder, v: Value, rank: int, tree: _Tree) -> bool | None:
     if op.prim is broadcast and not op.args[0].ndim:
         tree.same[v] = op.args[0]
         return False
-    if _repeats(op):
+    if v.ndim != rank:  # its rows lie beside dims of another operand's rows
+        return None
+    if repeats(op):
         x, j = op.args
         if j is not i or (tree.leaves and x.shape[0] != tree.extent):
             return None
@@ -305,7 +314,7 @@ def _through(b: Builder, op: Op, args: tuple[Value, ...]) -> tuple[Value, ...] |
     """Elements picked of rows that are gathered one after the other are picked of the rows."""
     x, *at = args
     made = b.defs.get(x)
-    if made is None or not _repeats(made) or op.attrs.get("mode", "raise") != "raise":
+    if made is None or not repeats(made) or op.attrs.get("mode", "raise") != "raise":
         return None
     rows, i = made.args
     axes, defs = op.attrs["axes"], b.defs

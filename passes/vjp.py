@@ -7,13 +7,14 @@ from typing import Any
 
 from ..ir.builder import Builder, current
 from ..ir.core import Block, Const, Function, Op, Value, Where
-from ..ir.ops.elementwise import add, and_, mul, not_, or_, select
+from ..ir.ops.elementwise import add, and_, mul, not_, not_equal, or_, select
 from ..ir.ops.index import add_into
 from ..ir.ops.shape import broadcast, full, pad, slice_, unbroadcast
 from ..ir.prim import ZERO
 from ..ir.records import dataclass
 from ..ir.types import is_float
 from .jvp import Tangents, check_wrt, filled, scaled
+from .outward import repeats
 from .replay import copy, fresh
 
 # Linear rows that only move elements (or repeat them): a mask moves along with its cotangent.
@@ -205,6 +206,10 @@ def _to_argument(ct: Any, d: Any, arg: Value) -> Any:
 def _transposed(op: Op, args: tuple[Value, ...], ct: Value) -> Sequence[Any]:
     rule, name = op.prim.transpose, op.prim.name
     assert rule is not None
+    if repeats(op) and current().defs.get(args[0]) is not None and _masked(ct) is not None:
+        # Rows that are read behind masks alone: no slope of what they are made of may leak.
+        rows, *others = _tuple(rule(ct, *args, **op.attrs))
+        return [_Masked(not_equal(rows, 0), rows, True).around(rows), *others]
     masked = _masked(ct) if name in _MOVES or name in _SCALES else None
     if masked is None or masked.mask.aval.shape != ct.aval.shape:
         return _tuple(rule(ct, *args, **op.attrs))

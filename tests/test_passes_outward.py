@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from graphs import assert_agree
 
-from adjit import grad, options
+from adjit import grad, jit, options
 from adjit.passes.outward import outward
 from adjit.passes.pipeline import JOINT, PRIMAL, run
 from adjit.passes.vjp import vjp
@@ -119,3 +119,39 @@ def test_rows_that_no_index_reaches_may_hold_anything() -> None:
     full = grad(f, argnums=(0, 2))(X, SOME, W)
     np.testing.assert_allclose(gx, full[0], rtol=1e-12)
     np.testing.assert_allclose(gw, full[1], rtol=1e-12)
+
+
+def test_rows_that_are_read_behind_masks_alone() -> None:
+    """As `f(x[i])` would: where no result reads a row, its slope is zero, be it no number."""
+    x, i = np.array([0.0, -1.0, 2.0]), np.arange(30) % 3
+
+    def f(x: Any, w: Any, read: Any) -> Any:
+        return np.sum(np.where(read, np.log(x[i] * w) * np.sqrt(x[i]), 0.0))
+
+    def alone(x: Any, w: Any, read: Any) -> Any:
+        return 10 * np.log(x[2] * w) * np.sqrt(x[2])
+
+    for mode in ({}, {"interpret": True}):
+        with options(**mode), np.errstate(all="ignore"):
+            found = grad(f, argnums=(0, 1))(x, 1.5, i == 2)
+            np.testing.assert_allclose(np.hstack(found), np.hstack(grad(alone, (0, 1))(x, 1.5, 0)))
+
+
+def test_dims_of_indices_that_broadcast_beside_each_other() -> None:
+    i = RNG.integers(0, 4, (4, 4))
+    x, y = RNG.normal(size=4), RNG.normal(size=(4, 4))
+    t = trace(lambda x, y, i: np.exp(np.sin(y[i]) * x[i]), (x, y, i))
+    assert_agree(t.function, outward(t.function), x, y, i)
+
+
+def test_masks_of_the_user_that_say_which_rows_are_reached() -> None:
+    def f(x: Any, y: Any, i: Any) -> Any:
+        reached = np.zeros(5, bool)
+        reached[i] = True
+        z = np.where(reached, x, y)
+        return z[i], np.take(z, i, mode="clip")
+
+    i = np.array([1, 2, 2, -1])
+    for x in (3.0, Y[0]):
+        for out, expected in zip(jit(f)(x, Y[1], i), f(x, Y[1], i), strict=True):
+            np.testing.assert_array_equal(out, expected)
