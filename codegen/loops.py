@@ -196,7 +196,7 @@ class Writer(Reader):
         return {"u": "i", "c": "f"}.get(kind, kind)
 
     def loop(self, loop: Loop) -> None:
-        opened = self.open_accumulators(loop)
+        opened = self.open_accumulators(loop, parts=True)
         inner = not any(isinstance(b, Loop) for b in loop.body)
         bounds = self.bounds(loop, reads=not self.edge)
         if len(bounds) - 1 > MAX_INTERVALS and not inner:
@@ -222,8 +222,11 @@ class Writer(Reader):
                 cuts |= {b - off for dd, b in r.breaks if dd == d}
         return sorted(c for c in cuts if loop.low <= c <= loop.high)
 
-    def open_accumulators(self, loop: Loop) -> list[tuple[Root, str]]:
-        """Start the reductions whose outermost reduced dim this loop carries."""
+    def open_accumulators(self, loop: Loop, parts: bool = False) -> list[tuple[Root, str]]:
+        """Start the reductions whose outermost reduced dim this loop carries.
+
+        In `parts`, sums of many terms start with each part.
+        """
         opened = []
         for r in loop.members:
             d = loop.dims[r][0]
@@ -245,7 +248,8 @@ class Writer(Reader):
             start = fold_start(r.op.prim.emit.init[self.fold_kind(r)], r.value.dtype)
             if all((r, p) in self.at for p in r.par):
                 acc = self.names.fresh(r.value.hint or "acc")
-                self.line(f"{acc} = {start}")
+                if not (parts and adds_many(r)):
+                    self.line(f"{acc} = {start}")
                 self.accumulating[r] = acc
                 opened.append((r, acc))
             else:

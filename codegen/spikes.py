@@ -63,11 +63,14 @@ def spikes(
 
 
 def _read(var: str, lines: Sequence[str]) -> Body | None:
-    """What a loop's lines do, if nothing but comparisons and places of stores depends on `var`."""
+    """What a loop's lines do, if nothing but comparisons and places of stores depends on `var`.
+
+    No round reads what another one stores or names.
+    """
     offsets, tests = {var: 0}, dict[str, str]()
     values: list[tuple[str, str]] = []
     stores: list[tuple[str, str, str]] = []
-    own = {var}
+    own, read = {var}, set[str]()
     for line in lines:
         text = line.split("  #")[0]
         if found := _STORE.fullmatch(text):
@@ -77,7 +80,7 @@ def _read(var: str, lines: Sequence[str]) -> Body | None:
             stores.append((array, f"{start} + " if start else "", value))
             continue
         assigned = _ASSIGN.fullmatch(text)
-        if assigned is None or assigned[1] in own:
+        if assigned is None or assigned[1] in own | read:
             return None
         name, text = assigned.groups()
         own.add(name)
@@ -89,9 +92,11 @@ def _read(var: str, lines: Sequence[str]) -> Body | None:
             tests[name] = column
         elif offsets.keys().isdisjoint(words := _WORD.findall(text)) and name not in words:
             values.append((name, text))
+            read.update(words)
         else:
             return None
-    return Body(tests, tuple(values), tuple(stores)) if stores else None
+    apart = bool(stores) and read.isdisjoint(array for array, _, _ in stores)
+    return Body(tests, tuple(values), tuple(stores)) if apart else None
 
 
 def _column(a: str, b: str, offsets: dict[str, int], own: set[str]) -> str:

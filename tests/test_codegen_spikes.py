@@ -89,6 +89,8 @@ def test_the_text_of_a_row_computes_its_value_once_and_the_columns_that_differ()
         "e = y[q + a]",
         "e = a * 2",
         "x = ll.radd(x, d)",
+        "x = d",
+        "e = out[q]",
         "status |= 1",
         "out[q + a] = d",
         "out[q] = d",
