@@ -260,6 +260,10 @@ def arg_extremum(w: Writer, r: Root) -> None:
         w.line(f"{w.target(r, tuple(around))} = {where}")
 
 
+def interleave(w: Writer, r: Root) -> None:
+    """An array whose pieces are there by now: each was written where it lies."""
+
+
 CALLS: dict[str, Callable[[Writer, Root], None]] = {
     "adjugate": adjugate,
     "argmax": arg_extremum,
@@ -269,6 +273,7 @@ CALLS: dict[str, Callable[[Writer, Root], None]] = {
     "cholesky_slope": cholesky_slope,
     "concatenate": concatenate,
     "triangular_solve": triangular_solve,
+    "interleave": interleave,
     "lu_factors": lu_factors,
     "lu_adjugate": lu_adjugate,
     "lu_apply": lu_apply,

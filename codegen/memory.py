@@ -37,7 +37,8 @@ class _Lease:
         }
 
     def __del__(self) -> None:
-        _give_back(self.block)
+        if _give_back is not None:  # at the very end of the process names are gone already
+            _give_back(self.block)
 
 
 _free: dict[int, list[tuple[int, np.ndarray]]] = {}  # by size: since when, and the block

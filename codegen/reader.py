@@ -233,6 +233,11 @@ class Reader:
 
     def place(self, v: Value, index: Sequence[At]) -> tuple[Value, tuple[At, ...], list[int]]:
         """The array that holds a value, behind reshapes and regions; index and extents in it."""
+        piece = self.plan.inside.get(v)
+        if piece is not None:
+            moved = zip(index, piece.start, piece.step, strict=True)
+            index = [(who, start + by * off, by * step) for (who, off, step), start, by in moved]
+            v = piece.whole
         base, prefix, extents = self.held(v)
         if not prefix and base in self.plan.roots and v not in self.plan.aliases:
             index, own = self.kept(base, self.plan.storage[base], index)

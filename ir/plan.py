@@ -96,13 +96,27 @@ class Body:
     updates: set[Value] = field(default_factory=set)
 
 
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """Where a piece lies in an array that is woven of several."""
+
+    whole: Value
+    start: tuple[int, ...]
+    step: tuple[int, ...]
+
+    @property
+    def sparse(self) -> bool:
+        """Whether machines write such pieces one element at a time: those of three or more."""
+        return prod(self.step) > 2
+
+
 @dataclass(eq=False)
 class Storage:
     """Where a root's value lives: which of its dims are kept in memory, and how.
 
     `kept[k]` is "full", "strip" (indexed by the row within a block) or "drop" for value dim k.
-    `place` is "local", "scratch", "full", "output", or "given": memory that the writer of a region
-    names, such as a row of what a loop stacks.
+    `place` is "local", "scratch", "full", "output", "inside" (a piece of a woven array), or
+    "given": memory that the writer of a region names, such as a row of what a loop stacks.
     """
 
     place: str
@@ -122,6 +136,8 @@ class Plan:
     defs: dict[Value, Op]
     aliases: dict[Value, Value] = field(default_factory=dict)
     slots: dict[Value, Value] = field(default_factory=dict)  # whose memory a workspace value uses
+    # Pieces of a woven array, which lie in it: where each begins, and the steps.
+    inside: dict[Value, Inside] = field(default_factory=dict)
     # Products that one sum alone reads, where the two may be rounded as one.
     products: set[Value] = field(default_factory=set)
 

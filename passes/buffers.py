@@ -132,8 +132,10 @@ def _lives(
             for v in r.op.outs if r.kind == "region" and r.op is not None else (r.value,):
                 if v in inner or (only is not None and v not in only):
                     continue
+                if v in plan.inside:  # the whole lives from its first piece on
+                    v = plan.inside[v].whole
                 if plan.storage[v].place in ("full", "scratch") and -1 not in v.shape:
-                    lives.setdefault(v, (k, k))
+                    lives[v] = (lives.get(v, (k, k))[0], k)
             for a in (*r.accesses, *r.matrices):
                 base = a.base
                 while base in plan.aliases:

@@ -37,7 +37,7 @@ MAX_DEPTH = 16  # of an inlined expression; scalars are local variables in any c
 MAX_SCALAR_DEPTH = 4
 
 Cand = dict[Root, tuple[int, int]]
-Tied = dict[tuple[Value, int], list[int]]  # where reads start in a dim of an array
+Tied = dict[tuple[Value, int, int], list[int]]  # where reads by a step start in a dim of an array
 
 
 @dataclass(eq=False)
@@ -70,6 +70,7 @@ def _planned(block: Block, rounding: Rounding, rounds: int = 0) -> Plan:
         promoted |= more
     plan = Plan(block.params, roots.outs, items, roots.values, {}, roots.defs, dict(roots.aliases))
     plan.products |= products
+    plan.inside.update(roots.inside)
     assign(plan, roots, inner=rounds > 0)
     for r in [r for r in plan.roots.values() if r.kind == "region"]:
         assert r.op is not None
@@ -80,6 +81,7 @@ def _planned(block: Block, rounding: Rounding, rounds: int = 0) -> Plan:
             plan.storage.update(body.storage)
             plan.defs.update(body.defs)
             plan.aliases.update(body.aliases)
+            plan.inside.update(body.inside)
             plan.products |= body.products
         settle(plan, r)
     return plan
@@ -158,8 +160,8 @@ class Scheduler:
                 place[r] = place[producers[0][0]]
                 continue
             place[r] = g = self._place(r, producers, groups, place, fixed, touching)
-            for a in r.accesses:
-                touching.setdefault(a.base, set()).add(g)
+            for base in self._bases(r):
+                touching.setdefault(base, set()).add(g)
         self._hasten(groups, place, fixed, touching)
         self._merge(groups, place, fixed)
         items: list[Item] = []
@@ -184,7 +186,7 @@ class Scheduler:
             used = {p for m in group.members for p, _ in self.producers[m]}
             for r in [r for r in group.members if r not in used and r.accesses]:
                 after = max((place[p] for p, _ in self.producers[r] if p in place), default=-1)
-                where = set.intersection(*(touching[a.base] for a in r.accesses))
+                where = set.intersection(*(touching[base] for base in self._bases(r)))
                 for g in sorted(g for g in where if after < g < late):
                     early = groups[g]
                     if early.kind != "loop":
@@ -210,7 +212,7 @@ class Scheduler:
         for late, group in enumerate(groups):
             if group.kind != "loop":
                 continue
-            bases = {a.base for r in group.members for a in r.accesses}
+            bases = {base for r in group.members for base in self._bases(r)}
             near = sorted({g for base in bases for g in touching.get(base, ())})
             for base in bases.union(r.value for r in group.members):
                 touching.setdefault(base, []).append(late)
@@ -265,7 +267,7 @@ class Scheduler:
             return self._place_scalar(r, producers, groups, place, first, fixed)
         best: tuple[bool, int, list[Cand]] | None = None
         made = {place[p] for p, _ in producers}
-        near = made.union(*(touching.get(a.base, ()) for a in r.accesses))
+        near = made.union(*(touching.get(base, ()) for base in self._bases(r)))
         for g in sorted(near):
             group = groups[g]
             if g < first or group.kind != "loop":
@@ -295,14 +297,20 @@ class Scheduler:
             (place[p] + (groups[place[p]].kind != "stmts") for p, _ in producers), default=first
         )
         for g in range(low, len(groups)):
-            # What is added to places that the data say keeps a loop from running in vectors.
-            if groups[g].kind != "stmts" or "scatter" in (r.kind, groups[g].members[0].kind):
+            # What is set at places apart keeps a loop from running in vectors.
+            if groups[g].kind != "stmts" or self._apart(r) != self._apart(groups[g].members[0]):
                 continue
             if len(groups[g].members) < MAX_MEMBERS or not fixed[r]:
                 groups[g].members.append(r)
                 return g
         groups.append(Group("stmts", [r], []))
         return len(groups) - 1
+
+    def _apart(self, r: Root) -> object:
+        """What statements have in common that may be one loop: the same scatter, or piece."""
+        if r.kind == "scatter":
+            return r
+        return self.roots.scattered(r)
 
     def _may_join(self, r: Root, fixed: dict[Root, frozenset[int]]) -> bool:
         """Products share a loop only over rows of blocks, or over batches of matrices."""
@@ -312,6 +320,12 @@ class Scheduler:
             return False
         # Operands may both lie so that no axis passes row by row.
         return bool(self._gemm_row_dims(r, [d for d in range(len(r.dims)) if d not in fixed[r]]))
+
+    def _bases(self, r: Root) -> list[Value]:
+        """The arrays that a root reads, and the one that it writes a piece of."""
+        found = [a.base for a in r.accesses]
+        piece = self.roots.inside.get(r.value)
+        return found if piece is None else [*found, piece.whole]
 
     def _items(self, g: Group, fixed: dict[Root, frozenset[int]]) -> list[Item]:
         if not g.members:
@@ -425,14 +439,20 @@ class Scheduler:
         return max(votes, key=lambda o: (votes[o], o == 0, -abs(o)))
 
     def _tied(self, r: Root, d: int) -> Tied:
-        """The reads of a root whose index runs with its dim d."""
+        """The reads of a root whose index runs with its dim d, and its place in a woven array.
+
+        Of every third element, that of the same three counts as the same.
+        """
         found = self.tied.get((r, d))
         if found is None:
             found = self.tied[r, d] = {}
             for a in r.accesses:
                 for q, (dim, start, step) in enumerate(a.index):
-                    if dim == d and step == 1 and start is not None:
-                        found.setdefault((a.base, q), []).append(start)
+                    if dim == d and step >= 1 and start is not None:
+                        found.setdefault((a.base, q, step), []).append(start // step)
+            piece = self.roots.inside.get(r.value)
+            if piece is not None:
+                found[piece.whole, d, piece.step[d]] = [0]
         return found
 
 

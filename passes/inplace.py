@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..ir.core import Const, Op, Value
+from ..ir.ops.interleave import interleave
 from ..ir.plan import Access, Body, CallItem, Item, Loop, Plan, Root, members
 from .storage import Path, paths_of
 
@@ -42,6 +43,8 @@ class Rounds:
             return [v]  # the same, where it is
         if r.kind == "call" and r.op is not None and r.op.prim.name in _WRITES:
             return self._written(p, v, r, r.op)
+        if r.op is not None and r.op.prim is interleave:
+            return None
         if r.kind == "part":
             return self._updated(p, v, r)
         if r.kind == "region" or any(not self._passed(u, a, r) for u, a in self._reads(p)):

@@ -33,6 +33,7 @@ from .scalars import scalars
 from .simplify import cleanup, simplify
 from .triangles import triangles
 from .trips import trips
+from .weave import weave
 
 # How far results may move, relative to the largest, when a pass may reassociate.
 RTOL = {"exact": 0.0, "rounding": 1e-9}
@@ -97,6 +98,7 @@ def joint(strict: int | None = None) -> list[Pass]:
         Pass("products", partial(_products, strict=strict), "rounding"),
         Pass("licm", licm),
         Pass("carries", partial(_carries, strict=strict), "rounding"),
+        Pass("weave", partial(_weave, strict=strict), "rounding"),
     ]
 
 
@@ -112,6 +114,12 @@ def _carries(function: Function, strict: int | None) -> Function:
     """The function whose loops carry scalars for small arrays, in normal form again."""
     apart = carries(function)
     return function if apart is function else licm(simplify(apart, strict=strict, rounds=2))
+
+
+def _weave(function: Function, strict: int | None) -> Function:
+    """The function with strided pads in pieces, in normal form again."""
+    pieces = weave(function)
+    return function if pieces is function else licm(simplify(pieces, strict=strict, rounds=2))
 
 
 JOINT: list[Pass] = joint()

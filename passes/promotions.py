@@ -48,7 +48,7 @@ def promotions(roots: Roots, items: list[Item]) -> set[Value]:
         _visit(roots, r, vector, leaf, leaves, row_work, cost, times)
     row_work |= _scanned(roots)
     order = [v for op in roots.block.ops for v in op.outs]
-    picked = _joined(roots, items)
+    picked = _joined(roots, items) | _sparse(roots)
     for v in order:
         readers = leaves.get(v, _NONE)
         if len(readers) < 2 and times.get(v, 0) < 2 and v not in row_work:
@@ -101,6 +101,24 @@ def _scanned(roots: Roots) -> set[Value]:
     scans = (r.op for r in roots.values.values() if r.op is not None and r.kind == "call")
     operands = (op.args[0] for op in scans if op.prim.emit == Call("scan"))
     return {x for x in operands if _subtree_cost(roots, x, set()) >= ROW_COST}
+
+
+def _sparse(roots: Roots) -> set[Value]:
+    """Costly work of pieces that are set at places apart, where no loop runs in vectors."""
+    found: set[Value] = set()
+    seen: set[Value] = set()
+    stack = [roots.values[v].source for v, at in roots.inside.items() if at.sparse]
+    while stack:
+        v = stack.pop()
+        if v is None or v in seen or v not in roots.defs or roots.is_base(v):
+            continue
+        seen.add(v)
+        op = roots.defs[v]
+        if op_cost(op) >= PROMOTE_COST:
+            found.add(v)
+        else:
+            stack.extend(op.args)
+    return found
 
 
 def _traffic(roots: Roots, v: Value, loops: int, stop: set[Value]) -> int:

@@ -19,7 +19,8 @@ from ..ir.access import (
 )
 from ..ir.core import Block, Const, Op, Value, definitions, use_counts
 from ..ir.ops.guards import guard
-from ..ir.plan import Access, Root
+from ..ir.ops.interleave import interleave, residues
+from ..ir.plan import Access, Inside, Root
 from ..ir.prim import Call, Fold
 from ..ir.types import Aval
 from .operands import stored_operands
@@ -58,6 +59,8 @@ class Roots:
         self.chains = {} if rounds else _chains(block, self.defs)
         self.aliases: dict[Value, Value] = {}
         self.values: dict[Value, Root] = {}
+        self.inside: dict[Value, Inside] = {}
+        self.pieces: dict[Op, tuple[Value, ...]] = {}
         wanted = self._wanted(promoted)
         for op in block.ops:
             if op.prim is guard:
@@ -66,6 +69,8 @@ class Roots:
             if op.blocks:
                 self._region(op)
                 continue
+            if op.prim is interleave:
+                self._weave(op)
             for v in op.outs:
                 if v in wanted:
                     self.values[v] = self._make(v, op, promoted)
@@ -80,6 +85,20 @@ class Roots:
         for v in op.outs:
             dims = tuple(range(v.ndim))
             self.values[v] = Root(v, op, "part", v.shape, dims, accesses=[Access(region, ())])
+
+    def _weave(self, op: Op) -> None:
+        """A root for each piece of a woven array, which writes it where it lies in that."""
+        steps = op.attrs["steps"]
+        copies = [Value(a.aval, a.hint) for a in op.args]
+        for v, a, start in zip(copies, op.args, residues(steps), strict=True):
+            self.values[v] = Root(v, None, "store", v.shape, tuple(range(v.ndim)), source=a)
+            self.inside[v] = Inside(op.outs[0], start, steps)
+        self.pieces[op] = tuple(copies)
+
+    def scattered(self, r: Root) -> bool:
+        """Whether a root sets elements that lie apart."""
+        piece = self.inside.get(r.value)
+        return r.kind == "scatter" or (piece is not None and piece.sparse)
 
     def _wanted(self, promoted: set[Value]) -> set[Value]:
         wanted = set(promoted)
@@ -189,7 +208,8 @@ class Roots:
             return found
         # A nest of its own shape: nothing is aligned with it, but the matrices of a stack.
         n = batches(r)
-        return [(a, (*here[:n], *(DYNAMIC,) * (a.ndim - n))) for a in r.op.args]
+        args = self.pieces.get(r.op, r.op.args)
+        return [(a, (*here[:n], *(DYNAMIC,) * (a.ndim - n))) for a in args]
 
     def _walk(
         self,

@@ -44,7 +44,9 @@ def assign(plan: Plan, roots: Roots, *, inner: bool = False) -> None:
                 users[p].append((r, a))
     position = {v: k for k, v in enumerate(plan.outs)}
     for v, r in plan.roots.items():
-        if v in position and inner:
+        if v in plan.inside:
+            plan.storage[v] = Storage("inside", ("full",) * v.ndim)
+        elif v in position and inner:
             plan.storage[v] = Storage("full" if v.ndim else "local", ("full",) * v.ndim)
         elif v in position:
             plan.storage[v] = Storage("output", ("full",) * v.ndim, position[v])
@@ -190,7 +192,7 @@ def _needs_strip(loop: Loop, roots: Roots) -> bool:
     if len(loop.members) > LONG and not any(isinstance(b, Loop) for b in loop.body):
         return True
     inner = any(
-        isinstance(b, Loop) or (isinstance(b, Stmts) and b.members[0].kind == "scatter")
+        isinstance(b, Loop) or (isinstance(b, Stmts) and roots.scattered(b.members[0]))
         for b in loop.body
     )
     for item in loop.body:

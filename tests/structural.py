@@ -13,6 +13,7 @@ from rows import draw
 from adjit.ir.ops import contract, convolutions, index, reduce, shape
 from adjit.ir.ops.contract import dot
 from adjit.ir.ops.index import gather, scatter, scatter_add, searchsorted, take_along
+from adjit.ir.ops.interleave import interleave
 from adjit.ir.ops.reduce import sort
 from adjit.ir.ops.shape import (
     broadcast,
@@ -257,6 +258,16 @@ def makers() -> Iterator[Case]:
             lambda *xs, axis=axis: concatenate(*xs, axis=axis),
             lambda *xs, axis=axis: np.moveaxis(
                 np.array([r for x in xs for r in np.moveaxis(x, axis, 0)]), 0, axis
+            ),
+            shapes,
+        )
+    for steps, shapes in [((2,), ((3,), (2,))), ((1, 3), ((2, 2), (2, 1), (2, 1)))]:
+        yield Case(
+            f"interleave {steps}",
+            lambda *xs, steps=steps: interleave(*xs, steps=steps),
+            lambda *xs: np.stack(
+                [xs[j % len(xs)][..., j // len(xs)] for j in range(sum(x.shape[-1] for x in xs))],
+                axis=-1,
             ),
             shapes,
         )
