@@ -318,7 +318,7 @@ class CompiledFunction:
 
     def _show(self, scope: Options | None) -> None:
         """Let compiled fronts answer for the variants used last, as far as they can."""
-        recent = self._recent if scope is None else self._recent_scoped[scope]
+        recent = self._recent if scope is None else self._recent_scoped.get(scope, ())
         tables = [table for v in recent for table in v.fronts]
         if self._front is None:
             if not tables or not self._place:

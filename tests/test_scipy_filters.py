@@ -58,6 +58,7 @@ CASES: dict[str, tuple[Any, np.ndarray]] = {
     "by the kernel": (lambda w: signal.convolve2d(X, w, "same"), W),
     "by the weights": (lambda w: nd.convolve(X, w), W),
     "correlate2d, even": (lambda x: signal.correlate2d(x, np.arange(8.0).reshape(2, 4), "same"), X),
+    "convolve, same, by a longer kernel": (lambda x: signal.convolve(V[:5], np.sin(x), "same"), V),
     "by Fourier": (lambda x: signal.convolve(x, W, method="fft"), X),
 }
 
@@ -71,6 +72,15 @@ def test_values_and_gradients(name: str) -> None:
     e.flat[1] = 1e-6
     want = (loss(x + e) - loss(x - e)) / 2e-6
     np.testing.assert_allclose(grad(loss)(x).flat[1], want, rtol=1e-6, atol=1e-8)
+
+
+def test_dtypes_are_scipys() -> None:
+    for one, other in (("i8", "i8"), ("u1", "i2"), ("u1", "u1"), ("f4", "i8"), ("f4", "f8")):
+        x, w = (90 * X).astype(one), (90 * W).astype(other)
+        out = jit(signal.convolve2d)(x, w)
+        expected = signal.convolve2d(x, w)
+        assert out.dtype == expected.dtype
+        np.testing.assert_allclose(out, expected, rtol=1e-6)
 
 
 def test_by_the_width_of_a_gaussian() -> None:

@@ -13,8 +13,10 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Value
+from ..ir.types import KIND
 from . import intercept
 from .intercept import DECLINE
+from .promote import common_dtype
 from .surface import array, as_float, cast, holds_tracer, is_tracer, one_axis, refuse, value
 
 # How scipy.ndimage continues an array beyond its ends, in the words of np.pad.
@@ -253,13 +255,17 @@ def _whole(
 ) -> Any:
     """The convolution (or, not `turned`, the correlation) of two arrays of one rank.
 
-    `middle` is which of its two middle elements a kernel of even size is centred at.
+    `middle` is which of its two middle elements a kernel of even size is centred at.  Integers are
+    added up as floats, which is exact below 2^53.
     """
     if mode not in ("full", "same", "valid") or boundary not in _BOUNDARIES:
         raise ValueError("acceptable mode flags are 'valid', 'same', or 'full'")
-    a, b = (array(as_float(value(x))) for x in (first, second))
-    if any(np.iscomplexobj(x) for x in (a, b)):
+    given = [value(x) for x in (first, second)]
+    name = common_dtype([v.aval.dtype for v in given])
+    floating = KIND[name] == "f"
+    if KIND[name] == "c":
         raise refuse("a convolution of complex arrays", "Convolve real and imaginary part apart.")
+    a, b = (array(cast(v, name if floating else "f64")) for v in given)
     if a.ndim != b.ndim:
         raise ValueError("in1 and in2 should have the same dimensionality")
     sizes, kernel = a.shape, b.shape
@@ -269,6 +275,8 @@ def _whole(
     options = {"constant_values": fillvalue} if boundary == "fill" else {}
     wide = np.pad(a, widths, mode=_BOUNDARIES[boundary], **options)  # type: ignore[call-overload]
     full = _slid(wide, np.flip(b) if turned else b)
+    if not floating:
+        full = array(cast(cast(value(full), "i64"), name))
     if mode != "same":
         return full
     starts = [(k - 1 + middle) // 2 for k in kernel]
@@ -290,11 +298,14 @@ def correlate2d(
 
 
 def _several_dims(turned: bool) -> Callable[..., Any]:
-    """convolve and correlate; in one dim SciPy's Python is NumPy's functions already."""
+    """convolve and correlate; in one dim SciPy's Python is mostly NumPy's functions already."""
 
     def f(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> Any:
-        ndim = value(in1).ndim
-        return _whole(in1, in2, mode, turned) if ndim > 1 and method != "fft" else DECLINE
+        a, b = (value(x) for x in (in1, in2))
+        # NumPy's "same" is as long as the longer of both, not as the first.
+        longer = a.ndim == b.ndim == 1 and b.shape[0] > a.shape[0] > 0 and mode == "same"
+        whole = (a.ndim > 1 or longer) and method != "fft"
+        return _whole(in1, in2, mode, turned) if whole else DECLINE
 
     return f
 
