@@ -8,7 +8,6 @@ import sys
 import threading
 import types
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -25,12 +24,13 @@ from .errors import (
 )
 from .fixing import Call, fix, to_fix
 from .ir.core import Function
+from .ir.interp import GuardMiss
 from .ir.ops.custom import NoRule
 from .ir.ops.show import muted
 from .ir.prim import NoDerivative
 from .settings import Options, changed
 from .signature import Signature, signature
-from .staging import Jit, Staged, Traced, Transform, again, open_traces, shapes_only
+from .staging import Jit, Staged, Traced, Transform, again, brief, once, open_traces, shapes_only
 from .tracer.record import is_tracing
 from .tracer.trace import captured, inline, uncollected
 from .tracer.tree import Tree, flatten
@@ -38,6 +38,7 @@ from .trials import same_text, trips
 from .unrolling import exactly
 from .variant import Variant, reason, sampled, varying
 from .vectorcall import vectorcalled
+from .ways import ONE_PROGRAM, Ways, answer, parting
 from .wrapper import MISS
 
 _MANY = 16  # variants of one signature: the oldest goes, or, where paths differ, the user is told
@@ -49,7 +50,8 @@ _CHAIN = 4  # wrappers that a call tries before it looks its signature up
 class CacheInfo(NamedTuple):
     """What a compiled function holds: variants, how many traces it took, and kernels.
 
-    Variants may share kernels, which count once; `stored` are those found on disk.
+    Variants may share kernels, which count once; `stored` are those found on disk.  `interpreted`
+    are calls that went a way of their own, which is not kept until it comes again.
     """
 
     variants: int
@@ -57,6 +59,7 @@ class CacheInfo(NamedTuple):
     kernels: int
     stored: int
     seconds: float
+    interpreted: int = 0
 
 
 @vectorcalled
@@ -71,6 +74,7 @@ class CompiledFunction:
         self._transform = transform
         self._lock = threading.RLock()
         self._variants: dict[tuple[Signature, Options], tuple[Variant, ...]] = {}
+        self._ways: dict[tuple[Signature, Options], Ways] = {}
         self._traces = 0
         self._exact = False  # whether traced conditions do not say how many rounds a loop has
         self._grown = False  # whether the user was told of the many variants
@@ -146,6 +150,10 @@ class CompiledFunction:
                     self._first(variant, (here, now))
                 return result
             tried.append(variant)
+        if tried and self._ways_of((here, now)).fleeting(tried, now):
+            result = self._once(args, kwargs, (here, now), len(tried))
+            if result is not MISS:
+                return result
         variant = self._variant(args, kwargs)
         leaves, _ = signature(*self._fixed(args, kwargs))
         if variant in tried and variant.decisions and not trips(variant.staged.trace):
@@ -161,6 +169,29 @@ class CompiledFunction:
             )
         self._remember(variant)
         return result
+
+    def _ways_of(self, key: tuple[Signature, Options]) -> Ways:
+        with self._lock:
+            return self._ways.setdefault(key, Ways())
+
+    def _once(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        key: tuple[Signature, Options],
+        made: int,
+    ) -> Any:
+        """What the interpreter answers to a call whose way is not kept; MISS where it should be."""
+        try:
+            with self._lock, once():
+                call = self._fixed(args, kwargs)
+                staged = self._stage(*call)
+                if self._ways_of(key).worth(staged, made):
+                    return MISS
+                self._warn_of_growth(key)
+            return answer(staged, signature(*call)[0])
+        except (TracedBranch, GuardMiss):
+            return MISS
 
     def _debugged(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The answer after a call of the Python function itself, with the arrays as they are."""
@@ -250,23 +281,27 @@ class CompiledFunction:
             if now.memory_budget is not None and not now.interpret:
                 variant.again = functools.partial(self._stage_again, staged.trace, args, kwargs)
             while len(self._variants) >= _MAX_SIGNATURES:
-                del self._variants[next(iter(self._variants))]
+                oldest = next(iter(self._variants))
+                del self._variants[oldest]
+                self._ways.pop(oldest, None)
             most = _MAX_PATHS if variant.decisions else _MANY
             self._variants[here, now] = (variant, *seen[: most - 1])
-            self._warn_of_growth(self._variants[here, now])
+            self._warn_of_growth((here, now))
             return variant
 
-    def _warn_of_growth(self, made: Sequence[Variant]) -> None:
+    def _warn_of_growth(self, key: tuple[Signature, Options]) -> None:
         """Say once that a function is traced again and again, and where its paths part."""
-        if self._grown or sum(bool(v.decisions) for v in made) <= _MANY:
+        made = self._variants.get(key, ())
+        programs = sum(bool(v.decisions) for v in made)
+        ways = programs + (self._ways[key].count if key in self._ways else 0)
+        if self._grown or ways <= _MANY:
             return
         self._grown = True
-        missed = sum((v.decisions.missed for v in made), Counter())
-        where = missed.most_common(1)[0][0] if missed else "an unknown line"
         warnings.warn(
-            f"{views.name_of(self)}: {len(made)} variants for arguments of the same shapes, each "
-            f"traced and compiled for itself; most of them part at {where}\n"
-            "  np.where(condition, a, b) computes both sides in one program.",
+            f"{views.name_of(self)}: {ways} ways through it, {programs} of them with a program; "
+            f"most of them part at {parting(made)}\n"
+            "  A new way is traced and interpreted, and has a program when it comes again.\n"
+            f"  {ONE_PROGRAM}",
             ManyVariants,
             stacklevel=_depth_of_user(),
         )
@@ -277,7 +312,7 @@ class CompiledFunction:
                 staged = self._transform.stage(self._fn, args, kwargs)
         except (NoRule, NoDerivative) as error:
             raise NotDifferentiable(str(error)) from None
-        self._traces += 1
+        self._traces += not brief.get()
         _warn_of_zeros(staged)
         if staged.trace.written and not self._told:
             self._told = True
@@ -415,12 +450,13 @@ class CompiledFunction:
             len(kernels),
             sum(e.cached for e in kernels.values()),
             sum(sum(v.seconds.values()) for v in made),
+            sum(w.interpreted for w in list(self._ways.values())),
         )
 
     def clear(self) -> None:
         """Forget all variants: the next call traces again."""
         with self._lock:
-            self._variants = {}
+            self._variants, self._ways = {}, {}
             self._forget()
             self._grown = self._told = False
 

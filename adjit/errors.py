@@ -101,7 +101,7 @@ class ZeroGradient(UserWarning):
 
 
 class ManyVariants(UserWarning):
-    """A function takes ever new paths, and each of them is traced and compiled.
+    """A function takes ever new paths: each is traced, interpreted, and compiled if it comes again.
 
     Wrong:  for k in range(n): y += x[k] if x[k] > 0 else 0.0
     Right:  y = np.sum(np.where(x > 0, x, 0.0))

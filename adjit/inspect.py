@@ -15,6 +15,7 @@ from .passes.schedule import schedule
 from .tracer.paths import CODE
 from .tracer.rolling.segments import Note
 from .tracer.tree import flatten
+from .ways import ONE_PROGRAM, parting
 
 if TYPE_CHECKING:
     from .compiled import CompiledFunction
@@ -125,9 +126,24 @@ def explain(f: CompiledFunction, variants: Sequence[Variant]) -> Report:
     lines = [title(f)]
     if not variants:
         lines.append("  not called yet: nothing is traced")
+    lines += _untold(f)
     for k, variant in enumerate(variants):
         lines += ["", f"variant {k}", *(f"  {line}" for line in _about(variant))]
     return Report("\n".join(lines))
+
+
+def _untold(f: CompiledFunction) -> Iterable[str]:
+    """What became of the calls whose ways have no program."""
+    for (signature, _), ways in list(f._ways.items()):
+        if ways.interpreted:
+            made = [v for v in f.variants() if v.signature == signature]
+            yield (
+                f"  interpreted {count(ways.interpreted, 'call')}, which went "
+                f"{count(ways.count, 'way')} that {'has' if ways.count == 1 else 'have'} no "
+                "program: one is compiled when it comes again"
+            )
+            yield f"  they part   mostly at {parting(made)}"
+            yield f"              {ONE_PROGRAM}"
 
 
 def _about(v: Variant) -> Iterable[str]:

@@ -7,7 +7,8 @@ call `(args, kwargs)` in order, then one per capture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import field, fields, replace
 from typing import Any, ClassVar
@@ -85,6 +86,20 @@ again: ContextVar[tuple[Traced, Callable[[Function], Function]] | None] = Contex
 shapes_only: ContextVar[bool] = ContextVar("adjit_shapes_only", default=False)
 
 
+# Whether the program is to run once, by the interpreter: what serves kernels is left out.
+brief: ContextVar[bool] = ContextVar("adjit_brief", default=False)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """A block in which what is staged is to run once."""
+    token = brief.set(True)
+    try:
+        yield
+    finally:
+        brief.reset(token)
+
+
 def traced(fn: Callable[..., Any], args: Any, kwargs: Any, made_up: Sequence[Any] = ()) -> Traced:
     """Trace a call, and let the process know that a trace is open.
 
@@ -96,11 +111,13 @@ def traced(fn: Callable[..., Any], args: Any, kwargs: Any, made_up: Sequence[Any
     open_traces.append(fn)
     try:
         sampled = not shapes_only.get()
-        t = trace(fn, args, kwargs, sampled=sampled, made_up=made_up, rolling=policy())
+        rolling = None if brief.get() else policy()
+        t = trace(fn, args, kwargs, sampled=sampled, made_up=made_up, rolling=rolling)
     finally:
         open_traces.pop()
     facts = {f.name: getattr(t, f.name) for f in fields(t)}
-    facts["function"] = pipeline.run(t.function, pipeline.PRIMAL)
+    passes = pipeline.BRIEF if brief.get() else pipeline.PRIMAL
+    facts["function"] = pipeline.run(t.function, passes)
     return Traced(**facts, raw=t.function)
 
 

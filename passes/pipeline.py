@@ -75,6 +75,10 @@ PRIMAL: list[Pass] = [
 ]
 
 
+# The same for a program that runs once: to simplify it takes longer than it saves.
+BRIEF: list[Pass] = [p for p in PRIMAL if p.name in ("shows", "puts", "dce")]
+
+
 def release(function: Function) -> Function:
     """The function without `stop_gradient`, once nothing will be differentiated any more."""
     if not any(op.prim is stop_gradient for op in all_ops(function.block)):

@@ -1,191 +1,216 @@
-"""What a condition decides for Python itself never becomes a constant of the program."""
+"""Functions whose calls go ever new ways: traced, interpreted, compiled when a way comes again."""
 
-from __future__ import annotations
+import threading
+import warnings
 
 import numpy as np
 import pytest
 
-from adjit import jit, options
+import adjit
+from adjit import errors, grad, jit, value_and_grad, ways
+
+pytestmark = pytest.mark.filterwarnings("ignore::adjit.errors.ManyVariants")
+BITS = [np.array([1.0 if k >> b & 1 else -1.0 for b in range(6)]) * (1 + k / 64) for k in range(64)]
 
 
-def reset_each_round(x):
-    s = 0.0
-    for v in x:
-        w = 1.0
-        if v > 0.3:
-            w *= 2.0
-        if v > 0.8:
-            w *= 3.0
-        s = s + np.sin(w * v)
-    return s
+def signs(x):
+    total, rest = 0.0 * x[0], np.exp(0.1 * x)
+    for v, w in zip(x, rest, strict=True):
+        total = total + v * w if v > 0 else total - w
+    return total * rest
 
 
-def reset_after_use(x):
-    s, j = 0.0, 0
-    for i in range(len(x)):
-        s = s + x[j] * x[i]
-        j = 0
-        if x[i] > 0.3:
-            j = 2
-    return s
+def losses(x):
+    return np.sum(signs(x) ** 2)
 
 
-def computed_from_it(x):
-    s = 0.0
-    for v in x:
-        w = 1.0
-        if v > 0.3:
-            w = 2.0
-        u = w * 3
-        s = s + np.sin(v * u)
-    return s
+def slope(x):
+    with adjit.options(interpret=True, unroll="always"):
+        return grad(losses)(x)
 
 
-def in_a_dict(x):
-    s = 0.0
-    for v in x:
-        d = {"k": 1.0}
-        if v > 0.3:
-            d["k"] = 2.0
-        s = s + np.sin(v * d["k"])
-    return s
+def test_new_ways_are_interpreted_until_they_come_again():
+    made = value_and_grad(losses)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for x in BITS[:24]:
+            value, g = made(x)
+            np.testing.assert_allclose(value, losses(x), rtol=1e-13)
+            assert type(value) is np.float64 and type(g) is np.ndarray and g.flags.writeable
+    (warning,) = seen
+    assert warning.category is errors.ManyVariants and warning.filename == __file__
+    text = str(warning.message)
+    assert "17 ways through it, 4 of them with a program" in text and "if v > 0" in text
+    assert "np.where" in text and "adjit.cond" in text and "adjit.while_loop" in text
+    info = made.cache_info()
+    assert (info.variants, info.traces, info.interpreted) == (4, 4, 20)
+    report = str(made.explain())
+    assert "interpreted 20 calls, which went 20 ways" in report
+    assert "mostly at test_ways.py" in report
+    for _ in range(2):  # now it has a program, and uses it
+        np.testing.assert_allclose(made(BITS[20])[1], slope(BITS[20]), rtol=1e-12)
+        info = made.cache_info()
+        assert (info.variants, info.traces, info.interpreted) == (5, 5, 20)
+    assert "19 ways" in made.explain()
+    made.clear()
+    assert made.cache_info() == (0, 5, 0, 0, 0, 0) and "interpreted" not in made.explain()
 
 
-def turned_list(x):
-    s = 0.0
-    for v in x:
-        pair = [1.0, 2.0]
-        if v > 0.3:
-            pair.reverse()
-        s = s + v * pair[0]
-    return s
+def test_programs_cost_more_the_more_there_are(monkeypatch):
+    monkeypatch.setattr(ways, "_MORE", 2)
+    with adjit.options(interpret=True):
+        made = jit(signs)
+        for _ in range(2):
+            for x in BITS[:8]:
+                np.testing.assert_array_equal(made(x), signs(x))
+        assert made.cache_info().variants < 8
+        for _ in range(4):
+            for x in BITS[:8]:
+                np.testing.assert_array_equal(made(x), signs(x))
+        assert made.cache_info().variants == 8
 
 
-def truth_as_number(x):
-    s = 0.0
-    for v in x:
-        flag = bool(v > 0.3)
-        s = s + flag * v - (not v > 0) * 0.2 + (1 - flag) * 0.1
-    return s
+def test_what_is_remembered_is_bounded(monkeypatch):
+    monkeypatch.setattr(ways, "_REMEMBERED", 6)
+    with adjit.options(interpret=True):
+        made = jit(signs)
+        for _ in range(2):
+            for x in BITS[:12]:
+                made(x)
+        (known,) = made._ways.values()
+        assert len(known._met) == 6 and made.cache_info().variants < 8
+        made(BITS[11]), made(BITS[11])
+        assert made.cache_info().traces == made.cache_info().variants
 
 
-def counted_truths(x):
-    s = 0.0
-    for v in x:
-        s = s + sum([bool(v > 0.3), bool(v > 0.9)]) * v
-    return s
+def test_calls_that_programs_answer_earn_new_ones():
+    with adjit.options(interpret=True):
+        made = jit(signs)
+        for x in BITS[:4]:
+            for _ in range(20):
+                made(x)
+        for x in BITS[4:10]:
+            made(x)
+        assert made.cache_info().variants == 8
 
 
-def by_a_slice(x):
-    s = 0.0
-    for v in x:
-        part = slice(0, 2)
-        if v > 0.3:
-            part = slice(2, 4)
-        s = s + np.sum(x[part]) * v
-    return s
+def test_open_loops_go_on_learning():
+    """Rounds whose conditions fold are one program once a trace has shown them all."""
 
+    def kinds(x):
+        s = 0.0 * x[0]
+        for v in x:
+            if v > 2.0:
+                s = s + v * v
+            elif v > 1.0:
+                s = s - np.sin(v)
+            else:
+                s = s + np.exp(v)
+        return s
 
-def set_in_a_helper(x):
-    def put(o, v):
-        if v > 0.3:
-            o["k"] = 2.0
-
-    s = 0.0
-    for v in x:
-        o = {"k": 1.0}
-        put(o, v)
-        s = s + np.sin(v * o["k"])
-    return s
-
-
-def collected(x):
-    factors = [2.0 if v > 0.2 else 0.5 for v in x]
-    s = 0.0
-    for k, v in zip(factors, x, strict=True):
-        s = s + k * np.sin(v)
-    return s
-
-
-def read_after_the_loop(x):
-    s = 0.0
-    for v in x:
-        w = 1.0
-        if v > 0.3:
-            w = 2.0
-        s = s + v
-    return s * w
-
-
-def exchanged(x):
-    a, b, s = x[0], x[1], 0.0
-    for v in x:
-        if v > 0.3:
-            a, b = b, a
-        s = s + v
-    return a - 0.3 * b + s
-
-
-def exchanged_in_a_list(x):
-    known, s = [x[0], x[1], x[2]], 0.0
-    for v in x:
-        if v > 0.3:
-            known[0], known[2] = known[2], known[0]
-        s = s + v
-    return known[0] + s
-
-
-def pushed(x):
-    known = [x[0], x[1], x[2]]
-    for k in (0.3, -0.2, 0.7, 0.1, 0.5, -0.6):
-        if x[3] > k:
-            known = [*known[1:], x[1]]
-    return np.sum(np.array(known))
-
-
-PROGRAMS = [
-    reset_each_round, reset_after_use, computed_from_it, in_a_dict, turned_list, truth_as_number,
-    counted_truths, by_a_slice, set_in_a_helper, collected, read_after_the_loop, exchanged,
-    exchanged_in_a_list, pushed,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("f", PROGRAMS)
-def test_right_whichever_way_rounds_take(f, interpreted):
     rng = np.random.default_rng(0)
-    with options(unroll="never"):
-        g = jit(f)
-        for call in range(4):
-            x = rng.normal(size=10) + (0.3 if call % 3 else 0)
-            np.testing.assert_allclose(g(x), f(x), rtol=1e-12)
+    with adjit.options(interpret=True):
+        made = jit(kinds)
+        for k in range(16):
+            x = rng.normal(size=30) * (0.4 if k < 8 else 1.5)
+            np.testing.assert_allclose(made(x), kinds(x), rtol=1e-13)
+        assert made.cache_info().interpreted < 12
+        before = made.cache_info()
+        for _ in range(8):
+            made(rng.normal(size=30) * 1.5)
+        assert made.cache_info().traces <= before.traces + 2
 
 
-def clocked(x):
-    s, t = x[0], 0.0
-    for i in range(12):
-        s = s + 0.1 * np.sin(s + t) * (0.3, 0.1, 0.7)[i % 3]
-        if s > 0.5:
-            s = s * x[1]
-        t = t + 0.1
-    return s
+def test_masks_tell_ways_apart():
+    def f(x):
+        return np.sum(x[x > 0] ** 2)
+
+    with adjit.options(interpret=True):
+        made = grad(f)
+        for x in BITS[1:16]:
+            np.testing.assert_allclose(made(x), np.where(x > 0, 2 * x, 0.0))
+        assert made.cache_info().variants == 4
 
 
-def reset_to_a_number(x):
-    s = 0.0
-    for v in x:
-        w = 1.0
-        if v > 0.3:
-            w = 2.0
-        s = s + np.sin(v * w)
-    return s
+def test_state_prints_and_containers(capsys):
+    scale = [2.0]
+
+    def f(p, q):
+        for v in p["x"]:
+            if v > 0:
+                q = q + scale[0] * v
+        print(f"q is {q:.1f}")
+        return {"q": q, "n": 3, "x": p["x"] * q}
+
+    with adjit.options(interpret=True):
+        made = jit(f)
+        for k, x in enumerate(BITS[:12]):
+            scale[0] = 2.0 + k
+            out = made({"x": x}, 1.5)
+            found = capsys.readouterr().out
+            want = f({"x": x}, 1.5)
+            assert found == capsys.readouterr().out and out["n"] == 3
+            assert type(out["q"]) is type(want["q"]) and out["q"] == want["q"]
+            np.testing.assert_array_equal(out["x"], want["x"])
+        assert made.cache_info().interpreted > 4
 
 
-@pytest.mark.parametrize("f", [clocked, reset_to_a_number])
-def test_numbers_that_no_way_decides_do_not_hinder(f, interpreted):
-    rng = np.random.default_rng(1)
-    with options(unroll="never"):
-        g = jit(f)
-        for _ in range(6):
-            x = rng.normal(size=12) + 0.5
-            np.testing.assert_allclose(g(x), f(x), rtol=1e-12)
-        assert len(g.variants()) <= 3, g.explain()
+def test_what_must_not_be_interpreted():
+    for options in ({"check": True, "interpret": True}, {"memory_budget": "1M"}):
+        with adjit.options(**options):
+            made = jit(lambda x: np.sum(x[:3]) if x[0] > 0 else x[1] if x[1] > 0 else np.sum(x))
+            for x in BITS[:4]:
+                made(x)
+            assert made.cache_info().interpreted == 0
+    made = jit(signs)
+    for x in BITS[:8]:
+        made.ir(x)
+    assert made.cache_info()[:3] == (8, 8, 0)
+
+
+def test_errors_of_a_new_way():
+    def f(x, n):
+        total = 0.0
+        for v in x:
+            total = total + v if v > 0 else total
+        return float(x[0]) if x[5] > 1.5 else total * n if n != 3 else x[0]
+
+    with adjit.options(interpret=True):
+        made = jit(f)
+        for x in BITS[:10]:
+            made(x, 2)
+        with pytest.raises(errors.TracedConversion):
+            made(BITS[63], 2)
+        assert made(BITS[21], 3) == BITS[21][0]
+
+
+def test_threads_go_ways_of_their_own():
+    made, wrong = value_and_grad(losses), []
+    slopes = [slope(x) for x in BITS[:10]]
+
+    def work(seed):
+        with adjit.options(interpret=True):
+            for k in np.random.default_rng(seed).permutation(10):
+                value, g = made(BITS[k])
+                near = abs(value - losses(BITS[k])) < 1e-12 * value
+                if not near or np.abs(g - slopes[k]).max() > 1e-11:
+                    wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+    info = made.cache_info()
+    assert info.variants == info.traces == 10 and info.interpreted < 20
+
+
+def test_long_and_large_ways_are_compiled(monkeypatch):
+    for name in ("_LONGEST", "_LARGEST"):
+        with monkeypatch.context() as patch, adjit.options(interpret=True):
+            patch.setattr(ways, name, 10)
+            made = jit(signs)
+            for x in BITS[:7]:
+                np.testing.assert_array_equal(made(x), signs(x))
+            assert made.cache_info()[:2] == (7, 7) and not made.cache_info().interpreted

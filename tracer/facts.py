@@ -71,6 +71,7 @@ class Trace:
     out_leaves ("value", index into function.outs, kind) or ("static", object), per output leaf
     loops      what became of the loops that Python ran
     written    numbers of the user's that the function read and changed, as Python spells them
+    recorded   how many ops were recorded, before loops were found
     """
 
     function: Function
@@ -82,3 +83,4 @@ class Trace:
     guards: tuple[StateGuard, ...] = field(default=())
     loops: tuple[Note, ...] = field(default=())
     written: tuple[str, ...] = field(default=())
+    recorded: int = 0

@@ -298,6 +298,7 @@ class _Call:
                 found += [g for place in places for g in finder.guards(place)]
             return tuple(found)
 
+        recorded = len(rec.builder.recipes)
         function, captures, loops = _function(rec, self.name, outs, self.rolling)
         found = Trace(
             function,
@@ -307,6 +308,7 @@ class _Call:
             outs_tree,
             out_specs,
             loops=loops,
+            recorded=recorded,
         )
         return Taken(found, guards, start, rec.derived)
 
