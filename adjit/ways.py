@@ -21,7 +21,7 @@ from .tracer.facts import Trace
 from .trials import trips
 from .variant import Interpreted, Variant
 
-_AT_ONCE = 4  # ways that are compiled when they are first gone
+_AT_ONCE = 5  # ways that are compiled when they are first gone
 _EARNED = 16  # calls that existing programs answer for one more of these
 _REMEMBERED = 1024  # ways without a program: of each, a number
 _MORE = 16  # programs from which on a way has to come once more, and again from twice as many on
