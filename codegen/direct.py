@@ -21,6 +21,7 @@ from llvmlite import ir
 from ..ir.records import dataclass
 from . import engine, hints, interrupts, machine, nests, operations, routines, tapes
 from .elementary import BODIES as ELEMENTARY
+from .gammas import BODIES as GAMMAS
 from .irmath import Num, emit
 from .operations import F32, F64, I1, I8, I32, I64
 from .power import BODIES as POWER
@@ -32,7 +33,7 @@ from .trigonometry import BODIES as TRIGONOMETRY
 TYPES = {"f64": F64, "f32": F32, "i64": I64, "bool": I1}
 ELEMENTS = {"f64": F64, "f32": F32, "i64": I64, "bool": I8}
 BYTES = {"f64": 8, "f32": 4, "i64": 8, "bool": 1}
-MATHS = {**ELEMENTARY, **TRIGONOMETRY, **POWER}
+MATHS = {**ELEMENTARY, **TRIGONOMETRY, **POWER, **GAMMAS}
 COMPARE = {
     ast.Lt: "<",
     ast.LtE: "<=",

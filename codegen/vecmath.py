@@ -1,4 +1,4 @@
-"""Vector maths: branch-free elementary functions, at most 2 ulp, with NumPy's special values.
+"""Vector maths: branch-free functions, at most 2 ulp (3 of digamma), with NumPy's special values.
 
 Kernel source calls `vm.exp64(x)` or `vm.exp32(x)`. Each name is an intrinsic that emits a call to
 one inlined LLVM function per module, so the Numba front end never sees the formulas.
@@ -14,11 +14,17 @@ from numba import types
 from numba.extending import intrinsic
 
 from .elementary import BODIES as ELEMENTARY
+from .gammas import BODIES as GAMMAS
 from .irmath import Num, emit
 from .power import BODIES as POWER
 from .trigonometry import BODIES as TRIGONOMETRY
 
-BODIES: dict[str, tuple[int, Callable[..., Num]]] = {**ELEMENTARY, **TRIGONOMETRY, **POWER}
+BODIES: dict[str, tuple[int, Callable[..., Num]]] = {
+    **ELEMENTARY,
+    **TRIGONOMETRY,
+    **POWER,
+    **GAMMAS,
+}
 
 FUNCTIONS: dict[str, int] = {name: arity for name, (arity, _) in BODIES.items()}
 

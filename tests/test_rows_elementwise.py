@@ -185,6 +185,7 @@ _VM = {"pow": np.power, "atan2": np.arctan2} | {
     name: getattr(np, name.replace("a", "arc", 1))
     for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")
 }
+_VM["trigamma"] = special.trigamma.ref
 
 
 class Shim:

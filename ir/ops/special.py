@@ -387,10 +387,25 @@ zeta: Prim = Prim(  # Hurwitz's, the sum of (k + x)^-s
     partials=lambda y, x, *, s: (-s * zeta(x, s=s + 1),),
     domain="positive",
 )
-gammaln = special("gammaln", lambda y, x: (digamma(x),), domain="positive")
+gammaln = special(
+    "gammaln", lambda y, x: (digamma(x),), "vm.gammaln{t}({0})", domain="positive", cost=50
+)
 gamma = special("gamma", lambda y, x: (y * digamma(x),), domain="positive")
 digamma: Prim = special(
-    "digamma", lambda y, x: (polygamma(x, n=1),), domain="positive", scipy="psi"
+    "digamma",
+    lambda y, x: (trigamma(x),),
+    "vm.digamma{t}({0})",
+    domain="positive",
+    cost=60,
+    scipy="psi",
+)
+trigamma: Prim = Prim(
+    name="trigamma",
+    infer=infer_floats("trigamma", 1),
+    ref=lambda x: _scipy_zeta(x.dtype.type(2), x),
+    emit=Expr("vm.trigamma{t}({0})", cost=50),
+    partials=lambda y, x: (-2 * zeta(x, s=3),),
+    domain="positive",
 )
 
 
@@ -398,6 +413,8 @@ def polygamma(x: Term, *, n: int) -> Term:
     """The n-th derivative of digamma, for positive x."""
     if n == 0:
         return digamma(x)
+    if n == 1:
+        return trigamma(x)
     return (-1) ** (n + 1) * math.gamma(n + 1) * zeta(x, s=n + 1)
 
 
