@@ -18,8 +18,13 @@ X = np.linspace(-1, 1, 12).reshape(3, 4)
 rng = np.random.default_rng(0)
 
 
+def drawn():
+    """A plain array that is made in the function, but not by one of NumPy's functions."""
+    return np.random.default_rng(0).normal(size=(3, 4))
+
+
 def fills(x):
-    z = G.copy()
+    z = drawn()
     z[0, 0] = x[0, 0]
 
 
@@ -64,12 +69,20 @@ TABLE = {
     "np.float64": (lambda x: np.float64(x[0, 0]), errors.TracedConversion, "depends on"),
     "frombuffer": (lambda x: bytes(x), (TypeError, ValueError), ""),
     "list in ufunc": (lambda x: np.exp([x[0, 0], 1.0]), errors.TracedConversion, "np.array"),
-    "list times array": (lambda x: G[0, :2] * [x[0, 0], 1.0], errors.TracedConversion, "np.array"),
+    "list times array": (
+        lambda x: drawn()[0, :2] * [x[0, 0], 1.0],
+        errors.TracedConversion,
+        "np.array",
+    ),
     "fromiter": (lambda x: np.fromiter(iter(x[0]), float), errors.TracedConversion, "float()"),
     "object array": (object_array, errors.TracedConversion, "depends on"),
-    "plain index": (lambda x: G[np.argsort(x[0])[:2]], errors.TracedConversion, "np.array(a)[i]"),
-    "plain mask": (lambda x: G[0][x[0] > 0], errors.TracedConversion, "np.array(a)[i]"),
-    "plain method": (lambda x: G.dot(x[0]), errors.TracedConversion, "A @ x"),
+    "plain index": (
+        lambda x: drawn()[np.argsort(x[0])[:2]],
+        errors.TracedConversion,
+        "np.array(a)[i]",
+    ),
+    "plain mask": (lambda x: drawn()[0][x[0] > 0], errors.TracedConversion, "np.array(a)[i]"),
+    "plain method": (lambda x: drawn().dot(x[0]), errors.TracedConversion, "A @ x"),
     "gamma": (lambda x: math.comb(x[0, 0], 2), (errors.AdjitError, TypeError), ""),
     # branches
     "if": (branches, errors.TracedBranch, "np.where"),
@@ -88,8 +101,8 @@ TABLE = {
     "plain array": (fills, (errors.UntracedWrite, errors.TracedConversion), ""),
     "captured": (writes_global, (errors.UntracedWrite, errors.TracedConversion), ""),
     "out": (lambda x: np.add(x, 1, out=G), errors.UntracedWrite, "np.copy(G)"),
-    "iadd": (lambda x: G.copy().__iadd__(x), errors.UntracedWrite, "np.zeros"),
-    "fill": (lambda x: G.fill(x[0, 0]), errors.TracedConversion, ""),
+    "iadd": (lambda x: drawn().__iadd__(x), errors.UntracedWrite, "np.zeros"),
+    "fill": (lambda x: G.fill(x[0, 0]), errors.UntracedWrite, "np.copy(a)"),
     "broadcast": (
         lambda x: np.broadcast_to(x[0].copy(), (3, 4)).__setitem__(0, 1),
         errors.FrozenWrite,

@@ -19,39 +19,40 @@ from .facts import Capture
 from .holdings import ABSENT, Holdings, Slot, put
 from .watched import memory_of, seen_by
 
-_KINDS = (np.ndarray, np.memmap)
+KINDS = (np.ndarray, np.memmap)
 
 
 def content_read(
     captures: Sequence[Capture], held: Holdings, again: Callable[[], object]
 ) -> list[Capture]:
     """The captured arrays whose content Python reads when the function is traced `again`."""
-    live = [c for c in captures if c.live and type(c.value) in _KINDS]
+    live = [c for c in captures if c.live and type(c.value) in KINDS]
     if not live:
         return []
-    views = _Views({id(memory_of(c.value)) for c in live})
+    owners = {id(memory_of(c.value)) for c in live}
+    read: set[int] = set()
+    views = Views(lambda x: seen_by(x, read) if id(memory_of(x)) in owners else x)
     try:
         views.put_into(held)
         with muted(), contextlib.suppress(Exception):
             again()
     finally:
         views.take_out()
-    return [c for c in live if id(memory_of(c.value)) in views.read]
+    return [c for c in live if id(memory_of(c.value)) in read]
 
 
-class _Views:
-    """Views in the place of arrays, whose memory is owned by these."""
+class Views:
+    """Views in the place of arrays, as one function makes them."""
 
-    def __init__(self, owners: set[int]) -> None:
-        self.owners = owners
-        self.read: set[int] = set()
+    def __init__(self, make: Callable[[np.ndarray], Any]) -> None:
+        self._of = make
         self._made: dict[int, Any] = {}
         self._undo: list[tuple[Slot, Any, Any]] = []
 
     def put_into(self, held: Holdings) -> None:
         """Let all slots hold views that hold arrays, or tuples of them."""
         for slot, x in list(held.all()):
-            if isinstance(x, (*_KINDS, tuple)) and not isinstance(slot.holder, tuple):
+            if isinstance(x, (*KINDS, tuple)) and not isinstance(slot.holder, tuple):
                 new = self._view(x)
                 if new is not x:
                     self._undo.append((slot, x, new))
@@ -70,8 +71,8 @@ class _Views:
         return made
 
     def _make(self, x: Any) -> Any:
-        if type(x) in _KINDS:
-            return seen_by(x, self.read) if id(memory_of(x)) in self.owners else x
+        if type(x) in KINDS:
+            return self._of(x)
         if not isinstance(x, tuple):
             return x
         parts = list(map(self._view, x))

@@ -42,6 +42,7 @@ class Region(Recorder):
         self.parent = parent
         self.guards = parent.guards
         self.guarded = parent.guarded
+        self.level, self.owners, self._numbers = parent.level, parent.owners, parent._numbers
 
     def lift(self, x: np.ndarray) -> Value:
         """The value that stands for a plain array."""

@@ -25,6 +25,8 @@ class TracedBranch(AdjitError, TypeError):
     Right:  vmap(lambda x: np.where(x > 0, x, 0.0))(xs)
     """
 
+    indexed = False  # whether something was indexed by the value
+
 
 class TracedConversion(AdjitError, TypeError):
     """Python or C code asked for the number or the array behind a traced value.

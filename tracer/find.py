@@ -6,7 +6,7 @@ import contextlib
 import functools
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from .facts import Capture, StateGuard
 from .guards import twin_guard
 from .holdings import Holdings
 from .paths import Path, reads_of
-from .watched import memory_of
+from .watched import bare, memory_of
 
 _MISSING: Any = object()
 _DEPTH = 100  # as of the nodes of a tree or of a list that are linked
@@ -69,6 +69,10 @@ class Finder:
             pass
         return found
 
+    def forget(self) -> None:
+        """Look anew at what lies within reach, which is not as it was."""
+        self.__dict__.pop("_twins", None)
+
     def guards(self, path: Path) -> list[StateGuard]:
         """What several paths lead to, at the end of this one or on it, they lead to together.
 
@@ -100,16 +104,22 @@ class Finder:
         return None
 
     def _search(self, x: np.ndarray) -> Path | None:
-        return next((path for obj, path in walk(self._roots) if obj is x), None)
+        return next((path for obj, path in walk(self._roots) if bare(obj) is x), None)
 
-    def arrays(self, apart: Any) -> list[Capture]:
-        """The arrays within reach: what was made while tracing may be made from them."""
+    def arrays(self, apart: Any, known: Collection[int] = ()) -> list[Capture]:
+        """The arrays within reach: what was made while tracing may be made from them.
+
+        Not those whose memory is `known`, by identity: who reads these is known, too.
+        """
         found = []
         for obj, path in walk(self._roots):
             if apart.covers(path):
                 continue
             # A Tracer of an enclosing trace says that it is an array, but has no content.
+            obj = bare(obj)
             if issubclass(type(obj), np.ndarray) and obj.dtype != object:
+                if known and id(memory_of(obj)) in known:
+                    continue
                 found.append(Capture(path.reader(), path.describe(), obj, place=path))
             elif _is_table(obj):
                 found.append(Capture(_content(path), path.describe(), np.array(obj)))

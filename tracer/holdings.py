@@ -19,6 +19,7 @@ from .guards import content_mark
 from .paths import GONE, Path
 from .place import USER, owner
 from .tracer import Tracer
+from .watched import bare
 
 ABSENT: Any = object()
 _BARE = frozenset((int, float, complex, bool, str, bytes, type(None), types.EllipsisType))
@@ -311,7 +312,7 @@ def _same(a: Any, b: Any) -> bool:
         return True
     if type(a) is not type(b):  # one may stand for the other: see intercept
         wrapped = getattr(a, "__wrapped__", a), getattr(b, "__wrapped__", b)
-        return wrapped[0] is wrapped[1] or wrapped[0] is b or wrapped[1] is a
+        return bare(a) is bare(b) or wrapped[0] is wrapped[1] or wrapped[0] is b or wrapped[1] is a
     if isinstance(a, _PLAIN):
         try:
             return bool(a == b) or bool(a != a and b != b)

@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from .caller import calls_directly
+from .lent import called
 from .place import OURS, USER, fills, owner
 from .record import recorder, stack
 from .tracer import Tracer
-from .watched import Watched, bare, fallen_through
+from .watched import Watched, bare, fallen_through, leaves
 
 Act = Callable[..., Any]  # (original, from_user, args, kwargs) -> result, or DECLINE
 DECLINE: Any = object()
@@ -63,12 +64,26 @@ class Replacement:
         who = owner(frame.f_code.co_filename)
         if who == OURS or not calls_directly(frame, self, self._name):
             return original(*args, **kwargs)
-        recorder().enter(frame)
+        rec = recorder()
+        rec.enter(frame)
         user = who == USER or fills(frame, Tracer)
+        if rec.level:
+            return called(rec, functools.partial(self._answer, user), user, args, kwargs)
         watched = Watched in map(type, args)
         out = self._act(original, user, tuple(map(bare, args)) if watched else args, kwargs)
-        if watched and out is DECLINE:
+        if out is not DECLINE:
+            return out
+        if watched:
             return fallen_through(original, args, kwargs)
+        out = original(*args, **kwargs)
+        if type(out) is np.ndarray:
+            rec.made(out, leaves((args, kwargs)))
+        return out
+
+    def _answer(self, user: bool, args: Any, kwargs: Any) -> Any:
+        """What the call means, or what the original answers."""
+        original: Any = self.__wrapped__  # type: ignore[attr-defined]
+        out = self._act(original, user, args, kwargs)
         return original(*args, **kwargs) if out is DECLINE else out
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..ir.core import Value
 from .holdings import Holdings, changes, restore
+from .lent import Lending
 from .record import MOST_DECISIONS, NoSample, Recorder, stack
 from .rolling.natural_loops import loops_of
 
@@ -53,14 +54,19 @@ def ask_for(loops: Sequence[tuple[Site, Value]], rec: Recorder) -> str:
     return ""
 
 
-def until_settled(take: Callable[[], Any], sites: set[Site], before: Holdings) -> Any:
-    """What is taken when no more loops ask to count in Python."""
+def until_settled(
+    take: Callable[[], Any], sites: set[Site], before: Holdings, lending: Lending
+) -> Any:
+    """What is taken when no more loops ask to count in Python, and no more arrays to be traced."""
     while True:
         known = len(sites)
         try:
             return take()
-        except Exception:
-            if len(sites) == known:
-                raise
+        except Exception as error:
+            if len(sites) == known and not lending.more(error):
+                told = lending.told(error)
+                if told is error:
+                    raise
+                raise told from None
         if changes(before):
             restore(before)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
@@ -32,7 +33,7 @@ from .place import USER, Places, here, owner, sentence
 from .recipes import TraceBuilder
 from .rolling.activations import Walk
 from .rolling.steps import Put
-from .watched import bare
+from .watched import Seen, bare, memory_of
 
 _local = threading.local()
 
@@ -76,7 +77,7 @@ def one(aval: Aval) -> Aval:
 
 def array_aval(x: np.ndarray, what: str = "array") -> Aval:
     """The aval of a plain array; an error of the user's kind if it cannot be traced."""
-    if type(x) is not np.ndarray and not isinstance(x, np.memmap):
+    if type(x) is not np.ndarray and not isinstance(x, (np.memmap, Seen)):
         raise fail(
             UnsupportedArgument,
             f"{what} is a {type(x).__name__}, a subclass of ndarray that cannot be traced",
@@ -103,6 +104,8 @@ def _other_dtype(dtype: np.dtype) -> str:
     return "Use a native bool, integer, float or complex dtype (float64, int64, ...)."
 
 
+_NUMBERS = frozenset((int, float, complex, bool, str, type(None), type))
+_MANY = 10_000  # numbers that are not looked at one by one
 SMALL = 1024  # elements of an array that is looked at to find an equal one
 MOST_DECISIONS = 10_000  # guards of one trace
 FEW_DECISIONS = 8  # by an integer argument: one that decides more often is fixed
@@ -123,8 +126,15 @@ class Recorder:
         self.seeded = False
         self.guarded: set[int] = set()  # ids of scalars that guards watch
         self.derived = False  # whether something made from plain arrays was met
+        self.of_numbers = False  # whether arrays were that are made of Python's numbers
+        self.indexed = False  # whether a traced value decided which item is read
+        self.level = 0  # which plain arrays are traced: see lent
+        self.owners: set[int] = set()  # of the memory of these plain arrays, by identity
+        self.lent: dict[int, tuple[Any, Any]] = {}  # by id of a view: the view, its Tracer
         self._find = find
         self._arrays: dict[int, tuple[np.ndarray, Value, np.ndarray | None]] = {}
+        self._numbers: dict[int, tuple[Any, Any]] = {}  # memory by its id: itself, a copy
+        self._relied_on: set[int] = set()  # captures whose content is guarded, by identity
         self._constants: dict[tuple[Aval, bytes], Value] = {}  # small ones made while tracing
         self._outer: dict[Value, Value] = {}
         self._samples: dict[Value, Any] = {}
@@ -201,13 +211,15 @@ class Recorder:
             if seen is None or same_content(seen, x):
                 return v
         aval = array_aval(x)
-        found = self._find(x) if self._find is not None else None
+        of_numbers = self._is_of_numbers(x)
+        found = self._find(x) if self._find is not None and not of_numbers else None
         seen = None
         if found is not None:
             capture, guards = found
             self.guards.extend(guards)
         else:
-            self.derived = True
+            self.derived = self.derived or not of_numbers
+            self.of_numbers = self.of_numbers or of_numbers
             seen = x.copy()
             seen.flags.writeable = False
             same = self._constant(seen)
@@ -220,6 +232,20 @@ class Recorder:
             self._constants[aval, seen.tobytes()] = v
         self._arrays[id(x)] = (x, v, seen)  # x is kept alive: its id stays its own
         return v
+
+    def made(self, x: np.ndarray, given: Iterable[Any]) -> np.ndarray:
+        """An array that one of NumPy's functions made, of what it was given."""
+        some = list(itertools.islice(given, _MANY))
+        if len(some) < _MANY and all(type(a) in _NUMBERS or isinstance(a, np.dtype) for a in some):
+            memory = memory_of(x)
+            self._numbers[id(memory)] = memory, memory.copy()
+        return x
+
+    def _is_of_numbers(self, x: np.ndarray) -> bool:
+        """Whether an array was made of Python's numbers alone, and is as it was made."""
+        memory = memory_of(x)
+        known = self._numbers.get(id(memory))
+        return known is not None and same_content(known[1], memory)
 
     def _constant(self, x: np.ndarray) -> Value | None:
         """What stands for an equal array that was made while tracing, as rounds of a loop do."""
@@ -283,8 +309,9 @@ class Recorder:
         """The value as an array if it depends on no traced input, else None."""
         if not self._is_free(v):
             return None
-        live = self._evaluate(v)
+        live = [c for c in self._evaluate(v) if id(c) not in self._relied_on]
         if live:
+            self._relied_on.update(map(id, live))
             self.guards.append(content_guard(live))
         return self._samples[v] if type(v) is not Const else v.data
 

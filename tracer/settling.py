@@ -72,12 +72,14 @@ class Taken:
 
     start    where the function begins
     derived  whether something that Python made of arrays from outside was met
+    indexed  whether a traced value decided which item of something is read
     """
 
     trace: Trace
     guards: Callable[[Apart], tuple[StateGuard, ...]]
     start: Place | None = None
     derived: bool = False
+    indexed: bool = False
 
     def guarded(self, apart: Apart = NOTHING, written: tuple[str, ...] = ()) -> Trace:
         """The trace with its guards."""

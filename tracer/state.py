@@ -44,7 +44,7 @@ from .paths import (
 from .place import OURS, USER, owner
 from .scan import reads
 from .watch import clock_name
-from .watched import memory_of
+from .watched import bare, memory_of
 
 _MISSING: Any = object()
 
@@ -74,6 +74,16 @@ class Reached:
         tables = (self.roots, self.equal, self.same, self.length, self.absent, self.arrays)
         return [path for table in tables for path in table.values()]
 
+    def memories(self, inputs: Iterable[np.ndarray]) -> set[int]:
+        """What owns the memory of the arrays that are inputs, or guarded here, by identity."""
+        found = _memories(inputs)
+        for path in self.arrays.values():
+            with contextlib.suppress(LookupError):
+                x = path.read()
+                if isinstance(x, np.ndarray) and not hasattr(type(x), "_rec"):
+                    found.add(id(memory_of(x)))
+        return found
+
     def guards(self, apart: Any, inputs: Iterable[np.ndarray] = ()) -> list[StateGuard]:
         """Guards on the values of now: those that the function itself wrote have settled.
 
@@ -89,14 +99,19 @@ class Reached:
                     out.append(make(path, path.read()))
                 except (LookupError, TypeError):
                     continue
-        read = {id(memory_of(x)) for x in inputs}
+        read = _memories(inputs)
         for path in self.arrays.values():
             with contextlib.suppress(LookupError):
-                x = path.read()
+                x = bare(path.read())
                 plain = isinstance(x, np.ndarray) and not hasattr(type(x), "_rec")
                 if plain and id(memory_of(x)) not in read and not apart.covers(path):
                     out.append(array_guard(path, x))
         return out + [absent_guard(p) for p in self.absent.values() if not apart.covers(p)]
+
+
+def _memories(arrays: Iterable[np.ndarray]) -> set[int]:
+    """What owns the memory of arrays, by identity."""
+    return {id(memory_of(x)) for x in arrays}
 
 
 _DRAWS = frozenset(n for m in (np.random, random) for n in dir(m) if not n.startswith("_"))

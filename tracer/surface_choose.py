@@ -26,7 +26,7 @@ from .surface import (
     wrap,
 )
 from .surface_shape import handle
-from .surface_ufunc import call, store
+from .surface_ufunc import PRODUCTS, call, store
 from .watched import bare
 
 _NONE = np._NoValue
@@ -154,6 +154,9 @@ def clip(
         v = wrap(call(np.minimum, (v, high)))
     v = value(v)
     return wrap(v) if out is None else store(out, v)
+
+
+PRODUCTS[np._core.umath.clip] = clip  # type: ignore[attr-defined]  # what `a.clip(x, y)` calls
 
 
 @surface(np.round, np.around)

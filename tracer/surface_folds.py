@@ -36,9 +36,9 @@ from .surface_ufunc import (
     UFUNC_METHODS,
     call,
     call_with_options,
+    check_traced,
     lowering,
     store,
-    untraced_write,
 )
 from .tracer import ENTRY
 
@@ -343,8 +343,7 @@ def outer(ufunc: np.ufunc, a: Any, b: Any, **options: Any) -> Any:
 
 def at(ufunc: np.ufunc, a: Any, index: Any, b: Any = None) -> None:
     """`ufunc.at`: additions by a scatter, the others once per time that a place is named."""
-    if not is_tracer(a):
-        raise untraced_write(a)
+    check_traced(a)
     if b is not None and ufunc in (np.add, np.subtract):
         update = value(b, a._value.aval.dtype)
         update = ops.neg(update) if ufunc is np.subtract else update

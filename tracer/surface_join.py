@@ -31,7 +31,7 @@ from .surface import (
     wrap,
 )
 from .surface_shape import handle, ravel, reshape
-from .surface_ufunc import store
+from .surface_ufunc import check_traced, store
 from .tracer import ENTRY
 
 _NONE = np._NoValue
@@ -358,6 +358,7 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     """np.fill_diagonal: the elements that np.fill_diagonal writes into an array of positions."""
     if a.ndim < 2:
         raise ValueError("array must be at least 2-d")
+    check_traced(a)
     mask = np.zeros(a.shape, int)
     np.fill_diagonal(mask, 1, wrap=wrap)  # NumPy's error where the lengths differ
     at = np.nonzero(mask)
@@ -484,6 +485,7 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
 @surface(np.put)
 def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     """np.put at positions that are known, or guarded; values are repeated."""
+    check_traced(a)
     places = np.atleast_1d(plain(ind, "the positions of np.put")).ravel().astype(int)
     size = a.size
     if mode == "wrap":
@@ -501,6 +503,7 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
 @surface(np.putmask)
 def putmask(a: Any, mask: Any, values: Any) -> None:
     """np.putmask; values are repeated over the array."""
+    check_traced(a)
     v = value(values, a._value.aval.dtype)
     m = value(mask, "bool")
     if m.aval.size != a.size:
@@ -517,6 +520,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
 @surface(np.place)
 def place(arr: Any, mask: Any, vals: Any) -> None:
     """np.place; of several values the mask is guarded."""
+    check_traced(arr)
     if value(mask).aval.size != arr.size:
         raise ValueError("place: mask and data must be the same size")
     if value(vals).aval.size == 1:
@@ -538,6 +542,7 @@ def value_of_index(indices: Any) -> Any:
 @surface(np.put_along_axis)
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     """np.put_along_axis."""
+    check_traced(arr)
     if axis is None:
         arr.flat[value_of_index(indices)] = values
         return

@@ -13,8 +13,9 @@ from ..ir.core import Value
 from ..ir.types import NUMPY, Aval
 from . import environment, impure, intercept
 from .intercept import DECLINE
+from .lent import made
 from .promote import common_dtype, dtype_name
-from .record import recorder
+from .record import is_tracing, recorder
 from .surface import (
     FUNCTIONS,
     array,
@@ -33,6 +34,7 @@ from .surface_array import copy as copy_handle
 from .surface_shape import handle
 from .surface_ufunc import call
 from .tracer import ENTRY, Tracer
+from .watched import leaves
 
 _shape = ops.shape
 
@@ -87,7 +89,12 @@ def _constant(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     out = original(*args, **kwargs)
     if not isinstance(out, np.ndarray) or out.dtype not in NUMPY.values():
         return out
-    return array(value(out))
+    return array(value(recorder().made(out, leaves((args, kwargs)))))
+
+
+def _plain(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """A constructor that makes plain arrays, unless all that are made are traced."""
+    return DECLINE
 
 
 def _like(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
@@ -141,7 +148,7 @@ def _plain_copy(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
         return out
     if type(source) is np.ndarray and source.dtype == out.dtype and source.shape == out.shape:
         return array(value(source))  # the source may be live: copy it in the program
-    return array(value(out))
+    return array(value(recorder().made(out, leaves((args, kwargs)))))
 
 
 def _convert(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
@@ -272,7 +279,8 @@ class _Joiner:
 
     def __getitem__(self, key: Any) -> Any:
         if not holds_tracer(key if isinstance(key, tuple) else (key,)):
-            return self._original[key]
+            rec = recorder() if is_tracing() else None
+            return self._original[key] if rec is None else made(rec, self._original[key], [key])
         items = list(key) if isinstance(key, tuple) else [key]
         axis, least, first = (-1, 2, 0) if self._columns else (0, 1, -1)
         if isinstance(items[0], str):
@@ -416,18 +424,24 @@ def _with_lists(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     return DECLINE
 
 
+_MADE = ("indices", "hanning", "hamming", "blackman", "bartlett", "kaiser", "tril_indices",
+         "triu_indices", "diag_indices")  # fmt: skip
+
+
 def fill_table() -> None:
-    made = {"zeros": _filled(0), "empty": _filled(0), "ones": _filled(1), "full": _full,
-            "eye": _constant, "identity": _constant, "array": _array,
-            "copy": _plain_copy, "asarray": _convert, "asanyarray": _convert,
-            "asarray_chkfinite": _convert, "ascontiguousarray": _contiguous,
-            "asfortranarray": _fortran, "require": _require, "arange": _arange,
-            "linspace": _linspace, "logspace": _logspace, "geomspace": _geomspace,
-            "zeros_like": _like, "ones_like": _like, "empty_like": _like,
-            "full_like": _like}  # fmt: skip
-    for name, act in made.items():
-        if act is not None:
-            intercept.enter(np, name, act)
+    entries: dict[str, intercept.Act] = {
+        "zeros": _filled(0), "empty": _filled(0), "ones": _filled(1), "full": _full,
+        "eye": _constant, "identity": _constant, "array": _array, "copy": _plain_copy,
+        "asarray": _convert, "asanyarray": _convert, "asarray_chkfinite": _convert,
+        "ascontiguousarray": _contiguous, "asfortranarray": _fortran, "require": _require,
+        "arange": _arange, "linspace": _linspace, "logspace": _logspace, "geomspace": _geomspace,
+        **dict.fromkeys(("zeros_like", "ones_like", "empty_like", "full_like"), _like),
+        **dict.fromkeys(_MADE, _plain),
+    }  # fmt: skip
+    for name, act in entries.items():
+        intercept.enter(np, name, act)
+    for name in ("fftfreq", "rfftfreq"):
+        intercept.enter(np.fft, name, _plain)
     intercept.enter_object(np, "r_", _Joiner(np.r_, False))
     intercept.enter_object(np, "c_", _Joiner(np.c_, True))
     for name, f in _MATH.items():
@@ -438,7 +452,7 @@ def fill_table() -> None:
     environment.enter()
     for module in (np, np.linalg):
         for name, f in list(vars(module).items()):  # `dir` would load NumPy's lazy modules
-            if name not in made and not isinstance(f, type) and _entered(f):
+            if name not in entries and not isinstance(f, type) and _entered(f):
                 intercept.enter(module, name, _with_lists)
 
     for original_id, new in intercept.replacements():

@@ -336,8 +336,7 @@ def store(out: Any, result: Value, where: Any = True, casting: str = "same_kind"
             return wrap(result)
         # NumPy leaves what `where` excludes uninitialised; zero is as good as anything.
         return wrap(ops.select(value(where, "bool"), result, number(0, result)))
-    if not is_tracer(out):
-        raise untraced_write(out)
+    check_traced(out)
     if not can_cast(result.aval.dtype, out._value.aval.dtype, casting):
         sample = np.zeros((), NUMPY[result.aval.dtype])
         add: Any = np.add
@@ -356,9 +355,11 @@ def store(out: Any, result: Value, where: Any = True, casting: str = "same_kind"
     return out
 
 
-def untraced_write(out: Any) -> Exception:
-    """The error of a write of traced values into a plain array."""
-    return fail(
+def check_traced(out: Any) -> None:
+    """Refuse to write traced values into a plain array."""
+    if is_tracer(out):
+        return
+    raise fail(
         UntracedWrite,
         f"a traced value is written into a plain array of shape {np.shape(out)}",
         "Make that array in the function by np.zeros, np.copy(G) or np.array(z), so that it is "

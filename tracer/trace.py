@@ -36,6 +36,7 @@ from .hidden import check_not_hidden
 from .holdings import Change, Holdings, changes, holdings
 from .intercept import Interception, interpreted
 from .ledger import ledger_of
+from .lent import Lending, lent, undecided
 from .library import advice, compiled_call, is_compiled
 from .place import OURS, USER, Place, owner, sentence
 from .printing import flush
@@ -216,9 +217,16 @@ def trace(
         if found:
             solidify(holdings(reached.paths()))
 
-    first = until_settled(lambda: call.take(reached, before, ending), call.python, before)
+    first = until_settled(
+        lambda: call.take(reached, before, ending), call.python, before, call.lending
+    )
     if not found:
-        return _content_guarded(first, before, lambda: call.take(reached))
+        first = undecided(first, lambda: call.take(reached, before, ending), call.lending, before)
+        done = first.guarded()
+        if first.derived or call.lending.level:  # all content that Python may read is guarded
+            return done
+        read = content_read(done.captures, before, lambda: call.take(reached))
+        return replace(done, guards=(*done.guards, content_guard(read))) if read else done
 
     def again() -> Taken:
         return call.take(reach(fn, statics))
@@ -227,15 +235,6 @@ def trace(
     return settled(
         first, found, lambda: reach(fn, statics).paths(), again, leaves if whole else None
     )
-
-
-def _content_guarded(first: Taken, before: Holdings, again: Callable[[], Taken]) -> Trace:
-    """The trace, with a guard on the content of arrays that Python reads, too."""
-    whole = first.guarded()
-    if first.derived:  # then the content of all arrays is guarded
-        return whole
-    read = content_read(whole.captures, before, again)
-    return replace(whole, guards=(*whole.guards, content_guard(read))) if read else whole
 
 
 @dataclass(frozen=True)
@@ -249,6 +248,7 @@ class _Call:
     specs: tuple[LeafSpec, ...]
     rolling: Policy | None
     python: set[Site] = field(default_factory=set)  # the adjit.range loops that count in Python
+    lending: Lending = field(default_factory=Lending)
 
     def take(
         self,
@@ -257,16 +257,22 @@ class _Call:
         ending: Callable[[], None] | None = None,
     ) -> Taken:
         """Run the function once."""
+        level = stack()[0].level if stack() else self.lending.level
+        plain = functools.partial(holdings, reached.paths()) if level and not stack() else None
         finder = Finder(reached.roots.values(), before)
         rec = Recorder(self.name, finder.find)
-        rec.guarded, rec.python = reached.scalars, self.python
+        rec.guarded, rec.python, rec.level = reached.scalars, self.python, level
         asked = len(self.python)
         code = getattr(inspect.unwrap(self.fn), "__code__", None)
         start = Place(code, 0) if code is not None else None
         run, names = functools.partial(_run, self.fn), _positional(self.fn)
         if self.rolling is not None:
             rec.walk = Walk(sys._getframe())
-        with Interception(reached.globals.values(), reached.cells.values()):
+        with (
+            Interception(reached.globals.values(), reached.cells.values()),
+            contextlib.ExitStack() as place,
+        ):
+            rec.owners = place.enter_context(lent(plain)) if not stack() else stack()[0].owners
             stack().append(rec)
             try:
                 with rec.builder:
@@ -283,17 +289,23 @@ class _Call:
                     outs: list[Value] = []
                     out_specs = tuple(_out_leaf(x, outs) for x in out_leaves)
                     finish(rec, outs)
+                    place.close()
                     if ending is not None:
                         ending()
             finally:
                 stack().remove(rec)
 
+        finder.forget()
+
         def guards(apart: Apart) -> tuple[StateGuard, ...]:
             inputs = [c.value for c in rec.captures if c.live and type(c.value) is not Tracer]
             found = [*reached.guards(apart, inputs), *rec.guards]
-            if rec.derived:
-                arrays = finder.arrays(apart)
+            derived = rec.derived or (rec.of_numbers and not level and before is None)
+            if derived or rec.of_numbers or level:
+                known = rec.owners if level else reached.memories(inputs)
+                arrays = finder.arrays(apart, () if derived else known)
                 found += [content_guard(arrays)] if arrays else []
+            if derived:
                 places = [c.place for c in arrays if c.place is not None]
                 found += [g for place in places for g in finder.guards(place)]
             return tuple(found)
@@ -310,7 +322,7 @@ class _Call:
             loops=loops,
             recorded=recorded,
         )
-        return Taken(found, guards, start, rec.derived)
+        return Taken(found, guards, start, rec.derived, rec.indexed)
 
 
 def _statics(

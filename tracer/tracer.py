@@ -20,7 +20,7 @@ from .array_api import namespace
 from .errors import EscapedTracer, TracedBranch, TracedConversion, UnsupportedOp, UntracedWrite
 from .library import advice as library_advice
 from .library import caller
-from .place import here
+from .place import Place, here
 from .promote import WEAK
 from .record import NoSample, Recorder, fail, recorder, stack
 from .watched import Watched, traced
@@ -145,7 +145,11 @@ class Tracer:
         if self._value.aval.kind not in "iu" or self._value.aval.shape:
             raise TypeError("only integer scalar arrays can be converted to a scalar index")
         advice = "Pass sizes and axes as they are (an int from x.shape), not as traced values."
-        return int(self._known("an index or a size", advice))
+        decided = len(self._rec.builder.recipes)
+        found = int(self._known("an index or a size", advice))
+        if len(self._rec.builder.recipes) > decided and _indexes(here()):
+            stack()[0].indexed = True
+        return found
 
     def __int__(self) -> int:
         self._single()
@@ -170,12 +174,14 @@ class Tracer:
         try:
             return self._rec.decide(self._read(), wanted)
         except NoSample:
-            raise fail(
+            error: Any = fail(
                 TracedBranch,
                 f"{wanted} of {self._noun()}, which depends on a traced input, would decide what "
                 "the program does next",
                 advice,
-            ) from None
+            )
+            error.indexed = _indexes(here())
+            raise error from None
 
     def _number(self, wanted: str, advice: str) -> Any:
         known = self._concrete()
@@ -284,10 +290,10 @@ def _check_place(t: Tracer) -> None:
     if place.instruction == "STORE_SUBSCR":
         raise fail(
             UntracedWrite,
-            f"{t._noun()} is written into an array from outside of the function, or a plain one "
-            "made of such (a.copy(), a * 2)",
-            "A traced function leaves those alone: write into z = np.copy(a) or np.array(a * 2), "
-            "and return it.",
+            f"{t._noun()} is written into an array from outside of the function, or one that "
+            "other code than NumPy's functions made",
+            "A traced function leaves those alone: write into a copy, z = np.copy(a), and return "
+            "it.",
         )
     if place.instruction == "BINARY_SUBSCR":
         raise fail(
@@ -295,6 +301,11 @@ def _check_place(t: Tracer) -> None:
             f"a plain array is indexed by {t._noun()}, which depends on a traced input",
             "Write np.array(a)[i]: what NumPy's constructors make in the function is traced.",
         )
+
+
+def _indexes(place: Place | None) -> bool:
+    """Whether the user's code reads an item there."""
+    return place is not None and place.instruction == "BINARY_SUBSCR"
 
 
 def _innermost() -> Recorder | None:

@@ -15,10 +15,15 @@ def memory_of(x: np.ndarray) -> Any:
     return x
 
 
-class Watched(np.ndarray):
-    """A view of an array that notes when its content is read, as by no traced operation."""
+class Seen(np.ndarray):
+    """A view that stands for an array while a function is traced."""
 
     _plain: np.ndarray | None
+
+
+class Watched(Seen):
+    """A view of an array that notes when its content is read, as by no traced operation."""
+
     _read: set[int]  # of what owns memory, by identity
     _taken: bool  # whether it was handed on as it is
 
@@ -29,7 +34,7 @@ class Watched(np.ndarray):
         return noticed(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        for x in _leaves((args, kwargs)):
+        for x in leaves((args, kwargs)):
             if _is_tracer(x):
                 return x.__array_function__(func, types, args, kwargs)
         return noticed(func, args, kwargs)
@@ -50,7 +55,7 @@ class Watched(np.ndarray):
         return bare(self).flat
 
 
-_OF_SHAPES = frozenset(
+OF_SHAPES = frozenset(
     (
         np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj,
         np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.common_type,
@@ -77,27 +82,31 @@ for _name in (*_DUNDERS, *(n for n in vars(np.ndarray) if n[0] != "_")):
 
 
 def bare(x: Any) -> Any:
-    """The array itself where a view of it notes who reads it."""
-    if type(x) is not Watched:
+    """The array itself where a view stands for it."""
+    kind = type(x)
+    if not issubclass(kind, Seen):
         return x
-    x._taken = True
+    if kind is Watched:
+        x._taken = True
     if x._plain is None:
         x._plain = np.ndarray.view(x, np.ndarray)
     return x._plain
 
 
-def _bare(x: Any) -> Any:
+def mapped(f: Callable[[Any], Any], x: Any) -> Any:
+    """What lies in lists, tuples and dicts, by a function."""
     if type(x) in (list, tuple):
-        return type(x)(map(_bare, x))
+        return type(x)([mapped(f, part) for part in x])
     if type(x) is dict:
-        return {k: _bare(v) for k, v in x.items()}
-    return bare(x)
+        return {k: mapped(f, v) for k, v in x.items()}
+    return f(x)
 
 
-def _leaves(x: Any) -> Iterator[Any]:
+def leaves(x: Any) -> Iterator[Any]:
+    """What lies in lists, tuples and dicts."""
     if type(x) in (list, tuple, dict):
         for part in x.values() if type(x) is dict else x:
-            yield from _leaves(part)
+            yield from leaves(part)
     else:
         yield x
 
@@ -108,22 +117,22 @@ def _is_tracer(x: Any) -> bool:
 
 def fallen_through(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What an intercepted function answers by itself."""
-    if any(map(_is_tracer, _leaves((args, kwargs)))):
+    if any(map(_is_tracer, leaves((args, kwargs)))):
         return f(*args, **kwargs)
     return noticed(f, args, kwargs)
 
 
 def noticed(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What a function answers, which has read the content unless it was traced."""
-    given = list(_leaves((args, kwargs)))
+    given = list(leaves((args, kwargs)))
     watched = [x for x in given if type(x) is Watched]
     taken = [x._taken for x in watched]
-    out = f(*_bare(tuple(args)), **_bare(kwargs))
+    out = f(*mapped(bare, tuple(args)), **mapped(bare, kwargs))
     if any(map(_is_tracer, given)):
         return out
     for x, before in zip(watched, taken, strict=True):
         x._taken = before
-    return out if f in _OF_SHAPES else _passed_on(out, watched)
+    return out if f in OF_SHAPES else _passed_on(out, watched)
 
 
 def traced(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
