@@ -150,9 +150,10 @@ decides it is looked at in the call that is traced and guarded: a call with anot
 again. In the rows of `vmap`, which share one program, such a function raises. Ufuncs have their
 methods (`reduce`, `accumulate`, `reduceat`, `outer`, `at`) and their options (`out`, `where`,
 `dtype`, `casting`); `out` must be an array made in the function. All of Python's operators and
-NumPy's ways of indexing work, so do the constructors (`np.zeros`, `np.array`, `np.linspace`, ...),
-`np.r_`, `np.c_`, `np.poly1d`, `np.vectorize`, `np.nditer`, `np.lib.stride_tricks`, the functions
-and classes of `np.polynomial`, and the functions of `math`.
+NumPy's ways of indexing work, also of plain arrays by traced values (`table[np.argsort(x)]`), so do
+the constructors (`np.zeros`, `np.array`, `np.linspace`, ...), `np.r_`, `np.c_`, `np.poly1d`,
+`np.vectorize`, `np.nditer`, `np.lib.stride_tricks`, the functions and classes of `np.polynomial`,
+and the functions of `math`.
 """
 
 

@@ -43,7 +43,7 @@ class Lending:
 
     def more(self, error: BaseException) -> bool:
         """Whether the trace is to be taken again, with more arrays traced, after this error."""
-        if self.level == ALL or not _of_plain(error):
+        if not asks_for_more(self.level, error):
             return False
         self.first = self.first or error
         self.level += 1
@@ -61,8 +61,10 @@ class Lending:
         return error
 
 
-def _of_plain(error: BaseException) -> bool:
-    """Whether an error may come from a plain array that met a traced value."""
+def asks_for_more(level: int, error: BaseException | None) -> bool:
+    """Whether an error may come from a plain array that is not traced at this level."""
+    if level == ALL:
+        return False
     if isinstance(error, TracedBranch):
         return error.indexed
     return isinstance(error, TracedConversion | UntracedWrite)

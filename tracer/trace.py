@@ -36,7 +36,7 @@ from .hidden import check_not_hidden
 from .holdings import Change, Holdings, changes, holdings
 from .intercept import Interception, interpreted
 from .ledger import ledger_of
-from .lent import Lending, lent, undecided
+from .lent import Lending, asks_for_more, lent, undecided
 from .library import advice, compiled_call, is_compiled
 from .place import OURS, USER, Place, owner, sentence
 from .printing import flush
@@ -350,8 +350,9 @@ def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     except RecursionError as error:
         raise _endless(error) or error from None
     except Exception as error:
-        flush(recorder())
         ours = _ours(error)
+        if not asks_for_more(stack()[0].level, ours):
+            flush(recorder())
         if ours is not None and ours is not error:
             raise ours from None
         if ours is None:
