@@ -22,7 +22,8 @@ FIRST_MISS = -2  # the status of a kernel whose first guard missed
 FEW_INDICES = 64  # that are checked where they are used
 JAM = 4  # rows that share one pass of an inner loop
 JAM_READS = 4
-MANY = 4096  # terms of single precision that are added one by one
+MANY = 4096  # terms of single precision that are added one by one, some in each lane
+SOME = 512  # where the loop over them is no vector
 FEW = 64  # rounds of an inner loop whose last vector is worth a mask
 LINES = 128  # bytes of a row between two requests for memory
 LANES = 8  # numbers in a register
@@ -350,10 +351,12 @@ class Writer(Reader):
 
     def parts(self, loop: Loop, low: int, high: int, sums: Mapping[Root, str]) -> None:
         """The loop in parts of many rounds, so that only the sums of each are rounded much."""
+        terms = max(prod(r.dims[d] for d in wide(r) if d != loop.dims[r][0]) for r in sums)
+        size = SOME >> (terms - 1).bit_length() or 1 if terms > 1 else MANY
         first, var, end = self.names.fresh("s"), self.names.fresh("i"), self.names.argument(high)
-        with self.body(f"for {first} in range({self.names.size(low)}, {end}, {MANY}):") as scope:
+        with self.body(f"for {first} in range({self.names.size(low)}, {end}, {size}):") as scope:
             self.of_var[first] = scope.depth
-            rounds = f"for {var} in range({first}, min({first} + {MANY}, {end})):"
+            rounds = f"for {var} in range({first}, min({first} + {size}, {end})):"
             with self.in_parts(sums), self.body(rounds) as inner:
                 self.enter(loop, var, inner.depth, (low, high - 1))
                 self.items(loop.body)

@@ -356,3 +356,7 @@ def test_long_sums_of_single_precision_keep_their_digits():
         for a, b in zip(got, evaluate(wide, x.astype(float), y.astype(float)), strict=True):
             assert a.dtype == np.float32
             np.testing.assert_allclose(a, b, rtol=1e-6)
+    for columns in (4, 15):
+        alone = build(schedule(traced(lambda x: sum_(x, axes=(0, 1)), f32(20_000, columns))))
+        x = np.full((20_000, columns), 0.1, np.float32)
+        np.testing.assert_allclose(alone.call([x])[0], x.sum(dtype=float), rtol=1e-6)
