@@ -33,6 +33,7 @@ from . import (  # noqa: F401
     surface_scipy_linalg,
     surface_scipy_matrices,
     surface_search,
+    surface_segments,
     surface_sets,
     surface_shape,
     surface_signal,

@@ -1,4 +1,4 @@
-"""Methods of ufuncs: reduce, accumulate, reduceat, outer and at, for every ufunc of two operands.
+"""Methods of ufuncs: reduce, accumulate, outer and at, for every ufunc of two operands.
 
 Where a row is the reduction, it is taken.  An associative ufunc without one is folded by halves,
 in log n steps; any other one element after the other, as NumPy does.
@@ -106,7 +106,7 @@ def fold_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 _loops: dict[Any, tuple[str, str]] = {}
 
 
-def _loop(ufunc: np.ufunc, dtype: str, wanted: Any) -> tuple[str, str]:
+def loop_dtypes(ufunc: np.ufunc, dtype: str, wanted: Any) -> tuple[str, str]:
     """The dtypes a reduction reads and returns, as NumPy resolves them."""
     memo = (ufunc, dtype, wanted)
     known = _loops.get(memo)
@@ -134,7 +134,7 @@ def masked(x: Value, where: Any, fill: Any) -> Value:
     return ops.select(_shape.broadcast_to(mask, x.shape), x, number(fill, x))
 
 
-def _neutral(ufunc: np.ufunc, dtype: str) -> Any:
+def neutral(ufunc: np.ufunc, dtype: str) -> Any:
     """The identity of a ufunc, or None."""
     if ufunc in _NEUTRAL:
         return _NEUTRAL[ufunc](dtype)
@@ -157,7 +157,7 @@ def reduce(
     """`ufunc.reduce`, which np.sum and its like are as well."""
     x = value(a)
     axes = fold_axes(axis, x.ndim)
-    take, want = _loop(ufunc, x.aval.dtype, None if dtype is _NONE else dtype)
+    take, want = loop_dtypes(ufunc, x.aval.dtype, None if dtype is _NONE else dtype)
     if KIND[take] == "c" and ufunc in (np.maximum, np.minimum, np.fmax, np.fmin):
         raise refuse("the maximum or minimum of complex numbers", "Compare np.abs of them.")
     if ufunc is np.hypot and initial is _NONE:
@@ -185,20 +185,20 @@ def fold(ufunc: np.ufunc, x: Value, axes: tuple[int, ...], initial: Any, where: 
             "be specified"
         )
     start = value(_plain_number(initial, x.aval.dtype), x.aval.dtype) if given else None
-    neutral = _neutral(ufunc, x.aval.dtype)
+    ignored = neutral(ufunc, x.aval.dtype)
     count = math.prod(x.shape[i] for i in axes)
     if not count:
         return _of_nothing(ufunc, x, axes, start, initial)
-    if neutral is None and ufunc not in ASSOCIATIVE:
+    if ignored is None and ufunc not in ASSOCIATIVE:
         return _one_by_one(ufunc, x, axes, start, where)
-    x = masked(x, where, neutral) if neutral is not None else x
+    x = masked(x, where, ignored) if ignored is not None else x
     if not axes:
         v = x
     elif ufunc in FOLDS:
         v = FOLDS[ufunc](x, axes=axes)
     else:
         v = _halved(ufunc, *_in_front(x, axes))
-    same = type(start) is Const and start.data == neutral and ufunc is not np.hypot
+    same = type(start) is Const and start.data == ignored and ufunc is not np.hypot
     fresh = start is None or same
     return v if fresh else call(ufunc, (start, v))
 
@@ -274,7 +274,7 @@ def accumulate(ufunc: np.ufunc, a: Any, axis: Any = 0, dtype: Any = None, out: A
     if not x.ndim and axis in (0, -1):
         raise TypeError("cannot accumulate on a scalar")
     i = one_axis(axis, x.ndim)
-    take, want = _loop(ufunc, x.aval.dtype, dtype)
+    take, want = loop_dtypes(ufunc, x.aval.dtype, dtype)
     x = cast(x, take)
     v = cast(scan(ufunc, x, i), want)
     if isinstance(out, tuple):
@@ -305,30 +305,7 @@ def scan(ufunc: np.ufunc, x: Value, axis: int) -> Value:
     return ops.concatenate(*parts, axis=axis)
 
 
-# ------------------------------------------------------------------ reduceat, outer
-
-
-def reduceat(
-    ufunc: np.ufunc, a: Any, indices: Any, axis: Any = 0, dtype: Any = None, out: Any = None
-) -> Any:
-    """`ufunc.reduceat` at positions that are known, or guarded."""
-    x = value(a)
-    i = one_axis(axis, x.ndim)
-    take, want = _loop(ufunc, x.aval.dtype, dtype)
-    x, n = cast(x, take), x.shape[i]
-    starts = plain(indices, f"the indices of {ufunc.__name__}.reduceat").astype(int).tolist()
-    for k in starts:
-        if not 0 <= k < n:
-            raise IndexError(f"index {k} out-of-bounds in {ufunc.__name__}.reduceat [0, {n})")
-    parts = []
-    for k, end in zip(starts, [*starts[1:], n], strict=True):
-        part = _shape.narrow(x, i, k, max(end - k, 1))
-        folded = fold(ufunc, part, (i,), _NONE, True)
-        parts.append(_shape.expand_dims(folded, (i,)))
-    v = cast(parts[0] if len(parts) == 1 else ops.concatenate(*parts, axis=i), want)
-    if isinstance(out, tuple):
-        (out,) = out
-    return array(v) if out is None else store(out, v, True, "unsafe")
+# ------------------------------------------------------------------ outer
 
 
 def outer(ufunc: np.ufunc, a: Any, b: Any, **options: Any) -> Any:
@@ -389,4 +366,4 @@ def _turns(places: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(ranks == r) for r in range(int(ranks.max(initial=-1)) + 1)]
 
 
-UFUNC_METHODS.update(reduce=reduce, accumulate=accumulate, reduceat=reduceat, outer=outer, at=at)
+UFUNC_METHODS.update(reduce=reduce, accumulate=accumulate, outer=outer, at=at)
