@@ -1,14 +1,16 @@
 """Plain arrays that traced values index or are written into, and that meet them in methods."""
 
+import copy
 import dataclasses
 import threading
 import types
+import warnings
 
 import numpy as np
 import pytest
 from traced import assert_same, evaluated
 
-from adjit import grad, jit, options, value_and_grad, vmap
+from adjit import cond, fori_loop, grad, jit, options, value_and_grad, vmap
 from adjit.errors import FrozenWrite, TracedConversion, UntracedWrite
 from adjit.tracer.trace import trace
 
@@ -292,3 +294,64 @@ def test_other_threads_see_arrays_as_they_are():
     assert_same(evaluated(trace(f, (x,)), (x,)), f(x))
     thread.join()
     assert seen == [(np.ndarray, T[0] + 1, T.sum(), 0.0, T[P].tolist(), T[T > 3].size)]
+
+
+def test_arrays_of_numbers_alone_need_no_guard_on_what_others_hold():
+    alone, held = np.arange(1.0, 4.0), {"g": np.arange(1.0, 4.0), "h": np.arange(1.0, 4.0)}
+
+    def guarded(f):
+        return any("content" in g.describe() for g in trace(f, (x,), sampled=True).guards)
+
+    free = (
+        lambda x: alone * x * np.linspace(0, 1, 3) + np.array([1.0, 2.0, 3.0]),
+        lambda x: alone * x[np.arange(3)] + np.eye(3) @ x,
+        lambda x: alone[order(x)] * np.arange(3)[order(x)],
+    )
+    assert not any(map(guarded, free))
+
+    def state(x):
+        space.calls = getattr(space, "calls", 0) + 1
+        return held["g"] * x * np.linspace(0, float(held["h"].max()), 3)
+
+    def filled(x):
+        z = np.arange(3.0)
+        z[0] = float(held["h"][1])
+        return z * x
+
+    relying = (
+        lambda x: held["g"] * x * np.linspace(0, float(held["g"].max()), 3),
+        lambda x: held["g"] * x * np.array(held["g"].tolist()),
+        lambda x: x * np.array([float(v) for v in held["h"]]),
+        lambda x: held["g"][order(x)] * np.linspace(0, float(held["h"].max()), 3),
+        lambda x: sum(np.array(v.tolist()) * x for v in held.values()),
+        filled,
+        state,
+    )
+    with options(interpret=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for f in relying:
+            g = jit(f)
+            assert_same(g(x), f(x))
+            for name in held:
+                held[name] += 3
+            assert_same(g(y), f(y))
+
+
+def test_the_users_objects_are_left_as_they_are():
+    other = Model()
+    before = dict(vars(other)), dict(vars(Model))
+    for f in (lambda x: other.shared[:3] * x, lambda x: other.shared[order(x)] * other.t[:3]):
+        trace(f, (x,), sampled=True)
+        assert vars(other).keys() == before[0].keys()
+        assert all(v is before[0][k] for k, v in vars(other).items())
+        assert vars(Model).keys() == before[1].keys()
+
+
+def test_bodies_of_loops_and_copies():
+    def f(x):
+        first = fori_loop(0, 3, lambda i, c: c + T[i] * x[i], 0.0)
+        second = cond(x[0] > 0, lambda t: t[order(x)] * x, lambda t: x * t[0], T)
+        third = copy.deepcopy(T)[order(x)] + copy.copy(space.d["a"][0])[order(x)]
+        return first * x + second + third + vmap(lambda a: a @ x + T[np.argmax(x)])(A)
+
+    assert_same(evaluated(trace(f, (x,), sampled=True), (y,)), f(y))

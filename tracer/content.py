@@ -9,6 +9,7 @@ and those that somebody reads are guarded by their content.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,10 +53,10 @@ class Views:
     def put_into(self, held: Holdings) -> None:
         """Let all slots hold views that hold arrays, or tuples of them."""
         for slot, x in list(held.all()):
-            if isinstance(x, (*KINDS, tuple)) and not isinstance(slot.holder, tuple):
+            if issubclass(type(x), (*KINDS, tuple)) and not isinstance(slot.holder, tuple):
                 new = self._view(x)
                 if new is not x:
-                    self._undo.append((slot, x, new))
+                    self._undo.append((slot, x if _is_own(slot) else ABSENT, new))
                     put(slot, new)
 
     def take_out(self) -> None:
@@ -73,11 +74,20 @@ class Views:
     def _make(self, x: Any) -> Any:
         if type(x) in KINDS:
             return self._of(x)
-        if not isinstance(x, tuple):
+        if not issubclass(type(x), tuple):
             return x
         parts = list(map(self._view, x))
         same = all(new is old for new, old in zip(parts, x, strict=True))
         return x if same else tuple.__new__(type(x), parts)
+
+
+def _is_own(slot: Slot) -> bool:
+    """Whether the holder itself holds it, and not its class."""
+    holder, kind, key = slot
+    own = getattr(holder, "__dict__", None)
+    if kind != "attr" or own is None or key in own:
+        return True
+    return hasattr(inspect.getattr_static(type(holder), key, None), "__set__")
 
 
 def _held(slot: Slot) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..ir.records import dataclass
 from .guards import content_mark
+from .hidden import Hidden
 from .paths import GONE, Path
 from .place import USER, owner
 from .tracer import Tracer
@@ -134,7 +135,7 @@ def holdings(roots: Iterable[Path]) -> Holdings:
     seen: set[int] = set()
     while todo and len(seen) < _LIMIT:
         x, path, depth = todo.popleft()
-        if type(x) in _BARE or id(x) in seen:
+        if type(x) in _BARE or type(x) is Hidden or id(x) in seen:
             continue
         seen.add(id(x))
         mark = _mark(x)

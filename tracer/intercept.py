@@ -76,7 +76,7 @@ class Replacement:
         if watched:
             return fallen_through(original, args, kwargs)
         out = original(*args, **kwargs)
-        if type(out) is np.ndarray:
+        if user and type(out) is np.ndarray:
             rec.made(out, leaves((args, kwargs)))
         return out
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
@@ -99,31 +99,39 @@ def _guards(taken: Taken) -> int:
 # ------------------------------------------------------------------ in the place of arrays
 
 
-@contextlib.contextmanager
-def lent(held: Callable[[], Holdings] | None) -> Iterator[set[int]]:
-    """Let views stand for the arrays that are held; gives what owns their memory, by identity."""
-    if held is None:
-        yield set()
-        return
-    owners: set[int] = set()
+class Stands:
+    """Views that stand for the arrays that are held, if any are asked for.
 
-    def lend(x: np.ndarray) -> Any:
+    owners  what owns the memory of these arrays, by identity
+    """
+
+    def __init__(self, held: Callable[[], Holdings] | None) -> None:
+        self.owners: set[int] = set()
+        self._held = held
+        self._views = Views(self._lend)
+        try:
+            if held is not None:
+                self._views.put_into(held())
+        except BaseException:  # an interrupt
+            self.end()
+            raise
+
+    def _lend(self, x: np.ndarray) -> Any:
         if x.dtype not in _DTYPES:
             return x
-        owners.add(id(memory_of(x)))
+        self.owners.add(id(memory_of(x)))
         view = x.view(Lent)
         view._plain = x
         return view
 
-    views = Views(lend)
-    try:
-        views.put_into(held())
-        yield owners
-    finally:
-        views.take_out()
-        for slot, x in held().all():  # where the user's code has put one
-            if type(x) is Lent:
-                put(slot, bare(x))
+    def end(self) -> None:
+        """Put the arrays back, also where the user's code has put a view."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._views.take_out()
+            for slot, x in held().all():
+                if type(x) is Lent:
+                    put(slot, bare(x))
 
 
 _DTYPES = frozenset(NUMPY.values())

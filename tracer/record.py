@@ -104,7 +104,7 @@ def _other_dtype(dtype: np.dtype) -> str:
     return "Use a native bool, integer, float or complex dtype (float64, int64, ...)."
 
 
-_NUMBERS = frozenset((int, float, complex, bool, str, type(None), type))
+_NUMBERS = frozenset((int, float, complex, bool, str, type(None), type, *map(type, NUMPY.values())))
 _MANY = 10_000  # numbers that are not looked at one by one
 SMALL = 1024  # elements of an array that is looked at to find an equal one
 MOST_DECISIONS = 10_000  # guards of one trace
@@ -235,8 +235,8 @@ class Recorder:
 
     def made(self, x: np.ndarray, given: Iterable[Any]) -> np.ndarray:
         """An array that one of NumPy's functions made, of what it was given."""
-        some = list(itertools.islice(given, _MANY))
-        if len(some) < _MANY and all(type(a) in _NUMBERS or isinstance(a, np.dtype) for a in some):
+        kinds = list(itertools.islice(map(type, given), _MANY))
+        if len(kinds) < _MANY and _NUMBERS.issuperset(kinds):
             memory = memory_of(x)
             self._numbers[id(memory)] = memory, memory.copy()
         return x

@@ -36,7 +36,7 @@ from .hidden import check_not_hidden
 from .holdings import Change, Holdings, changes, holdings
 from .intercept import Interception, interpreted
 from .ledger import ledger_of
-from .lent import Lending, asks_for_more, lent, undecided
+from .lent import Lending, Stands, asks_for_more, undecided
 from .library import advice, compiled_call, is_compiled
 from .place import OURS, USER, Place, owner, sentence
 from .printing import flush
@@ -268,11 +268,9 @@ class _Call:
         run, names = functools.partial(_run, self.fn), _positional(self.fn)
         if self.rolling is not None:
             rec.walk = Walk(sys._getframe())
-        with (
-            Interception(reached.globals.values(), reached.cells.values()),
-            contextlib.ExitStack() as place,
-        ):
-            rec.owners = place.enter_context(lent(plain)) if not stack() else stack()[0].owners
+        with Interception(reached.globals.values(), reached.cells.values()):
+            stands = Stands(plain)
+            rec.owners = stack()[0].owners if stack() else stands.owners
             stack().append(rec)
             try:
                 with rec.builder:
@@ -289,10 +287,11 @@ class _Call:
                     outs: list[Value] = []
                     out_specs = tuple(_out_leaf(x, outs) for x in out_leaves)
                     finish(rec, outs)
-                    place.close()
+                    stands.end()
                     if ending is not None:
                         ending()
             finally:
+                stands.end()
                 stack().remove(rec)
 
         finder.forget()
