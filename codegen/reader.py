@@ -263,7 +263,9 @@ class Reader:
         """Whether two values of one shape lie in the same memory."""
         if not (a.ndim and self.is_held(a) and self.is_held(b)):
             return False
-        return self.held(a)[:2] == self.held(b)[:2]
+        (x, before, _), (y, prefix, _) = self.held(a), self.held(b)
+        slots = self.plan.slots
+        return before == prefix and slots.get(x, x) is slots.get(y, y)
 
     def is_held(self, v: Value) -> bool:
         """Whether a value lies in memory as a whole."""

@@ -14,7 +14,7 @@ from math import prod
 from ..ir.core import Value
 from ..ir.plan import Item, Loop, Plan, members
 from ..ir.records import dataclass
-from .overwrite import Overwrites, likeness
+from .overwrite import Overwrites, adds_into, likeness
 
 
 @dataclass
@@ -47,7 +47,8 @@ def _lent(plan: Plan) -> list[Slot]:
     for k, item in enumerate(plan.items):
         for r in members(item):
             v = r.value
-            if plan.storage[v].place == "output" and r.kind in ("store", "gemm") and v.ndim:
+            lends = r.kind in ("store", "gemm") or (r.kind == "call" and adds_into(r))
+            if plan.storage[v].place == "output" and lends and v.ndim:
                 found.append(Slot(v, _size(plan, v), -1, v, k))
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import field
 
 from ..ir.core import Value
-from ..ir.plan import Access, Item, Loop, Plan, Root, Stmts
+from ..ir.plan import Access, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.records import dataclass
 from .storage import Path, paths_of
 
@@ -23,6 +23,11 @@ def alike(a: Value, b: Value) -> bool:
 def likeness(v: Value) -> object:
     """What arrays have in common that are equal in dtype and shape for every size of the inputs."""
     return v.dtype, *((int(n), getattr(n, "label", None)) for n in v.shape)
+
+
+def adds_into(r: Root) -> bool:
+    """Whether a root sets or adds to elements of its first operand, by a nest of its own."""
+    return r.kind == "call" and r.op is not None and r.op.prim.name in ("scatter", "scatter_add")
 
 
 @dataclass(eq=False)
@@ -39,6 +44,8 @@ class Overwrites:
         or in one that runs earlier in the same round.  The order of statements is changed for that.
         """
         writer = self.plan.roots.get(new)
+        if isinstance(item, CallItem):
+            return writer is item.root and alike(new, old) and self._adds(writer, old)
         if not isinstance(item, Loop) or writer is None or writer not in item.dims:
             return False
         if writer.kind != "store" or not alike(new, old) or not self._same_layout(new, old):
@@ -54,6 +61,22 @@ class Overwrites:
                 statements.members = order
                 return False
         self.taken.append((item, new, old))
+        return True
+
+    def _adds(self, writer: Root, old: Value) -> bool:
+        """Whether a root sets or adds to elements of `old`, and reads it in no other way."""
+        if not adds_into(writer) or writer.op is None or writer.op.args[0] is not old:
+            return False
+        stack, seen = list(writer.op.args[1:]), set[Value]()
+        while stack:
+            v = stack.pop()
+            while v in self.plan.aliases:
+                v = self.plan.aliases[v]
+            if v is old:
+                return False
+            if v not in seen and v not in self.plan.roots and v in self.plan.defs:
+                stack.extend(self.plan.defs[v].args)
+            seen.add(v)
         return True
 
     def _same_layout(self, new: Value, old: Value) -> bool:

@@ -28,6 +28,7 @@ from .orders import orders
 from .outward import outward, unmasked
 from .planes import planes
 from .puts import puts
+from .ranks import ranks
 from .replay import rebuild
 from .scalars import scalars
 from .simplify import cleanup, simplify
@@ -67,6 +68,7 @@ PRIMAL: list[Pass] = [
     Pass("shows", shows_last),
     Pass("puts", puts),
     Pass("cleanup", cleanup),
+    Pass("ranks", ranks),
     Pass("constant_shifts", constant_shifts),
     Pass("triangles", triangles, "rounding"),
     Pass("inward", inward),

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Value
+from ..ir.ops.ranks import LONG
 from ..ir.types import Aval
 from .surface import (
     array,
@@ -157,17 +158,32 @@ def _check_rank(kth: Any, x: Value, axis: int) -> None:
 
 @surface(np.partition)
 def partition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
-    """np.partition: a full sort is one of the orders that NumPy allows."""
-    _check_rank(kth, *_along(a, axis))
-    return sort(a, axis)
+    """np.partition: a full sort, of short arrays, is one of the orders that NumPy allows."""
+    x, i = _along(a, axis)
+    _check_rank(kth, x, i)
+    if not _long(x, i):
+        return sort(a, axis)
+    order = ops.argpartition(x, axis=i, kth=_ranks_of(kth))
+    return array(ops.index.take_along(x, order, i))
+
+
+def _long(x: Value, axis: int) -> bool:
+    return x.ndim > 0 and x.shape[axis] >= LONG and x.aval.kind in "fiu"
+
+
+def _ranks_of(kth: Any) -> tuple[int, ...]:
+    return tuple(np.atleast_1d(plain(kth, "kth")).tolist())
 
 
 @surface(np.argpartition)
 def argpartition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
-    """np.argpartition: a full sort is one of the orders that NumPy allows."""
+    """np.argpartition: a full sort, of short arrays, is one of the orders that NumPy allows."""
     x = value(a)
-    _check_rank(kth, *(_along(a, axis) if x.ndim or axis is None else (x, 0)))
-    return argsort(a, axis)
+    x, i = _along(a, axis) if x.ndim or axis is None else (x, 0)
+    _check_rank(kth, x, i)
+    if not _long(x, i):
+        return argsort(a, axis)
+    return array(ops.argpartition(x, axis=i, kth=_ranks_of(kth)))
 
 
 def lexsorted(rows: Value) -> Value:
