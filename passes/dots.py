@@ -17,6 +17,8 @@ Args = tuple[Value, ...]
 Dims = tuple[int, ...]
 TINY_EXTENT = 8
 TINY_PRODUCT = 256
+FEW_PRODUCTS = 16  # for each element along the only long extent
+LONG = 64  # elements of the innermost loop
 
 
 def _absorb(b: Normal, args: Args, attrs: Attrs) -> Value | None:
@@ -74,13 +76,38 @@ def _as_sum(b: Normal, args: Args, attrs: Attrs) -> Value | None:
 
 
 def tiny(op: Op) -> bool:
-    """Whether matrices are so small that a call of BLAS takes longer than their product."""
+    """Whether matrices are so small that a product by BLAS takes longer than loops that fuse."""
     if op.prim is not dot:
         return False
-    (x, y), (bx, by), (_, cy) = op.args, op.attrs["batch"], op.attrs["contract"]
+    (x, y), (bx, by), (cx, cy) = op.args, op.attrs["batch"], op.attrs["contract"]
     rows = [n for d, n in enumerate(x.shape) if d not in bx]
     extents = rows + [y.shape[d] for d in free_dims(y.ndim, by, cy)]
-    return max(extents, default=0) <= TINY_EXTENT and prod(extents) <= TINY_PRODUCT
+    if max(extents, default=0) <= TINY_EXTENT and prod(extents) <= TINY_PRODUCT:
+        return True
+    return _long(x, y, (bx, by), (cx, cy))
+
+
+def _long(x: Value, y: Value, batch: Sequence[Dims], contract: Sequence[Dims]) -> bool:
+    """Whether one extent alone is long, and BLAS would need copies of what is no matrix."""
+    free = [free_dims(v.ndim, b, c) for v, b, c in zip((x, y), batch, contract, strict=True)]
+    sizes = [prod(v.shape[d] for d in f) for v, f in zip((x, y), free, strict=True)]
+    inner = prod(x.shape[d] for d in contract[0])
+    few, some, _ = sorted((inner, *sizes))
+    if few * some <= FEW_PRODUCTS:
+        return True
+    if some > TINY_EXTENT:
+        return False
+    if inner > some:
+        sides = [(x, contract[0]), (y, contract[1])]
+    else:
+        sides = [(x, free[0]) if sizes[0] > sizes[1] else (y, free[1])]
+    return all(_scattered(v, dims) for v, dims in sides)
+
+
+def _scattered(v: Value, dims: Dims) -> bool:
+    """Whether dims lie apart in memory, the last of them long and innermost."""
+    apart = len(dims) > 1 and max(dims) - min(dims) >= len(dims)
+    return apart and v.ndim - 1 in dims and v.shape[-1] >= LONG
 
 
 def as_sum(op: Op, args: Sequence[Value]) -> Value:
