@@ -33,12 +33,33 @@ class Slot:
 
 def share(plan: Plan) -> None:
     """Fill `plan.slots`: each workspace value's slot, named by the largest value in it."""
-    _colour(plan, plan.items, (), _lent(plan))
+    seen = _reshaped(plan)
+    lent = [s for s in _lent(plan) if s.owner not in seen.values()]
+    _colour(plan, plan.items, (), lent, out_of=seen)
+    plan.slots.update(seen)
     for v in plan.slots:
         owner = plan.slots[v]
         while plan.slots.get(owner, owner) is not owner:
             owner = plan.slots[owner]
         plan.slots[v] = owner
+
+
+def _reshaped(plan: Plan) -> dict[Value, Value]:
+    """Values that are results in another shape, and nothing else: they are written as these."""
+    found: dict[Value, Value] = {}
+    for out in plan.outs:
+        r = plan.roots.get(out)
+        if r is None or r.op is not None or r.source not in plan.aliases:
+            continue
+        base = r.source
+        while base in plan.aliases:
+            base = plan.aliases[base]
+        made = plan.roots.get(base)
+        if made is None or made.kind not in ("store", "fold", "gemm", "scatter", "call"):
+            continue
+        if plan.storage[base].place == "full" and plan.storage[out].place == "output":
+            found.setdefault(base, out)
+    return found
 
 
 def _lent(plan: Plan) -> list[Slot]:
@@ -59,12 +80,13 @@ def _colour(
     outs: Sequence[Value],
     lent: Sequence[Slot] = (),
     only: Collection[Value] | None = None,
+    out_of: Collection[Value] = (),
 ) -> list[Value]:
     """The slots of the values that items make (`only` these), and of those in the regions below.
 
     The results of a region are read at its end.
     """
-    lives = _lives(plan, items, only)
+    lives = {v: life for v, life in _lives(plan, items, only).items() if v not in out_of}
     lives.update((v, (lives[v][0], len(items))) for v in outs if v in lives)
     sizes = {v: _size(plan, v) for v in lives}
     slots: dict[str, list[Slot]] = {}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adjit import jit, value_and_grad
+from adjit import grad, jit, value_and_grad
 from adjit.codegen.kernel import item_bytes
 
 RNG = np.random.default_rng(0)
@@ -112,3 +112,24 @@ def test_slopes_lie_where_the_product_was() -> None:
     np.testing.assert_allclose(value, np.sum(z * z))
     np.testing.assert_allclose(gv, h.T @ dz)
     np.testing.assert_allclose(gw, X.T @ ((dz @ SQUARE.T) * (1.0 - h * h)))
+
+
+def test_a_result_in_another_shape_is_written_where_it_lies() -> None:
+    @grad
+    def columns(x):
+        r = x.reshape(-1, 3)
+        return np.sum(r[:, 0] * r[:, 1] + r[:, 2] ** 2)
+
+    x = np.random.default_rng(0).normal(size=300)
+    want = np.stack([x[1::3], x[::3], 2 * x[2::3]], axis=1).ravel()
+    np.testing.assert_allclose(columns(x), want)
+    assert "_buf" not in columns.source(x)
+
+    @jit
+    def several(x, w):
+        product = x @ w
+        return product.reshape(-1), product.reshape(2, -1), np.cumsum(x, axis=0).reshape(-1)
+
+    a, w = x.reshape(20, 15), np.random.default_rng(1).normal(size=(15, 12))
+    for got, right in zip(several(a, w), (a @ w, a @ w, np.cumsum(a, axis=0)), strict=True):
+        np.testing.assert_allclose(got.ravel(), right.ravel())
