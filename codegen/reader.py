@@ -435,7 +435,7 @@ class Reader:
         row = counted(self.plan.defs, i, index, extent)
         if row is not None:
             return row
-        known = None if i.ndim else self.affine(i)
+        known = self.affine(self.repeated(i))
         if known is not None:
             who, off, step = known
             low, high = self.ranges[who] if who is not None else (0, 0)
@@ -452,6 +452,12 @@ class Reader:
             self.of_var[name] = depth
             return name, 0, 1
         return self.checked(raw, extent, op, index, mask), 0, 1
+
+    def repeated(self, v: Value) -> Value:
+        """The scalar that an array repeats, or the value as it is."""
+        op = self.plan.defs.get(v)
+        scalar = op is not None and op.prim.name == "broadcast" and not op.args[0].ndim
+        return op.args[0] if op is not None and scalar else v
 
     def affine(self, v: Value) -> At | None:
         """An integer that follows one loop variable of known range, or none, as an index."""

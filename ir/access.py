@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .core import Op, Value
+from .core import Const, Op, Value
 from .prim import Call, Expr, View, ViewMap
 from .types import Aval
 
@@ -95,14 +95,21 @@ def counted(
     defs: Mapping[Value, Op], v: Value, index: Sequence[Index], extent: int
 ) -> Index | None:
     """What integers that count along an axis, up to an extent, are at an index; None for others."""
-    op = defs.get(v)
-    while op is not None and op.args and (view := view_map(op)) is not None and not view.windows:
-        index = compose(view, index)
+    op, first = defs.get(v), 0
+    while op is not None and op.args:
+        if (view := view_map(op)) is not None and not view.windows:
+            index = compose(view, index)
+        elif op.prim.name == "add" and type(op.args[1]) is Const:
+            first += int(op.args[1].data)
+        else:
+            return None
         op = defs.get(op.args[0])
-    if op is None or op.prim.name != "iota" or op.outs[0].shape[op.attrs["axis"]] > extent:
+    if op is None or op.prim.name != "iota":
         return None
-    found = index[op.attrs["axis"]]
-    return None if found[1] is None else found
+    n = op.outs[0].shape[op.attrs["axis"]]
+    who, start, step = index[op.attrs["axis"]]
+    inside = first >= 0 and 0 <= n <= extent - first
+    return (who, start + first, step) if inside and start is not None else None
 
 
 def reads(

@@ -237,7 +237,7 @@ def _own(op: Op) -> int:
 def _work(op: Op, cost: dict[Value, int]) -> int:
     """The work of an op and of what it reads; beyond bounds for what is no light work."""
     emit = op.prim.emit
-    light = isinstance(emit, View) or op.prim.name in ("reshape", "gather")
+    light = isinstance(emit, View) or op.prim.name in ("reshape", "gather", "iota")
     total = emit.cost if isinstance(emit, Expr) else 1 if light else _WORTH_KEEPING + 1
     for a in op.args:
         if type(a) is not Const:

@@ -31,7 +31,7 @@ def keep_cost(v: Value) -> int:
 def work(op: Op) -> int | None:
     """Additions' worth of computing an op again; None where that is out of the question."""
     emit = op.prim.emit
-    if isinstance(emit, View) or op.prim.name == "reshape":
+    if isinstance(emit, View) or op.prim.name in ("reshape", "iota"):
         return 0
     if isinstance(emit, Expr):
         return (SQRT_COST if _is_half(op) else emit.cost) * op.outs[0].aval.size

@@ -26,6 +26,7 @@ from .layouts import layouts
 from .licm import licm
 from .orders import orders
 from .outward import outward, unmasked
+from .parts import parts
 from .planes import planes
 from .puts import puts
 from .ranks import ranks
@@ -105,6 +106,7 @@ def joint(strict: int | None = None) -> list[Pass]:
         Pass("licm", licm),
         Pass("carries", partial(_carries, strict=strict), "rounding"),
         Pass("weave", partial(_weave, strict=strict), "rounding"),
+        Pass("parts", parts),
     ]
 
 

@@ -111,6 +111,8 @@ class Roots:
                 wanted.update(stored_operands(op, self.defs))
             elif isinstance(emit, Call):
                 wanted.update(self._stored_operands(op, emit.name))
+                if self.rounds and emit.name.startswith("scatter"):
+                    wanted.update(self._apart(op))
         wanted |= _elements(self.block, self.defs)
         wanted -= {op.outs[0] for chain in self.chains.values() for op in chain[:-1]}
         return {v for v in wanted if v in self.defs and v not in self.aliases}
@@ -126,6 +128,22 @@ class Roots:
         if name == "reshape" and view_map(op) is None:
             self.aliases[op.outs[0]] = op.args[0]
             return [op.args[0]]
+        return []
+
+    def _apart(self, op: Op) -> list[Value]:
+        """Updates of a part of an array that are computed from it: then it may stay in place."""
+        x, upd = op.args[:2]
+        if upd.aval.size == 1 or 2 * upd.aval.size > x.aval.size:
+            return []
+        stack, seen = [upd], {upd}
+        while stack:
+            made = self.defs.get(stack.pop())
+            for v in made.args if made is not None and is_inline(made) else ():
+                if v is x:
+                    return [upd]
+                if v not in seen:
+                    seen.add(v)
+                    stack.append(v)
         return []
 
     def untransposed(self, v: Value) -> tuple[Value, tuple[int, ...]]:

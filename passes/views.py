@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir.core import Const, Value
+from ..ir.ops.index import gather
 from ..ir.ops.shape import broadcast, concatenate, pad, reshape, slice_, transpose
 from ..ir.ops.shape import zeros as zeros_of
 from .normal import Normal, Step, missing
@@ -245,6 +246,36 @@ def _gather(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     return reshape(part, shape=tuple(x.shape[d] for d in missing(attrs["axes"], x.ndim)))
 
 
+def _gather_of_slice(b: Normal, args: Args, attrs: Attrs) -> Value | None:
+    """An element or row of a part, read where it lies: kernels gather from arrays in memory.
+
+    An axis of which the part has one place is indexed by that place.
+    """
+    x, *indices = args
+    op = b.made_by(x, "slice")
+    if op is None or indices[0].shape or 0 in x.shape:
+        return None
+    (base,), start, step, axes = op.args, op.attrs["start"], op.attrs["step"], attrs["axes"]
+    if any(base.shape[a] != x.shape[a] or step[a] != 1 for a in axes):
+        return None
+    ones = [d for d in range(x.ndim) if d not in axes and x.shape[d] == 1]
+    at = {**dict(zip(axes, indices, strict=True)), **{d: Const(start[d], "i64") for d in ones}}
+    where = tuple(sorted(at))
+    rest = missing(where, x.ndim)
+    part = gather(base, *(at[d] for d in where), **{**attrs, "axes": where})
+    if rest:
+        place = [[f[d] for d in rest] for f in (start, x.shape, step)]
+        part = slice_(part, start=tuple(place[0]), size=tuple(place[1]), step=tuple(place[2]))
+    return reshape(part, shape=tuple(x.shape[d] for d in missing(axes, x.ndim)))
+
+
+def _scatter(b: Normal, args: Args, attrs: Attrs) -> Value | None:
+    """What is written again where it was just written."""
+    before = b.made_by(args[0], "scatter")
+    same = before is not None and before.args[1:] == args[1:] and before.attrs == attrs
+    return args[0] if same else None
+
+
 VIEWS: dict[str, tuple[Step, ...]] = {
     "reshape": (_reshape,),
     "broadcast": (_broadcast,),
@@ -252,5 +283,6 @@ VIEWS: dict[str, tuple[Step, ...]] = {
     "slice": (_slice,),
     "pad": (_pad,),
     "concatenate": (_concatenate,),
-    "gather": (_gather,),
+    "gather": (_gather, _gather_of_slice),
+    "scatter": (_scatter,),
 }

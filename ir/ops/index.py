@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..access import counted, identity
 from ..builder import current
 from ..core import Const, Value
 from ..prim import ZERO, Call, Prim
@@ -143,12 +144,22 @@ def _winners(extents: Shape, indices: tuple[Value, ...]) -> Value | None:
     """Where an update survives: it is the last one at its place (None: there is one at most)."""
     shape = indices[0].shape
     count = math.prod(shape)
-    if count <= 1:
+    if count <= 1 or _apart(extents, indices):
         return None
     order = reshaped(iota(shape=(count,), axis=0, dtype="i64"), shape)
     axes = tuple(range(len(extents)))
     last = scatter(zeros(Aval("i64", extents)), order, *indices, axes=axes)
     return equal(gather(last, *indices, axes=axes), order)
+
+
+def _apart(extents: Shape, indices: tuple[Value, ...]) -> bool:
+    """Whether no two places are one: along every dim of the indices one of them counts."""
+    defs, shape = current().defs, indices[0].shape
+    found = [
+        counted(defs, i, identity(len(shape)), n) for i, n in zip(indices, extents, strict=True)
+    ]
+    dims = {at[0] for at in found if at is not None and at[2] != 0}
+    return all(n == 1 or d in dims for d, n in enumerate(shape))
 
 
 def _at_rows(
