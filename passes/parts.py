@@ -6,7 +6,6 @@ The adjoint of a round that reads one row of an array adds to one row of its cot
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 
 from ..ir.builder import Builder
@@ -62,7 +61,7 @@ def _sums(op: Op) -> dict[Op, int]:
     return found
 
 
-def _whole(op: Op, defs: Mapping[Value, Op], uses: Counter[Value]) -> int | None:
+def _whole(op: Op, defs: Mapping[Value, Op], uses: Mapping[Value, int]) -> int | None:
     """Which argument of a sum is an array, if the other is a row of it among zeros."""
     for k in (0, 1) if op.prim is add else ():
         x, y = op.args[k], op.args[1 - k]

@@ -17,6 +17,7 @@ from .rewrite import merged
 from .rules import ACCURACY, DOMAIN, EXACT, ROUNDING, SPECIAL
 from .solves import SOLVES
 from .sums import SUMS
+from .tiles import TILES
 from .transposes import TRANSPOSES
 from .views import VIEWS
 
@@ -25,6 +26,7 @@ TABLE = merged(
     MASKS,
     VIEWS,
     PICKS,
+    TILES,
     DOMAIN,
     EXACT,
     ROUNDING,
