@@ -500,8 +500,8 @@ class Compiler:
         real = F64 if e.func.attr == "dgemm" else F32
         args = [self.value(x) for x in e.args]
         args = [operations.cast(self.b, x, real) if x.type in (F32, F64) else x for x in args]
-        made = operations.product if len(args) > 13 else operations.gemm
-        self.b.call(made(self.b.module, e.func.attr, real), args)
+        product = operations.product(self.b.module, e.func.attr, real, tiled=len(args) > 13)
+        self.b.call(product, args)
 
 
 def _is_literal(e: ast.expr) -> bool:

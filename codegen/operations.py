@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from . import products, symbols
+from .vectors import registers
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 F32, F64 = ir.FloatType(), ir.DoubleType()
@@ -84,23 +85,51 @@ def gemm(module: ir.Module, name: str, real: ir.Type) -> ir.Function:
     return fn
 
 
-def product(module: ir.Module, name: str, real: ir.Type) -> ir.Function:
-    """The same with work memory at the end, so that what is faster with our tiles takes them."""
-    known = module.globals.get(f"{name}.tiled")
+def product(module: ir.Module, name: str, real: ir.Type, tiled: bool) -> ir.Function:
+    """The same by whatever is fastest for its sizes; `tiled` with work memory at the end."""
+    known = module.globals.get(f"{name}.{tiled}")
     if known is not None:
         return known
     blas = gemm(module, name, real)
     memory = F64.as_pointer()
-    form = ir.FunctionType(ir.VoidType(), [*blas.function_type.args, memory])
-    fn = ir.Function(module, form, f"{name}.tiled")
+    kinds = [*blas.function_type.args, memory] if tiled else blas.function_type.args
+    fn = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), f"{name}.{tiled}")
     fn.linkage = "internal"
     fn.attributes.add("noinline")
     b = ir.IRBuilder(fn.append_basic_block())
-    tx, ty, m, n, k, alpha, x, ldx, y, ldy, beta, z, ldz, work = fn.args
-    size, kind = (4, "f32") if real == F32 else (8, "f64")
-    down, across = products.least(size)
+    alpha, beta = fn.args[5], fn.args[10]
     zero, one = ir.Constant(real, 0.0), ir.Constant(real, 1.0)
-    known_beta = b.or_(b.fcmp_ordered("==", beta, zero), b.fcmp_ordered("==", beta, one))
+    simple = b.or_(b.fcmp_ordered("==", beta, zero), b.fcmp_ordered("==", beta, one))
+    simple = b.and_(simple, b.fcmp_ordered("==", alpha, one))
+    families = [("narrow", _narrow)] + [("tiles", _tiled)] * tiled
+    for family, pays in families if products.available() else []:
+        with b.if_then(b.and_(simple, pays(b, fn.args[:13], 4 if real == F32 else 8))):
+            _ours(b, family, fn.args)
+            b.ret_void()
+    b.call(blas, fn.args[:13])
+    b.ret_void()
+    return fn
+
+
+def _narrow(b: ir.IRBuilder, args: Sequence[ir.Value], itemsize: int) -> ir.Value:
+    """Whether a product is best read where it lies."""
+    tx, ty, m, n, k = args[:5]
+    lanes = registers()[0] // itemsize
+
+    def most(x: ir.Value, bound: int) -> ir.Value:
+        return b.icmp_signed("<=", x, I64(bound))
+
+    effort = b.mul(b.mul(m, n), k)
+    few = b.or_(most(n, products.NARROW * lanes), most(effort, products.FEWEST - 1))
+    dear = b.or_(b.and_(tx, most(n, lanes)), b.and_(ty, most(m, products.TURNED_ROWS - 1)))
+    deepest = b.select(dear, I64(products.SHORT_DEPTH), I64(products.NARROW_DEPTH))
+    return b.and_(few, b.icmp_signed("<=", k, deepest))
+
+
+def _tiled(b: ir.IRBuilder, args: Sequence[ir.Value], itemsize: int) -> ir.Value:
+    """Whether it is large enough to be packed, and no larger than that."""
+    _, ty, m, n, k = args[:5]
+    down, across = products.least(itemsize)
     effort = b.mul(b.mul(m, n), k)
     fewest = b.select(ty, I64(products.FEWEST_TURNED), I64(products.FEWEST))
     pays = [
@@ -108,21 +137,23 @@ def product(module: ir.Module, name: str, real: ir.Type) -> ir.Function:
         b.icmp_signed(">=", n, I64(across)),
         b.icmp_signed(">=", effort, fewest),
         b.icmp_signed("<=", effort, I64(products.MOST)),
-        b.and_(b.fcmp_ordered("==", alpha, one), known_beta),
     ]
-    with b.if_else(functools.reduce(b.and_, pays)) as (then, otherwise):
-        with then:
-            flags = [b.zext(f, I64) for f in (tx, ty, b.fcmp_ordered("!=", beta, zero))]
-            pointer = I8.as_pointer()
-            given = _table(b, pointer, [b.bitcast(p, pointer) for p in (x, y, z, work)])
-            sizes = _table(b, I64, [m, n, k, ldx, ldy, ldz, *flags])
-            tables = [pointer.as_pointer(), I64.as_pointer(), F64.as_pointer()]
-            ours = declared(module, products.SYMBOL + kind, ir.FunctionType(I64, tables))
-            b.call(ours, [given, sizes, ir.Constant(memory, None)])
-        with otherwise:
-            b.call(blas, fn.args[:-1])
-    b.ret_void()
-    return fn
+    return functools.reduce(b.and_, pays)
+
+
+def _ours(b: ir.IRBuilder, family: str, args: Sequence[ir.Value]) -> None:
+    """Call our code for a product, with its work memory if it has some."""
+    tx, ty, m, n, k, _, x, ldx, y, ldy, beta, z, ldz, *work = args
+    real = x.type.pointee
+    added = b.fcmp_ordered("!=", beta, ir.Constant(real, 0.0))
+    flags = [b.zext(f, I64) for f in (tx, ty, added)]
+    pointer = I8.as_pointer()
+    given = _table(b, pointer, [b.bitcast(p, pointer) for p in (x, y, z, *work)])
+    sizes = _table(b, I64, [m, n, k, ldx, ldy, ldz, *flags])
+    tables = [pointer.as_pointer(), I64.as_pointer(), F64.as_pointer()]
+    symbol = products.symbol(family, "f32" if real == F32 else "f64")
+    ours = declared(b.module, symbol, ir.FunctionType(I64, tables))
+    b.call(ours, [given, sizes, ir.Constant(F64.as_pointer(), None)])
 
 
 def fetch(b: ir.IRBuilder, pointer: ir.Value, writes: bool = False) -> None:

@@ -1,14 +1,15 @@
-"""Which matrix products take tiles of our own (`packing`) instead of BLAS, and what they need.
+"""Which matrix products are ours instead of those of BLAS, and what they need.
 
 OpenBLAS does not reach what the CPU can do where matrices fit into its caches, as those of layers
-and attention do: it sets to zero what it then adds to, and fills the second cache twice.  It has
-kernels for small matrices, which read them where they lie, unless the second one is transposed; and
-for large ones, and for a few rows or columns, it is as fast or faster.
+and attention do: it sets to zero what it then adds to, and fills the second cache twice.  Few
+columns, or few terms, take `narrow`, which packs nothing; products of middling size take the tiles
+of `packing`; large ones are as fast or faster in BLAS.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 
 import numpy as np
 
@@ -21,9 +22,14 @@ DEPTH = 192  # terms summed before c is written: a panel of b leaves a quarter o
 GROUPS = 256 << 10  # bytes of a that are packed at a time, beside what the second cache has to hold
 MOST_GROUPS = 16
 MOST = 1 << 26  # multiplications beyond which BLAS is faster
-FEWEST = 1 << 20  # those below which it is
+FEWEST = 1 << 19  # those below which it, or `narrow`, is
 FEWEST_TURNED = 1 << 15  # where b is transposed
-SYMBOL = "adjit_product_"  # of the code for f32 and for f64
+NARROW = 2  # vectors of columns for which `narrow` serves, however many rows there are
+NARROW_DEPTH = 256  # terms beyond which it does not
+SHORT_DEPTH = 32  # those beyond which BLAS has better ways for a few columns, or few rows
+TURNED_ROWS = 128  # the fewest rows that pay for turning more terms than that
+SYMBOL = "adjit_product_"  # of our code: its family and dtype follow
+MAKERS = {"tiles": "packing", "narrow": "narrow"}
 
 
 @functools.cache
@@ -67,13 +73,19 @@ def room(dtype: np.dtype, m: int, n: int, k: int) -> int:
     return min(group * count, max(group, GROUPS)) + panel
 
 
+def symbol(family: str, kind: str) -> str:
+    """The name of the code of a family for f32 or f64."""
+    return f"{SYMBOL}{family}_{kind}"
+
+
 @functools.cache
 def address(symbol: str) -> int:
     """The code of that name, from the store if an earlier process compiled it."""
+    family, kind = symbol.removeprefix(SYMBOL).split("_")
 
     def make() -> bytes:
-        from . import packing
-
-        return packing.object_code(symbol, symbol.removeprefix(SYMBOL))
+        made = importlib.import_module(f".{MAKERS[family]}", __package__).object_code(symbol, kind)
+        assert isinstance(made, bytes)
+        return made
 
     return link.load_object(cache.object_code(symbol, f"{symbol} {tile()}", make), symbol, {})

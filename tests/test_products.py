@@ -8,22 +8,28 @@ import numpy as np
 import pytest
 
 from adjit import value_and_grad
-from adjit.codegen import engine, entry, host, packing, panels, products, vectors
+from adjit.codegen import engine, entry, host, narrow, packing, panels, products, vectors
 from adjit.codegen.compile import compile_source
 from adjit.codegen.source import Source
 
 DTYPES = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 EPS = {"f32": 1e-6, "f64": 1e-14}
+POINTERS = {"tiles": packing.POINTERS, "narrow": narrow.POINTERS}
+MAKERS = {"tiles": packing.object_code, "narrow": narrow.object_code}
 GUARD = 64  # elements around what is written
 
 pytestmark = pytest.mark.skipif(not products.available(), reason="a CPU without AVX2")
 
 
 def faults(
-    address: int, kind: str, m: int, n: int, k: int, ta: int, tb: int, keep: int,
+    code: tuple[int, str, str], m: int, n: int, k: int, ta: int, tb: int, keep: int,
     rng: np.random.Generator, lean: int = 0,
 ) -> list[str]:  # fmt: skip
-    """What is wrong with a product of matrices that lie within longer rows, not aligned."""
+    """What is wrong with a product of matrices that lie within longer rows, not aligned.
+
+    The code is an address, its family, and the dtype.
+    """
+    address, family, kind = code
     dtype = DTYPES[kind]
     a = rng.standard_normal((k, m + lean) if ta else (m, k + lean)).astype(dtype)
     b = rng.standard_normal((n, k + lean) if tb else (k, n + lean)).astype(dtype)
@@ -33,8 +39,8 @@ def faults(
     room = products.room(dtype, m, n, k)
     work = np.full(room + GUARD, 255, np.uint8)  # NaNs, if they are read
     sizes = (m, n, k, a.shape[1], b.shape[1], n + lean, ta, tb, keep)
-    spec = [entry.unchecked()] * 4
-    entry.make_call(address, spec, sizes, (), nogil=False)(a, b, c[inside.start :], work)
+    given = (a, b, c[inside.start :], work)[: POINTERS[family]]
+    entry.make_call(address, [entry.unchecked()] * len(given), sizes, (), nogil=False)(*given)
     x = (a[:, :m].T if ta else a[:, :k]).astype(np.float64)
     y = (b[:, :k].T if tb else b[:, :n]).astype(np.float64)
     old = before[inside].reshape(m, n + lean)[:, :n].astype(np.float64) * keep
@@ -54,47 +60,49 @@ ROWS, COLUMNS, TERMS = (1, 3, 12, 17, 26), (1, 16, 19, 33), (0, 1, 5, 18)
 LAYOUTS = [*itertools.product((0, 1), repeat=3)]
 
 
+@pytest.mark.parametrize("family", products.MAKERS)
 @pytest.mark.parametrize("kind", DTYPES)
-def test_remainders(kind: str) -> None:
-    address = products.address(products.SYMBOL + kind)
+def test_remainders(kind: str, family: str) -> None:
+    code = products.address(products.symbol(family, kind)), family, kind
     rng = np.random.default_rng(0)
     for i, (m, n, k) in enumerate(itertools.product(ROWS, COLUMNS, TERMS)):
         for layout in LAYOUTS[i % 4 :: 4]:
-            assert not faults(address, kind, m, n, k, *layout, rng, lean=i % 3)
+            assert not faults(code, m, n, k, *layout, rng, lean=i % 3)
     for layout in LAYOUTS:  # several chunks of terms, blocks of rows, panels
-        assert not faults(address, kind, 230, 70, 409, *layout, rng, lean=1)
-    assert not faults(address, kind, 0, 5, 3, 0, 0, 0, rng)
-    assert not faults(address, kind, 5, 0, 3, 0, 1, 0, rng)
+        assert not faults(code, 230, 70, 409, *layout, rng, lean=1)
+    assert not faults(code, 0, 5, 3, 0, 0, 0, rng)
+    assert not faults(code, 5, 0, 3, 0, 1, 0, rng)
 
 
 @pytest.fixture
 def sixteen_registers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiles of CPUs with AVX2 alone."""
-    for module in (products, packing, panels):
+    for module in (products, packing, panels, narrow):
         monkeypatch.setattr(module, "registers", lambda: (32, 16))
     monkeypatch.setattr(products, "width", lambda dtype: 32 // dtype.itemsize)
 
 
 @pytest.mark.usefixtures("sixteen_registers")
-def test_tiles_of_sixteen_registers() -> None:
+@pytest.mark.parametrize("family", products.MAKERS)
+def test_tiles_of_sixteen_registers(family: str) -> None:
     rng = np.random.default_rng(1)
     for kind in DTYPES:
-        code = packing.object_code(f"sixteen_{kind}", kind)
-        address = engine.load_object(code, f"sixteen_{kind}", {})
+        code = MAKERS[family](f"sixteen_{kind}", kind)
+        made = engine.load_object(code, f"sixteen_{kind}", {}), family, kind
         for m, n, k in [(7, 17, 5), (19, 40, 18), (3, 5, 1)]:
             for layout in LAYOUTS:
-                assert not faults(address, kind, m, n, k, *layout, rng, lean=1)
-        assert not faults(address, kind, 130, 33, 230, 0, 1, 1, rng)
+                assert not faults(made, m, n, k, *layout, rng, lean=1)
+        assert not faults(made, 130, 33, 230, 0, 1, 1, rng)
 
 
-def test_numbers_that_are_none_stay_where_they_belong() -> None:
+@pytest.mark.parametrize("family", products.MAKERS)
+def test_numbers_that_are_none_stay_where_they_belong(family: str) -> None:
     a, b = np.ones((30, 40)), np.ones((40, 50))
     a[3, 5], b[7, 20], a[29, 0] = np.nan, np.inf, -np.inf
     c, work = np.empty((30, 50)), np.empty(products.room(a.dtype, 30, 50, 40), np.uint8)
-    sizes = (30, 50, 40, 40, 50, 50, 0, 0, 0)
-    spec = [entry.unchecked()] * 4
-    address = products.address(products.SYMBOL + "f64")
-    entry.make_call(address, spec, sizes, (), nogil=False)(a, b, c, work)
+    sizes, given = (30, 50, 40, 40, 50, 50, 0, 0, 0), (a, b, c, work)[: POINTERS[family]]
+    address = products.address(products.symbol(family, "f64"))
+    entry.make_call(address, [entry.unchecked()] * len(given), sizes, (), nogil=False)(*given)
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(c, a @ b)
 
@@ -131,27 +139,35 @@ def test_registers(monkeypatch: pytest.MonkeyPatch, features: str, found: tuple[
 
 TEXT = """
 def f(a, b, c, work, m, n, k, tb, alpha, beta):
-    blas.dgemm(False, tb != 0, m, n, k, alpha, a, k, b, ll.select(tb != 0, k, n), beta, c, n, work)
+    blas.dgemm(False, tb != 0, m, n, k, alpha, a, k, b, ll.select(tb != 0, k, n), beta, c, n WORK)
     return 0
 """
 
 
-def test_either_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel takes tiles, or BLAS, by sizes and factors that it is told when it runs."""
+@pytest.mark.parametrize("work", [", work", ""])
+def test_any_is_right(monkeypatch: pytest.MonkeyPatch, work: str) -> None:
+    """A kernel takes our code, or BLAS, by sizes and factors that it is told when it runs."""
     monkeypatch.setattr(products, "FEWEST", 30_000)
     monkeypatch.setenv("ADJIT_CACHE", "0")
-    executable = compile_source(Source("f", TEXT, ("f64",) * 4, 4, 2), "direct")
+    text = TEXT.replace(" WORK", work)
+    executable = compile_source(Source("f", text, ("f64",) * 4, 4, 2), "direct")
     rng = np.random.default_rng(2)
     spec = [entry.unchecked()] * 4
-    for m, n, k, tb in [(40, 50, 60, 0), (40, 50, 60, 1), (11, 50, 60, 0), (40, 6, 7, 1)]:
+    for m, n, k, tb in [
+        (40, 50, 60, 0),
+        (40, 50, 60, 1),
+        (11, 50, 60, 0),
+        (40, 6, 7, 1),
+        (9, 3, 300, 0),
+    ]:
         a, b = rng.standard_normal((m, k)), rng.standard_normal((n, k) if tb else (k, n))
-        work = np.empty(products.room(a.dtype, m, n, k), np.uint8)
+        memory = np.empty(products.room(a.dtype, m, n, k), np.uint8)
         for alpha, beta in ((1.0, 0.0), (1.0, 1.0), (2.0, 0.5)):
             c = rng.standard_normal((m, n))
             wanted = alpha * (a @ (b.T if tb else b)) + beta * c
             sizes, consts = (m, n, k, tb), (alpha, beta)
             call = entry.make_call(executable.address, spec, sizes, consts, nogil=False)
-            assert call(a, b, c, work) is True
+            assert call(a, b, c, memory) is True
             np.testing.assert_allclose(c, wanted, rtol=0, atol=1e-13)
 
 
