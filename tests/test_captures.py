@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from adjit import jit, options
+from adjit import grad, jit, options
 
 
 def unaligned(x):
@@ -156,3 +156,99 @@ def test_two_variables_of_one_name_are_two():
             (lambda k: change(7.0), lambda k: fill(x), lambda k: setattr(modules[1], "k", 9.0),
              lambda k: modules[1].w.fill(4.0))[k](k)  # fmt: skip
         np.testing.assert_array_equal(both(x), both.__wrapped__(x))
+
+
+class Squares:
+    def __init__(self, weights):
+        self.weights = weights
+
+    def loss(self, w):
+        return np.sum(w**2 * self.weights)
+
+
+def weighted(w, weights):
+    return np.sum(w**2 * weights)
+
+
+def made(weights):
+    return lambda w: weighted(w, weights)
+
+
+ROWS = np.arange(12.0).reshape(3, 4) + 1
+
+
+def of_variable(k):
+    row = ROWS[k] * 1.0
+    return lambda w: weighted(w, row)
+
+
+ROUNDS = {
+    "factory": of_variable,
+    "default": lambda k: lambda w, row=ROWS[k] * 1.0: weighted(w, row),
+    "partial": lambda k: functools.partial(weighted, weights=ROWS[k] * 1.0),
+    "method": lambda k: Squares(ROWS[k] * 1.0).loss,
+    "returned": lambda k: made(ROWS[k]),
+}
+
+
+def loops():
+    """Descents whose rounds differentiate functions that close over what the rounds change."""
+
+    def variable(w):
+        for k in range(3):
+            row = ROWS[k] * 1.0
+            w = w - 0.1 * grad(lambda w: np.sum(w**2 * row))(w)  # noqa: B023
+        return w
+
+    def view(w):
+        for row in [ROWS[0], ROWS[1], ROWS[2]]:
+            w = w - 0.1 * grad(lambda w: np.sum(w**2 * row[:]))(w)  # noqa: B023
+        return w
+
+    def number(w):
+        for k in range(3):
+            w = w - 0.1 * grad(lambda w: np.sum(w**2 * ROWS[k]))(w)  # noqa: B023
+        return w
+
+    def held(w):
+        seen = []
+        for k in range(3):
+            seen.append(k)
+            w = w - 0.1 * grad(lambda w: np.sum(w**2 * ROWS[len(seen) - 1]))(w)
+        return w
+
+    def decides(w):
+        for k in range(3):
+            row = ROWS[k] * 1.0
+            w = w - 0.1 * grad(lambda w: np.sum(w**2 * row) if row[0] < 50 else w[0])(w)  # noqa: B023
+        return w
+
+    yield from (variable, view, number, held, decides)
+    for make in ROUNDS.values():
+
+        def called(w, make=make):
+            for k in range(3):
+                w = w - 0.1 * grad(make(k))(w)
+            return w
+
+        yield called
+
+
+def test_what_a_function_made_itself_is_read_in_the_round_that_made_it():
+    """Not from a variable that holds something else by then."""
+
+    def wanted(w):
+        for row in ROWS:
+            w = w - 0.2 * w * row
+        return w
+
+    w = np.linspace(1.0, 2.0, 4)
+    with options(interpret=True):
+        for f in loops():
+            descent = jit(f)
+            for _ in range(2):
+                for k in (1, 2):
+                    np.testing.assert_allclose(descent(w * k), wanted(w * k), atol=1e-12)
+                assert len(descent.variants()) <= 2  # no new trace at each call
+                ROWS[:] += 1
+            ROWS[:] -= 2

@@ -38,6 +38,7 @@ class Capture:
     value    what was seen at trace time: an ndarray, or the outer trace's Tracer
     live     whether `read` follows the user's program (False: the value was made while tracing)
     place    what `read` follows, if it does no more than that
+    root     what it follows first
     """
 
     read: Callable[[], Any]
@@ -45,6 +46,7 @@ class Capture:
     value: Any
     live: bool = True
     place: Path | None = None
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,13 @@ class StateGuard:
     """A fact about captured state that the trace relies on.
 
     fact  (path, wanted, "same", "equal" or "entries") where it is so simple; see `guards.one_check`
+    path  what is looked at, where it is one thing
     """
 
     check: Callable[[], bool]
     text: str
     fact: tuple[Any, Any, str] | None = None
+    path: Path | None = None
 
     def describe(self) -> str:
         """The fact in words, such as "global lr == 0.1"."""

@@ -95,7 +95,7 @@ class Finder:
         if path is not None and self._before is not None and self._before.put_there(path):
             return None  # by this trace: compiled calls will not put it there
         if path is not None:
-            return Capture(path.reader(), path.describe(), x, place=path), self.guards(path)
+            return Capture(path.reader(), path.describe(), x, True, path, path), self.guards(path)
         memory = memory_of(x)
         for base, path in walk(self._roots):
             if isinstance(base, np.ndarray) and memory_of(base) is memory and _inside(x, base):
@@ -120,7 +120,7 @@ class Finder:
             if issubclass(type(obj), np.ndarray) and obj.dtype != object:
                 if known and id(memory_of(obj)) in known:
                     continue
-                found.append(Capture(path.reader(), path.describe(), obj, place=path))
+                found.append(Capture(path.reader(), path.describe(), obj, True, path, path))
             elif _is_table(obj):
                 found.append(Capture(_content(path), path.describe(), np.array(obj)))
         return found
@@ -210,8 +210,8 @@ def _view_capture(path: Path, base: np.ndarray, x: np.ndarray) -> Any:
             return np.empty(shape, dtype)
         return np.asarray(_Memory(now, offset, shape, strides, dtype))
 
-    guard = StateGuard(same_layout, f"the layout of {path.describe()}")
-    return Capture(read, f"a view of {path.describe()}", x), [guard]
+    guard = StateGuard(same_layout, f"the layout of {path.describe()}", path=path)
+    return Capture(read, f"a view of {path.describe()}", x, root=path), [guard]
 
 
 class _Memory:

@@ -32,7 +32,7 @@ def equal_guard(path: Path, wanted: Any) -> StateGuard:
             return False
         return x is wanted or alike(wanted, x)
 
-    return StateGuard(check, f"{path.describe()} == {wanted!r}", (path, wanted, "equal"))
+    return StateGuard(check, f"{path.describe()} == {wanted!r}", (path, wanted, "equal"), path)
 
 
 def same_guard(path: Path, wanted: Any) -> StateGuard:
@@ -44,7 +44,7 @@ def same_guard(path: Path, wanted: Any) -> StateGuard:
         except LookupError:
             return False
 
-    return StateGuard(check, f"{path.describe()} is the same object", (path, wanted, "same"))
+    return StateGuard(check, f"{path.describe()} is the same object", (path, wanted, "same"), path)
 
 
 def twin_guard(path: Path, others: list[Path]) -> StateGuard:
@@ -58,7 +58,7 @@ def twin_guard(path: Path, others: list[Path]) -> StateGuard:
             return False
 
     names = ", ".join(other.describe() for other in others[:3])
-    return StateGuard(check, f"{path.describe()} is also {names}")
+    return StateGuard(check, f"{path.describe()} is also {names}", path=path)
 
 
 class Entries(NamedTuple):
@@ -90,7 +90,7 @@ def entries_guard(path: Path, container: Any) -> StateGuard:
         except LookupError:
             return False
 
-    return StateGuard(check, f"{path.describe()} has {n} entries", (path, wanted, "entries"))
+    return StateGuard(check, f"{path.describe()} has {n} entries", (path, wanted, "entries"), path)
 
 
 MOST_KEYS = 1000
@@ -106,7 +106,7 @@ def absent_guard(path: Path) -> StateGuard:
             return True
         return False
 
-    return StateGuard(check, f"there is no {path.describe()}")
+    return StateGuard(check, f"there is no {path.describe()}", path=path)
 
 
 def array_guard(path: Path, x: np.ndarray) -> StateGuard:
@@ -124,7 +124,7 @@ def array_guard(path: Path, x: np.ndarray) -> StateGuard:
             return same_content(wanted, now)
         return bool(content_mark(now) == wanted)
 
-    return StateGuard(check, f"the content of {path.describe()}")
+    return StateGuard(check, f"the content of {path.describe()}", path=path)
 
 
 _LARGE = 4 << 20  # bytes of an array that are all looked at, in their order
@@ -158,7 +158,9 @@ def content_guard(captures: list[Capture]) -> StateGuard:
         except LookupError:
             return False
 
-    return StateGuard(check, "the content of " + ", ".join(c.path for c in captures))
+    path = captures[0].root if len(captures) == 1 else None
+    text = "the content of " + ", ".join(c.path for c in captures)
+    return StateGuard(check, text, path=path)
 
 
 def same_content(a: np.ndarray, b: Any) -> bool:

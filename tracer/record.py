@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from types import CodeType, FrameType
+from types import CellType, CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from .errors import (
 )
 from .facts import Capture, StateGuard
 from .guards import content_guard, same_content
+from .paths import Path
 from .place import USER, Places, here, owner, sentence
 from .recipes import TraceBuilder
 from .rolling.activations import Walk
@@ -127,6 +128,7 @@ class Recorder:
         self.guarded: set[int] = set()  # ids of scalars that guards watch
         self.derived = False  # whether something made from plain arrays was met
         self.of_numbers = False  # whether arrays were that are made of Python's numbers
+        self.bases: set[int] = set()  # cells and globals that were there before, by identity
         self.indexed = False  # whether a traced value decided which item is read
         self.level = 0  # which plain arrays are traced: see lent
         self.owners: set[int] = set()  # of the memory of these plain arrays, by identity
@@ -273,6 +275,8 @@ class Recorder:
         known = self._arrays.get(id(capture.value))
         if known is not None:
             return known[1]
+        if capture.live and self._find is not None and not self._is_outside(capture.root):
+            return self._adopt_local(capture)
         found = capture
         if not capture.live and self._find is not None:
             hit = self._find(capture.value)
@@ -281,6 +285,32 @@ class Recorder:
         v = self.capture(found, array_aval(capture.value))
         self._arrays[id(capture.value)] = (capture.value, v, None)
         return v
+
+    def _adopt_local(self, capture: Capture) -> Value:
+        """The same of what an inner trace read by way of objects that may have been made here."""
+        v = self.lift(capture.value)
+        found = next(c for c, w in zip(self.captures, self.capture_values, strict=True) if w is v)
+        if not found.live:  # else it would be live by a way that leads to nothing else
+            self.guards.append(content_guard([capture]))
+        return v
+
+    def _is_outside(self, path: Path | None) -> bool:
+        """Whether a path begins at what was there before the trace."""
+        return path is None or id(path.base) in self.bases
+
+    def settled_guards(self) -> list[StateGuard]:
+        """The guards, but for those on what the function itself made and changed.
+
+        Such are the variables of a function that another one, which it differentiates, reads.
+        """
+        return [
+            g
+            for g in self.guards
+            if g.path is None
+            or type(g.path.base) is not CellType
+            or self._is_outside(g.path)
+            or g.check()
+        ]
 
     def outer(self, tracer: Any) -> Value:
         """The hidden input that stands for a Tracer of an enclosing trace."""
@@ -312,7 +342,7 @@ class Recorder:
         live = [c for c in self._evaluate(v) if id(c) not in self._relied_on]
         if live:
             self._relied_on.update(map(id, live))
-            self.guards.append(content_guard(live))
+            self.guards += [content_guard([c]) for c in live]
         return self._samples[v] if type(v) is not Const else v.data
 
     def _is_free(self, v: Value) -> bool:

@@ -261,6 +261,7 @@ class _Call:
         plain = functools.partial(holdings, reached.paths()) if level and not stack() else None
         finder = Finder(reached.roots.values(), before)
         rec = Recorder(self.name, finder.find)
+        rec.bases = reached.globals.keys() | reached.cells.keys()
         rec.guarded, rec.python, rec.level = reached.scalars, self.python, level
         asked = len(self.python)
         code = getattr(inspect.unwrap(self.fn), "__code__", None)
@@ -298,7 +299,7 @@ class _Call:
 
         def guards(apart: Apart) -> tuple[StateGuard, ...]:
             inputs = [c.value for c in rec.captures if c.live and type(c.value) is not Tracer]
-            found = [*reached.guards(apart, inputs), *rec.guards]
+            found = [*reached.guards(apart, inputs), *rec.settled_guards()]
             derived = rec.derived or (rec.of_numbers and not level and before is None)
             if derived or rec.of_numbers or level:
                 known = rec.owners if level else reached.memories(inputs)
