@@ -355,3 +355,18 @@ def test_bodies_of_loops_and_copies():
         return first * x + second + third + vmap(lambda a: a @ x + T[np.argmax(x)])(A)
 
     assert_same(evaluated(trace(f, (x,), sampled=True), (y,)), f(y))
+
+
+def test_printed_arrays_from_outside_have_no_name(capsys):
+    table = np.arange(4.0)
+
+    def f(x):
+        print("of", table, f"{table[0]:.2f}")
+        return table[order(x)] * x
+
+    with options(interpret=True):
+        shown = jit(f)
+        shown(x)
+        table += 1
+        shown(x)
+    assert capsys.readouterr().out == "of [0. 1. 2. 3.] 0.00\nof [1. 2. 3. 4.] 1.00\n"

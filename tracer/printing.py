@@ -43,7 +43,8 @@ def _print(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
 
     def told(x: Any) -> str:
         if is_tracer(x):
-            name = _name_of(x)
+            plain = any(t is x for _, t in rec.lent.values())  # one from outside
+            name = "" if plain else _name_of(x)
             return f"{name} = {field(x, '')}" if name else field(x, "")
         text = str(x).replace("{", "{{").replace("}", "}}")
         return _MARK.sub(lambda m: field(*rec.texts[int(m[1])]), text)

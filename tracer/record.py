@@ -128,7 +128,7 @@ class Recorder:
         self.guarded: set[int] = set()  # ids of scalars that guards watch
         self.derived = False  # whether something made from plain arrays was met
         self.of_numbers = False  # whether arrays were that are made of Python's numbers
-        self.bases: set[int] = set()  # cells and globals that were there before, by identity
+        self.bases: set[int] = set()  # cells that were there before, by identity
         self.indexed = False  # whether a traced value decided which item is read
         self.level = 0  # which plain arrays are traced: see lent
         self.owners: set[int] = set()  # of the memory of these plain arrays, by identity
@@ -295,8 +295,8 @@ class Recorder:
         return v
 
     def _is_outside(self, path: Path | None) -> bool:
-        """Whether a path begins at what was there before the trace."""
-        return path is None or id(path.base) in self.bases
+        """Whether a path begins at what was there before the trace: globals, known cells."""
+        return path is None or type(path.base) is dict or id(path.base) in self.bases
 
     def settled_guards(self) -> list[StateGuard]:
         """The guards, but for those on what the function itself made and changed.

@@ -261,7 +261,7 @@ class _Call:
         plain = functools.partial(holdings, reached.paths()) if level and not stack() else None
         finder = Finder(reached.roots.values(), before)
         rec = Recorder(self.name, finder.find)
-        rec.bases = reached.globals.keys() | reached.cells.keys()
+        rec.bases = set(reached.cells)
         rec.guarded, rec.python, rec.level = reached.scalars, self.python, level
         asked = len(self.python)
         code = getattr(inspect.unwrap(self.fn), "__code__", None)
