@@ -13,6 +13,7 @@ from ..ir.types import KIND, NUMPY
 from . import products
 from .emit import At, fold_start
 from .lapack import cholesky, lu_adjugate, lu_apply, lu_factors, lu_inverse, triangular_solve
+from .search import searchsorted
 from .slopes import cholesky_inverse, cholesky_slope
 from .small import adjugate
 from .windows import window_argmax
@@ -281,5 +282,6 @@ CALLS: dict[str, Callable[[Writer, Root], None]] = {
     "scan": scan,
     "scatter": scatter,
     "scatter_add": scatter,
+    "searchsorted": searchsorted,
     "window_argmax": window_argmax,
 }

@@ -121,6 +121,8 @@ class Roots:
         """Operands that must lie in memory as a whole."""
         if name == "dot":
             return [self.untransposed(a)[0] for a in op.args]
+        if name == "searchsorted":
+            return list(op.args)
         if name in READ_FIRST or name == "window_argmax":
             made = self.defs.get(op.args[0])
             counts = made is not None and made.prim.name == "iota"

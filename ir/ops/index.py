@@ -294,6 +294,7 @@ searchsorted: Prim = Prim(
     name="searchsorted",
     infer=_search_infer,
     ref=_search_ref,
+    emit=Call("searchsorted"),
     nondiff="how many keys lie below a value is a whole number",
     batch=_search_batch,
     defaults={"right": False},
