@@ -19,7 +19,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from ..ir.records import dataclass
-from . import engine, hints, interrupts, machine, nests, operations, routines, tapes
+from . import arithmetic, engine, hints, interrupts, machine, nests, operations, routines, tapes
 from .elementary import BODIES as ELEMENTARY
 from .gammas import BODIES as GAMMAS
 from .irmath import Num, emit
@@ -42,6 +42,7 @@ COMPARE = {
     ast.Eq: "==",
     ast.NotEq: "!=",
 }
+REAL = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
 BITS = {ast.BitOr: "or_", ast.BitAnd: "and_", ast.BitXor: "xor"}
 
@@ -318,10 +319,10 @@ class Compiler:
         if a.type is not b.type:
             raise Unsupported(f"{a.type} {type(op).__name__} {b.type}")
         real = a.type is F64 or a.type is F32
+        if real and (name := REAL.get(type(op))) is not None:
+            return arithmetic.put(self.b, name, a, b)
         if type(op) in ARITHMETIC and a.type is not I1:
-            return getattr(self.b, ("f" if real else "") + ARITHMETIC[type(op)])(a, b)
-        if isinstance(op, ast.Div) and real:
-            return self.b.fdiv(a, b)
+            return getattr(self.b, ARITHMETIC[type(op)])(a, b)
         if isinstance(op, ast.Mod | ast.FloorDiv) and a.type == I64:
             quotient, rest = operations.divided(self.b, a, b)
             return rest if isinstance(op, ast.Mod) else quotient

@@ -38,10 +38,11 @@ class Nest:
 
 @dataclass(frozen=True)
 class Cutter:
-    """A long kernel's lines, and how often each name is read in it."""
+    """A long kernel's lines, how often each name is read, and whether there are effects."""
 
     lines: Sequence[str]
     loads: Counter[str]
+    effects: bool = True
 
     def pieces(
         self, statements: Iterable[ast.stmt], known: Container[str], least: int = 0
@@ -70,7 +71,7 @@ class Cutter:
     def _is_plain(self, s: ast.stmt) -> bool:
         """Whether it computes a scalar and does nothing else."""
         name = isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name)
-        return name and not _EFFECT.search(self._text([s]))
+        return name and not (self.effects and _EFFECT.search(self._text([s])))
 
     def _text(self, statements: Iterable[ast.stmt]) -> str:
         lines = [
@@ -123,7 +124,7 @@ def cutter(text: str) -> Cutter | None:
     if len(lines) <= LONG:
         return None
     body = "\n".join(line.split("#")[0] for line in lines[1:])
-    return Cutter(lines, _names(body)[0])
+    return Cutter(lines, _names(body)[0], _EFFECT.search(body) is not None)
 
 
 def length(s: ast.stmt) -> int:
