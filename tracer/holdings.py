@@ -116,8 +116,8 @@ class Change(NamedTuple):
 # ------------------------------------------------------------------ looking
 
 
-def holdings(roots: Iterable[Path]) -> Holdings:
-    """What lies within reach of these paths now."""
+def holdings(roots: Iterable[Path], marks: bool = True) -> Holdings:
+    """What lies within reach of these paths now; without `marks`, not what lies in arrays."""
     out = Holdings()
     todo: deque[tuple[Any, Path, int]] = deque()
     for path in roots:
@@ -138,7 +138,8 @@ def holdings(roots: Iterable[Path]) -> Holdings:
         if type(x) in _BARE or type(x) is Hidden or id(x) in seen:
             continue
         seen.add(id(x))
-        mark = _mark(x)
+        plain = not marks and issubclass(type(x), np.ndarray)
+        mark = () if plain else _mark(x)
         if mark is not None:
             out.leaves[id(x)] = Leaf(x, path, mark)
             continue

@@ -258,7 +258,7 @@ class _Call:
     ) -> Taken:
         """Run the function once."""
         level = stack()[0].level if stack() else self.lending.level
-        plain = functools.partial(holdings, reached.paths()) if level and not stack() else None
+        plain = functools.partial(holdings, reached.paths(), False) if level and not stack() else None
         finder = Finder(reached.roots.values(), before)
         rec = Recorder(self.name, finder.find)
         rec.bases = set(reached.cells)
