@@ -12,6 +12,7 @@ from ..ir.core import Const, Op, Value
 from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Call, Fold
 from ..ir.types import KIND, Extent
+from . import contiguous
 from .calls import CALLS, add_at, gemm, strided_pad
 from .emit import ITEM, LITERAL_SIZE, At, fold_start
 from .reader import Reader
@@ -198,11 +199,22 @@ class Writer(Reader):
 
     def loop(self, loop: Loop) -> None:
         opened = self.open_accumulators(loop, parts=True)
+        sums = self.doubled([(r, acc) for r, acc in opened if adds_many(r)])
+        joined = contiguous.nest(self, loop)
+        if joined:
+            self.joined(joined, sums)
+        else:
+            self.intervals(loop, sums)
+        for r, acc in opened:
+            del self.accumulating[r]
+            self.put(r, f"ll.f32({sums[r]})" if r in sums else acc)
+
+    def intervals(self, loop: Loop, sums: Mapping[Root, str]) -> None:
+        """The loop, cut where the set of members or the meaning of a read changes."""
         inner = not any(isinstance(b, Loop) for b in loop.body)
         bounds = self.bounds(loop, reads=not self.edge)
         if len(bounds) - 1 > MAX_INTERVALS and not inner:
             bounds = self.bounds(loop, reads=False)
-        sums = self.doubled([(r, acc) for r, acc in opened if adds_many(r)])
         longest = max((b - a for a, b in itertools.pairwise(bounds)), default=0)
         edge, whole = self.edge, not inner and longest >= MANY_ROWS
         for low, high in itertools.pairwise(bounds):
@@ -210,9 +222,24 @@ class Writer(Reader):
             self.edge = edge or (whole and high - low <= EDGE)
             self.interval(loop, low, high, sums)
         self.edge = edge
-        for r, acc in opened:
-            del self.accumulating[r]
-            self.put(r, f"ll.f32({sums[r]})" if r in sums else acc)
+
+    def joined(self, chain: Sequence[Loop], sums: Mapping[Root, str]) -> None:
+        """Loops one within the other as one, whose variable counts elements in memory."""
+        var, end = self.names.fresh("i"), self.product([x.high for x in chain])
+        last, count = chain[-1], prod(x.high for x in chain)
+        for x in chain[:-1]:
+            self.at.update({(r, d): (None, 0, 0) for r, (d, _) in x.dims.items()})
+        outer: tuple[str, ...] = ()
+        reach = end
+        if sums:
+            first = self.names.fresh("s")
+            outer = (f"for {first} in range(0, {end}, {MANY}):",)
+            reach = f"{first}, min({first} + {MANY}, {end})"
+        with self.body(*outer), self.in_parts(sums), self.body(f"for {var} in range({reach}):"):
+            self.enter(last, var, self.scope.depth, (0, count - 1))
+            self.items(last.body)
+        for x in chain:
+            self.leave(x)
 
     def bounds(self, loop: Loop, reads: bool = True) -> list[int]:
         """Where along the loop the set of members or the meaning of a read changes."""
