@@ -257,8 +257,10 @@ class _Call:
         ending: Callable[[], None] | None = None,
     ) -> Taken:
         """Run the function once."""
-        level = stack()[0].level if stack() else self.lending.level
-        plain = functools.partial(holdings, reached.paths(), False) if level and not stack() else None
+        outer = stack()[0] if stack() else None
+        level = self.lending.level if outer is None else outer.level
+        lends = level and outer is None
+        plain = functools.partial(holdings, reached.paths(), False) if lends else None
         finder = Finder(reached.roots.values(), before)
         rec = Recorder(self.name, finder.find)
         rec.bases = set(reached.cells)
@@ -271,7 +273,7 @@ class _Call:
             rec.walk = Walk(sys._getframe())
         with Interception(reached.globals.values(), reached.cells.values()):
             stands = Stands(plain)
-            rec.owners = stack()[0].owners if stack() else stands.owners
+            rec.owners = stands.owners if outer is None else outer.owners
             stack().append(rec)
             try:
                 with rec.builder:
@@ -296,33 +298,31 @@ class _Call:
                 stack().remove(rec)
 
         finder.forget()
-
-        def guards(apart: Apart) -> tuple[StateGuard, ...]:
-            inputs = [c.value for c in rec.captures if c.live and type(c.value) is not Tracer]
-            found = [*reached.guards(apart, inputs), *rec.settled_guards()]
-            derived = rec.derived or (rec.of_numbers and not level and before is None)
-            if derived or rec.of_numbers or level:
-                known = rec.owners if level else reached.memories(inputs)
-                arrays = finder.arrays(apart, () if derived else known)
-                found += [content_guard(arrays)] if arrays else []
-            if derived:
-                places = [c.place for c in arrays if c.place is not None]
-                found += [g for place in places for g in finder.guards(place)]
-            return tuple(found)
-
         recorded = len(rec.builder.recipes)
         function, captures, loops = _function(rec, self.name, outs, self.rolling)
         found = Trace(
-            function,
-            self.in_tree,
-            self.specs,
-            captures,
-            outs_tree,
-            out_specs,
-            loops=loops,
+            function, self.in_tree, self.specs, captures, outs_tree, out_specs, loops=loops,
             recorded=recorded,
-        )
+        )  # fmt: skip
+        guards = functools.partial(_guards, rec, finder, reached, before is not None)
         return Taken(found, guards, start, rec.derived, rec.indexed)
+
+
+def _guards(
+    rec: Recorder, finder: Finder, reached: Reached, watched: bool, apart: Apart
+) -> tuple[StateGuard, ...]:
+    """The guards of a trace; `watched` says that who reads captured arrays is found out, too."""
+    inputs = [c.value for c in rec.captures if c.live and type(c.value) is not Tracer]
+    found = [*reached.guards(apart, inputs), *rec.settled_guards()]
+    derived = rec.derived or (rec.of_numbers and not rec.level and not watched)
+    if derived or rec.of_numbers or rec.level:
+        known = rec.owners if rec.level else reached.memories(inputs)
+        arrays = finder.arrays(apart, () if derived else known)
+        found += [content_guard(arrays)] if arrays else []
+    if derived:
+        places = [c.place for c in arrays if c.place is not None]
+        found += [g for place in places for g in finder.guards(place)]
+    return tuple(found)
 
 
 def _statics(
