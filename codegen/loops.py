@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
 
@@ -29,6 +29,7 @@ FEW = 64  # rounds of an inner loop whose last vector is worth a mask
 LINES = 128  # bytes of a row between two requests for memory
 LANES = 8  # numbers in a register
 EDGE = 2  # rows at an end that are not cut where the meaning of a read changes
+SHORTS = 3  # bounds between pieces of so few rows that are left out: these read by conditions
 MANY_ROWS = 32  # beside which they take little time
 
 
@@ -77,6 +78,19 @@ def indices_of(plan: Plan, r: Root) -> Iterator[tuple[Value, int]]:
         read = op.args[1:] if op in r.chain else op.args
         made = (a for a in read if a not in plan.roots and a not in plan.aliases)
         stack.extend(plan.defs[a] for a in made if a in plan.defs)
+
+
+def _fewer(bounds: Sequence[int], kept: Collection[int]) -> list[int]:
+    """The bounds of a loop but for those between many short pieces; `kept` ones stay."""
+    soft = [False] * len(bounds)
+    for k in range(1, len(bounds) - 1):
+        before, after = bounds[k] - bounds[k - 1], bounds[k + 1] - bounds[k]
+        soft[k] = max(before, after) <= EDGE and bounds[k] not in kept
+    out: list[int] = []
+    for drop, group in itertools.groupby(range(len(bounds)), soft.__getitem__):
+        run = [bounds[k] for k in group]
+        out += [] if drop and len(run) >= SHORTS else run
+    return out
 
 
 class Writer(Reader):
@@ -212,14 +226,17 @@ class Writer(Reader):
     def intervals(self, loop: Loop, sums: Mapping[Root, str]) -> None:
         """The loop, cut where the set of members or the meaning of a read changes."""
         inner = not any(isinstance(b, Loop) for b in loop.body)
-        bounds = self.bounds(loop, reads=not self.edge)
+        cuts = self.bounds(loop, reads=not self.edge)
+        longest = max((b - a for a, b in itertools.pairwise(cuts)), default=0)
+        whole = longest >= MANY_ROWS
+        bounds = _fewer(cuts, self.bounds(loop, reads=False)) if whole else cuts
         if len(bounds) - 1 > MAX_INTERVALS and not inner:
             bounds = self.bounds(loop, reads=False)
-        longest = max((b - a for a, b in itertools.pairwise(bounds)), default=0)
-        edge, whole = self.edge, not inner and longest >= MANY_ROWS
+        edge = self.edge
         for low, high in itertools.pairwise(bounds):
             # A few rows take little time, but each piece of them as much text as the whole.
-            self.edge = edge or (whole and high - low <= EDGE)
+            few = high - low <= EDGE or (high - low < longest and any(low < c < high for c in cuts))
+            self.edge = edge or (whole and not inner and few)
             self.interval(loop, low, high, sums)
         self.edge = edge
 

@@ -22,6 +22,7 @@ from .roots import Roots, batches
 from .rounding import EVERY_STEP, Rounding
 from .storage import assign
 
+MAX_TEXT = 32  # ranges of a loop times roots in it, which is what each dim has of text
 MAX_SHIFT = 4  # how far the ranges of members of one loop may differ at either end
 MAX_MEMBERS = 40
 MAX_FLAT = 1000  # the same where all have one dim: they run in strips, some at a time
@@ -410,7 +411,7 @@ class Scheduler:
         for cand in group.cands:
             for d in rows:
                 off = self._edge_offset(cand, d, edges) if edges else self._sibling(cand, r, d)
-                if off is not None and _same_range(cand, r, d, off):
+                if off is not None and _same_range(cand, r, d, off) and _short(cand, r, d, off):
                     out.append({**cand, r: (d, off)})
         return out
 
@@ -436,7 +437,13 @@ class Scheduler:
                     votes[om + start - s] += 1
         if not votes:
             return None
-        return max(votes, key=lambda o: (votes[o], o == 0, -abs(o)))
+        # Where a range begins or ends within another, the loop is cut, once more in each dim.
+        ends = {e for m, (dm, om) in cand.items() for e in (-om, m.dims[dm] - om)}
+
+        def whole(o: int) -> bool:
+            return -o in ends and r.dims[d] - o in ends
+
+        return max(votes, key=lambda o: (whole(o), votes[o], o == 0, -abs(o)))
 
     def _tied(self, r: Root, d: int) -> Tied:
         """The reads of a root whose index runs with its dim d, and its place in a woven array.
@@ -472,6 +479,12 @@ def _same_range(cand: Cand, r: Root, d: int, off: int) -> bool:
     low, high = -off, int(r.dims[d]) - off
     ranges = {(o, int(m.dims[dm])) for m, (dm, o) in cand.items()}
     return all(abs(low + o) <= MAX_SHIFT and abs(high - (n - o)) <= MAX_SHIFT for o, n in ranges)
+
+
+def _short(cand: Cand, r: Root, d: int, off: int) -> bool:
+    """Whether a loop with one more root is not cut into many pieces of long text."""
+    ranges = {(-o, m.dims[dm] - o) for m, (dm, o) in cand.items()} | {(-off, r.dims[d] - off)}
+    return len(ranges) == 1 or len(ranges) * (len(cand) + 1) <= MAX_TEXT
 
 
 def _worth_blocking(members: list[Root]) -> bool:
