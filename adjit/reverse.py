@@ -97,11 +97,10 @@ def gradient(
 
     The others carry no derivative: they are behind `stop_gradient`.
     """
-    params = fresh(function.params)
-    with Builder(params, number=False) as b:
-        results = inline(function.block, params)
-        outs = [results[i] for i in kept]
-        first = 1 if has_loss else 0
+    outs = [function.outs[i] for i in kept]
+    first = 1 if has_loss else 0
+    with Builder(function.params, number=False) as b:
+        b.ops.extend(function.ops)
         stopped = [
             stop_gradient(v) if NUMPY[v.aval.dtype].kind in "fc" else v for v in outs[first:]
         ]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .ir.core import all_ops
+from .ir.core import Function, all_ops
 from .ir.ops.guards import guard
 from .ir.types import NUMPY
 from .settings import Options
@@ -75,7 +75,7 @@ class Ways:
         if staged.trace.recorded > _LONGEST or not _small(staged):
             self._unfit = True
             return True
-        way = told(staged.trace)
+        way = told(staged.traced, staged.trace)
         times = self._met.pop(way, 0) + 1
         self.count += times == 1
         if times > 1 + made // _MORE:
@@ -94,9 +94,9 @@ def parting(made: Sequence[Variant]) -> str:
     return missed.most_common(1)[0][0] if missed else "an unknown line"
 
 
-def told(trace: Trace) -> int:
-    """What tells a way through a function from others of the same signature."""
-    ops = trace.function.ops
+def told(function: Function, trace: Trace) -> int:
+    """What tells a way through a function, as it was recorded, from others of its signature."""
+    ops = function.ops
     steps = tuple([id(op.prim) for op in ops])
     decided = tuple([op.attrs["expected"] for op in ops if op.prim is guard])
     seen = tuple([np.asarray(c.value).tobytes() for c in trace.captures if not c.live])

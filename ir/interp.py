@@ -26,7 +26,7 @@ class GuardMiss(Exception):
 def run(
     block: Block, args: Sequence[Any], rule: Callable[[Op, list[Any]], Sequence[Any]]
 ) -> list[Any]:
-    """The one loop: bind params, apply `rule` to each op, return the results."""
+    """Bind params, apply `rule` to each op, return the results."""
     env: dict[Value, Any] = dict(zip(block.params, args, strict=True))
     for op in block.ops:
         outs = rule(op, [env.get(a, a) for a in op.args])
@@ -38,8 +38,21 @@ def evaluate(function: Function | Block, *args: Any) -> list[np.ndarray]:
     """The results of a function on NumPy arrays, as arrays of the inferred dtypes."""
     block = function.block if isinstance(function, Function) else function
     with np.errstate(all="ignore"):
-        outs = run(block, args, apply)
-    return [np.asarray(v.data if isinstance(v, Const) else v) for v in outs]
+        return [np.asarray(x) for x in _values(block, args)]
+
+
+def _values(block: Block, args: Sequence[Any]) -> list[Any]:
+    """The results of a block: `run`, with a rule that is as short as can be."""
+    env: dict[Value, Any] = dict(zip(block.params, args, strict=True))
+    for op in block.ops:
+        given = [a.data if type(a) is Const else env[a] for a in op.args]
+        outs = op.outs
+        if op.blocks or len(outs) != 1:
+            env.update(zip(outs, apply(op, given), strict=True))
+        else:
+            out = op.prim.ref(*given, **op.attrs)
+            env[outs[0]] = out[0] if type(out) is tuple else out
+    return [v.data if type(v) is Const else env[v] for v in block.outs]
 
 
 def apply(op: Op, args: list[Any]) -> tuple[Any, ...]:
@@ -59,8 +72,7 @@ def apply(op: Op, args: list[Any]) -> tuple[Any, ...]:
 
 def _callable(block: Block) -> Callable[..., tuple[Any, ...]]:
     def call(*args: Any) -> tuple[Any, ...]:
-        outs = run(block, args, apply)
-        return tuple(v.data if isinstance(v, Const) else v for v in outs)
+        return tuple(_values(block, args))
 
     call.block = block  # type: ignore[attr-defined]  # its types, where there is no data to ask
     return call

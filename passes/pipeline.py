@@ -12,6 +12,7 @@ import numpy as np
 from ..ir.core import Block, Function, all_ops
 from ..ir.interp import evaluate
 from ..ir.ops.elementwise import stop_gradient
+from ..ir.ops.guards import guard
 from ..ir.ops.show import muted, show, shows
 from ..ir.records import dataclass
 from ..ir.verify import verify
@@ -78,8 +79,20 @@ PRIMAL: list[Pass] = [
 ]
 
 
+def unguarded(function: Function) -> Function:
+    """The function without the guards that decided in the call which was traced, and is at hand."""
+    block = function.block
+    ops = tuple([op for op in block.ops if op.prim is not guard])
+    return dce(Function(function.name, Block(block.params, ops, block.outs)))
+
+
 # The same for a program that runs once: to simplify it takes longer than it saves.
-BRIEF: list[Pass] = [p for p in PRIMAL if p.name in ("shows", "puts", "dce")]
+BRIEF: list[Pass] = [
+    Pass("shows", shows_last),
+    Pass("unguarded", unguarded),
+    Pass("puts", puts),
+    Pass("dce", dce),
+]
 
 
 def release(function: Function) -> Function:

@@ -77,11 +77,12 @@ class Place:
            in turn, so that one statement is told from the next
     """
 
-    __slots__ = ("_code", "_lasti", "twin")
+    __slots__ = ("_code", "_lasti", "_name", "twin")
 
     def __init__(self, code: CodeType, lasti: int) -> None:
         self._code = code
         self._lasti = lasti
+        self._name: str | None = None
         self.twin: Place | None = None
 
     @property
@@ -108,7 +109,9 @@ class Place:
     @property
     def name(self) -> str:
         """The variable that the result is stored in, "" where there is none."""
-        return _targets(self._code).get(self._lasti // 2, "")
+        if self._name is None:
+            self._name = _targets(self._code).get(self._lasti // 2, "")
+        return self._name
 
     @property
     def instruction(self) -> str:

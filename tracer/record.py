@@ -120,7 +120,7 @@ class Recorder:
         self.builder = TraceBuilder()
         self.ledger = self.builder.ledger
         self.params: list[Value] = []
-        self.traced: set[Value] = set()
+        self.traced: set[Value] = set()  # the inputs, and what was seen to follow from them
         self.captures: list[Capture] = []
         self.capture_values: list[Value] = []
         self.guards: list[StateGuard] = []
@@ -140,12 +140,11 @@ class Recorder:
         self._constants: dict[tuple[Aval, bytes], Value] = {}  # small ones made while tracing
         self._outer: dict[Value, Value] = {}
         self._samples: dict[Value, Any] = {}
-        self._free: dict[Value, bool] = {}
         self._outside: dict[Value, tuple[Recorder, Value]] = {}  # what enclosing traces know
         self._decided: dict[tuple[Value, str], bool | int] = {}
         self._decisions = 0
         self._real: set[Value] = set()  # what does not follow from integer arguments alone
-        self._swept = 0  # the ops that were looked at for that
+        self._swept: tuple[int, Op | None] = (0, None)  # the ops that were looked at, and the last
         self.texts: list[tuple[Any, str]] = []  # what was formatted, and how: see printing
         self.loops: list[Any] = []  # the adjit.range loops whose rounds are being recorded
         self.python: set[tuple[CodeType, int]] = set()  # those that count in Python
@@ -346,24 +345,22 @@ class Recorder:
         return self._samples[v] if type(v) is not Const else v.data
 
     def _is_free(self, v: Value) -> bool:
-        """Whether no traced input reaches the value (an explicit stack: programs are long)."""
-        free, defs, todo = self._free, self.builder.defs, [v]
-        while todo:
-            x = todo[-1]
-            op = defs.get(x)
-            if x in free:
-                todo.pop()
-            elif op is None:
-                free[x] = x not in self.traced
-            else:
-                unknown = [a for a in op.args if a not in free]
-                blocked = any(not free.get(a, True) for a in op.args)
-                if unknown and not blocked:
-                    todo.extend(unknown)
-                else:
-                    for out in op.outs:
-                        free[out] = not blocked
-        return free[v]
+        """Whether no traced input reaches the value."""
+        self._sweep()
+        return v not in self.traced
+
+    def _sweep(self) -> None:
+        """Look at the ops recorded since the last time: what follows from which inputs."""
+        ops, (n, last) = self.builder.ops, self._swept
+        if n and (n > len(ops) or ops[n - 1] is not last):  # a loop stands for some of them now
+            n = 0
+        traced, real = self.traced, self._real
+        for op in ops[n:]:
+            if not traced.isdisjoint(op.args):
+                traced.update(op.outs)
+            if not real.isdisjoint(op.args):
+                real.update(op.outs)
+        self._swept = len(ops), ops[-1] if ops else None
 
     def _evaluate(self, v: Value) -> list[Capture]:
         """Compute the sample of a free value; returns the live captures it read."""
@@ -396,25 +393,30 @@ class Recorder:
 
     def sample(self, v: Value) -> Any:
         """The value in the very call that is traced; `NoSample` where there is no such call."""
+        if type(v) is Const:
+            return v.data
         samples, defs, todo = self._samples, self.builder.defs, [v]
         with np.errstate(all="ignore"):
             while todo:
                 x = todo[-1]
-                if type(x) is Const or x in samples:
+                op = defs.get(x)
+                if x in samples:
                     todo.pop()
                 elif x in self._outside:
                     outer, w = self._outside[x]
                     samples[x] = outer.sample(w)
-                elif x not in defs:
+                elif op is None:
                     raise NoSample
                 else:
-                    op = defs[x]
-                    missing = [a for a in op.args if type(a) is not Const and a not in samples]
-                    todo += missing
-                    if not missing:
-                        args = [samples.get(a, a) for a in op.args]
+                    args = []
+                    for a in op.args:
+                        known = a.data if type(a) is Const else samples.get(a, samples)
+                        if known is samples:
+                            todo.append(a)
+                        args.append(known)
+                    if todo[-1] is x:
                         samples.update(zip(op.outs, interp.apply(op, args), strict=True))
-        return v.data if type(v) is Const else samples[v]
+        return samples[v]
 
     def decide(self, v: Value, wanted: str) -> bool | int:
         """What `bool(t)` or `int(t)` is in this call; from here on the program relies on it."""
@@ -471,12 +473,8 @@ class Recorder:
 
     def _of_integers(self, v: Value) -> bool:
         """Whether a value follows from integer arguments alone (scalars of this very trace)."""
-        real, ops = self._real, self.builder.ops
-        for op in ops[self._swept :]:
-            if not real.isdisjoint(op.args):
-                real.update(op.outs)
-        self._swept = len(ops)
-        return v not in real and len(stack()) == 1
+        self._sweep()
+        return v not in self._real and len(stack()) == 1
 
 
 class NoSample(Exception):

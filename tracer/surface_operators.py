@@ -26,6 +26,7 @@ from .tracer import Tracer
 # (ufunc, keys) -> how it is said in rows, the dtypes of its operands and its result
 _pairs: dict[Any, tuple[Any, str, str, str]] = {}
 _NUMBERS = (int, float, complex, bool)
+_NUMPYS: dict[type, str] = {dtype.type: name for name, dtype in NUMPY.items() if name != "bool"}
 _FEW = 10_000
 _new: Any = object.__new__
 
@@ -62,6 +63,8 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:
             singles[key] = known
         recipe, aval, kind, dtype = known[0]
         if vb is None:
+            if other in _NUMPYS and id(b) not in rec.guarded:
+                rec.derived = True
             vb = _numbers.get((b, other, dtype)) or _number(b, dtype)
         ledger = rec.ledger
         ledger.recipes.append(recipe)
@@ -103,11 +106,16 @@ def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single, A
             sides.append((x._key(), aval, x._kind == "python"))
         elif type(x) in _NUMBERS:
             sides.append(("bool" if type(x) is bool else type(x), None, True))
+        elif type(x) in _NUMPYS:
+            sides.append((_NUMPYS[type(x)], None, False))
         else:
             return None
     (ka, va, python), (kb, vb, too) = sides
     lower, da, db, want = _pair(ufunc, ka, kb)
     avals = [x or SCALARS[d] for x, d in ((va, da), (vb, db))]
+    plain = ((va, python, ka, da), (vb, too, kb, db))
+    if any(x is None and not weak and k != d for x, weak, k, d in plain):
+        return None  # a NumPy scalar that is to be cast
     if type(lower) is not Prim or [x.dtype for x in avals] != [da, db]:
         return None
     found = recipe(lower, None, avals)

@@ -8,7 +8,6 @@ after all then sinks into the body.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -454,14 +453,21 @@ class ByIndices(Fold):
 
 def name_values(ops: Iterable[Op]) -> None:
     """Give the last result of every statement the name the user stored it under."""
-    for _, group in groupby(ops, key=lambda op: id(op.where)):
-        same = list(group)
-        where, named = same[0].where, [op.outs[0] for op in same if len(op.outs) == 1]
-        if where is None or not named:
-            continue
-        v = named[-1]
-        if not v.hint and type(v) is not Const and where.name.isidentifier():
-            v.hint = where.name
+    where, last = None, None
+    for op in ops:
+        if op.where is not where:
+            _name(last, where)
+            where, last = op.where, None
+        if len(op.outs) == 1:
+            last = op.outs[0]
+    _name(last, where)
+
+
+def _name(v: Value | None, where: Any) -> None:
+    if v is None or where is None or v.hint or type(v) is Const:
+        return
+    if where.name.isidentifier():
+        v.hint = where.name
 
 
 # ------------------------------------------------------------------ steps that are put in
