@@ -6,7 +6,7 @@ recorded op from the others: most ops of a long loop become a few of the program
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,14 +60,6 @@ class Ledger:
         self.wheres.append(op.where)
         self.args += op.args
         self.outs += op.outs
-
-    def ops(self, first: int, arg: int, out: int) -> Iterator[Op]:
-        """The ops from one on, whose operands and results begin at these places."""
-        for k in range(first, len(self.recipes)):
-            r = self.recipes[k]
-            a, o = arg + len(r.takes), out + len(r.gives)
-            yield r.made or self.op(k, slice(arg, a), slice(out, o))
-            arg, out = a, o
 
     def op(self, k: int, args: slice, outs: slice) -> Op:
         """Op number k, whose operands and results lie there."""

@@ -427,17 +427,15 @@ class OpenLoop:
         for old in recorded:
             for v in old.outs:
                 rec._samples.pop(v, None)
-                rec._free.pop(v, None)
                 rec.dead[v] = self.where
                 rec.traced.add(v)
         for v in self.indices:
-            rec._free.pop(v, None)
             rec.dead[v] = self.where
         for v in op.outs:
             rec.dead.pop(v, None)
             rec.traced.discard(v)
         start = self.marks[self.peeled]
-        rec._swept = min(rec._swept, start)
+        rec.look_again(start)
         rec.rolled.add(op)
         rec.puts = {k: put for k, put in rec.puts.items() if k < start}
         if rec.walk is not None:  # the entries of the rounds recorded nothing any more

@@ -61,12 +61,23 @@ class TraceBuilder(Builder):
         self._defs = defs
 
     def _make(self) -> None:
-        defs = self._defs
-        for op in self.ledger.ops(len(self._ops), *self._seen):
-            self._ops.append(op)
-            for v in op.outs:
+        ledger, ops, defs, (a, o) = self.ledger, self._ops, self._defs, self._seen
+        recipes, wheres, args, outs = ledger.recipes, ledger.wheres, ledger.args, ledger.outs
+        for k in range(len(ops), len(recipes)):
+            r = recipes[k]
+            start, a = a, a + len(r.takes)
+            if r.made is None and len(r.gives) == 1:
+                v = outs[o]
+                op = Op(r.prim, tuple(args[start:a]), r.attrs, (v,), _EMPTY, wheres[k])
                 defs[v] = op
-        self._seen = len(self.ledger.args), len(self.ledger.outs)
+                o += 1
+            else:
+                first, o = o, o + len(r.gives)
+                op = r.made or ledger.op(k, slice(start, a), slice(first, o))
+                for v in op.outs:
+                    defs[v] = op
+            ops.append(op)
+        self._seen = a, o
 
     def add(
         self,

@@ -352,7 +352,7 @@ class Recorder:
     def _sweep(self) -> None:
         """Look at the ops recorded since the last time: what follows from which inputs."""
         ops, (n, last) = self.builder.ops, self._swept
-        if n and (n > len(ops) or ops[n - 1] is not last):  # a loop stands for some of them now
+        if n and (n > len(ops) or ops[n - 1] is not last):  # some were taken away
             n = 0
         traced, real = self.traced, self._real
         for op in ops[n:]:
@@ -361,6 +361,11 @@ class Recorder:
             if not real.isdisjoint(op.args):
                 real.update(op.outs)
         self._swept = len(ops), ops[-1] if ops else None
+
+    def look_again(self, start: int) -> None:
+        """The ops from this one on are others than they were."""
+        n = min(self._swept[0], start)
+        self._swept = n, self.builder.ops[n - 1] if n else None
 
     def _evaluate(self, v: Value) -> list[Capture]:
         """Compute the sample of a free value; returns the live captures it read."""
@@ -414,8 +419,14 @@ class Recorder:
                         if known is samples:
                             todo.append(a)
                         args.append(known)
-                    if todo[-1] is x:
+                    if todo[-1] is not x:
+                        continue
+                    if op.blocks or len(op.outs) != 1:
                         samples.update(zip(op.outs, interp.apply(op, args), strict=True))
+                    else:
+                        out = op.prim.ref(*args, **op.attrs)
+                        samples[x] = out[0] if type(out) is tuple else out
+                    todo.pop()
         return samples[v]
 
     def decide(self, v: Value, wanted: str) -> bool | int:

@@ -36,7 +36,8 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:
 
     What was seen before, of two values or of one and a number, takes few steps.
     """
-    singles: dict[Any, tuple[Single, Any]] = {}  # by the types of both, which are kept alive
+    # By the types of both, which are kept alive; None where it is not one op.
+    singles: dict[Any, tuple[Single | None, Any]] = {}
 
     def operate(a: Any, b: Any, frame: FrameType | None = None) -> Any:
         rec = recorder()
@@ -55,13 +56,15 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:
             key = (id(va.aval), a._kind, other)
         known = singles.get(key)
         if known is None:
-            known = _single(ufunc, a, b, reflected)
-            if known is None:
+            if other is not Tracer and other not in _NUMBERS and other not in _NUMPYS:
                 return combine(rec, ufunc, *((b, a) if reflected else (a, b)), True)
             if len(singles) > _FEW:
                 singles.clear()
-            singles[key] = known
-        recipe, aval, kind, dtype = known[0]
+            known = singles[key] = _single(ufunc, a, b, reflected)
+        single = known[0]
+        if single is None:
+            return combine(rec, ufunc, *((b, a) if reflected else (a, b)), True)
+        recipe, aval, kind, dtype = single
         if vb is None:
             if other in _NUMPYS and id(b) not in rec.guarded:
                 rec.derived = True
@@ -95,8 +98,8 @@ class Single(NamedTuple):
     dtype: str
 
 
-def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single, Any] | None:
-    """How an operator is one op of its operands as they are; None if it is not."""
+def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single | None, Any]:
+    """How an operator is one op of its operands as they are, None if it is not; and their types."""
     sides: list[tuple[Key, Aval | None, bool]] = []
     held: list[Aval] = []
     for x in (b, a) if reflected else (a, b):
@@ -106,22 +109,20 @@ def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single, A
             sides.append((x._key(), aval, x._kind == "python"))
         elif type(x) in _NUMBERS:
             sides.append(("bool" if type(x) is bool else type(x), None, True))
-        elif type(x) in _NUMPYS:
-            sides.append((_NUMPYS[type(x)], None, False))
         else:
-            return None
+            sides.append((_NUMPYS[type(x)], None, False))
     (ka, va, python), (kb, vb, too) = sides
     lower, da, db, want = _pair(ufunc, ka, kb)
     avals = [x or SCALARS[d] for x, d in ((va, da), (vb, db))]
     plain = ((va, python, ka, da), (vb, too, kb, db))
     if any(x is None and not weak and k != d for x, weak, k, d in plain):
-        return None  # a NumPy scalar that is to be cast
+        return None, held  # a NumPy scalar that is to be cast
     if type(lower) is not Prim or [x.dtype for x in avals] != [da, db]:
-        return None
+        return None, held
     found = recipe(lower, None, avals)
     aval = found.gives[0]
     if len(found.gives) != 1 or aval.dtype != want:
-        return None
+        return None, held
     kind = "python" if python and too else "array" if aval.shape else "scalar"
     return Single(found, aval, kind, da if va is None else db), held
 
