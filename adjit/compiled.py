@@ -141,7 +141,10 @@ class CompiledFunction:
         leaves, here = signature(*self._fixed(args, kwargs))
         tried: list[Variant] = []
         for variant in self._variants.get((here, now), ()):
-            result = self._run(variant, leaves)
+            fits = not variant.cold or (
+                variant.holds() and variant.follows(*self._fixed(args, kwargs))
+            )
+            result = self._run(variant, leaves) if fits else MISS
             if result is not MISS:
                 if not variant.trial.settled and not self._believed(variant, args, kwargs):
                     return self._slow(args, kwargs)

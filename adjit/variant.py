@@ -92,6 +92,11 @@ class Variant:
             return True
         return not shapes_only.get() and self.decisions.hold(sampled(args, kwargs, self.staged))
 
+    @property
+    def cold(self) -> bool:
+        """Whether no call ran it yet: then its decisions are asked before it is compiled."""
+        return self._wrapper is None and self._exact is None and bool(self.decisions)
+
     def holds(self) -> bool:
         """Whether what the trace relied on is still so."""
         return not self.broken()

@@ -166,6 +166,8 @@ def test_what_must_not_be_interpreted():
     for x in BITS[:8]:
         made.ir(x)
     assert made.cache_info()[:3] == (8, 8, 0)
+    np.testing.assert_array_equal(made(BITS[3]), signs(BITS[3]))
+    assert made.cache_info().kernels == 1  # of the others no call needed to know more
 
 
 def test_errors_of_a_new_way():
