@@ -319,7 +319,10 @@ def outer(ufunc: np.ufunc, a: Any, b: Any, **options: Any) -> Any:
 
 
 def at(ufunc: np.ufunc, a: Any, index: Any, b: Any = None) -> None:
-    """`ufunc.at`: additions by a scatter, the others once per time that a place is named."""
+    """`ufunc.at`: additions by a scatter, the others once per time that a place is named.
+
+    Where that is often and the order does not matter, each place is given all at once.
+    """
     check_traced(a)
     if b is not None and ufunc in (np.add, np.subtract):
         update = value(b, a._value.aval.dtype)
@@ -336,7 +339,11 @@ def at(ufunc: np.ufunc, a: Any, index: Any, b: Any = None) -> None:
     if b is not None:
         other = _shape.reshaped(_shape.broadcast_to(value(b), places.shape), (places.size,))
     places = places.ravel()
-    for turn in _turns(places):
+    turns = _turns(places)
+    if len(turns) > FEW_TURNS and other is not None and _orderless(ufunc, old, other):
+        places, other = _gathered(ufunc, places, other, len(turns))
+        turns = [np.arange(places.size)]
+    for turn in turns:
         here = value(places[turn])
         new = ops.gather(line, here, axes=(0,), mode="raise")
         if other is not None:
@@ -346,6 +353,46 @@ def at(ufunc: np.ufunc, a: Any, index: Any, b: Any = None) -> None:
             out = call(ufunc, (new,))
         line = ops.scatter(line, cast(out, old.aval.dtype), here, axes=(0,))
     mutation.write(a, _shape.reshaped(line, old.shape))
+
+
+FEW_TURNS = 4
+EVEN = 4  # times as many elements as there are, in a matrix with a row for each place
+
+
+def _orderless(ufunc: np.ufunc, old: Value, other: Value) -> bool:
+    """Whether a place may be given what it is given in any order."""
+    if ufunc in (np.maximum, np.minimum, np.fmax, np.fmin):
+        return old.aval.kind != "c"
+    return ufunc is np.multiply and old.aval.dtype == other.aval.dtype
+
+
+def _gathered(
+    ufunc: np.ufunc, places: np.ndarray, other: Value, most: int
+) -> tuple[np.ndarray, Value]:
+    """The places, each once, and what the function makes of all that is for it.
+
+    If about as many elements are for each, these are rows of a matrix.  Else, in the order of
+    places, each element takes in the one 1, 2, 4, ... behind it for the same place.
+    """
+    order = np.argsort(places, kind="stable")
+    sorted_ = places[order]
+    own, first, count = np.unique(sorted_, return_index=True, return_counts=True)
+    if len(own) * most <= EVEN * places.size:
+        at = first[:, None] + np.arange(most)
+        rows = np.where(np.arange(most) < count[:, None], order[np.minimum(at, len(order) - 1)], -1)
+        each = ops.gather(other, value(np.maximum(rows, 0)), axes=(0,), mode="raise")
+        there = ops.greater_equal(value(rows), value(0))
+        none = number(1 if ufunc is np.multiply else _NEUTRAL[ufunc](other.aval.dtype), other)
+        return own, FOLDS[ufunc](ops.select(there, each, none), axes=(1,))
+    line = ops.gather(other, value(order), axes=(0,), mode="raise")
+    owner, n, step = value(sorted_), places.size, 1
+    while step < most:
+        mine, behind = (_shape.narrow(line, 0, k, n - step) for k in (0, step))
+        same = ops.equal(*(_shape.narrow(owner, 0, k, n - step) for k in (0, step)))
+        both = ops.select(same, cast(call(ufunc, (mine, behind)), line.aval.dtype), mine)
+        line = ops.concatenate(both, _shape.narrow(line, 0, n - step, step), axis=0)
+        step *= 2
+    return own, ops.gather(line, value(first), axes=(0,), mode="raise")
 
 
 def _known_index(index: Any) -> Any:
