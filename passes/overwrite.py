@@ -45,7 +45,8 @@ class Overwrites:
         """
         writer = self.plan.roots.get(new)
         if isinstance(item, CallItem):
-            return writer is item.root and alike(new, old) and self._adds(writer, old)
+            same = alike(new, old) and self._same_layout(new, old)
+            return writer is item.root and same and self._adds(writer, old)
         if not isinstance(item, Loop) or writer is None or writer not in item.dims:
             return False
         if writer.kind != "store" or not alike(new, old) or not self._same_layout(new, old):
