@@ -22,10 +22,10 @@ from .vectors import registers
 
 POINTERS, SIZES = 3, 9
 VECTORS = 2  # of a tile
-ROWS = {32: (12, 4), 16: (6, 3)}  # of a tile and a small one, by the number of vector registers
+ROWS = {32: (8, 4), 16: (6, 3)}  # of a tile and a small one, by the number of vector registers
 TERMS = 128  # of b that are turned or copied at a time
 MANY = 24  # rows that pay for a copy
-APART = 3  # rows of a tile that share a pointer: the others are an index away
+APART = 4  # rows of a tile that share a pointer: the others are an index away
 
 
 def object_code(symbol: str, kind: str) -> bytes:

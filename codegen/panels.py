@@ -173,7 +173,7 @@ class Writer:
         """A vector of equal numbers."""
         whole = ir.VectorType(kind or self.real, self.lanes)
         one = self.b.insert_element(ir.Constant(whole, ir.Undefined), x, I32(0))
-        order = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+        order = ir.Constant(ir.VectorType(I32, self.lanes), None)
         return self.b.shuffle_vector(one, ir.Constant(whole, ir.Undefined), order)
 
     def read(self, pointer: ir.Value, mask: ir.Value | None = None) -> ir.Value:
