@@ -150,15 +150,6 @@ class Lent(Seen):
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return _answer(sys._getframe(1), func, args, kwargs)
 
-    def __repr__(self) -> str:
-        return repr(bare(self))
-
-    def __str__(self) -> str:
-        return str(bare(self))
-
-    def __format__(self, spec: str) -> str:
-        return format(bare(self), spec)
-
     def __iter__(self) -> Any:
         return _answer(sys._getframe(1), iter, (self,), {})
 

@@ -20,6 +20,15 @@ class Seen(np.ndarray):
 
     _plain: np.ndarray | None
 
+    def __repr__(self) -> str:
+        return repr(bare(self))
+
+    def __str__(self) -> str:
+        return str(bare(self))
+
+    def __format__(self, spec: str) -> str:
+        return format(bare(self), spec)
+
 
 class Watched(Seen):
     """A view of an array that notes when its content is read, as by no traced operation."""
@@ -38,15 +47,6 @@ class Watched(Seen):
             if _is_tracer(x):
                 return x.__array_function__(func, types, args, kwargs)
         return noticed(func, args, kwargs)
-
-    def __repr__(self) -> str:
-        return repr(bare(self))
-
-    def __str__(self) -> str:
-        return str(bare(self))
-
-    def __format__(self, spec: str) -> str:
-        return format(bare(self), spec)
 
     @property
     def flat(self) -> Any:
