@@ -122,3 +122,10 @@ def test_a_debugger_sees_arrays(capsys):
         assert np.allclose(hvp(f)(x, x), hvp(f)(x, x))
         assert np.allclose(vmap(lambda x: x * 2)(x), x * 2)
     assert np.allclose(first, np.sin(2 * x))
+
+
+def test_a_dtype_may_be_a_class_and_is_refused_where_it_holds_objects():
+    f = jit(lambda x: np.add(x, x, dtype=np.dtypes.Float32DType))
+    assert f(np.ones(2, np.float32)).dtype == np.float32
+    with pytest.raises(TypeError, match="dtype"):
+        jit(lambda x: np.add(x, x, dtype=object))(np.ones(2))

@@ -30,12 +30,19 @@ def _resolve(ufunc: np.ufunc, keys: tuple[Key, ...], dtype: Any) -> tuple[str, .
     if dtype is None:
         found = ufunc.resolve_dtypes(given)
     else:
-        signature = (None,) * ufunc.nin + (np.dtype(dtype),) * ufunc.nout
+        signature = (None,) * ufunc.nin + (_instance(dtype),) * ufunc.nout
         found = ufunc.resolve_dtypes(given, signature=signature)
-    if any(d.kind == "O" for d in found):  # a comparison with an int that may fit no dtype
+    weak = any(isinstance(k, type) for k in keys)
+    if weak and any(d.kind == "O" for d in found):  # an int that may fit no dtype is compared
         return _resolve(ufunc, tuple(default_dtype(k) if isinstance(k, type) else k for k in keys),
                         dtype)  # fmt: skip
     return tuple(map(name_of, found))
+
+
+def _instance(dtype: Any) -> np.dtype:
+    """A dtype, of which NumPy takes the class, too."""
+    given = isinstance(dtype, type) and issubclass(dtype, np.dtype)
+    return dtype() if given else np.dtype(dtype)
 
 
 def common_dtype(keys: Iterable[Key]) -> str:
@@ -51,7 +58,7 @@ def common_dtype(keys: Iterable[Key]) -> str:
 
 def dtype_name(dtype: Any) -> str:
     """The IR's name of whatever NumPy takes for a dtype."""
-    return name_of(np.dtype(dtype))
+    return name_of(_instance(dtype))
 
 
 def can_cast(source: str, target: str, casting: str = "same_kind") -> bool:
