@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .front_state import State
+from .lying import Order, strides
 from .outs import pair
 from .signature import Fixed, Signature, Spec
 from .staging import Staged
@@ -26,7 +27,7 @@ from .tracer.facts import Capture
 from .tracer.tree import Tree, is_record, join, split
 from .wrapper import Jump, captured_spec
 
-_ORDER = {"C": 1, "F": 2, "A": 0, "any": None}  # the flags of contiguity
+_ORDER = {"F": 2, "P": 0, "A": 0, "any": None}  # the flags of contiguity
 _SCALARS = "dfbhilqBHILQ"  # dtypes whose scalar objects hold the value in one word
 
 
@@ -38,10 +39,14 @@ def front_of(
     staged: Staged,
     signature: Signature,
     jump: Jump | None,
+    orders: Sequence[Order],
     form: Tree | None = None,
     late: bool = False,
 ) -> Any:
-    """The table of a variant whose program is one kernel, or None; for `out=` of this form."""
+    """The table of a variant whose program is one kernel, or None; for `out=` of this form.
+
+    `orders`: how the arrays lie that the kernel reads where they lie (lying.py).
+    """
     if jump is None or jump.launch is None:
         return None
     from .codegen import front
@@ -49,7 +54,7 @@ def front_of(
     if not front.works():
         return None
     try:
-        return _Translator(staged, signature, jump, form, late).table()
+        return _Translator(staged, signature, jump, orders, form, late).table()
     except _Unknown:
         return None
 
@@ -70,6 +75,7 @@ class _Translator:
         staged: Staged,
         signature: Signature,
         jump: Jump,
+        orders: Sequence[Order],
         form: Tree | None = None,
         late: bool = False,
     ) -> None:
@@ -80,6 +86,7 @@ class _Translator:
         self.signature = signature
         self.jump = jump
         self.program = front.Program()
+        self.orders = orders
         self.form = form
         self.late = late
         self.leaves: list[int] = []
@@ -210,7 +217,7 @@ class _Translator:
             c = self.staged.captures[k - len(self.leaves)]
             r = self.hidden[k - len(self.leaves)]
             if c.live:
-                self.captured(r, c)
+                self.captured(k, r, c)
             else:
                 held = np.asarray(c.value, order="C")  # of ascontiguousarray, 0-d becomes 1-d
                 p.alive.append(held)
@@ -218,34 +225,44 @@ class _Translator:
             return
         spec, r = self.signature.specs[k], self.leaves[k]
         if spec.kind == "array":
-            self.array(r, spec)
+            self.array(k, r, spec)
         elif spec.type is int:
             p.add(code.INTEGER, r, p.pointer())
         else:
             p.add(code.VALUE, r, p.pointer())
 
-    def array(self, r: int, spec: Spec) -> None:
-        pointer = self.program.array(r, spec.dtype, spec.shape, _ORDER[spec.layout])
-        if spec.layout == "C":  # else the kernel reads a copy
-            self.read.append((pointer, spec.dtype.itemsize * math.prod(spec.shape)))
+    def array(self, k: int, r: int, spec: Spec) -> None:
+        """The next pointer of the kernel, to the array that is parameter `k`, or to a copy."""
+        p, dtype, shape = self.program, spec.dtype, spec.shape
+        size = dtype.itemsize * math.prod(shape)
+        if spec.layout == "C" or self.orders[k]:
+            pointer = p.array(r, dtype, shape, strides(dtype, shape, self.orders[k]))
+            self.read.append((pointer, size))
+            return
+        pointer = p.laid(r, dtype, shape, _ORDER[spec.layout])
+        if k in self.jump.inputs and size < self.jump.large:
+            p.add(self.code.COPY, p.register(), pointer, r)
+        elif k in self.jump.inputs:
+            p.add(self.code.POUR, p.borrow(self.jump.borrow, dtype, shape, pointer), r)
 
-    def captured(self, r: int, c: Capture) -> None:
+    def captured(self, k: int, r: int, c: Capture) -> None:
         spec, x = captured_spec(c.value), c.value
         if spec.layout == "odd":  # one of another dtype object is read as it is
             if type(x) is not np.ndarray or not x.flags.aligned or not x.flags.c_contiguous:
                 raise _Unknown
             spec = replace(spec, dtype=x.dtype, layout="C")
-        self.array(r, spec)
+        self.array(k, r, spec)
 
     def unread(self) -> None:
         """Check the arrays that the kernel does not read; their pointers come after its own."""
         read = set(self.jump.inputs)
         for k, (r, spec) in enumerate(zip(self.leaves, self.signature.specs, strict=True)):
             if k not in read and spec.kind == "array":
-                self.array(r, spec)
-        for k, (r, c) in enumerate(zip(self.hidden, self.staged.captures, strict=True)):
-            if k + len(self.leaves) not in read and c.live:
-                self.captured(r, c)
+                self.array(k, r, spec)
+        hidden = zip(self.hidden, self.staged.captures, strict=True)
+        for k, (r, c) in enumerate(hidden, len(self.leaves)):
+            if k not in read and c.live:
+                self.captured(k, r, c)
 
     # -------------------------------------------------------------- results
 

@@ -150,6 +150,7 @@ def _about(v: Variant) -> Iterable[str]:
     staged = v.staged
     yield f"signature   {v.signature.describe(staged.names) or 'no arguments'}"
     yield f"traced for  {v.why}"
+    yield from _layouts(v)
     for c in staged.captures:
         how = "read at every call" if c.live else "kept from the trace"
         yield f"capture     {c.path}: {_aval(c.value)}, {how}"
@@ -174,6 +175,16 @@ def _about(v: Variant) -> Iterable[str]:
         )
     spent = ", ".join(f"{k} {1e3 * s:.1f}" for k, s in v.seconds.items() if s >= 5e-5)
     yield f"time (ms)   {spent}"
+
+
+def _layouts(v: Variant) -> Iterable[str]:
+    """How the program reads arrays that are not in C order."""
+    if v._simplified is None or v.options.interpret:
+        return
+    for name, spec, order in zip(v.staged.names, v.signature.specs, v.orders, strict=False):
+        if spec.kind == "array" and spec.layout != "C":
+            how = "read where it lies" if order else "copied into C order at every call"
+            yield f"layout      {name} is {how}"
 
 
 def _loop(note: Note) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .ir.records import dataclass
 from .ir.types import NUMPY
+from .lying import Order, order_of
 from .tracer.tree import Tree, flatten, register_container
 
 
@@ -17,7 +18,8 @@ class Spec:
     """What a variant knows of one leaf.
 
     kind    "array", "scalar" (NumPy scalar), "python" (int, float, complex), or "other"
-    layout  "C", "F", or "A" for any other order of the elements in memory
+    layout  "C", "F", "P" for axes in another order, "A" for elements that lie apart in memory
+    order   the axes from the slowest to the fastest, where that is not C order
     """
 
     kind: str
@@ -25,11 +27,14 @@ class Spec:
     dtype: np.dtype
     shape: tuple[int, ...] = ()
     layout: str = "C"
+    order: Order = ()
 
     def __str__(self) -> str:
         if self.kind == "python":
             return self.type.__name__
-        order = "" if self.layout == "C" else f" in {self.layout} order"
+        order = {"C": "", "A": ", with gaps"}.get(self.layout, f" in {self.layout} order")
+        if self.layout == "P":
+            order = f" with axes {self.order} in memory"
         scalar = " scalar" if self.kind == "scalar" else list(self.shape)
         return f"{self.dtype}{scalar}{order}"
 
@@ -57,7 +62,7 @@ def spec_of(leaf: Any) -> Spec:
     """The spec of one leaf."""
     kind = type(leaf)
     if kind is np.ndarray:
-        return Spec("array", kind, leaf.dtype, leaf.shape, layout_of(leaf))
+        return Spec("array", kind, leaf.dtype, leaf.shape, *layout_of(leaf))
     known = _PYTHON.get(kind)
     if known is not None:
         if kind is int and not -(2**63) <= leaf < 2**63:
@@ -71,12 +76,15 @@ def spec_of(leaf: Any) -> Spec:
     return Spec("other", kind, getattr(leaf, "dtype", np.dtype(object)), getattr(leaf, "shape", ()))
 
 
-def layout_of(x: np.ndarray) -> str:
-    """The layout class of an array."""
+def layout_of(x: np.ndarray) -> tuple[str, Order]:
+    """The layout class of an array, and the order of its axes."""
     flags = x.flags
     if flags.c_contiguous:
-        return "C"
-    return "F" if flags.f_contiguous else "A"
+        return "C", ()
+    order = order_of(x)
+    if order is None:
+        return "A", ()
+    return "F" if flags.f_contiguous else "P", order
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from .ir.ops.guards import guard
 from .ir.plan import KernelStep, Schedule
 from .ir.sizes import show_bytes
 from .ir.types import NUMPY
+from .lying import lain, moved, strangers, strides, turned
 from .passes import pipeline
 from .passes.halos import function_of, part
 from .passes.lean import lean, savings
@@ -66,9 +67,7 @@ class Variant:
         self.staged = staged
         self.signature = signature
         self.options = options
-        self.samples = samples
         self.why = why
-        self.varying = varying
         self.seconds: dict[str, float] = {"trace": traced}
         self._lock = threading.RLock()
         self._simplified: Function | None = None
@@ -85,6 +84,11 @@ class Variant:
         self.decisions = Decisions(staged.function)
         self.trial = Trial(staged.trace)
         self.captured = tuple([captured_spec(c.value) for c in staged.captures])
+        live = zip(self.captured, staged.captures, strict=True)
+        specs = (*signature.specs, *(spec if c.live else _HELD for spec, c in live))
+        self.orders = tuple([() if options.interpret else spec.order for spec in specs])
+        self.samples = samples
+        self._varying = varying
 
     def follows(self, args: Any, kwargs: Any) -> bool:
         """Whether the values of a call lead along the path that was traced."""
@@ -114,16 +118,29 @@ class Variant:
         with self._lock:
             if self._simplified is None:
                 start = perf_counter()
-                self._simplified = self._through_passes(self.staged.function)
+                function = self._through_passes(self.staged.function)
+                if across := strangers(function, self.orders):
+                    self.orders = tuple(
+                        [() if k in across else o for k, o in enumerate(self.orders)]
+                    )
+                    function = self._through_passes(self.staged.function)
+                self._simplified = function
                 self.seconds["passes"] = perf_counter() - start
             return self._simplified
+
+    @property
+    def varying(self) -> frozenset[tuple[int, int]]:
+        """The axes (leaf, axis) of the program's parameters that other calls have otherwise."""
+        return moved(self._varying, self.orders)
 
     @uncollected()
     def _through_passes(self, function: Function) -> Function:
         passes = pipeline.joint(self.staged.strict)
         if self.options.interpret:  # which knows complex numbers, and NumPy's own rounding
             passes = [p for p in passes if p.name not in ("planes", "factorings")]
-        return pipeline.run(function, passes, check=self.options.check, samples=self.samples)
+        samples = None if self.samples is None else lain(self.samples, self.orders)
+        function = turned(function, self.orders)
+        return pipeline.run(function, passes, check=self.options.check, samples=samples)
 
     @property
     def program(self) -> Any:
@@ -328,7 +345,8 @@ class Variant:
             return self._front
 
     def _front_of(self, form: Tree | None, late: bool = False) -> Any:
-        made = front_of(self.staged, self.signature, jump_of(self.program), form, late)
+        jump = jump_of(self.program)
+        made = front_of(self.staged, self.signature, jump, self.orders, form, late)
         if made is not None and self.decisions:
             from .codegen import front
 
@@ -363,14 +381,17 @@ class Variant:
         """
         with self._exact_lock:  # not the lock that is held while a program is compiled
             if self._exact is None:
-                self._exact = self._wrap(Interpreted(self.staged.function))
+                self._exact = self._wrap(Interpreted(self.staged.function), as_is=True)
             return self._exact
 
-    def _wrap(self, program: Any) -> Wrapper:
+    def _wrap(self, program: Any, as_is: bool = False) -> Wrapper:
         avals = [v.aval for v in self.staged.function.outs]
         out_avals = [(NUMPY[a.dtype], a.shape) for a in avals]
         jump = jump_of(program)
-        return make(self.staged, self.signature, out_avals, program.call, jump, self.decisions)
+        orders = ((),) * len(self.orders) if as_is else self.orders
+        return make(
+            self.staged, self.signature, out_avals, program.call, jump, self.decisions, orders
+        )
 
 
 def reason(here: Signature, made: Sequence[Variant], same: Sequence[Variant]) -> str:
@@ -391,6 +412,7 @@ def reason(here: Signature, made: Sequence[Variant], same: Sequence[Variant]) ->
     return ", ".join(f"{name} was {then}, is {now}" for name, then, now in pairs if then != now)
 
 
+_HELD = Spec("array", np.ndarray, np.dtype(float))  # one that is no input: in C order
 _FORMS = 8  # structures of `out` that one variant knows
 _MOST_PARTS = 256
 _LARGE = 8 << 20  # scratch memory from which on parts that fit a cache are faster
@@ -470,7 +492,7 @@ def argument_specs(facts: Sequence[Fact]) -> list[Any]:
 
     def spec(fact: Fact) -> Any:
         if fact.kind == "array":
-            return entry.array(fact.dtype, fact.shape, entry.strides(fact.dtype, fact.shape))
+            return entry.array(fact.dtype, fact.shape, strides(fact.dtype, fact.shape, fact.order))
         if fact.kind == "ours":
             return entry.unchecked()
         return entry.integer(int) if fact.type is int else entry.scalar(fact.type)
@@ -487,5 +509,8 @@ def _fits(capture: Capture, then: Spec) -> bool:
     if type(now) not in (np.ndarray, np.memmap):
         return False
     spec = captured_spec(now)
-    layouts = {"C": ("C",), "any": ("C", "any"), "odd": ("C", "any", "odd")}[then.layout]
-    return (spec.dtype, spec.shape) == (then.dtype, then.shape) and spec.layout in layouts
+    if (spec.dtype, spec.shape) != (then.dtype, then.shape):
+        return False
+    if then.layout in ("any", "odd"):  # which are copied
+        return then.layout == "odd" or spec.layout != "odd"
+    return (spec.layout, spec.order) == (then.layout, then.order)

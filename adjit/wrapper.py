@@ -23,7 +23,8 @@ from .decisions import Decisions
 from .ir.core import Op
 from .ir.interp import GuardMiss
 from .ir.records import dataclass
-from .signature import Fixed, Signature, Spec, own_dtype, plain_array
+from .lying import Order, order_of
+from .signature import Fixed, Signature, Spec, layout_of, own_dtype, plain_array
 from .staging import Staged
 from .tracer.facts import Capture
 from .tracer.guards import one_check
@@ -53,12 +54,16 @@ class Wrapper:
 
 @dataclass(frozen=True)
 class Fact:
-    """What one argument of a kernel is: kind as in `Spec`, or "ours" for an array of ours."""
+    """What one argument of a kernel is: kind as in `Spec`, or "ours" for an array of ours.
+
+    order   of the axes of an array, which the kernel reads where it lies
+    """
 
     kind: str
     type: type
     dtype: np.dtype
     shape: tuple[int, ...]
+    order: Order = ()
 
 
 @dataclass(frozen=True)
@@ -97,23 +102,27 @@ def make(
     launch: Callable[..., Any],
     jump: Jump | None,
     decisions: Decisions,
+    orders: Sequence[Order],
 ) -> Wrapper:
-    """The wrapper of a variant: around one kernel, or around `launch(inputs) -> outputs`."""
+    """The wrapper of a variant: around one kernel, or around `launch(inputs) -> outputs`.
+
+    The program takes arrays transposed by their `orders` (lying.py), and others in C order.
+    """
     from .codegen import memory
 
     guarded = bool(decisions)
-    writer = _Writer(staged, signature, out_avals, jump, guarded)
+    writer = _Writer(staged, signature, out_avals, jump, guarded, orders)
     text = writer.text()
     entry = jump.make(writer.facts) if jump is not None else None
     if jump is not None and not isinstance(entry, BuiltinFunctionType):
         # Arguments are checked in Python here, which cannot fill in a scalar object.
-        writer = _Writer(staged, signature, out_avals, jump, guarded, scalars=False)
+        writer = _Writer(staged, signature, out_avals, jump, guarded, orders, scalars=False)
         text = writer.text()
         entry = jump.make(writer.facts)
     scope = {
         "MISS": MISS, "ndarray": np.ndarray, "array": np.array, "empty": np.empty,
         "contiguous": memory.contiguous, "plain": plain_array, "flatten": flatten,
-        "launch": launch, "entry": entry, **writer.scope,
+        "launch": launch, "entry": entry, "order_of": order_of, **writer.scope,
     }  # fmt: skip
     if jump is not None:
         scope |= {"fresh": jump.fresh, "failed": jump.failed, "borrow": jump.borrow}
@@ -139,6 +148,7 @@ class _Writer:
         out_avals: Sequence[tuple[np.dtype, tuple[int, ...]]],
         jump: Jump | None,
         guarded: bool,
+        orders: Sequence[Order],
         scalars: bool = True,
     ) -> None:
         self.staged = staged
@@ -146,6 +156,7 @@ class _Writer:
         self.out_avals = out_avals
         self.jump = jump
         self.guarded = guarded
+        self.orders = orders
         n = len(staged.names) + len(staged.captures)
         self.read = frozenset(range(n)) if jump is None else frozenset(jump.inputs)
         self.facts: list[Fact] = []  # what the kernel's arguments are, for `Jump.make`
@@ -286,7 +297,9 @@ class _Writer:
         return [f"if type({name}) is not {kind}: return MISS"]
 
     def array(self, k: int, name: str, spec: Spec) -> list[str]:
-        if self.checked_by_entry(k) and spec.layout == "C":
+        order = self.orders[k]
+        in_place = spec.layout == "C" or order != ()
+        if self.checked_by_entry(k) and in_place:
             return []
         dtype = self.constant(spec.dtype, "d")
         lines = [
@@ -294,10 +307,13 @@ class _Writer:
             f"or {name}.shape != {spec.shape}: return MISS"
         ]
         if spec.layout not in ("any", "odd"):
-            flag = {"C": "not {}.flags.c_contiguous", "F": "not {}.flags.fnc", "A": "{}.flags.forc"}
-            lines.append(f"if {flag[spec.layout].format(name)}: return MISS")
-        if spec.layout != "C" and k in self.read:
+            flag = {"C": "not {}.flags.c_contiguous", "F": "not {}.flags.fnc"}
+            apart = f"order_of({{}}) != {spec.order or None}"
+            lines.append(f"if {flag.get(spec.layout, apart).format(name)}: return MISS")
+        if not in_place and k in self.read:
             lines.append(f"{name} = contiguous({name})")
+        elif self.jump is None and order:
+            lines.append(f"{name} = {name}.transpose({order})")
         return lines
 
     def captured(self, k: int, c: Capture) -> list[str]:
@@ -368,12 +384,14 @@ class _Writer:
             if k < len(self.names):
                 names.append(self.names[k])
                 spec = self.signature.specs[k]
-                self.facts.append(Fact(spec.kind, spec.type, spec.dtype, spec.shape))
+                fact = Fact(spec.kind, spec.type, spec.dtype, spec.shape, self.orders[k])
+                self.facts.append(fact)
                 continue
             c = self.staged.captures[k - len(self.names)]
             names.append(self.hidden[k - len(self.names)])
             kind = "array" if c.live else "ours"
-            self.facts.append(Fact(kind, np.ndarray, captured_spec(c.value).dtype, c.value.shape))
+            spec = captured_spec(c.value)
+            self.facts.append(Fact(kind, np.ndarray, spec.dtype, spec.shape, self.orders[k]))
         return names
 
     # -------------------------------------------------------------- putting the result together
@@ -417,11 +435,14 @@ class _Writer:
 
 
 def captured_spec(x: np.ndarray) -> Spec:
-    """The spec of a captured array: where it was contiguous, it shall be so again.
+    """The spec of a captured array: where no elements lay apart, they shall not do so again.
 
-    The layout "odd" is that of any array that machine code cannot read as it is.
+    The layout "any" is that of one with gaps, for which any other will do; "odd" is that of an
+    array that machine code cannot read as it is.
     """
-    layout = "C" if x.flags.c_contiguous else "any"
+    layout, order = layout_of(x)
     if plain_array(x) is not x:
-        layout = "odd"
-    return Spec("array", np.ndarray, own_dtype(x.dtype), x.shape, layout)
+        layout, order = "odd", ()
+    elif layout == "A":
+        layout = "any"
+    return Spec("array", np.ndarray, own_dtype(x.dtype), x.shape, layout, order)

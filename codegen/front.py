@@ -80,21 +80,25 @@ class Program:
         self.add(code.WORD, 0, id(function) + _place_of_code(), wanted)
 
     def array(
-        self, register: int, dtype: np.dtype, shape: tuple[int, ...], bits: int | None = 1
+        self, register: int, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...]
     ) -> int:
-        """The array in a register has this dtype and shape: the next pointer, which is returned.
-
-        `bits` are the flags of its order: 1 for C, 2 for Fortran alone, 0 for neither, None for
-        any; but for C the pointer is that of a copy in C order.
-        """
-        pointer, strided = self.pointer(), bits != 1
-        one = entry.array(dtype, shape, entry.strides(dtype, shape))
-        words = entry.array_words(one, strided)
+        """The array in a register is like this: the next pointer, which is returned."""
+        pointer = self.pointer()
+        words = entry.array_words(entry.array(dtype, shape, strides))
         self.add(code.ARRAY, register, pointer, self.block(dtype, *words))
-        if strided:
-            if bits is not None:
-                self.add(code.ORDER, register, bits)
-            self.add(code.COPY, self.register(), pointer, register)
+        return pointer
+
+    def laid(self, register: int, dtype: np.dtype, shape: tuple[int, ...], bits: int | None) -> int:
+        """The array in a register has this dtype and shape, not in C order: the next pointer.
+
+        `bits` are the flags of its order: 2 for Fortran alone, 0 for neither, None for any.
+        """
+        one = entry.array(dtype, shape, entry.strides(dtype, shape))
+        words = entry.array_words(one, strided=True)
+        pointer = self.pointer()
+        self.add(code.ARRAY, register, pointer, self.block(dtype, *words))
+        if bits is not None:
+            self.add(code.ORDER, register, bits)
         return pointer
 
     def target(
@@ -123,10 +127,17 @@ class Program:
         self.add(code.EMPTY, register, self.pointer(), self.block(dtype, len(shape), *shape))
         return register
 
-    def borrow(self, make: Callable[..., Any], dtype: np.dtype, shape: tuple[int, ...]) -> int:
-        """An array that a Python callable makes, the next pointer."""
+    def borrow(
+        self,
+        make: Callable[..., Any],
+        dtype: np.dtype,
+        shape: tuple[int, ...],
+        pointer: int | None = None,
+    ) -> int:
+        """An array that a Python callable makes, the next pointer or this one."""
         register = self.register()
-        self.add(code.BORROW, register, self.pointer(), self.block(make, (shape, dtype)))
+        place = self.pointer() if pointer is None else pointer
+        self.add(code.BORROW, register, place, self.block(make, (shape, dtype)))
         return register
 
     def box(self, operation: int, registers: Sequence[int]) -> int:

@@ -378,12 +378,11 @@ class Scheduler:
         if any(d in free for d in range(nb)):
             return [d for d in range(nb) if d in free]
         m, k = nb, len(r.dims) - 1
-        a, b = r.matrices
-        rows = []
-        if a.index[nb][0] == m:
-            rows.append(m)
-        if a.index[nb][0] == k and b.index[nb][0] == k:
-            rows.append(k)
+        # Of an array of the caller's, columns of rows apart are as good; others are kept by rows.
+        given = self.roots.params if not self.roots.rounds else frozenset()
+        (first, x), (second, y) = ((a.index[nb][0], a.base in given) for a in r.matrices)
+        rows = [m] if first == m or x else []
+        rows += [k] if (first == k or x) and (second == k or y) else []
         return [d for d in rows if d in free]
 
     def _join(
