@@ -22,7 +22,8 @@ from .ir.sizes import show_bytes
 from .ir.types import NUMPY
 from .lying import lain, moved, strangers, strides, turned
 from .passes import pipeline
-from .passes.halos import function_of, part
+from .passes.adding import planned
+from .passes.halos import part
 from .passes.lean import lean, savings
 from .passes.partition import Partition, gains, partition, threads_for, worth_cutting
 from .passes.schedule import labelled, schedule
@@ -207,7 +208,7 @@ class Variant:
         threads = self.options.threads
         if parts is None and (threads := threads_for(cut, threads)) == 1:
             return None
-        return build_parallel(cut, threads, part, function_of, schedule, self.options.rung, parts)
+        return build_parallel(cut, threads, part, planned, self.options.rung, parts)
 
     def _within_budget(self, function: Function, program: Any, plan: Schedule) -> Any:
         """The program, in as many parts as it takes to keep within the memory budget."""
@@ -416,7 +417,7 @@ _HELD = Spec("array", np.ndarray, np.dtype(float))  # one that is no input: in C
 _FORMS = 8  # structures of `out` that one variant knows
 _MOST_PARTS = 256
 _LARGE = 8 << 20  # scratch memory from which on parts that fit a cache are faster
-_FITS = 1 << 20
+_FITS = 1 << 20  # scratch memory that is taken to stay in a cache
 
 
 def _parts(plan: Schedule, threads: int) -> int | None:

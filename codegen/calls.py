@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def gemm(w: Writer, r: Root, rows: str | None) -> None:
-    """C = op(A) op(B), or C += … when the rows of a block are what is summed over."""
+    """C = op(A) op(B), or C += … when rows of a block are summed over, or C is added to."""
     assert r.op is not None
     nb = len(r.dims) - 3
     m, n, k = nb, nb + 1, nb + 2
@@ -31,7 +31,7 @@ def gemm(w: Writer, r: Root, rows: str | None) -> None:
     carried = {d for d in (m, n, k) if (r, d) in w.at}
     size = {d: rows if d in carried and rows else w.names.size(r.dims[d]) for d in (m, n, k)}
     ta, tb = a.index[nb][0] == k, b.index[nb][0] == n
-    accumulate = k in carried
+    accumulate = k in carried or r.value in w.plan.adds
     pa, lda = operand(w, r, a.base, [i[0] for i in a.index])
     pb, ldb = operand(w, r, b.base, [i[0] for i in b.index])
     pc, ldc = operand(w, r, r.value, list(r.par))

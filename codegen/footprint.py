@@ -83,9 +83,8 @@ def _of_stages(program: Any) -> Footprint:
             partial = sum(
                 bytes_of(v.aval) for v, how in zip(stage.writes, stage.combine, strict=True) if how
             )
-            # As many parts as there are threads run at a time; each has a total of its own.
-            parts = step.groups[0].parts
-            held = (_scratch([parts[0].run.kernel]) + partial) * len(parts)
+            # As many parts as there are threads run at a time, each with a total of its own.
+            held = step.shares.scratch + partial * (step.shares.count - 1)
         events.append(_Event(stage.reads, stage.writes, held=held))
     return _walk(events, program.outs, program.params, 0)
 

@@ -124,7 +124,8 @@ class Writer(Reader):
         if self.plan.storage[r.value].place == "local":
             self.local[r.value] = text
             return
-        store = f"{self.target(r, index)} = {text}"
+        cell, fold = self.target(r, index), self.plan.adds.get(r.value)
+        store = f"{cell} = {text}" if fold is None else self.joining(r, fold, cell, text)
         # Others of this round may read what lies there now.
         if self.late is not None and r.value in self.updates:
             self.late.append(store)
@@ -202,10 +203,12 @@ class Writer(Reader):
             self.line(f"{acc} = {text.format(value, acc=acc)}")
             return
         cell = self.target(r, self.index_of(r))
-        if r.value.dtype == "bool":
-            self.line(f"{cell} = {text.format(value, acc=f'({cell} != 0)')}")
-        else:
-            self.line(f"{cell} = {text.format(value, acc=cell)}")
+        self.line(self.joining(r, r.op.prim.emit, cell, value))
+
+    def joining(self, r: Root, fold: Fold, cell: str, value: str) -> str:
+        """The assignment that joins a value to what a cell of a root's storage holds."""
+        there = f"({cell} != 0)" if r.value.dtype == "bool" else cell
+        return f"{cell} = {fold.text[self.fold_kind(r)].format(value, acc=there)}"
 
     def fold_kind(self, r: Root) -> str:
         kind = KIND[r.value.dtype]
@@ -316,7 +319,9 @@ class Writer(Reader):
         self.valid.add((i, extent))
 
     def clear(self, r: Root, start: str) -> None:
-        """Set what a root's storage holds at this point to a start value."""
+        """Set what a root's storage holds at this point to a start value, if it has none."""
+        if r.value in self.plan.adds:
+            return
         free = [k for k, p in enumerate(r.par) if (r, p) not in self.at]
         with self.nest([r.value.shape[k] for k in free]) as vars_:
             index = [

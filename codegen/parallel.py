@@ -5,21 +5,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
-from ..ir.core import Const, Function, Value
+from ..ir.core import Const, Value
 from ..ir.interp import GuardMiss
 from ..ir.plan import KernelStep, Schedule
 from ..ir.records import dataclass
-from ..ir.types import NUMPY
+from ..ir.types import NUMPY, Aval
 from . import memory
-from .kernel import Kernel
-from .program import LARGE_PRODUCT, KernelRun, Program, build
+from .kernel import item_bytes
+from .program import LARGE_PRODUCT, KernelRun, Program, Workspace, build
 from .team import MOST, Member, part_of, together
 from .threads import limited
+from .turns import Turn, Turns, turn_of
 
 _MOST_FORMS = 16  # kernels of a stage: parts that read all of a value at their own place differ
 _ROWS = 32  # parts are multiples of a block of rows
@@ -42,19 +43,18 @@ class _Part:
 
 @dataclass(eq=False)
 class _Step:
-    """A stage that can be run: once, or in groups of parts that run at the same time."""
+    """A stage that can be run: once, or in parts, each thread some of them in turn."""
 
     stage: Any  # passes.partition.Stage, which this room does not know
     once: Program | None
-    groups: tuple[_Group, ...] = ()
+    shares: _Shares | None = None
 
-
-@dataclass(eq=False)
-class _Group:
-    """Parts that run at the same time, by one call without Python's lock."""
-
-    parts: tuple[_Part, ...]
-    call: Callable[..., object]
+    @property
+    def runs(self) -> list[Any]:
+        """The runs of the program, or that of the first part."""
+        if self.shares is not None:
+            return [self.shares.parts[0].run]
+        return [] if self.once is None else self.once.runs
 
 
 @dataclass(eq=False)
@@ -80,7 +80,9 @@ class ParallelProgram:
             if step.once is not None:
                 env.update(zip(step.stage.writes, step.once.call(reads), strict=True))
             else:
-                _run_parts(step, reads, env)
+                assert step.shares is not None
+                written = step.shares.run(step.stage, reads)
+                env.update(zip(step.stage.writes, written, strict=True))
             del reads
             for v in dead:
                 del env[v]
@@ -107,7 +109,7 @@ class ParallelProgram:
     def alone(self) -> ParallelProgram:
         """The same with one part after the other."""
         steps = [
-            replace(s, groups=tuple(_group([p]) for g in s.groups for p in g.parts))
+            replace(s, shares=s.shares and _Shares(s.stage, [s.shares.parts], s.shares.adds))
             for s in self.steps
         ]
         return replace(self, threads=1, steps=tuple(steps))
@@ -115,9 +117,7 @@ class ParallelProgram:
     @property
     def runs(self) -> list[Any]:
         """What runs, in order: the parts of a stage are one."""
-        return [
-            r for s in self.steps for r in (s.once.runs if s.once else [s.groups[0].parts[0].run])
-        ]
+        return [run for step in self.steps for run in step.runs]
 
     @property
     def kernels(self) -> list[KernelRun]:
@@ -135,69 +135,118 @@ class ParallelProgram:
         return None
 
 
-def _run_parts(step: _Step, reads: Sequence[np.ndarray], env: dict[Value, np.ndarray]) -> None:
-    stage = step.stage
-    totals: list[np.ndarray | None] = [
-        None if how else memory.empty(v.shape, NUMPY[v.dtype])
-        for v, how in zip(stage.writes, stage.combine, strict=True)
-    ]
-    partial: list[Any] = [None] * len(totals)
-    for group in step.groups:
-        for outs in _run_group(group, reads, totals):
-            for i, how in enumerate(stage.combine):
-                if how and partial[i] is None:
-                    partial[i] = outs[i]
-                elif how:
-                    getattr(np, how)(partial[i], outs[i], out=partial[i])
-    for v, total, joined in zip(stage.writes, totals, partial, strict=True):
-        env[v] = joined if total is None else total
+class _Shares:
+    """The parts of a stage, and who runs which: the first share is the caller's.
 
+    Parts that are run in turn add their partial results (`adds`) to those before them; so each
+    share has one partial result, and the first one's becomes the total.
+    """
 
-def _run_group(
-    group: _Group, reads: Sequence[np.ndarray], totals: Sequence[np.ndarray | None]
-) -> list[list[np.ndarray]]:
-    """What each part writes: its rows of the totals, or arrays of its own."""
-    results: list[list[np.ndarray]] = []
-    spaces: list[Any] = []
-    arrays: list[np.ndarray] = []
-    for part in group.parts:
-        outs = [
-            memory.empty(a.shape, NUMPY[a.dtype]) if total is None else total[at]
-            for total, at, a in zip(totals, part.results, part.run.kernel.outputs, strict=True)
+    def __init__(self, stage: Any, shares: Sequence[Sequence[_Part]], adds: bool) -> None:
+        assert adds or all(len(share) == 1 for share in shares)
+        self.parts = tuple(p for share in shares for p in share)
+        self.adds = adds
+        self.count = len(shares)
+        self._firsts = list(accumulate(map(len, shares[:-1]), initial=0))
+        room = max(p.run.workspace.bytes for p in self.parts)
+        self._room = Workspace((Aval("u8", (room,)),), keep=len(shares))
+        self._turns = [
+            Turns([_turn(stage, p) for p in share], k == 0) for k, share in enumerate(shares)
         ]
-        space = part.run.workspace.take()
-        given = part.given
-        arrays += (reads[k] if given[k] is None else reads[k][given[k]] for k in part.inputs)
-        arrays += outs
-        arrays += space
-        results.append(outs)
-        spaces.append(space)
-    status = group.call(*arrays)
-    for part, space in zip(group.parts, spaces, strict=True):
-        part.run.workspace.give(space)
-    if status is not True:
-        assert isinstance(status, int)
-        number, own = part_of(status)
-        run = group.parts[number].run
-        op = run.kernel.missed(own)
-        raise run.failure(own) if op is None else GuardMiss.of(op)
-    return results
+        count = len(stage.reads) + len(stage.writes) + 1
+        call = together([Member(t.address, count, t.words) for t in self._turns])
+        large = max(p.run.kernel.flops for p in self.parts) >= LARGE_PRODUCT
+        self._call = limited(call) if large else call
+
+    def run(self, stage: Any, reads: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What the stage writes."""
+        joins = [how if self.adds else "" for how in stage.combine]
+        totals = [_results(v.aval, how) for v, how in zip(stage.writes, joins, strict=True)]
+        others = [
+            [
+                _results(total, join) if how else total
+                for total, how, join in zip(totals, stage.combine, joins, strict=True)
+            ]
+            for _ in range(1, self.count)
+        ]
+        written = [totals, *others]
+        spaces = [self._room.take() for _ in written]
+        status = self._call(
+            *(a for own, space in zip(written, spaces, strict=True) for a in (*reads, *own, *space))
+        )
+        for space in spaces:
+            self._room.give(space)
+        if status is not True:
+            assert isinstance(status, int)
+            self._fail(status)
+        for own in others:
+            for total, more, how in zip(totals, own, stage.combine, strict=True):
+                if how:
+                    getattr(np, how)(total, more, out=total)
+        return totals
+
+    def _fail(self, status: int) -> None:
+        share, status = part_of(status)
+        turn, status = turn_of(status)
+        run = self.parts[self._firsts[share] + turn].run
+        op = run.kernel.missed(status)
+        raise run.failure(status) if op is None else GuardMiss.of(op)
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of what the parts that run at the same time work in."""
+        return self.count * self._room.bytes
+
+
+def _turn(stage: Any, part: _Part) -> Turn:
+    """A part as one of those that are run in turn; a share has what it reads, writes, a room."""
+    kernel = part.run.kernel
+    reads, writes = len(stage.reads), len(stage.writes)
+    places = [(k, _start(stage.reads[k].aval, part.given[k])) for k in part.inputs]
+    for k, rows in enumerate(part.results):
+        places.append((reads + k, _start(stage.writes[k].aval, rows)))
+    places += [(reads + writes, at) for at in part.run.workspace.offsets]
+    return Turn(part.run.executable.address, kernel.sizes, kernel.consts, tuple(places))
+
+
+def _start(aval: Aval, rows: slice | None) -> int:
+    """Where rows of an array begin, in bytes."""
+    return 0 if rows is None else rows.start * item_bytes(aval) // int(aval.shape[0])
+
+
+def _results(like: Aval | np.ndarray, how: str) -> np.ndarray:
+    """An array for results; filled with what a ufunc leaves every number as it is."""
+    dtype = like.dtype if isinstance(like, np.ndarray) else NUMPY[like.dtype]
+    made = memory.empty(tuple(map(int, like.shape)), dtype)
+    if how:
+        made.fill(_neutral(how, dtype))
+    return made
+
+
+def _neutral(how: str, dtype: np.dtype) -> Any:
+    identity = getattr(np, how).identity
+    if identity is not None:
+        return identity
+    least = how == "maximum"
+    if dtype.kind == "f":
+        return -np.inf if least else np.inf
+    if dtype.kind == "b":
+        return not least
+    return np.iinfo(dtype).min if least else np.iinfo(dtype).max
 
 
 def build_parallel(
     partition: Any,
     threads: int,
     part: Callable[..., Any],
-    function_of: Callable[[Any], Function],
-    schedule: Callable[[Function], Schedule],
+    planned: Callable[[Any, bool], Schedule | None],
     rung: str | None,
     parts: int | None = None,
 ) -> ParallelProgram | None:
     """The program for some threads; None where a stage is not one kernel.
 
-    `part` and `function_of` are those of passes/halos.py, which this room does not know.
-
-    More `parts` than threads take less scratch memory: as many as threads run at a time.
+    `part` is that of passes/halos.py, `planned` that of passes/adding.py, which this room does not
+    know.  More `parts` than threads take less scratch memory: as many as threads run at a time.
     """
     threads = min(threads, MOST)
     seconds: dict[str, float] = {}
@@ -205,25 +254,29 @@ def build_parallel(
     bounds = _bounds(partition.extent, min(parts or threads, -(-partition.extent // _ROWS)))
     for stage in partition.stages:
         if not stage.rows:
-            once = build(schedule(function_of(part(partition, stage))), rung, threads)
+            plan = planned(part(partition, stage), False)
+            assert plan is not None
+            once = build(plan, rung, threads)
             _add(seconds, once.seconds)
             steps.append(_Step(stage, once))
             continue
-        pieces = _pieces(
-            [part(partition, stage, *rows) for rows in bounds], function_of, schedule, rung, seconds
-        )
+        adds = parts is not None
+        rows = [part(partition, stage, *r) for r in bounds]
+        pieces = _pieces(rows, adds, planned, rung, seconds)
         if pieces is None:
             return None
-        groups = (pieces[k : k + threads] for k in range(0, len(pieces), threads))
-        steps.append(_Step(stage, None, tuple(_group(g) for g in groups)))
+        count = min(threads, len(pieces))
+        cuts = [len(pieces) * k // count for k in range(count + 1)]
+        shares = [pieces[low:high] for low, high in pairwise(cuts)]
+        steps.append(_Step(stage, None, _Shares(stage, shares, adds)))
     p = partition
     return ParallelProgram(p.name, threads, p.params, p.outs, tuple(steps), seconds, p)
 
 
 def _pieces(
     parts: Sequence[Any],
-    function_of: Callable[[Any], Function],
-    schedule: Callable[[Function], Schedule],
+    adds: bool,
+    planned: Callable[[Any, bool], Schedule | None],
     rung: str | None,
     seconds: dict[str, float],
 ) -> list[_Part] | None:
@@ -235,13 +288,13 @@ def _pieces(
     for p in parts:
         like = made.get(p.form)
         if like is None:
-            plan = schedule(function_of(p))
-            if len(plan.steps) != 1 or not isinstance(plan.steps[0], KernelStep):
+            plan = planned(p, adds)
+            if plan is None or len(plan.steps) != 1 or not isinstance(plan.steps[0], KernelStep):
                 return None
             program = build(plan, rung)
             _add(seconds, program.seconds)
             only = program.single
-            if only is None:
+            if only is None or only.workspace.tapes:
                 return None
             like = made[p.form] = _part(only, plan)
         pieces.append(replace(like, given=_slices(p.given), results=_slices(p.results)))
@@ -255,23 +308,6 @@ def _slices(spans: Sequence[tuple[int, int] | None]) -> tuple[slice | None, ...]
 def _part(run: KernelRun, plan: Schedule) -> _Part:
     places = {v: i for i, v in enumerate(plan.params)}
     return _Part(run, tuple(places[run.step.reads[i]] for i in run.kernel.inputs))
-
-
-def _group(parts: Sequence[_Part]) -> _Group:
-    members = [
-        Member(p.run.executable.address, _pointers(p.run.kernel), p.run.kernel.sizes,
-               p.run.kernel.consts)
-        for p in parts
-    ]  # fmt: skip
-    call = together(members)
-    for p in parts:
-        p.run.workspace.keep = max(p.run.workspace.keep, len(parts))
-    large = max(p.run.kernel.flops for p in parts) >= LARGE_PRODUCT
-    return _Group(tuple(parts), limited(call) if large else call)
-
-
-def _pointers(k: Kernel) -> int:
-    return len(k.inputs) + len(k.outputs) + len(k.workspaces)
 
 
 def _bounds(extent: int, threads: int) -> list[tuple[int, int]]:

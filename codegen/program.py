@@ -110,6 +110,11 @@ class Workspace:
         return offsets, total + ALIGN
 
     @property
+    def offsets(self) -> list[int]:
+        """Where each array begins in memory that starts with a cache line."""
+        return self._places()[0]
+
+    @property
     def bytes(self) -> int:
         """How much memory the arrays take."""
         return self._places()[1]

@@ -8,6 +8,7 @@ from math import prod
 
 from .access import Index
 from .core import Op, Value
+from .prim import Fold
 from .records import dataclass
 from .types import NUMPY
 
@@ -140,6 +141,8 @@ class Plan:
     inside: dict[Value, Inside] = field(default_factory=dict)
     # Products that one sum alone reads, where the two may be rounded as one.
     products: set[Value] = field(default_factory=set)
+    # Results that are joined to what their arrays hold, and how.
+    adds: dict[Value, Fold] = field(default_factory=dict)
 
     def kept_shape(self, v: Value) -> tuple[int, ...]:
         """The extents that a root's storage keeps; a strip has the rows of its block."""

@@ -245,7 +245,7 @@ def test_parts_of_equal_size_stand_at_their_own_places_in_what_is_no_row(always)
     g = value_and_grad(f)
     for a, b in zip(g(*args), (f(*args), np.cos(args[0]) * args[2][:256]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
-    assert len(g.variants()[0].program.chosen.steps[0].groups[0].parts) == 2
+    assert len(g.variants()[0].program.chosen.steps[0].shares.parts) == 2
 
 
 def test_errors_and_other_paths_come_out_of_the_threads(always):
