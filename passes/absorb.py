@@ -7,6 +7,7 @@ become one, its pointer is that of the complex array.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from ..ir.core import Value
 from ..ir.ops.planes import joined, parts
@@ -18,7 +19,7 @@ Step = KernelStep | HostStep
 def absorbed(steps: Sequence[Step]) -> list[Step]:
     """The steps without the views that stand between a kernel and a complex value."""
     written = {v for s in steps if isinstance(s, KernelStep) for v in s.writes}
-    by_host = {a for s in steps if _view(s) is None and isinstance(s, HostStep) for a in s.op.args}
+    by_host = {a for s in steps if isinstance(s, HostStep) and _runs(s, written) for a in s.op.args}
     stands: dict[Value, Value] = {}  # a real array -> the complex one whose memory it is
     for step in steps:
         view = _view(step)
@@ -43,6 +44,12 @@ def _view(step: Step) -> tuple[Value, Value] | None:
         return None
     (x,), (y,) = step.op.args, step.op.outs
     return (y, x) if step.op.prim is parts else (x, y)
+
+
+def _runs(step: HostStep, written: AbstractSet[Value]) -> bool:
+    """Whether a step stays in any case: a whole of what no kernel wrote is made of its parts."""
+    view = _view(step)
+    return view is None or (step.op.prim is joined and view[0] not in written)
 
 
 def _renamed(step: KernelStep, stands: Mapping[Value, Value]) -> KernelStep:

@@ -276,6 +276,12 @@ def _scatter(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     return args[0] if same else None
 
 
+def _of_the_other(b: Normal, args: Args, attrs: Attrs) -> Value | None:
+    """The whole of the parts of a complex value is that value, and the parts of a whole are too."""
+    op = b.made_by(args[0], "parts", "joined")
+    return op.args[0] if op is not None else None
+
+
 VIEWS: dict[str, tuple[Step, ...]] = {
     "reshape": (_reshape,),
     "broadcast": (_broadcast,),
@@ -285,4 +291,6 @@ VIEWS: dict[str, tuple[Step, ...]] = {
     "concatenate": (_concatenate,),
     "gather": (_gather, _gather_of_slice),
     "scatter": (_scatter,),
+    "parts": (_of_the_other,),
+    "joined": (_of_the_other,),
 }

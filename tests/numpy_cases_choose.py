@@ -332,8 +332,9 @@ def _polynomials() -> list[Entry]:
               lambda x: np.polyfit(x[0], x[1], 1), lambda x: np.polyfit([0, 1, 2, 3], x.T, 2),
               lambda x: np.polyfit(x[0], x[1], 1, w=[1.0, 2, 1, 3]),
               domains="distinct", kinds="C, F, strided, reversed", rtol=1e-8),
-        entry("numpy.poly", lambda x: np.poly(x[0]), lambda x: np.poly(x @ x.T), kinds=PLAIN,
-              rtol=1e-8),
+        entry("numpy.poly", lambda x: np.poly(x[0]), lambda x: np.poly(x @ x.T),
+              lambda x: np.poly(np.array([x[0, 0] + 1j, x[0, 0] - 1j])),
+              lambda x: np.poly(x[0, :2] * 1j), kinds=PLAIN, rtol=1e-8),
         entry("numpy.roots", lambda x: np.sort_complex(np.roots(x[0])).real,
               lambda x: np.prod(np.roots(np.pad(x[1], 1))[:2]).real, lambda x: np.roots(x),
               lambda x: np.roots(x[0] * 0), kinds="C, strided, integer", domains="positive",
@@ -342,7 +343,15 @@ def _polynomials() -> list[Entry]:
               lambda x: np.polynomial.polynomial.polyval2d(x[0], x[1], x), kinds=PLAIN),
         entry("numpy.polynomial.polynomial.polygrid2d",
               lambda x: np.polynomial.polynomial.polygrid2d(x[0], x[1], x), kinds=PLAIN),
+        *_LATER,
     ]  # fmt: skip
+
+
+# In NumPy from 2.5 on.
+_LATER = [
+    entry("numpy.polynomial.polynomial.polyvalnd",
+          lambda x: np.polynomial.polynomial.polyvalnd((x[0], x[1]), x), kinds=PLAIN),
+] * hasattr(np.polynomial.polynomial, "polyvalnd")  # fmt: skip
 
 
 def _domains_and_bits() -> list[Entry]:

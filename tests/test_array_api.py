@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 import scipy.cluster.vq as vq
 import scipy.integrate as integrate
 import scipy.signal as signal
@@ -131,10 +132,12 @@ def test_the_standards_functions() -> None:
     np.testing.assert_allclose(found[3], (standard(X + e) - standard(X - e)) / 2e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "package", ["scipy._lib.array_api_compat", "sklearn.externals.array_api_compat"]
-)
-def test_each_copy_of_the_library_gets_its_own(package: str) -> None:
+IN_SCIPY = "scipy._external" if hasattr(scipy, "_external") else "scipy._lib"  # from 1.18 on
+
+
+@pytest.mark.parametrize("home", [IN_SCIPY, "sklearn.externals"])
+def test_each_copy_of_the_library_gets_its_own(home: str) -> None:
+    package = f"{home}.array_api_compat"
     compat = pytest.importorskip(package)
     wanted = importlib.import_module(f"{package}.numpy")
     seen = []
@@ -152,7 +155,7 @@ def test_each_copy_of_the_library_gets_its_own(package: str) -> None:
 
 
 def test_array_api_extra_makes_values() -> None:
-    extra = pytest.importorskip("scipy._lib.array_api_extra")
+    extra = pytest.importorskip(f"{IN_SCIPY}.array_api_extra")
 
     def f(x):
         y = extra.apply_where(x > 0.5, (x, Y), lambda a, b: np.log(a) * b, fill_value=0.0)

@@ -41,7 +41,11 @@ PROGRAMS = {
     "places": lambda z, x: [z[[0, 2, 2], 1:], z.T.conj(), np.concatenate([z, x]), np.pad(z, 1)],
     "tests": lambda z, x: [np.isnan(z), np.isinf(z), np.isfinite(z / 0), z.astype(bool)],
     "precision": lambda z, x: [z.astype("c8") * x.astype("f4"), z.astype("c8").astype("c16")],
-    "host steps": lambda z, x: [np.fft.fft(z * x) * x, np.linalg.inv(z[:4] * 2) + 1],
+    "host steps": lambda z, x: [
+        np.fft.fft(z * x) * x,
+        np.linalg.inv(z[:4] * 2) + 1,
+        0.0 + np.sort(z[0]),
+    ],
     "numbers": lambda z, x: [z * 0 + (2 + 3j), np.sum(z), z[0, 0] * x[0, 0], z],
 }
 

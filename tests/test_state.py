@@ -15,7 +15,7 @@ import weakref
 import numpy as np
 import pytest
 
-from adjit import grad, jit
+from adjit import grad, jit, options
 from adjit.errors import AdjitError, RandomInTrace, StateInTrace, StateWritten
 from adjit.tracer.guards import _LARGE, content_mark
 
@@ -470,6 +470,26 @@ def test_files_and_variables_are_watched(tmp_path, monkeypatch):
             assert [g(2.0) for g in compiled] == [g.__wrapped__(2.0) for g in compiled]
         monkeypatch.setenv("ADJIT_TEST_K", k)
     assert all(g.cache_info().traces == 2 for g in compiled)
+
+
+def test_variables_are_watched_however_often_their_class_has_changed(monkeypatch):
+    """CPython 3.13 caches how a class that changed a thousand times is indexed, for ever."""
+    kind = type(os.environ)
+    for k in range(1100):
+        monkeypatch.setattr(kind, "changes", k, raising=False)
+        assert hasattr(os.environ, "changes")  # a look at it gives it its next version
+
+    def f(x):
+        return x * float(os.environ["ADJIT_TEST_K"])
+
+    monkeypatch.setenv("ADJIT_TEST_K", "2")
+    for _ in range(50):
+        f(1.0)
+    with options(interpret=True):
+        g = jit(f)
+        assert g(1.0) == 2.0
+        monkeypatch.setenv("ADJIT_TEST_K", "3")
+        assert g(1.0) == 3.0
 
 
 def test_input_is_refused():

@@ -194,7 +194,7 @@ def trace_body(name: str, fn: Callable[..., Any], specs: Sequence[Spec], give: A
         tuple(c.value for c in rec.captures),
         tuple(rec.capture_values),
         outs,
-        tuple(_kind(x) for x in leaves),
+        tuple(kind_of(x) for x in leaves),
         tree,
     )
 
@@ -206,7 +206,8 @@ def _stand_in(rec: Recorder, spec: Spec) -> Tracer:
     return Tracer(rec, v, "array", None, mutation.Storage(v, spec.frozen))
 
 
-def _kind(x: Any) -> str:
+def kind_of(x: Any) -> str:
+    """Whether something is an array, a scalar of NumPy's or a number of Python's."""
     if is_tracer(x):
         return str(x._kind)
     if type(x) in (bool, int, float, complex):

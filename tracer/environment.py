@@ -38,13 +38,16 @@ def asked_by_user(frame: FrameType | None) -> bool:
 
 
 def _variable(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    if not asked_by_user(sys._getframe(2)):
+    """How a key of os.environ is encoded, which each look at it asks for, by the key."""
+    read = sys._getframe(2)
+    if read.f_code.co_name != "__getitem__" or not asked_by_user(read):
         return DECLINE
-    environ, name = args
-    seen = environ._data.get(environ.encodekey(name))
+    (name,), kept = args, os.environ._data  # type: ignore[attr-defined]
+    key = original(name)
+    seen = kept.get(key)
 
     def check() -> bool:
-        return bool(environ._data.get(environ.encodekey(name)) == seen)
+        return bool(kept.get(key) == seen)
 
     recorder().guards.append(StateGuard(check, f"os.environ[{name!r}] is as it was"))
     return DECLINE
@@ -101,7 +104,10 @@ def _input(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
 
 def enter() -> None:
     """Fill the table of interception."""
-    intercept.enter(type(os.environ), "__getitem__", _variable, direct=False)
+    # Not the class's `__getitem__`: CPython 3.13 does not notice when that of a class that was
+    # changed a thousand times is changed again.
+    for environ in (os.environ, *([os.environb] if os.supports_bytes_environ else [])):
+        intercept.enter(environ, "encodekey", _variable, direct=False)
     for module in (builtins, io):
         intercept.enter(module, "open", _open)
     intercept.enter(builtins, "input", _input)

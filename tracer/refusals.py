@@ -147,7 +147,7 @@ THROUGH: frozenset[str] = frozenset(
         "common_type", "corrcoef", "cumulative_prod", "cumulative_sum", "diag_indices_from",
         "fromfunction", "tri", "gradient", "isneginf", "isposinf", "ix_", "resize",
         "tril_indices_from", "triu_indices_from", "polynomial.polynomial.polyval2d",
-        "polynomial.polynomial.polygrid2d",
+        "polynomial.polynomial.polygrid2d", "polynomial.polynomial.polyvalnd",
     )
 )  # fmt: skip
 

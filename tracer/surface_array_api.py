@@ -1,6 +1,6 @@
 """Helpers of array API libraries that write into arrays of their own: said in values instead.
 
-`array_api_compat` and `array_api_extra` come as copies inside of SciPy and scikit-learn as well.
+`array_api_compat` and `array_api_extra` come as copies inside of other packages as well.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from . import intercept
 from .intercept import DECLINE
 from .surface import holds_tracer, is_tracer, value, wrap
 
-_HOMES = ("", "scipy._lib.", "sklearn.externals.")
 _found: set[str] = set()
+_seen = 0  # how many modules there were when the last copies were looked for
 
 
 def _clip(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
@@ -51,25 +51,40 @@ def _at(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     return new
 
 
-_ENTRIES = (
-    ("array_api_compat.numpy", "clip", _clip),
-    ("array_api_extra._lib._funcs", "_apply_where", _apply_where),
-)
+_ENTRIES = {
+    "array_api_compat.numpy": ("clip", _clip),
+    "array_api_extra._lib._funcs": ("_apply_where", _apply_where),
+    "array_api_extra._lib._at": ("at", _at),
+}
 
 
 def _fill() -> bool:
     """Never done: another copy may be imported at any time."""
-    for home in _HOMES:
-        for module, name, act in _ENTRIES:
-            path = home + module
-            if path not in _found and path in sys.modules:
-                _found.add(path)
-                intercept.enter(sys.modules[path], name, act)
-        path = f"{home}array_api_extra._lib._at"
-        if path not in _found and hasattr(sys.modules.get(path), "at"):
-            _found.add(path)
-            intercept.enter(sys.modules[path].at, "_op", _at, direct=False)
+    global _seen
+    now = len(sys.modules)
+    if now == _seen:
+        return False
+    whole = True  # whether none of them is still being imported
+    for path in [name for name in sys.modules if name.endswith(tuple(_ENTRIES))]:
+        if path not in _found:
+            whole = _enter(path) and whole
+    _seen = now if whole else 0
     return False
+
+
+def _enter(path: str) -> bool:
+    """Enter what one module, if it is a copy, has; whether it is there yet."""
+    for end, (name, act) in _ENTRIES.items():
+        if f".{path}".endswith(f".{end}"):
+            module = sys.modules[path]
+            if not hasattr(module, name):
+                return False
+            if act is _at:
+                intercept.enter(module.at, "_op", act, direct=False)
+            else:
+                intercept.enter(module, name, act)
+    _found.add(path)
+    return True
 
 
 intercept.when_imported(_fill)

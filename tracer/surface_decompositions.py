@@ -161,19 +161,30 @@ def _eigh(a: Any, uplo: str) -> tuple[Value, Value]:
 
 @surface(np.linalg.eig)
 def eig(a: Any) -> Any:
-    """np.linalg.eig: of a real matrix real where all eigenvalues are, which is guarded."""
+    """np.linalg.eig."""
     x = matrix(a)
     w, v = ops.eig(x)
-    parts = (ops.real(w), ops.real(v)) if all_real(x, w) else (w, v)
+    parts = (ops.real(w), ops.real(v)) if _made_real() and all_real(x, w) else (w, v)
     return _named("eig", *parts)
 
 
 @surface(np.linalg.eigvals)
 def eigvals(a: Any) -> Any:
     """np.linalg.eigvals: real as in eig."""
+    return real_eigvals(a) if _made_real() else wrap(ops.eig(matrix(a), vectors=False)[0])
+
+
+def real_eigvals(a: Any) -> Any:
+    """The eigenvalues; real of a real matrix where all of them are, which is guarded."""
     x = matrix(a)
     w, _ = ops.eig(x, vectors=False)
     return wrap(ops.real(w) if all_real(x, w) else w)
+
+
+@functools.cache
+def _made_real() -> bool:
+    """Whether this NumPy gives real eigenvalues where it can; from 2.5 on they are complex."""
+    return np.linalg.eigvals(np.eye(1)).dtype.kind == "f"
 
 
 def all_real(x: Value, w: Value) -> bool:

@@ -12,7 +12,8 @@ from ..ir.core import Value
 from ..ir.types import Aval
 from .errors import TracedBranch
 from .promote import common_dtype
-from .surface import FUNCTIONS, array, as_float, cast, filled, surface, value, values, wrap
+from .surface import FUNCTIONS, array, as_float, cast, filled, refuse, surface, value, values, wrap
+from .surface_decompositions import real_eigvals
 from .surface_signal import convolve
 
 _shape = ops.shape
@@ -109,7 +110,22 @@ def poly(seq_of_zeros: Any) -> Any:
     for k in range(zeros.shape[0]):
         factor = FUNCTIONS[np.stack]([FUNCTIONS[np.ones_like](zeros[k]), -zeros[k]])
         out = convolve(out, factor)
+    if zeros.dtype.kind == "c" and zeros.shape[0] and _in_pairs(zeros):
+        out = out.real
     return out if zeros.shape[0] else 1.0
+
+
+def _in_pairs(zeros: Any) -> bool:
+    """Whether complex numbers are conjugates of each other, in this call: that is guarded."""
+    order = FUNCTIONS[np.sort]
+    try:
+        return bool(FUNCTIONS[np.all](order(zeros) == order(zeros.conj())))
+    except TracedBranch:
+        raise refuse(
+            "np.poly of complex zeros whose values are not known here: its coefficients are real "
+            "where the zeros are conjugates of each other",
+            "Multiply the factors by np.convolve.",
+        ) from None
 
 
 @surface(np.roots)
@@ -128,7 +144,7 @@ def roots(p: Any) -> Any:
         return array(filled(0, Aval("f64", (zeros,))))
     below = np.eye(n, k=-1, dtype=c.dtype)[1:]
     companion = FUNCTIONS[np.concatenate]([(-c[1:] / c[0])[None], below])
-    out = FUNCTIONS[np.linalg.eigvals](companion)
+    out = real_eigvals(companion)
     return FUNCTIONS[np.pad](out, (0, zeros)) if zeros else out
 
 

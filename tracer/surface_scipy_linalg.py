@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from ..ir.ops.factors import permutation, unit_lower
 from ..ir.types import Aval, broadcast_shapes
 from . import intercept
 from . import surface_decompositions as numpy
+from .control import kind_of
 from .surface import FUNCTIONS, as_float, cast, plain, refuse, value, values, wrap
 from .surface_decompositions import as_asked, cholesky_factor, matrix, stretched
 from .surface_scipy import filler
@@ -123,10 +126,24 @@ def cholesky(
 def cho_factor(
     a: Any, lower: bool = False, overwrite_a: _Ignored = False, check_finite: _Ignored = True
 ) -> Any:
-    """scipy.linalg.cho_factor: the factor in one triangle, the argument's in the other."""
+    """scipy.linalg.cho_factor: the factor in one triangle, zeros or the argument's in the other."""
     x = _square(matrix(a))
-    rest = matrices.upper_part(x, 1) if lower else matrices.lower_part(x, -1)
-    return wrap(ops.add(cholesky_factor(x, not lower), rest)), lower
+    factor = cholesky_factor(x, not lower)
+    if _keeps_other_triangle():
+        factor = ops.add(factor, matrices.upper_part(x, 1) if lower else matrices.lower_part(x, -1))
+    return wrap(factor), _scipy().cho_factor(np.ones((*x.shape[:-2], 1, 1)), lower)[1]
+
+
+@functools.cache
+def _keeps_other_triangle() -> bool:
+    """Whether cho_factor copies the triangle that it does not need, as before SciPy 1.18."""
+    factor, _ = _scipy().cho_factor(np.array([[2.0, 1.0], [1.0, 2.0]]))
+    return bool(factor[1, 0])
+
+
+def _scipy() -> Any:
+    """scipy.linalg, to be asked what kind of thing it returns."""
+    return sys.modules["scipy.linalg"]
 
 
 def inv(
@@ -323,9 +340,17 @@ def lstsq(
 ) -> Any:  # fmt: skip
     """scipy.linalg.lstsq; reading the residuals of a deficient matrix raises."""
     x, residuals, rank, s = numpy.lstsq(a, b, -1 if cond is None else cond)
+    kinds = _lstsq_kinds()
     if x.ndim == 1 and residuals.size:
-        residuals = residuals[0]
-    return x, residuals, wrap(value(rank, "i64"), "python"), s
+        residuals = wrap(value(residuals[0]), kinds[0])
+    return x, residuals, wrap(value(rank, "i64"), kinds[1]), s
+
+
+@functools.cache
+def _lstsq_kinds() -> tuple[str, str]:
+    """Of what kind the residual of a vector and the rank are: it changed in SciPy 1.18."""
+    _, residual, rank, _ = _scipy().lstsq(np.array([[1.0], [0.0]]), np.ones(2))
+    return kind_of(residual), kind_of(rank)
 
 
 def block_diag(*arrs: Any) -> Any:
