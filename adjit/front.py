@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .front_state import State
-from .lying import Order, strides
+from .lying import Lies, strides
 from .outs import pair
 from .signature import Fixed, Signature, Spec
 from .staging import Staged
@@ -27,7 +27,7 @@ from .tracer.facts import Capture
 from .tracer.tree import Tree, is_record, join, split
 from .wrapper import Jump, captured_spec
 
-_ORDER = {"F": 2, "P": 0, "A": 0, "any": None}  # the flags of contiguity
+_ORDER = {"F": 2, "S": 0, "A": 0, "any": None}  # the flags of contiguity
 _SCALARS = "dfbhilqBHILQ"  # dtypes whose scalar objects hold the value in one word
 
 
@@ -39,13 +39,13 @@ def front_of(
     staged: Staged,
     signature: Signature,
     jump: Jump | None,
-    orders: Sequence[Order],
+    lies: Lies,
     form: Tree | None = None,
     late: bool = False,
 ) -> Any:
     """The table of a variant whose program is one kernel, or None; for `out=` of this form.
 
-    `orders`: how the arrays lie that the kernel reads where they lie (lying.py).
+    `lies`: how the arrays lie that the kernel reads where they lie (lying.py).
     """
     if jump is None or jump.launch is None:
         return None
@@ -54,7 +54,7 @@ def front_of(
     if not front.works():
         return None
     try:
-        return _Translator(staged, signature, jump, orders, form, late).table()
+        return _Translator(staged, signature, jump, lies, form, late).table()
     except _Unknown:
         return None
 
@@ -75,7 +75,7 @@ class _Translator:
         staged: Staged,
         signature: Signature,
         jump: Jump,
-        orders: Sequence[Order],
+        lies: Lies,
         form: Tree | None = None,
         late: bool = False,
     ) -> None:
@@ -86,7 +86,7 @@ class _Translator:
         self.signature = signature
         self.jump = jump
         self.program = front.Program()
-        self.orders = orders
+        self.lies = lies
         self.form = form
         self.late = late
         self.leaves: list[int] = []
@@ -234,13 +234,13 @@ class _Translator:
     def array(self, k: int, r: int, spec: Spec) -> None:
         """The next pointer of the kernel, to the array that is parameter `k`, or to a copy."""
         p, dtype, shape = self.program, spec.dtype, spec.shape
-        size = dtype.itemsize * math.prod(shape)
-        if spec.layout == "C" or self.orders[k]:
-            pointer = p.array(r, dtype, shape, strides(dtype, shape, self.orders[k]))
-            self.read.append((pointer, size))
+        if spec.layout == "C" or self.lies[k] is not None:
+            steps = strides(dtype, shape, self.lies[k])
+            span = sum(s * (n - 1) for s, n in zip(steps, shape, strict=True)) + dtype.itemsize
+            self.read.append((p.array(r, dtype, shape, steps), span if 0 not in shape else 0))
             return
         pointer = p.laid(r, dtype, shape, _ORDER[spec.layout])
-        if k in self.jump.inputs and size < self.jump.large:
+        if k in self.jump.inputs and dtype.itemsize * math.prod(shape) < self.jump.large:
             p.add(self.code.COPY, p.register(), pointer, r)
         elif k in self.jump.inputs:
             p.add(self.code.POUR, p.borrow(self.jump.borrow, dtype, shape, pointer), r)

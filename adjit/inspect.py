@@ -181,9 +181,9 @@ def _layouts(v: Variant) -> Iterable[str]:
     """How the program reads arrays that are not in C order."""
     if v._simplified is None or v.options.interpret:
         return
-    for name, spec, order in zip(v.staged.names, v.signature.specs, v.orders, strict=False):
+    for name, spec, lie in zip(v.staged.names, v.signature.specs, v.lies, strict=False):
         if spec.kind == "array" and spec.layout != "C":
-            how = "read where it lies" if order else "copied into C order at every call"
+            how = "copied into C order at every call" if lie is None else "read where it lies"
             yield f"layout      {name} is {how}"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from .ir.records import dataclass
 from .ir.types import NUMPY
-from .lying import Order, order_of
+from .lying import SMALL, Lie, lie_of
 from .tracer.tree import Tree, flatten, register_container
 
 
@@ -18,8 +19,8 @@ class Spec:
     """What a variant knows of one leaf.
 
     kind    "array", "scalar" (NumPy scalar), "python" (int, float, complex), or "other"
-    layout  "C", "F", "P" for axes in another order, "A" for elements that lie apart in memory
-    order   the axes from the slowest to the fastest, where that is not C order
+    layout  "C", "F", "S" for other strides that are worth a program, "A" for any
+    lie     how the elements lie in memory, where that is not C order
     """
 
     kind: str
@@ -27,14 +28,16 @@ class Spec:
     dtype: np.dtype
     shape: tuple[int, ...] = ()
     layout: str = "C"
-    order: Order = ()
+    lie: Lie | None = None
 
     def __str__(self) -> str:
         if self.kind == "python":
             return self.type.__name__
-        order = {"C": "", "A": ", with gaps"}.get(self.layout, f" in {self.layout} order")
-        if self.layout == "P":
-            order = f" with axes {self.order} in memory"
+        order = {"C": "", "F": " in F order", "A": ", strided"}.get(self.layout, "")
+        if self.lie is not None and self.layout == "S":
+            axes = tuple(range(len(self.shape)))
+            turned = "" if self.lie.order == axes else f", axes {list(self.lie.order)}"
+            order = f" within {list(self.lie.room)}{turned}"
         scalar = " scalar" if self.kind == "scalar" else list(self.shape)
         return f"{self.dtype}{scalar}{order}"
 
@@ -76,15 +79,15 @@ def spec_of(leaf: Any) -> Spec:
     return Spec("other", kind, getattr(leaf, "dtype", np.dtype(object)), getattr(leaf, "shape", ()))
 
 
-def layout_of(x: np.ndarray) -> tuple[str, Order]:
-    """The layout class of an array, and the order of its axes."""
+def layout_of(x: np.ndarray) -> tuple[str, Lie | None]:
+    """The layout class of an array, and how it lies."""
     flags = x.flags
     if flags.c_contiguous:
-        return "C", ()
-    order = order_of(x)
-    if order is None:
-        return "A", ()
-    return "F" if flags.f_contiguous else "P", order
+        return "C", None
+    lie = lie_of(x)
+    if lie is None or (x.size < SMALL and x.size < prod(lie.room)):
+        return "A", None
+    return "F" if flags.f_contiguous else "S", lie
 
 
 @dataclass(frozen=True, slots=True)

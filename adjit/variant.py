@@ -20,7 +20,7 @@ from .ir.ops.guards import guard
 from .ir.plan import KernelStep, Schedule
 from .ir.sizes import show_bytes
 from .ir.types import NUMPY
-from .lying import lain, moved, strangers, strides, turned
+from .lying import filled, moved, strangers, strides, turned
 from .passes import pipeline
 from .passes.adding import planned
 from .passes.halos import part
@@ -87,7 +87,8 @@ class Variant:
         self.captured = tuple([captured_spec(c.value) for c in staged.captures])
         live = zip(self.captured, staged.captures, strict=True)
         specs = (*signature.specs, *(spec if c.live else _HELD for spec, c in live))
-        self.orders = tuple([() if options.interpret else spec.order for spec in specs])
+        self.lies = tuple([None if options.interpret else spec.lie for spec in specs])
+        self.shapes = [v.shape for v in staged.function.params]
         self.samples = samples
         self._varying = varying
 
@@ -120,10 +121,9 @@ class Variant:
             if self._simplified is None:
                 start = perf_counter()
                 function = self._through_passes(self.staged.function)
-                if across := strangers(function, self.orders):
-                    self.orders = tuple(
-                        [() if k in across else o for k, o in enumerate(self.orders)]
-                    )
+                if others := strangers(function, self.lies, self.shapes):
+                    kept = [None if k in others else lie for k, lie in enumerate(self.lies)]
+                    self.lies = tuple(kept)
                     function = self._through_passes(self.staged.function)
                 self._simplified = function
                 self.seconds["passes"] = perf_counter() - start
@@ -132,15 +132,15 @@ class Variant:
     @property
     def varying(self) -> frozenset[tuple[int, int]]:
         """The axes (leaf, axis) of the program's parameters that other calls have otherwise."""
-        return moved(self._varying, self.orders)
+        return moved(self._varying, self.lies)
 
     @uncollected()
     def _through_passes(self, function: Function) -> Function:
         passes = pipeline.joint(self.staged.strict)
         if self.options.interpret:  # which knows complex numbers, and NumPy's own rounding
             passes = [p for p in passes if p.name not in ("planes", "factorings")]
-        samples = None if self.samples is None else lain(self.samples, self.orders)
-        function = turned(function, self.orders)
+        samples = None if self.samples is None else filled(self.samples, self.lies)
+        function = turned(function, self.lies)
         return pipeline.run(function, passes, check=self.options.check, samples=samples)
 
     @property
@@ -266,6 +266,8 @@ class Variant:
         for saving in savings(self.staged.trace.function):
             staged = self.again(functools.partial(lean, saving=saving))
             function = self._through_passes(staged.function)
+            if strangers(function, self.lies, self.shapes):
+                continue
             plan = schedule(function, self.varying, self.staged.strict)
             found = planned(plan)
             if found.peak <= budget:
@@ -347,7 +349,7 @@ class Variant:
 
     def _front_of(self, form: Tree | None, late: bool = False) -> Any:
         jump = jump_of(self.program)
-        made = front_of(self.staged, self.signature, jump, self.orders, form, late)
+        made = front_of(self.staged, self.signature, jump, self.lies, form, late)
         if made is not None and self.decisions:
             from .codegen import front
 
@@ -389,9 +391,9 @@ class Variant:
         avals = [v.aval for v in self.staged.function.outs]
         out_avals = [(NUMPY[a.dtype], a.shape) for a in avals]
         jump = jump_of(program)
-        orders = ((),) * len(self.orders) if as_is else self.orders
+        lies = (None,) * len(self.lies) if as_is else self.lies
         return make(
-            self.staged, self.signature, out_avals, program.call, jump, self.decisions, orders
+            self.staged, self.signature, out_avals, program.call, jump, self.decisions, lies
         )
 
 
@@ -493,7 +495,7 @@ def argument_specs(facts: Sequence[Fact]) -> list[Any]:
 
     def spec(fact: Fact) -> Any:
         if fact.kind == "array":
-            return entry.array(fact.dtype, fact.shape, strides(fact.dtype, fact.shape, fact.order))
+            return entry.array(fact.dtype, fact.shape, strides(fact.dtype, fact.shape, fact.lie))
         if fact.kind == "ours":
             return entry.unchecked()
         return entry.integer(int) if fact.type is int else entry.scalar(fact.type)
@@ -514,4 +516,4 @@ def _fits(capture: Capture, then: Spec) -> bool:
         return False
     if then.layout in ("any", "odd"):  # which are copied
         return then.layout == "odd" or spec.layout != "odd"
-    return (spec.layout, spec.order) == (then.layout, then.order)
+    return (spec.layout, spec.lie) == (then.layout, then.lie)

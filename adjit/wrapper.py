@@ -23,7 +23,7 @@ from .decisions import Decisions
 from .ir.core import Op
 from .ir.interp import GuardMiss
 from .ir.records import dataclass
-from .lying import Order, order_of
+from .lying import Lie, Lies, within
 from .signature import Fixed, Signature, Spec, layout_of, own_dtype, plain_array
 from .staging import Staged
 from .tracer.facts import Capture
@@ -56,14 +56,14 @@ class Wrapper:
 class Fact:
     """What one argument of a kernel is: kind as in `Spec`, or "ours" for an array of ours.
 
-    order   of the axes of an array, which the kernel reads where it lies
+    lie     how an array lies that the kernel reads there
     """
 
     kind: str
     type: type
     dtype: np.dtype
     shape: tuple[int, ...]
-    order: Order = ()
+    lie: Lie | None = None
 
 
 @dataclass(frozen=True)
@@ -102,27 +102,27 @@ def make(
     launch: Callable[..., Any],
     jump: Jump | None,
     decisions: Decisions,
-    orders: Sequence[Order],
+    lies: Lies,
 ) -> Wrapper:
     """The wrapper of a variant: around one kernel, or around `launch(inputs) -> outputs`.
 
-    The program takes arrays transposed by their `orders` (lying.py), and others in C order.
+    The program takes arrays as they lie (`lies`, see lying.py), and others in C order.
     """
     from .codegen import memory
 
     guarded = bool(decisions)
-    writer = _Writer(staged, signature, out_avals, jump, guarded, orders)
+    writer = _Writer(staged, signature, out_avals, jump, guarded, lies)
     text = writer.text()
     entry = jump.make(writer.facts) if jump is not None else None
     if jump is not None and not isinstance(entry, BuiltinFunctionType):
         # Arguments are checked in Python here, which cannot fill in a scalar object.
-        writer = _Writer(staged, signature, out_avals, jump, guarded, orders, scalars=False)
+        writer = _Writer(staged, signature, out_avals, jump, guarded, lies, scalars=False)
         text = writer.text()
         entry = jump.make(writer.facts)
     scope = {
         "MISS": MISS, "ndarray": np.ndarray, "array": np.array, "empty": np.empty,
         "contiguous": memory.contiguous, "plain": plain_array, "flatten": flatten,
-        "launch": launch, "entry": entry, "order_of": order_of, **writer.scope,
+        "launch": launch, "entry": entry, "layout_of": layout_of, "within": within, **writer.scope,
     }  # fmt: skip
     if jump is not None:
         scope |= {"fresh": jump.fresh, "failed": jump.failed, "borrow": jump.borrow}
@@ -148,7 +148,7 @@ class _Writer:
         out_avals: Sequence[tuple[np.dtype, tuple[int, ...]]],
         jump: Jump | None,
         guarded: bool,
-        orders: Sequence[Order],
+        lies: Lies,
         scalars: bool = True,
     ) -> None:
         self.staged = staged
@@ -156,7 +156,7 @@ class _Writer:
         self.out_avals = out_avals
         self.jump = jump
         self.guarded = guarded
-        self.orders = orders
+        self.lies = lies
         n = len(staged.names) + len(staged.captures)
         self.read = frozenset(range(n)) if jump is None else frozenset(jump.inputs)
         self.facts: list[Fact] = []  # what the kernel's arguments are, for `Jump.make`
@@ -297,8 +297,8 @@ class _Writer:
         return [f"if type({name}) is not {kind}: return MISS"]
 
     def array(self, k: int, name: str, spec: Spec) -> list[str]:
-        order = self.orders[k]
-        in_place = spec.layout == "C" or order != ()
+        lie = self.lies[k]
+        in_place = spec.layout == "C" or lie is not None
         if self.checked_by_entry(k) and in_place:
             return []
         dtype = self.constant(spec.dtype, "d")
@@ -308,12 +308,12 @@ class _Writer:
         ]
         if spec.layout not in ("any", "odd"):
             flag = {"C": "not {}.flags.c_contiguous", "F": "not {}.flags.fnc"}
-            apart = f"order_of({{}}) != {spec.order or None}"
-            lines.append(f"if {flag.get(spec.layout, apart).format(name)}: return MISS")
+            other = f"layout_of({{}}) != {self.constant((spec.layout, spec.lie), 'how')}"
+            lines.append(f"if {flag.get(spec.layout, other).format(name)}: return MISS")
         if not in_place and k in self.read:
             lines.append(f"{name} = contiguous({name})")
-        elif self.jump is None and order:
-            lines.append(f"{name} = {name}.transpose({order})")
+        elif self.jump is None and lie is not None:
+            lines.append(f"{name} = within({name}, {self.constant(lie, 'lie')})")
         return lines
 
     def captured(self, k: int, c: Capture) -> list[str]:
@@ -384,14 +384,14 @@ class _Writer:
             if k < len(self.names):
                 names.append(self.names[k])
                 spec = self.signature.specs[k]
-                fact = Fact(spec.kind, spec.type, spec.dtype, spec.shape, self.orders[k])
+                fact = Fact(spec.kind, spec.type, spec.dtype, spec.shape, self.lies[k])
                 self.facts.append(fact)
                 continue
             c = self.staged.captures[k - len(self.names)]
             names.append(self.hidden[k - len(self.names)])
             kind = "array" if c.live else "ours"
             spec = captured_spec(c.value)
-            self.facts.append(Fact(kind, np.ndarray, spec.dtype, spec.shape, self.orders[k]))
+            self.facts.append(Fact(kind, np.ndarray, spec.dtype, spec.shape, self.lies[k]))
         return names
 
     # -------------------------------------------------------------- putting the result together
@@ -440,9 +440,9 @@ def captured_spec(x: np.ndarray) -> Spec:
     The layout "any" is that of one with gaps, for which any other will do; "odd" is that of an
     array that machine code cannot read as it is.
     """
-    layout, order = layout_of(x)
+    layout, lie = layout_of(x)
     if plain_array(x) is not x:
-        layout, order = "odd", ()
+        layout, lie = "odd", None
     elif layout == "A":
         layout = "any"
-    return Spec("array", np.ndarray, own_dtype(x.dtype), x.shape, layout, order)
+    return Spec("array", np.ndarray, own_dtype(x.dtype), x.shape, layout, lie)

@@ -1,12 +1,17 @@
 """Arrays that are not in C order: the values are NumPy's, and where it pays nothing is copied."""
 
+import ctypes
+import mmap
+
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 
 from adjit import grad, jit, options, value_and_grad, vmap
+from adjit.ir.core import Block, Function
 from adjit.ir.interp import evaluate
 from adjit.ir.parser import parse
-from adjit.lying import order_of, strangers, turned
+from adjit.lying import Lie, filled, lie_of, strangers, strides, turned, within
 
 rng = np.random.default_rng(0)
 
@@ -69,10 +74,12 @@ def test_values_and_gradients_are_those_of_a_copy(f, args):
             assert np.allclose(again, value, rtol=1e-12)
             for a, b in zip(found, slopes, strict=True):
                 assert a.shape == b.shape and np.allclose(a, b, rtol=1e-9, atol=1e-12)
-    assert g.cache_info().variants == len(forms)
+    info = g.cache_info()
+    assert info.variants == 1 + len(forms)
+    assert x.ndim == 3 or info.kernels < info.variants  # how wide a gap is is a size
 
 
-def test_a_program_of_turned_arrays_means_the_same():
+def test_a_program_of_larger_arrays_means_the_same():
     f = parse("""
     func f(%w: f64[3], %x: f64[4,3]) -> (f64[4], f64[3,4]) {
       %0: f64[4,3] = mul %x, %w
@@ -83,22 +90,56 @@ def test_a_program_of_turned_arrays_means_the_same():
     }
     """)
     w, x = rng.normal(size=3), rng.normal(size=(4, 3))
-    g = turned(f, [(), (1, 0)])
-    assert [v.shape for v in g.params] == [(3,), (3, 4)]
-    for a, b in zip(evaluate(f, w, x), evaluate(g, w, x.T), strict=True):
-        assert np.allclose(a, b)
-    assert not any(op.prim.name == "transpose" and op.args[0].aval.size > 3 for op in g.ops)
-    assert turned(f, [(), ()]) is f and not strangers(g, [(), (1, 0)])
+    forms = [
+        x.copy(order="F"),
+        spread(x, (5, 7)),
+        spread(x.T, (3, 9)).T,
+        np.repeat(x, 2, 1)[:, ::2],
+    ]
+    for form in forms:
+        lies = [None, lie_of(form)]
+        g = turned(f, lies)
+        assert g.params[1].shape == lies[1].room
+        for whole in (filled([w, form], lies), [w, within(form, lies[1])]):
+            for a, b in zip(evaluate(f, w, x), evaluate(g, *whole), strict=True):
+                assert np.allclose(a, b)
+        many = [op for op in g.ops if op.prim.name == "transpose" and op.args[0].aval.size > 3]
+        assert len(many) == (lies[1].order == (0, 1))
+        assert not strangers(g, lies, [w.shape, x.shape])
+    assert turned(f, [None, None]) is f
 
 
-def test_the_order_of_axes():
+def test_what_reads_in_gaps_takes_a_copy():
+    f = parse("""
+    func f(%x: f64[4,5]) -> (f64[4,3]) {
+      %0: f64[4,5] = sin %x
+      %1: f64[4,3] = slice[start=(0, 0), size=(4, 3), step=(1, 1)] %0
+      %2: f64[4,3] = slice[start=(0, 1), size=(4, 3), step=(1, 1)] %x
+      return %2
+    }
+    """)
+    (first, last), lie = (f.ops[0], f.ops[2]), Lie((0, 1), (4, 5))
+    alone = [Function("g", Block(f.params, ops, f.params)) for ops in ((first,), (last,), ())]
+    assert all(strangers(g, [lie], [(4, 3)]) == {0} for g in alone)
+    inside = Function("g", Block(f.params, (last,), last.outs))
+    assert not strangers(inside, [lie], [(4, 4)]) and strangers(inside, [lie], [(3, 4)]) == {0}
+
+
+def test_how_arrays_lie():
     cube = np.zeros((2, 3, 4))
-    assert order_of(cube) == () and order_of(cube.T) == (2, 1, 0)
-    assert order_of(cube.transpose(1, 0, 2)) == (1, 0, 2)
-    assert order_of(np.zeros((5, 1, 4)).T) == (2, 1, 0)
-    assert order_of(np.zeros((0, 3)).T) == () and order_of(np.zeros((1, 3)).T) == ()
-    for apart in (cube[:, :2], cube[::-1], np.broadcast_to(cube[0], (2, 3, 4)), cube[0, 0, ::2]):
-        assert order_of(apart) is None
+    assert lie_of(cube) is None and lie_of(cube.T) == Lie((2, 1, 0), (2, 3, 4))
+    assert lie_of(cube.transpose(1, 0, 2)) == Lie((1, 0, 2), (2, 3, 4))
+    assert lie_of(cube[:, :2]) == Lie((0, 1, 2), (2, 3, 4))
+    assert lie_of(cube[0, 0, ::2]) == Lie((0,), (2, 2))
+    assert lie_of(cube[:, 1:2, 1:3].T) == Lie((1, 2, 0), (1, 2, 12))
+    assert lie_of(np.zeros((5, 1, 4)).T) == Lie((1, 2, 0), (1, 5, 4))
+    assert lie_of(np.zeros((0, 3)).T) is None and lie_of(np.zeros((1, 3)).T) is None
+    windows = np.lib.stride_tricks.sliding_window_view(np.zeros(9), 3)
+    for apart in (cube[::-1], np.broadcast_to(cube[0], (2, 3, 4)), cube[0, 0, ::-1], windows,
+                  np.zeros((3, 5))[:, 0], np.zeros((3, 3))[:, ::2]):  # fmt: skip
+        assert lie_of(apart) is None
+    for x in (cube.T, cube[:, 1:], cube[:, 1:].T, cube[:1, :, ::2]):
+        assert strides(x.dtype, x.shape, lie_of(x)) == x.strides
 
 
 def test_two_layouts_are_two_variants_and_reports_show_them():
@@ -115,6 +156,9 @@ def test_two_layouts_are_two_variants_and_reports_show_them():
         x = rng.normal(size=(n, 40)).copy(order="F")
         assert np.allclose(f(x, x[:, 0].copy())[1], x.mean(axis=1))
     assert f.cache_info().kernels <= kernels + 1
+    wide = f(spread(big, (500, 43)), big[:, 0].copy())
+    assert np.allclose(wide[0], big.T @ big[:, 0])
+    assert "x: float64[500, 40] within [500, 43]" in f.explain()
     double = jit(lambda x: x * 2.0)
     assert np.array_equal(double(big.copy(order="F")), big * 2)
     assert "x is copied into C order at every call" in double.explain()
@@ -146,11 +190,36 @@ def test_arrays_outside_may_change_their_order():
 
 @pytest.mark.parametrize("settings", [{"threads": 2}, {"interpret": True}, {"check": True}])
 def test_with_other_options(settings):
-    x = rng.normal(size=(3000, 60)).copy(order="F")
+    x = rng.normal(size=(3000, 60))
     y = np.sign(rng.normal(size=3000))
-    want = value_and_grad(logistic)(W, x.copy(order="C"), y)
+    want = value_and_grad(logistic)(W, x, y)
     with options(**settings):
         f = value_and_grad(logistic)
-        for _ in range(2):
-            value, slope = f(W, x, y)
-            assert np.allclose(value, want[0]) and np.allclose(slope, want[1])
+        for form in (x.copy(order="F"), spread(x, (3000, 64)), spread(x.T, (60, 3001)).T):
+            for _ in range(2):
+                value, slope = f(W, form, y)
+                assert np.allclose(value, want[0]) and np.allclose(slope, want[1])
+
+
+def test_no_memory_behind_the_last_row_is_read():
+    """Rows of a map whose last one ends where no memory is mapped."""
+    page = mmap.PAGESIZE
+    held = mmap.mmap(-1, 17 * page)
+    rows = 16 * page // 64
+    whole = np.frombuffer(held, np.float64, 16 * page // 8).reshape(rows, 8)
+    whole[...] = rng.normal(size=whole.shape)
+    behind = ctypes.addressof(ctypes.c_char.from_buffer(held)) + 16 * page
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(behind), page, 0):
+        pytest.skip("memory cannot be protected here")
+    x = as_strided(whole[:, 3:], (rows, 5))  # the larger rows of the last one end behind
+    w = rng.normal(size=5)
+    f = value_and_grad(
+        lambda w, x: np.sum(np.tanh(x @ w) * x[:, 1]) + np.sum((x.T[2:] @ np.exp(x)[:, 2:]) ** 2)
+    )
+    for _ in range(2):
+        got = f(w, x)
+        want = f(w, x.copy())
+        assert np.allclose(got[0], want[0]) and np.allclose(got[1], want[1])
+    assert "x is read where it lies" in f.explain()
+    libc.mprotect(ctypes.c_void_p(behind), page, 3)
