@@ -34,6 +34,7 @@ from ..ir.ops.elementwise import (
     sub,
 )
 from ..ir.ops.shape import broadcast_to, zeros
+from ..ir.types import Aval, broadcast_shapes
 from .normal import Normal, is_number
 from .rewrite import rules
 
@@ -91,12 +92,7 @@ def _select(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Val
         m = repeated.args[0]
     if type(m) is not Const:
         return None
-    shape = max((v.aval.shape for v in args), key=len)
-    out = x if m.data else y
-    other = y if m.data else x
-    if out.aval.shape == shape or len(out.aval.shape) == len(other.aval.shape) == 0:
-        return out
-    return broadcast_to(out, shape) if other.aval.shape in (shape, ()) else None
+    return broadcast_to(x if m.data else y, broadcast_shapes(*(v.aval.shape for v in args)))
 
 
 def _never(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) -> Value | None:
@@ -121,9 +117,7 @@ def _times_zero(b: Normal, args: tuple[Value, ...], attrs: Mapping[str, Any]) ->
     for x, y in (args, args[::-1]):
         op = b.made_by(x, "broadcast")
         if is_number(op.args[0] if op else x, 0):
-            if len(y.aval.shape) < len(x.aval.shape):
-                y = x
-            return zeros(y.aval) if op is None or x.aval.shape == y.aval.shape else None
+            return zeros(Aval(x.dtype, broadcast_shapes(x.aval.shape, y.aval.shape)))
     return None
 
 

@@ -131,6 +131,56 @@ def test_masks_take_arrays_of_their_count():
     assert_agree(h, two, np.ones((1, 2)), order=0)
 
 
+def masked_beside(x, mask):
+    """Masks with slices, numbers, dots and new axes beside them, and what they are given."""
+    out, column, row = [], x[:, :1] * 3, np.arange(1.0, 4)
+    for k in range(12):
+        z = x.copy()
+        if k == 0:
+            z[:, mask] = 0
+        elif k == 1:
+            z[:, mask] *= 2
+        elif k == 2:
+            z[1, mask] = z[mask, 1] = 5
+        elif k == 3:
+            z[mask, 1] += 5
+        elif k == 4:
+            z[mask, mask] += 5
+        elif k == 5:
+            z[..., mask] = column
+        elif k == 6:
+            z[:2, mask] = column[:2]
+        elif k == 7:
+            z[::-1, mask][:, 0] = z[mask, ..., 0] = -1
+        elif k == 8:
+            z[None, mask] = row
+        elif k == 9:
+            z[:, mask] = x[:, mask] ** 2
+        elif k == 10:
+            np.add.at(z, (slice(None), mask), 1.5)
+        else:
+            z[:, [mask[0], mask[1], True]] = 7
+        out.append(z)
+    return tuple(out)
+
+
+def test_masks_beside_other_indices_name_what_they_name_in_numpy():
+    x, mask = np.arange(9.0).reshape(3, 3) + 1, np.array([True, False, True])
+    assert_agree(masked_beside, x, mask)
+    assert_agree(lambda x: np.stack(masked_beside(x, x[0] > 0.15)), x / 9, order=1)
+    for index in ((slice(None), mask[:2]), (0, mask[:2])):
+        with pytest.raises(IndexError, match="axis 1; size of axis is 3 but"):
+            jit(lambda x, m, k=index[0]: x.copy().__setitem__((k, m), 0.0))(x, index[1])
+
+
+def test_choices_that_are_not_there_are_refused():
+    g, x = jit(lambda i, x: np.choose(i, [x, -x])), np.ones(3)
+    assert np.array_equal(g(np.array([0, 1, 1]), x), [1, -1, -1])
+    for i in ([0, 1, 2], [0, -1, 0]):
+        with pytest.raises(IndexError, match="out of bounds"):
+            g(np.array(i), x)
+
+
 def random_writes(rng, shape):
     """Statements that write into z and read from it, as text."""
     lines = []

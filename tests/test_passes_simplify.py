@@ -388,3 +388,18 @@ def test_the_transpose_of_a_scaled_product_is_the_product_turned_round() -> None
     assert_agree(made, got, *(rng.normal(size=s) for s in ((13, 14), (15, 13), (15,), (14,))))
     assert "transpose" not in kinds(got) and kinds(got)["dot"] == 1
     assert "transpose" in kinds(run(made, joint(1)))  # values of the user's keep their rounding
+
+
+def test_a_known_choice_has_the_shape_of_all_three() -> None:
+    def f(x: Value, y: Value, z: Value) -> tuple[Value, ...]:
+        no, yes = (o.shape.full(k, Aval("bool", (3,))) for k in (False, True))
+        one = o.broadcast(total(x), shape=(1,), axes=(0,))
+        many = o.select(no, 0.0, total(x)), o.select(yes, one, z), o.select(yes, total(y), 1.0)
+        return (*many, o.mul(o.shape.zeros(Aval("f64", (3, 1))), y))
+
+    made = function(f, (3,), (4,), (3,))
+    done = simplify(made, strict=0)
+    verify(done)
+    rng = np.random.default_rng(0)
+    assert_agree(made, done, *(rng.normal(size=n) for n in (3, 4, 3)))
+    assert not kinds(done)["select"]

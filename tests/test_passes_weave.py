@@ -163,3 +163,17 @@ def test_a_gradient_in_pieces_is_read_again_as_a_whole():
     for k in range(10):
         want[k] = (f(x + eps * (np.arange(10) == k)) - f(x - eps * (np.arange(10) == k))) / 2 / eps
     np.testing.assert_allclose(grad(f)(x), want, rtol=1e-6, atol=1e-8)
+
+
+def test_what_no_piece_chooses_keeps_its_shape():
+    def f(x):
+        z = np.concatenate([x[2:], x, x[:2]])
+        z[2::3] = x[1::2]
+        w = np.concatenate([x[2:], x, x[:2]])
+        w[2::2] *= x[0]
+        return np.tanh(z.sum()) + np.tanh(w).sum()
+
+    x, h = np.array([0.3, -0.2, 0.5, 0.7]), 1e-6
+    numeric = [(f(x + e) - f(x - e)) / (2 * h) for e in h * np.eye(4)]
+    with options(interpret=True, check=True):
+        np.testing.assert_allclose(grad(f)(x), numeric, rtol=1e-8)

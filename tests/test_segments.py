@@ -51,3 +51,22 @@ def test_sums_have_one_program_for_all_positions():
 def test_positions_outside_are_refused_as_numpy_does():
     with pytest.raises(IndexError, match="out-of-bounds"):
         adjit.jit(folded(np.add))(np.ones((120, 2)), STARTS + 10)
+
+
+def test_odd_positions_and_dtypes_are_taken_or_refused_as_numpy_does():
+    x = rng.normal(size=(5, 3)) * 4
+
+    def taken(x):
+        none = np.add.reduceat(x, np.array([], int), axis=1)
+        return none, np.add.reduceat(x, [0.0, 2.0], dtype=int), np.add.reduce(x, dtype=np.int8)
+
+    refused = [np.array([0.0, 1.0]), np.array([[0, 1]]), np.int64(1)]
+    with options(interpret=True):
+        for got, want in zip(adjit.jit(taken)(x), taken(x), strict=True):
+            assert (got.dtype, got.shape) == (want.dtype, want.shape)
+            np.testing.assert_array_equal(got, want)
+        for starts in refused:
+            with pytest.raises((TypeError, ValueError)) as wanted:
+                np.add.reduceat(x, starts)
+            with pytest.raises(wanted.type, match=r"object|Cannot cast"):
+                adjit.jit(lambda x, starts=starts: np.add.reduceat(x, starts))(x)

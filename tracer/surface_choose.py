@@ -132,11 +132,20 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
         chosen = np.asarray(a)
         if np.any((chosen < 0) | (chosen > last)):
             raise ValueError("invalid entry in choice array")
+    elif vs[-1].aval.size:
+        i = _within(cast(i, "i64"), len(vs))
     i, *vs = broadcast_all([i, *vs])
     picked = vs[-1]
     for k in range(len(vs) - 2, -1, -1):
         picked = ops.select(ops.equal(i, number(k, i)), vs[k], picked)
     return wrap(picked) if out is None else store(out, picked)
+
+
+def _within(i: Value, n: int) -> Value:
+    """Integers that are from 0 on below n; the program raises an IndexError for others."""
+    table = value(np.arange(n))
+    at = ops.select(ops.less(i, number(0, i)), number(n, i), i)
+    return ops.gather(table, at, axes=(0,), mode="raise")
 
 
 @surface(np.clip)

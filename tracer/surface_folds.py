@@ -115,7 +115,10 @@ def loop_dtypes(ufunc: np.ufunc, dtype: str, wanted: Any) -> tuple[str, str]:
             raise ValueError("reduce only supported for binary functions")
         signature = (None if wanted is None else np.dtype(wanted), None, None)
         found = ufunc.resolve_dtypes(
-            (None, NUMPY[dtype], None), signature=signature, reduction=True
+            (None, NUMPY[dtype], None),
+            signature=signature,
+            casting="same_kind" if wanted is None else "unsafe",
+            reduction=True,
         )
         known = _loops[memo] = (dtype_name(found[1]), dtype_name(found[2]))
     return known
@@ -158,8 +161,6 @@ def reduce(
     x = value(a)
     axes = fold_axes(axis, x.ndim)
     take, want = loop_dtypes(ufunc, x.aval.dtype, None if dtype is _NONE else dtype)
-    if KIND[take] == "c" and ufunc in (np.maximum, np.minimum, np.fmax, np.fmin):
-        raise refuse("the maximum or minimum of complex numbers", "Compare np.abs of them.")
     if ufunc is np.hypot and initial is _NONE:
         initial = 0.0  # NumPy starts from the identity, which drops the sign of a single element
     v = fold(ufunc, cast(x, take), axes, initial, where)
@@ -173,6 +174,8 @@ def reduce(
 
 def fold(ufunc: np.ufunc, x: Value, axes: tuple[int, ...], initial: Any, where: Any) -> Value:
     """The elements of `x` along `axes` folded by a ufunc, from an initial value."""
+    if x.aval.kind == "c" and ufunc in (np.maximum, np.minimum, np.fmax, np.fmin):
+        raise refuse("the maximum or minimum of complex numbers", "Compare np.abs of them.")
     given = initial is not _NONE and initial is not None
     if where is not True and where is not _NONE and not given and ufunc.identity is None:
         raise ValueError(

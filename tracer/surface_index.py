@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ..ir import ops
 from ..ir.core import Const, Value
 from ..ir.records import dataclass
-from ..ir.types import Aval, broadcast_shapes
+from ..ir.types import broadcast_shapes
 from . import mutation
 from .errors import TracedBranch
 from .record import NoSample, fail, recorder
@@ -169,7 +170,8 @@ def plan(index: Any, shape: Shape) -> Basic | Advanced:
         if isinstance(item, np.ndarray) and item.dtype == bool:
             if item.ndim == 0:
                 raise refuse("indexing by a bool")
-            parts = _mask_arrays(item, shape, d)
+            _check_mask(item.shape, shape, d)
+            parts = list(np.nonzero(item))
         else:
             parts = [item]
         for part in parts:
@@ -205,15 +207,14 @@ def plan(index: Any, shape: Shape) -> Basic | Advanced:
     return _advanced(basic, arrays, order) if arrays else basic
 
 
-def _mask_arrays(mask: np.ndarray, shape: Shape, d: int) -> list[np.ndarray]:
-    for k, n in enumerate(mask.shape):
+def _check_mask(mask: Shape, shape: Shape, d: int = 0) -> None:
+    for k, n in enumerate(mask):
         if d + k >= len(shape) or shape[d + k] != n:
             raise IndexError(
                 f"boolean index did not match indexed array along axis {d + k}; size of axis is "
                 f"{shape[d + k] if d + k < len(shape) else 0} but size of corresponding boolean "
                 f"axis is {n}"
             )
-    return list(np.nonzero(mask))
 
 
 def _advanced(basic: Basic, arrays: list[tuple[int, Any]], order: list[Any]) -> Advanced:
@@ -221,7 +222,7 @@ def _advanced(basic: Basic, arrays: list[tuple[int, Any]], order: list[Any]) -> 
     indexed = [d for d, _ in arrays]
     kept = [o[1] if isinstance(o, tuple) else o for o in order if _keeps_dim(o)]
     region = Basic(basic.start, basic.size, basic.step, tuple(kept), False)
-    vs = _index_values([a for _, a in arrays], [basic.size[d] for d in indexed])
+    vs = _index_values(arrays, basic.size)
     places = [k for k, o in enumerate(order) if isinstance(o, tuple)]
     together = places == list(range(places[0], places[-1] + 1))
     front = order[: places[0]] if together else []
@@ -241,17 +242,18 @@ def _keeps_dim(o: Any) -> bool:
     return isinstance(o, int) or (isinstance(o, tuple) and o[0] == "array")
 
 
-def _index_values(arrays: list[Any], extents: list[int]) -> list[Value]:
-    """Index arrays as i64 values of one shape, bounds of known ones checked now."""
+def _index_values(arrays: list[tuple[int, Any]], extents: Shape) -> list[Value]:
+    """Index arrays of dims as i64 values of one shape, bounds of known ones checked now."""
     vs = []
-    for a, n in zip(arrays, extents, strict=True):
+    for d, a in arrays:
         if isinstance(a, Value):
             vs.append(a)
             continue
-        a = bare(a)  # the program looks at its bounds itself
+        a, n = bare(a), extents[d]  # the program looks at its bounds itself
         outside = a[(a < -n) | (a >= n)]
-        if outside.size and all(b.size for b in arrays if isinstance(b, np.ndarray)):
-            raise IndexError(f"index {outside.flat[0]} is out of bounds for axis with size {n}")
+        if outside.size and all(b.size for _, b in arrays if isinstance(b, np.ndarray)):
+            at = outside.flat[0]
+            raise IndexError(f"index {at} is out of bounds for axis {d} with size {n}")
         i = a if a.dtype == np.int64 else a.astype(np.int64)
         vs.append(Const(int(i), "i64") if i.ndim == 0 else recorder().lift(i))
     try:
@@ -314,12 +316,28 @@ def _is_mask(item: Any) -> bool:
     return type(item) is Tracer and item._value.aval.dtype == "bool"
 
 
-def _mask(t: Tracer) -> Any:
-    """A mask as it is in this call, or itself where no call is traced."""
+def _mask(item: Any) -> Any:
+    """A mask as it is in this call, or itself where no call is traced; other items as they are."""
+    if isinstance(item, list) and holds_tracer(item):
+        item = wrap(stack_nested(item))
+    if not _is_mask(item):
+        return item
     try:
-        return recorder().decide_array(value(t))
+        return recorder().decide_array(value(item))
     except NoSample:
-        return t
+        return item
+
+
+def _decided(index: Any) -> Any:
+    """The index with its masks as they are in this call."""
+    known = tuple(map(_mask, index if type(index) is tuple else (index,)))
+    if any(map(_is_mask, known)):
+        raise fail(
+            TracedBranch,
+            "the shape of x[mask] depends on how many elements of the mask are true",
+            "Use np.where(mask, x, fill) or x * mask, whose shape is known.",
+        ) from None
+    return known
 
 
 def _is_truth(index: Any) -> bool:
@@ -345,15 +363,7 @@ def getitem(h: Tracer, index: Any) -> Any:
     try:
         p = plan(index, h._value.aval.shape)
     except MaskIndex:
-        items = index if type(index) is tuple else (index,)
-        known = tuple(_mask(i) if _is_mask(i) else i for i in items)
-        if not any(map(_is_mask, known)):
-            return getitem(h, known)
-        raise fail(
-            TracedBranch,
-            "the shape of x[mask] depends on how many elements of the mask are true",
-            "Use np.where(mask, x, fill) or x * mask, whose shape is known.",
-        ) from None
+        return getitem(h, _decided(index))
     if isinstance(p, Advanced):
         return wrap(take(value(h), p), "array" if p.shape or _has_dots(index) else None)
     if p.scalar or h._kind == "scalar":
@@ -422,8 +432,13 @@ def setitem(h: Tracer, index: Any, x: Any) -> None:
     new = value(x, old.aval.dtype) if not _complex_loss(x, old) else _refuse_complex()
     try:
         p = plan(index, old.shape)
-    except MaskIndex as mask:
-        mutation.write(h, _masked(old, mask.mask, new))
+    except MaskIndex as found:
+        if _spread(h, index, found.mask, new):
+            return
+        if not _is_lone(index):
+            setitem(h, _decided(index), x)
+            return
+        mutation.write(h, _masked(old, found.mask, new))
         return
     shape = p.shape
     mutation.write(h, put(old, p, _fit(new, shape)))
@@ -449,12 +464,49 @@ def _fit(new: Value, shape: Shape) -> Value:
     raise ValueError(f"could not broadcast input array from shape {new.shape} into shape {shape}")
 
 
+def _is_lone(index: Any) -> bool:
+    """Whether an index is one mask of the first dims, and takes all of the others."""
+    first, *rest = index if type(index) is tuple else (index,)
+    whole = (i is Ellipsis or (type(i) is slice and i == slice(None)) for i in rest)
+    return _is_mask(first) and all(whole)
+
+
+def _spread(h: Tracer, index: Any, mask: Value, new: Value) -> bool:
+    """Write what is one for all elements that a mask names; whether it is, and nothing else names.
+
+    Beside the mask stand slices and numbers: it chooses within the view that these make.
+    """
+    items = index if type(index) is tuple else (index,)
+    at = [k for k, i in enumerate(items) if _is_mask(i)]
+    others = [type(i) for i in items if not _is_mask(i)]
+    if len(at) != 1 or not mask.ndim or not {int, slice, type(None), type(...)}.issuperset(others):
+        return False
+    front, behind = items[: at[0]], items[at[0] + 1 :]
+    v = getitem(h, (*front, *[slice(None)] * mask.ndim, *behind))
+    shape = v._value.aval.shape
+    kept = sum(i is None or type(i) is slice for i in (behind if ... in front else front))
+    before = len(shape) - kept - mask.ndim if ... in front else kept
+    after = before + mask.ndim
+    if shape[before:after] != mask.shape:
+        return False
+    rank = len(shape) - mask.ndim + 1
+    wide = (1,) * (rank - new.ndim) + new.shape[max(new.ndim - rank, 0) :]
+    if new.aval.size == 1:
+        wide = (1,) * rank
+    elif int in others or math.prod(wide) != new.aval.size or wide[before] != 1:
+        return False  # an int and a mask are put in front together
+    wide = (*wide[:before], *[1] * mask.ndim, *wide[before + 1 :])
+    if any(n not in (1, m) for n, m in zip(wide, shape, strict=True)):
+        return False
+    chosen = ops.shape.reshaped(mask, (1,) * before + mask.shape + (1,) * (len(shape) - after))
+    each = ops.shape.broadcast_to(ops.shape.reshaped(new, wide), shape)
+    mutation.write(v, ops.select(ops.shape.broadcast_to(chosen, shape), each, v._read()))
+    return True
+
+
 def _masked(old: Value, mask: Value, new: Value) -> Value:
     """`old` where the mask is false; what is assigned must be one value per masked element."""
-    if mask.shape != old.shape[: mask.ndim]:
-        raise IndexError(
-            f"boolean index of shape {mask.shape} did not match indexed array of {old.shape}"
-        )
+    _check_mask(mask.shape, old.shape)
     rest = old.shape[mask.ndim :]
     if new.ndim > len(rest):
         return _each_masked(old, mask, new, rest)
@@ -471,10 +523,11 @@ def scatter(h: Tracer, index: Any, update: Value, row: Any) -> None:
     old = h._read()
     try:
         p = plan(index, old.shape)
-    except MaskIndex as mask:
-        zero = filled(0, Aval(old.aval.dtype, ()))
-        mutation.write(h, ops.add(old, _masked(filled(0, old.aval), mask.mask, update)))
-        del zero
+    except MaskIndex as found:
+        if not _is_lone(index):
+            scatter(h, _decided(index), update, row)
+            return
+        mutation.write(h, ops.add(old, _masked(filled(0, old.aval), found.mask, update)))
         return
     mutation.write(h, put(old, p, _fit(update, p.shape), row))
 

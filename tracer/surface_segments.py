@@ -9,7 +9,7 @@ import numpy as np
 from ..ir import ops
 from ..ir.core import Value
 from ..ir.types import Aval
-from .surface import array, cast, number, one_axis, plain, value, wrap
+from .surface import array, cast, holds_tracer, number, one_axis, plain, value, wrap
 from .surface_folds import fold, loop_dtypes, neutral
 from .surface_ufunc import UFUNC_METHODS, store
 
@@ -22,8 +22,12 @@ def reduceat(
     ufunc: np.ufunc, a: Any, indices: Any, axis: Any = 0, dtype: Any = None, out: Any = None
 ) -> Any:
     """`ufunc.reduceat` at any positions; an IndexError where one lies outside."""
-    x = value(a)
-    i = one_axis(axis, x.ndim)
+    x, indices = value(a), _positions(indices)
+    if not x.ndim:
+        raise TypeError("cannot reduceat on a scalar")
+    if axis is None and x.ndim > 1:
+        raise ValueError("reduceat does not allow multiple axes")
+    i = one_axis(0 if axis is None else axis, x.ndim)
     take, want = loop_dtypes(ufunc, x.aval.dtype, dtype)
     x = cast(x, take)
     v = _many(ufunc, x, i, indices)
@@ -31,6 +35,24 @@ def reduceat(
     if isinstance(out, tuple):
         (out,) = out
     return array(v) if out is None else store(out, v, True, "unsafe")
+
+
+def _positions(indices: Any) -> Any:
+    """Where segments begin: one row of integers, or the error that NumPy raises."""
+    traced = holds_tracer(indices)
+    if isinstance(indices, (list, tuple)):
+        given = wrap(value(indices, "i64")) if traced else np.asarray(indices).astype(np.int64)
+    else:
+        given = indices if traced else np.asarray(indices)
+    if not np.can_cast(given.dtype, np.int64):
+        raise TypeError(
+            f"Cannot cast array data from {given.dtype!r} to dtype('int64') according to the rule "
+            "'safe'"
+        )
+    if given.ndim != 1:
+        depth = "deep" if given.ndim else "small depth"
+        raise ValueError(f"object {'' if given.ndim else 'of '}too {depth} for desired array")
+    return given
 
 
 def _each(ufunc: np.ufunc, x: Value, i: int, indices: Any) -> Value:
@@ -41,10 +63,12 @@ def _each(ufunc: np.ufunc, x: Value, i: int, indices: Any) -> Value:
         if not 0 <= k < n:
             raise IndexError(f"index {k} out-of-bounds in {ufunc.__name__}.reduceat [0, {n})")
     parts = []
-    for k, end in zip(starts, [*starts[1:], n], strict=True):
+    for k, end in zip(starts, [*starts, n][1:], strict=True):
         part = _shape.narrow(x, i, k, max(end - k, 1))
         parts.append(_shape.expand_dims(fold(ufunc, part, (i,), None, True), (i,)))
-    return parts[0] if len(parts) == 1 else ops.concatenate(*parts, axis=i)
+    if len(parts) > 1:
+        return ops.concatenate(*parts, axis=i)
+    return parts[0] if parts else _shape.narrow(x, i, 0, 0)
 
 
 def _many(ufunc: np.ufunc, x: Value, i: int, indices: Any) -> Value | None:
@@ -55,7 +79,7 @@ def _many(ufunc: np.ufunc, x: Value, i: int, indices: Any) -> Value | None:
     """
     starts = cast(value(indices), "i64")
     n = x.shape[i]
-    if starts.ndim != 1 or starts.shape[0] <= FEW or not _ascend(starts, n):
+    if starts.shape[0] <= FEW or not _ascend(starts, n):
         return None
     front = _shape.moveaxis(x, i, 0)
     folded = _sums(front, starts) if ufunc is np.add else _padded(ufunc, front, starts)
