@@ -439,7 +439,8 @@ class Recorder:
         return known
 
     def _decide(self, v: Value, wanted: str) -> bool | int:
-        if self._of_integers(v) and (wanted != "bool" or self._decisions >= FEW_DECISIONS):
+        many = wanted not in ("bool", LENGTH) or self._decisions >= FEW_DECISIONS
+        if many and self._of_integers(v):
             raise NoSample  # such an integer decides about sizes: see adjit/fixing.py
         x = np.asarray(self.sample(v)).reshape(())[()]
         answer = bool(x) if wanted == "bool" else int(x)
@@ -486,6 +487,9 @@ class Recorder:
         """Whether a value follows from integer arguments alone (scalars of this very trace)."""
         self._sweep()
         return v not in self._real and len(stack()) == 1
+
+
+LENGTH = "the length of a slice"  # what stays the same where integers move both ends
 
 
 class NoSample(Exception):

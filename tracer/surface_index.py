@@ -15,6 +15,7 @@ from ..ir.types import broadcast_shapes
 from . import mutation
 from .errors import TracedBranch
 from .record import NoSample, fail, recorder
+from .stretches import opened
 from .surface import (
     broadcast_all,
     cast,
@@ -360,6 +361,8 @@ def getitem(h: Tracer, index: Any) -> Any:
     if _is_truth(index):  # of one axis more, which is empty where it is false
         whole = getitem(h, None)
         return getitem(whole, slice(None) if bool(index) else slice(0)).copy()
+    if (found := opened(h, index)) is not None:
+        return getitem(*found)
     try:
         p = plan(index, h._value.aval.shape)
     except MaskIndex:
@@ -427,6 +430,9 @@ def setitem(h: Tracer, index: Any, x: Any) -> None:
     if _is_truth(index):
         if bool(index):
             setitem(h, ..., x)
+        return
+    if (found := opened(h, index)) is not None:
+        setitem(*found, x)
         return
     old = h._read()
     new = value(x, old.aval.dtype) if not _complex_loss(x, old) else _refuse_complex()
@@ -520,6 +526,7 @@ def _masked(old: Value, mask: Value, new: Value) -> Value:
 def scatter(h: Tracer, index: Any, update: Value, row: Any) -> None:
     """`np.add.at(h, index, update)`."""
     mutation.check_writable(h, recorder())
+    h, index = opened(h, index) or (h, index)
     old = h._read()
     try:
         p = plan(index, old.shape)
