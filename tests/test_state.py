@@ -496,3 +496,46 @@ def test_input_is_refused():
     with pytest.raises(AdjitError, match=r"input\(\) asks while tracing") as error:
         jit(lambda x: x * float(input()))(1.0)
     assert "test_state.py" in str(error.value)
+
+
+_table = np.zeros((3, 2))
+
+
+def _overwrites(write):
+    def whole(x):
+        write(_table)
+        return x * _table
+
+    def picked(x):
+        write(_table)
+        return x * _table[np.argsort(x)]
+
+    return whole, picked
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda a: a.fill(3.0),
+        lambda a: a.sort(axis=0),
+        lambda a: a.put([0], [3.0]),
+        lambda a: operator.setitem(a, slice(1, None), 3.0),
+        lambda a: operator.setitem(a[1:], 0, 3.0),
+        lambda a: np.maximum(a, 0, out=a) is None,
+    ],
+    ids=["fill", "sort", "put", "part", "view", "out"],
+)
+def test_what_is_overwritten_at_every_call_is_overwritten_again(write):
+    for f in _overwrites(write):
+        for first in (np.arange(6.0), np.full(6, 3.0)):
+            g, x = jit(f), np.array([0.5, -2.0])
+            for start in (first, 2.0 - np.arange(6)):
+                _table[...] = start.reshape(3, 2)
+                want, after = f(x), _table.copy()
+                _table[...] = start.reshape(3, 2)
+                try:
+                    np.testing.assert_array_equal(g(x), want)
+                except AdjitError:  # a write that the trace cannot leave to NumPy
+                    assert f.__name__ == "picked"
+                    break
+                np.testing.assert_array_equal(_table, after)

@@ -159,8 +159,8 @@ def _answer(
 ) -> Any:
     """What a function answers that was called in a frame with views among its arguments.
 
-    Where it meets no traced value, the array itself may be "read" or (the first one) "written".
-    What is "copied" is traced, whoever asks.
+    Where it meets no traced value, the array itself may be "read", or written into.  What is
+    "copied" is traced, whoever asks.
     """
     rec = _asked()
     if rec is None:
@@ -170,7 +170,7 @@ def _answer(
         user = frame is not None and owner(frame.f_code.co_filename) == USER
         if f in OF_SHAPES or how or not user:
             if f not in OF_SHAPES:
-                relied_on(rec, given[1:] if how == "written" else given)
+                relied_on(rec, given)
             return f(*mapped(bare, args), **mapped(bare, kwargs))
     return f(*mapped(traced, args), **mapped(traced, kwargs))
 
@@ -224,7 +224,7 @@ _ATTRIBUTES = ("T", "mT", "real", "imag", "flat")
 
 def _lend(name: str) -> None:
     plain = getattr(np.ndarray, name)
-    how = "written" if name in _WRITES else "read" if name in _PLAIN else ""
+    how = "read" if name in _WRITES or name in _PLAIN else ""
     how = "copied" if name in ("__copy__", "__deepcopy__") else how
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -22,7 +22,7 @@ from ..ir.printer import canonical
 from ..ir.records import dataclass
 from .errors import AdjitError, RandomInTrace, StateInTrace
 from .facts import Capture, StateGuard, Trace
-from .guards import same_content
+from .guards import array_guard, same_content
 from .hidden import Hidden, bare
 from .holdings import (
     ABSENT,
@@ -121,7 +121,8 @@ def settled(
     finally:
         now.back()
     if third is not None and not now.moved(last) and agree(first.trace, third.trace, leaves):
-        return third.guarded()
+        done = third.guarded()
+        return replace(done, guards=(*done.guards, *now.written()))
     if isinstance(error, StateInTrace):
         raise error from None
     place = _place_of(error) or first.start
@@ -211,6 +212,11 @@ class _Now:
     def counted(self) -> tuple[str, ...]:
         """What was counted up, or written into, as Python spells it."""
         return tuple(dict.fromkeys(path.describe() for h, path in self._hidden if h.touched))
+
+    def written(self) -> list[StateGuard]:
+        """Guards on arrays that were written into: where they hold else, they would be again."""
+        arrays = [c for c in self.found if c.slot is None and isinstance(c.obj, np.ndarray)]
+        return [array_guard(c.path, c.obj) for c in arrays]
 
     def moved(self, last: Sequence[Change]) -> bool:
         """Whether something changed again (of some iterators one cannot know)."""

@@ -40,6 +40,8 @@ class Watched(Seen):
         self._plain, self._read, self._taken = None, getattr(obj, "_read", set()), False
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if "out" in kwargs:  # what is written into may hold something else next time
+            _note([x for x in leaves(kwargs["out"]) if type(x) is Watched])
         return noticed(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -63,8 +65,8 @@ OF_SHAPES = frozenset(
     )
 )  # fmt: skip
 _DUNDERS = (
-    "__getitem__", "__contains__", "__float__", "__int__", "__index__", "__bool__", "__complex__",
-    "__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__",
+    "__getitem__", "__setitem__", "__contains__", "__float__", "__int__", "__index__", "__bool__",
+    "__complex__", "__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__",
 )  # fmt: skip
 
 
