@@ -11,22 +11,17 @@ from typing import Any
 import numpy as np
 
 from . import background
+from .building import Build
 from .decisions import Decisions
 from .errors import MemoryBudgetExceeded
 from .front import front_of
-from .ir.core import Block, Function, all_ops
+from .ir.core import Function
 from .ir.interp import evaluate
-from .ir.ops.guards import guard
-from .ir.plan import KernelStep, Schedule
 from .ir.sizes import show_bytes
 from .ir.types import NUMPY
 from .lying import filled, moved, strangers, strides, turned
 from .passes import pipeline
-from .passes.adding import planned
-from .passes.halos import part
 from .passes.lean import lean, savings
-from .passes.partition import Partition, gains, partition, threads_for, worth_cutting
-from .passes.schedule import labelled, schedule
 from .settings import Options
 from .signature import Signature, Spec
 from .staging import Staged, shapes_only
@@ -158,59 +153,12 @@ class Variant:
             return Interpreted(function)
         if self._refused is not None:
             raise self._refused
-        # Numba is imported in there, at the first compilation of the process.
-        from .codegen.footprint import footprint
-        from .codegen.program import build
-
-        start = perf_counter()
-        block = labelled(function, self.varying)
-        plan = schedule(function, self.varying, self.staged.strict, block)
-        parts = _parts(plan, self.options.threads)
-        shared = self._shared(function, parts, lambda cut: parts is None or gains(cut), block)
-        if shared is not None and (parts is None or footprint(shared).scratch < _LARGE):
-            self.seconds |= shared.seconds
-            if self._contested(function):
-                return self._contest(plan, shared, parts)
-            return self._within_budget(function, shared, plan)
-        self.seconds["plan"] = perf_counter() - start
-        program = build(plan, self.options.rung, self.options.threads)
+        build = Build(function, self.options, self.varying, self.staged.strict)
+        program = build.program()
         self.seconds |= program.seconds
-        return self._within_budget(function, program, plan)
+        return self._within_budget(build, program)
 
-    def _contested(self, function: Function) -> bool:
-        """Whether a call may try out whether threads are worth it, by running it several times."""
-        plain = all(op.prim.pure or op.prim is guard for op in all_ops(function.block))
-        return self.options.threads > 1 and self.options.memory_budget is None and plain
-
-    def _contest(self, plan: Schedule, shared: Any, parts: int | None) -> Any:
-        from .codegen.contest import Contest
-        from .codegen.program import build
-
-        if parts is not None:  # the same kernels, one part after the other
-            return Contest(shared.alone(), shared)
-        return Contest(build(plan, self.options.rung, self.options.threads), shared)
-
-    def _shared(
-        self,
-        function: Function,
-        parts: int | None,
-        good: Callable[[Partition], bool] = lambda cut: True,
-        block: Block | None = None,
-    ) -> Any:
-        """The program for several threads or parts, if it can be cut along rows and is worth it."""
-        if parts is None and (self.options.threads == 1 or not worth_cutting(function)):
-            return None
-        from .codegen.parallel import build_parallel
-
-        cut = partition(function.name, block or labelled(function, self.varying))
-        if cut is None or not good(cut):
-            return None
-        threads = self.options.threads
-        if parts is None and (threads := threads_for(cut, threads)) == 1:
-            return None
-        return build_parallel(cut, threads, part, planned, self.options.rung, parts)
-
-    def _within_budget(self, function: Function, program: Any, plan: Schedule) -> Any:
+    def _within_budget(self, build: Build, program: Any) -> Any:
         """The program, in as many parts as it takes to keep within the memory budget."""
         budget = self.options.memory_budget
         if budget is None:
@@ -218,7 +166,7 @@ class Variant:
         from .codegen.footprint import footprint
 
         least = footprint(program)
-        for other in self._smaller(function, program, plan):
+        for other in _smaller(build, program):
             if least.peak <= int(budget):
                 break
             found = footprint(other)
@@ -237,30 +185,12 @@ class Variant:
             raise self._refused
         return program
 
-    def _smaller(self, function: Function, program: Any, plan: Schedule) -> Iterator[Any]:
-        """Forms of a program that may take less memory, the faster ones first."""
-        from .codegen.parallel import ParallelProgram
-        from .codegen.program import build
-
-        if isinstance(program, ParallelProgram):  # what is cut keeps what lies between its stages
-            yield build(plan, self.options.rung, self.options.threads)
-        parts = 2
-        while parts <= _MOST_PARTS:
-            smaller = self._shared(function, parts)
-            if smaller is None:
-                return
-            yield smaller
-            if smaller.threads > 1:
-                yield smaller.alone()
-            parts *= 2
-
     def _leaner(self, program: Any, least: Any, budget: int) -> tuple[Any, Any]:
         """A program that computes again what it need not keep, if it keeps within the budget.
 
         Else the program as it was; the footprint is the least that was found.
         """
         from .codegen.footprint import footprint, planned
-        from .codegen.program import build
 
         assert self.again is not None
         for saving in savings(self.staged.trace.function):
@@ -268,11 +198,11 @@ class Variant:
             function = self._through_passes(staged.function)
             if strangers(function, self.lies, self.shapes):
                 continue
-            plan = schedule(function, self.varying, self.staged.strict)
-            found = planned(plan)
+            build = Build(function, self.options, self.varying, self.staged.strict)
+            found = planned(build.plan)
             if found.peak <= budget:
                 self._simplified = function
-                program = build(plan, self.options.rung, self.options.threads)
+                program = build.whole()
                 return program, footprint(program)
             least = found if found.peak < least.peak else least
         return program, least
@@ -418,17 +348,23 @@ def reason(here: Signature, made: Sequence[Variant], same: Sequence[Variant]) ->
 _HELD = Spec("array", np.ndarray, np.dtype(float))  # one that is no input: in C order
 _FORMS = 8  # structures of `out` that one variant knows
 _MOST_PARTS = 256
-_LARGE = 8 << 20  # scratch memory from which on parts that fit a cache are faster
-_FITS = 1 << 20  # scratch memory that is taken to stay in a cache
 
 
-def _parts(plan: Schedule, threads: int) -> int | None:
-    """In how many parts a program is run so that its scratch memory stays in the cache."""
-    scratch = sum(step.plan.scratch for step in plan.steps if isinstance(step, KernelStep))
-    if scratch < _LARGE:
-        return None
-    parts = 1 << (scratch // _FITS).bit_length()
-    return -(-parts // threads) * threads
+def _smaller(build: Build, program: Any) -> Iterator[Any]:
+    """Forms of a program that may take less memory, the faster ones first."""
+    from .codegen.parallel import ParallelProgram
+
+    if isinstance(program, ParallelProgram):  # what is cut keeps what lies between its stages
+        yield build.whole()
+    parts = 2
+    while parts <= _MOST_PARTS:
+        smaller = build.cut(parts)
+        if smaller is None:
+            return
+        yield smaller
+        if smaller.threads > 1:
+            yield smaller.alone()
+        parts *= 2
 
 
 _SEEN = 3  # extents of one axis from which on it is taken to vary

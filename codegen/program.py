@@ -6,7 +6,7 @@ import functools
 import keyword
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from time import perf_counter
 from typing import Any
 
@@ -266,6 +266,17 @@ class Program:
             else:
                 outs.append(env[v])
         return outs
+
+    @property
+    def shared(self) -> bool:
+        """Whether threads share some of its steps."""
+        hosts = (r for r in self.runs if isinstance(r, HostRun))
+        return any(r.threads > 1 and r.native is not None for r in hosts)
+
+    def alone(self) -> Program:
+        """The same in one thread."""
+        runs = [HostRun(r.op) if isinstance(r, HostRun) else r for r in self.runs]
+        return replace(self, runs=runs)
 
     @functools.cached_property
     def _passed_on(self) -> set[Value]:

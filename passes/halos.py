@@ -36,7 +36,7 @@ class Part:
 
     def dims(self, v: Value) -> list[int]:
         """The dims of a value that are rows."""
-        return row_dims(v, self.partition.rows)
+        return row_dims(v, self.partition.rows) if self.stage.rows else []
 
     @property
     def given(self) -> tuple[Span | None, ...]:
@@ -119,7 +119,7 @@ def _wanted(part: Part, op: Op) -> Iterator[tuple[Value, Span]]:
     if not is_inline(op):
         yield from ((x, (low, high)) for x in op.args if part.dims(x))
         return
-    for x, index in reads(op, identity(op.outs[0].ndim)):
+    for x, index in reads(op, identity(op.outs[0].ndim), part.partition.numbers):
         for d in part.dims(x):
             n, off = int(x.shape[d]), index[d][1]
             a, b = max(low + off, 0), min(high + off, n)

@@ -9,7 +9,7 @@ ops, ops on rows, serial ops that use the totals, perhaps rows again.  What does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from math import prod
 
 from ..ir.access import identity, is_inline, reads, view_map
@@ -26,7 +26,9 @@ COMBINED_BY = {
     "sum": "add", "dot": "add", "prod": "multiply", "max": "maximum", "min": "minimum",
     "any": "logical_or", "all": "logical_and",
 }  # fmt: skip
-SHAPED = {"broadcast": "shape", "reshape": "shape", "slice": "size", "pad": "shape"}
+SHAPED = {
+    "broadcast": "shape", "reshape": "shape", "slice": "size", "pad": "shape", "iota": "shape",
+}  # fmt: skip
 _KNOWN = (*SHAPED, "transpose", "gather", "concatenate")
 _ALONG = ("argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "sort", "argsort")
 _NEVER_FAIL = ("dot", "reshape", "concatenate", "iota")
@@ -62,6 +64,8 @@ class Partition:
 
     extent    how many rows there are, by the shortest of the classes
     shifted   whether some rows read rows beside them, as those of a stencil do
+    numbers   row numbers that only say which row a gather reads, with what makes them: each part
+              counts its own rows from zero
     """
 
     name: str
@@ -72,6 +76,7 @@ class Partition:
     extent: int
     work: float
     shifted: bool
+    numbers: Mapping[Value, Op]
 
 
 def worth_cutting(function: Function) -> bool:
@@ -187,10 +192,16 @@ def _cut(
         level[p] = ready[p] = 0
         if len(along(p)) > 1:
             raise Unfit
-    carries = {op: _fits(op, along) and _carries(op, along) for op in on_rows}
+    numbers, counts = _numbers(block, along)
+    on_rows = [op for op in on_rows if op not in counts]
+    carries = {op: _fits(op, along) and _carries(op, along, numbers) for op in on_rows}
     for op in block.ops:
         args = [a for a in op.args if type(a) is not Const]
-        if op not in on_rows:
+        if op in counts:
+            place[op] = 0, False
+            level[op.outs[0]] = ready[op.outs[0]] = 0
+            continue
+        if op not in carries:
             at = max((ready[a] for a in args), default=0)
             at = max(at, decided) if _may_fail(op) else at
             at = max(at, busy + 1) if shows(op) else at
@@ -203,7 +214,7 @@ def _cut(
         busy = max(busy, at)
         place[op] = (at, True)
         extents.update(int(v.shape[d]) for v in (*args, *op.outs) for d in along(v))
-        shifted = shifted or _shifts(op, along)
+        shifted = shifted or _shifts(op, along, numbers)
         if carries[op]:
             level.update((v, at) for v in op.outs)
         else:
@@ -211,7 +222,8 @@ def _cut(
     stages = tuple(_stages(block, place, along))
     if len(stages) > _MOST_STAGES or not any(s.rows for s in stages):
         raise Unfit
-    if max(extents) - min(extents) > HALO:
+    shifted = shifted or len(extents) > 1
+    if max(extents) - min(extents) > HALO or (numbers and shifted):
         raise Unfit
     return Partition(
         name,
@@ -221,8 +233,34 @@ def _cut(
         rows,
         min(extents),
         work,
-        shifted or len(extents) > 1,
+        shifted,
+        numbers,
     )
+
+
+def _numbers(block: Block, along: Along) -> tuple[dict[Value, Op], set[Op]]:
+    """The numbers of rows that a block counts: those for gathers alone, and what makes others.
+
+    The others are computed as a whole, and every part is given its own.
+    """
+    made = {
+        op.outs[0]: op
+        for op in block.ops
+        if op.prim.name == "iota" and op.attrs["axis"] in along(op.outs[0])
+    }
+    others = {v for v in block.outs if v in made}
+    for op in block.ops if made else ():
+        for k, a in enumerate(op.args):
+            if a in made and not (k == 1 and _gathers_rows(op, along)):
+                others.add(a)
+    if any(along(v) != [0] for v in others):
+        raise Unfit
+    return {v: op for v, op in made.items() if v not in others}, {made[v] for v in others}
+
+
+def _gathers_rows(op: Op, along: Along) -> bool:
+    """Whether a gather's first indices say which rows of its operand it reads."""
+    return op.prim.name == "gather" and along(op.args[0]) == [op.attrs["axes"][0]]
 
 
 def _fits(op: Op, along: Along) -> bool:
@@ -240,7 +278,7 @@ def _may_fail(op: Op) -> bool:
     return not isinstance(emit, (Expr, View, Fold))
 
 
-def _carries(op: Op, along: Along) -> bool:
+def _carries(op: Op, along: Along, numbers: Mapping[Value, Op]) -> bool:
     """Whether the results have the rows of the operands (else they are partial results)."""
     emit, out = op.prim.emit, op.outs[0]
     to = along(out)
@@ -250,10 +288,8 @@ def _carries(op: Op, along: Along) -> bool:
             raise Unfit
         return True
     if is_inline(op):
-        if not to or (not op.args and op.prim.name == "iota"):
-            raise Unfit
         known = isinstance(emit, Expr) or op.prim.name in _KNOWN
-        if not known or not _follows(op, to[0], along):
+        if not to or not known or not _follows(op, to[0], along, numbers):
             raise Unfit
         return True
     if isinstance(emit, Fold):
@@ -282,7 +318,7 @@ def _partial(op: Op) -> bool:
     return False
 
 
-def _follows(op: Op, to: int, along: Along) -> bool:
+def _follows(op: Op, to: int, along: Along, numbers: Mapping[Value, Op]) -> bool:
     """Whether row k of an inline op reads nothing of other rows than those near row k.
 
     Where a window of something that is no row is written or read, each part knows which of it are
@@ -290,7 +326,7 @@ def _follows(op: Op, to: int, along: Along) -> bool:
     """
     if op.prim.name == "concatenate" and op.attrs["axis"] == to:
         return False
-    for a, index in reads(op, identity(op.outs[0].ndim)):
+    for a, index in reads(op, identity(op.outs[0].ndim), numbers):
         rows = along(a)
         for j, (d, off, step) in enumerate(index):
             if j in rows and (d != to or off is None or abs(off) > HALO):
@@ -300,14 +336,14 @@ def _follows(op: Op, to: int, along: Along) -> bool:
     return True
 
 
-def _shifts(op: Op, along: Along) -> bool:
+def _shifts(op: Op, along: Along, numbers: Mapping[Value, Op]) -> bool:
     """Whether some row of an inline op reads other rows than its own."""
     return (
         bool(op.outs)
         and is_inline(op)
         and any(
             d in along(op.outs[0]) and off != 0
-            for _, index in reads(op, identity(op.outs[0].ndim))
+            for _, index in reads(op, identity(op.outs[0].ndim), numbers)
             for d, off, _ in index
         )
     )

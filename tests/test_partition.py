@@ -58,6 +58,20 @@ def heat(u, k):
     return np.sum(u**2) + np.max(u[1:])
 
 
+def labels(x, w, y):
+    """Row numbers, to choose an element of each row and as numbers; and those of columns."""
+    z = x @ w
+    rows = np.arange(len(x))
+    lse = np.log(np.sum(np.exp(z), axis=1))
+    hot = np.arange(5.0) * (np.arange(5) == y[:, None])
+    return np.mean(lse - z[rows, y]) + np.sum(0.99**rows * lse**2) + np.sum(hot * z)
+
+
+def chosen(x, w, y):
+    z = x @ w
+    return np.sum(np.take_along_axis(z, y[:, None], 1)) - np.sum(np.sin(z)[np.arange(len(x)), y])
+
+
 def waves(x, few, w):
     """A few rows of something else, somewhere among the rows; and rows of something longer."""
     z = np.sin(x) * np.pad(few, (130, x.size - 133)) + w[60:-40] * x
@@ -84,6 +98,8 @@ CASES = {
     "branches": (branches, (np.abs(long(N)) + long(N) * 0.1,), 0),
     "stencil": (lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2), (long(N),), 0),
     "heat": (heat, (long(N, 6), 0.1), 0),
+    "labels": (labels, (long(N, 4), long(4, 5), RNG.integers(0, 5, N)), (0, 1)),
+    "chosen": (chosen, (long(N, 4), long(4, 5), RNG.integers(-5, 5, N)), (0, 1)),
     "waves": (waves, (long(N), long(3), long(N + 100)), 0),
     "systems": (systems, (long(N, 3, 3), long(N, 3)), (0, 1)),
     "network": (network, (long(N, 8), long(N, 3), long(8, 16), long(16), long(16, 3)), (2, 3, 4)),

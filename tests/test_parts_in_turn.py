@@ -7,8 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from adjit import jit, options, value_and_grad
-from adjit import variant as variants
+from adjit import building, jit, options, value_and_grad
 from adjit.codegen.parallel import ParallelProgram
 from adjit.codegen.turns import turn_of
 
@@ -19,9 +18,9 @@ N = 300  # ten parts, of which the last is shorter
 @pytest.fixture
 def tiny(monkeypatch):
     """Whatever takes scratch memory is cut into sixteen parts, where there are rows enough."""
-    monkeypatch.setattr(variants, "_parts", lambda plan, threads: 16)
-    monkeypatch.setattr(variants, "gains", lambda cut: True)
-    monkeypatch.setattr(variants.Variant, "_contested", lambda self, function: False)
+    monkeypatch.setattr(building, "_parts", lambda plan, threads: 16)
+    monkeypatch.setattr(building, "gains", lambda cut: True)
+    monkeypatch.setattr(building.Build, "_contested", lambda self: False)
 
 
 def folds(x, w):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import settings
+from ..building import Build
 from ..ir.builder import Builder
 from ..ir.core import Function, Value, all_ops
 from ..ir.printer import canonical
 from ..passes import pipeline
 from ..passes.replay import inline
-from ..passes.schedule import schedule
 
 if TYPE_CHECKING:
     from .tape import Node, Ref
@@ -87,15 +87,12 @@ class Structure:
 
 def _compiled(function: Function, pause: Callable[[], None]) -> Any:
     """The program of a function; `pause` is called between the stages, and may raise."""
-    # Numba is imported in there, at the first compilation of the process.
-    from ..codegen.program import build
-
-    options = settings.current()
     simplified = pipeline.run(function, [*pipeline.PRIMAL, *pipeline.joint(None)])
     pause()
-    scheduled = schedule(simplified)
+    build = Build(simplified, settings.current())
+    _ = build.plan
     pause()
-    return build(scheduled, options.rung, options.threads)
+    return build.program()
 
 
 class _Over(Exception):

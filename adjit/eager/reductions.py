@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import softmax as softmaxes
 from .arithmetic import Binary, Dims, cast, maximum, method, minimum
 from .elementwise import clone, to
 from .saved import scalar_name
+from .softmax import top
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, held, shown
 
@@ -220,25 +222,15 @@ argmin = _position("argmin", np.argmin)
 
 
 def _logsumexp(x: Any, axes: Any, keep: bool) -> Any:
-    top = np.max(x, axis=axes, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)  # of -inf alone it is -inf, not NaN
-    total = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True)) + top
+    high = top(x, axes)
+    high = np.where(np.isfinite(high), high, 0)  # of -inf alone it is -inf, not NaN
+    total = np.log(np.sum(np.exp(x - high), axis=axes, keepdims=True)) + high
     return total if keep else np.squeeze(total, axes)
 
 
-def _softmax(x: Any, axis: int) -> Any:
-    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
-    return e / np.sum(e, axis=axis, keepdims=True)
-
-
-def _log_softmax(x: Any, axis: int) -> Any:
-    z = x - np.max(x, axis=axis, keepdims=True)
-    return z - np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
-
-
 LOGSUMEXP = Operation("LogsumexpBackward0", _logsumexp)
-SOFTMAX = Operation("SoftmaxBackward0", _softmax)
-LOG_SOFTMAX = Operation("LogSoftmaxBackward0", _log_softmax)
+SOFTMAX = Operation("SoftmaxBackward0", softmaxes.softmax)
+LOG_SOFTMAX = Operation("LogSoftmaxBackward0", softmaxes.log_softmax)
 CUMSUM = Operation("CumsumBackward0", lambda x, a: np.cumsum(x, axis=a), keeps=False)
 CUMPROD = Operation("CumprodBackward0", lambda x, a: np.cumprod(x, axis=a))
 logsumexp = applied_along("logsumexp", LOGSUMEXP)

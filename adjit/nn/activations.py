@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ..eager import softmax as softmaxes
+from ..eager.rows import row
 from ..eager.saved import scalar_name
 from ..eager.tensor_object import Tensor
 from ..ir.ops import special
-from .lift import lifted, over, row, shape_of
+from .lift import lifted, over, shape_of
 
 
 @lifted("ReluBackward0")
@@ -249,14 +251,12 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
 
 @lifted("SoftmaxBackward0")
 def _softmax(x: Any, *, dim: int) -> Any:
-    e = np.exp(x - np.max(x, axis=dim, keepdims=True))
-    return e / np.sum(e, axis=dim, keepdims=True)
+    return softmaxes.softmax(x, dim)
 
 
 @lifted("LogSoftmaxBackward0")
 def _log_softmax(x: Any, *, dim: int) -> Any:
-    s = x - np.max(x, axis=dim, keepdims=True)
-    return s - np.log(np.sum(np.exp(s), axis=dim, keepdims=True))
+    return softmaxes.log_softmax(x, dim)
 
 
 def _dim(name: str, input: Any, dim: int | None) -> int:

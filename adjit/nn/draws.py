@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..eager import creation
+from ..eager.rows import row
+from ..eager.softmax import softmax
 from ..ir.ops import arithmetic
 from ..tracer.record import stack
-from .lift import lifted, over, row, shape_of, tracing
+from .lift import lifted, over, shape_of, tracing
 
 
 class _Keys(threading.local):
@@ -185,8 +187,7 @@ def rrelu(
 @lifted("SoftmaxBackward0")
 def _gumbel(x: Any, drawn: Any, *, tau: float, hard: bool, dim: int) -> Any:
     z = (x - np.log(-np.log(drawn))) / tau
-    e = np.exp(z - np.max(z, axis=dim, keepdims=True))
-    soft = e / np.sum(e, axis=dim, keepdims=True)
+    soft = softmax(z, dim)
     if not hard:
         return soft
     best = np.expand_dims(np.argmax(soft, axis=dim), dim)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.rows import row
 from ..eager.saved import scalar_name
 from ..eager.tensor_object import Tensor, held
 from ..ir.ops import arithmetic
-from .lift import lifted, row, rows_of, shape_of, tracing, unknown
+from .lift import lifted, rows_of, shape_of, tracing, unknown
 from .module import overwrite
 
 

@@ -11,10 +11,7 @@ import numpy as np
 from ..eager.saved import scalar_name
 from ..eager.tape import Operation, of_row, record, rows
 from ..eager.tensor_object import Tensor, as_tensor, shown
-from ..ir.prim import Prim
-from ..tracer.place import here
-from ..tracer.record import recorder
-from ..tracer.surface import array, is_tracer, values
+from ..tracer.surface import is_tracer
 from ..tracer.trace import lift
 
 
@@ -70,15 +67,6 @@ def lifted(
     The name may be a function of the arguments.
     """
     return lambda fn: Lifted(name, fn, keeps)
-
-
-def row(prim: Prim, *xs: Any, **attrs: Any) -> Any:
-    """One row of the IR on arrays: recorded in a trace, else evaluated."""
-    if any(map(is_tracer, xs)):
-        recorder().builder.where = here()
-        return array(prim(*values(*xs), **attrs))
-    dtype = np.result_type(*xs)
-    return prim.ref(*(np.asarray(x, dtype) for x in xs), **attrs)
 
 
 def shape_of(x: Any) -> tuple[int, ...]:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..eager.arithmetic import fits
+from ..eager.rows import row
 from ..eager.saved import scalar_name
+from ..eager.softmax import log_softmax
 from ..eager.tensor_object import Tensor, known
 from ..ir.ops import special
-from .lift import lifted, row, rows_of, same_dtype, shape_of, tracing, unknown
+from .lift import lifted, rows_of, same_dtype, shape_of, tracing, unknown
 
 REDUCTIONS = ("none", "mean", "sum")
 _REDUCED = {"mean": "MeanBackward0", "sum": "SumBackward0", "batchmean": "DivBackward0"}
@@ -238,9 +240,7 @@ def _over_classes(weight: Any, ndim: int) -> Any:
 
 
 def _logs(x: Any) -> Any:
-    axis = 1 if x.ndim > 1 else 0
-    s = x - np.max(x, axis=axis, keepdims=True)
-    return s - np.log(np.sum(np.exp(s), axis=axis, keepdims=True))
+    return log_softmax(x, 1 if x.ndim > 1 else 0)
 
 
 def _class_name(x: Any, *_: Any, smoothing: float = 0, **__: Any) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.rows import row
 from ..ir.ops.windows import window_argmax
-from .lift import lifted, row, shape_of
+from .lift import lifted, shape_of
 from .windows import Sizes, batched, per_dim
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.rows import row
 from ..ir.ops import special
-from .lift import lifted, row
+from .lift import lifted
 
 
 def _sigmoid(x: Any) -> Any:

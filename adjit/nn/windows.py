@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.rows import row
 from ..ir.ops import convolutions as rows
 from ..ir.ops.convolutions import extents
-from .lift import IMAGES, lifted, row, same_dtype, shape_of
+from .lift import IMAGES, lifted, same_dtype, shape_of
 
 Sizes = int | tuple[int, ...]
 
