@@ -122,3 +122,24 @@ def test_threads_are_those_of_the_options():
         torch.set_num_threads(0)
     with pytest.raises(TypeError, match="expects an int, but got float"):
         torch.set_num_threads(2.0)
+
+
+def test_the_gradient_given_to_backward_is_no_part_of_what_is_kept_of_a_graph():
+    def slope(seed):
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
+        y = x.exp() * x
+        y.tolist()
+        y.backward(seed(x, y))
+        return (x.grad / (y + x.exp())).detach().numpy().round(4).tolist()
+
+    seeds = [
+        (lambda x, y: torch.ones(2) * 3, [3, 3]),  # still to be computed
+        (lambda x, y: torch.ones(2), [1, 1]),
+        (lambda x, y: torch.ones(2) * 5, [5, 5]),
+        (lambda x, y: x, [1, 2]),  # an operand of the graph
+        (lambda x, y: torch.tensor([7.0, 8.0]), [7, 8]),
+        (lambda x, y: y, [2.7183, 14.7781]),  # its result
+        (lambda x, y: torch.ones(2, dtype=torch.float64), [1, 1]),
+    ]
+    for seed, expected in [*seeds, *seeds]:
+        assert np.allclose(slope(seed), expected, atol=1e-3)

@@ -104,6 +104,8 @@ def backward(
     graph = None
     plain = asked is None and not anomaly.on and not rows.open
     if len(seeds) == 1 and not create_graph and plain and roots[0]._node is not None:
+        if seeds[0][1][0].values is None:  # a plan takes it as an array
+            run([seeds[0][1][0]])
         graph = Graph(*seeds[0])
         plan = graph.plan() if graph.plain else None
         if plan is not None and not any(leaf._hooks for leaf in graph.leaves):

@@ -135,6 +135,7 @@ class Graph:
                         if len(leaves) > len(self.leaves):
                             self.leaves.append(leaf)
                 facts.append(at)
+        facts += (given.get(seed), place.get(seed[0]))  # whether the graph reads it, too
         self.given = given
         self.place = place
         self.key = tuple(facts)
