@@ -171,8 +171,23 @@ def lists(x):
     return np.array(cells), np.sum(cells), np.max(np.array(cells)), np.concatenate(cells)
 
 
+def two_locals_at_once(x):
+    from numpy import array, concatenate
+
+    root = math.sqrt
+    joined = concatenate([x, array([x[0], root(x[1] ** 2)])])
+    return [joined, x[2] * root(x[3] ** 2), [x, array([x[4], 2.0])][1]]
+
+
 IDIOMS = {
     "model": Model(),
+    "two locals at once": two_locals_at_once,
+    "functions in a comprehension": lambda x: [f(x[0]) for f in (math.sin, math.cos)],
+    "functions in a generator": lambda x: sum(f(x[0]) * x[1] for f in (math.sin, math.cos)),
+    "function of a table": lambda x: (
+        {"sin": math.sin}["sin"](x[0]) + (f := math.cos)(x[1]) + f(1.0)
+    ),
+    "mapped math": lambda x: sum(map(math.sin, x)) * next(map(math.exp, x)),
     "decorated": decorated,
     "generator": lambda x: sum(generator(x)),
     "recursion": lambda x: factorial(x, 4),

@@ -2,7 +2,9 @@
 
 Cython looks `np.empty` up at run time and casts the result unchecked: a replacement that handed
 it a Tracer would crash the interpreter.  So a replacement acts only if the instruction that runs
-in the frame above is a call of something loaded by its name.
+in the frame above is a call of something loaded by its name.  Which load that was is told by where
+both stand in the text; later CPythons load two local variables by one instruction, which has the
+place of the first, and then calls are matched as they are nested.
 """
 
 from __future__ import annotations
@@ -37,18 +39,24 @@ _FEW = 4096
 def _callees(code: CodeType) -> dict[int, tuple[str, str]]:
     """Instruction slot of each call (and its caches) -> how its callee was loaded, and its name."""
     loads: list[tuple[Any, str, str]] = []
+    fused: list[str] = []  # callees that wait for their calls, innermost last
     out: dict[int, tuple[str, str]] = {}
     steps = instructions(code)
     ends = [i.offset for i in steps[1:]] + [len(code.co_code)]
-    for i, end in zip(steps, ends, strict=True):
+    for k, (i, end) in enumerate(zip(steps, ends, strict=True)):
         how = _HOW.get(i.opname)
         position = i.positions
         if position is None or position.col_offset is None:
             continue
         if how is not None:
             loads.append((position, how, str(i.argval)))
-        elif i.opname.startswith("CALL") and i.opname != "CALL_INTRINSIC_1":
+        elif "LOAD_FAST" in i.opname and isinstance(i.argval, tuple):
+            if steps[k + 1].opname == "PUSH_NULL":
+                fused.append(i.argval[-1])
+        elif i.opname.startswith("CALL") and not i.opname.startswith("CALL_INTRINSIC"):
             found = _longest(loads, position)
+            if found is None and fused:
+                found = "local", fused.pop()
             if found is not None:
                 for slot in range(i.offset // 2, end // 2):
                     out[slot] = found
@@ -65,6 +73,7 @@ _HOW = {
     "LOAD_FAST_CHECK": "local",
     "LOAD_DEREF": "local",
     "LOAD_CLASSDEREF": "local",
+    "LOAD_FROM_DICT_OR_DEREF": "local",
 }
 
 

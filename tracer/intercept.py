@@ -62,7 +62,7 @@ class Replacement:
             return original(*args, **kwargs)
         frame = sys._getframe(1)
         who = owner(frame.f_code.co_filename)
-        if who == OURS or not calls_directly(frame, self, self._name):
+        if who == OURS or not (calls_directly(frame, self, self._name) or self._means(args)):
             return original(*args, **kwargs)
         rec = recorder()
         rec.enter(frame)
@@ -79,6 +79,13 @@ class Replacement:
         if user and type(out) is np.ndarray:
             rec.made(out, leaves((args, kwargs)))
         return out
+
+    def _means(self, args: Any) -> bool:
+        """Whether it is meant wherever it is called from: `map(math.sin, x)`.
+
+        The original would raise, and nobody takes what `math` returns for an array.
+        """
+        return self.__module__ == "math" and Tracer in map(type, args)
 
     def _answer(self, user: bool, args: Any, kwargs: Any) -> Any:
         """What the call means, or what the original answers."""

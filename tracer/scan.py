@@ -47,9 +47,9 @@ def reads(code: types.CodeType) -> Reads:
         op = i.opname
         if op in ("CACHE", "PRECALL", "PUSH_NULL", "COPY_FREE_VARS", "RESUME"):
             continue
-        if op in ("LOAD_GLOBAL", "LOAD_NAME"):
+        if op in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
             chain, pending = ("global", str(i.argval), ()), _MISSING
-        elif op in ("LOAD_DEREF", "LOAD_CLASSDEREF"):
+        elif op in ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"):
             chain, pending = ("cell", str(i.argval), ()), _MISSING
         elif op in _LOCALS:
             # Two at once, since Python 3.13: what follows belongs to the second.

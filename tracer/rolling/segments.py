@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...ir.core import Const, Value
+from ...ir.ops.guards import guard
 from ...ir.ops.shape import reshape
 from ...ir.prim import View
 from ...ir.records import dataclass
@@ -140,7 +141,9 @@ class Segments:
                 self._close(levels, top, call)
             end = what.end if what is not None else at + 1
             if self.starts[at] < self.starts[end]:
-                if levels and (p < previous or (p == previous and _repeats(levels[-1], p))):
+                if levels and (
+                    p < previous or (p == previous and self._repeats(levels[-1], at, p))
+                ):
                     far = self._next(levels[-1], at, call)
                     if far > at:
                         at = far
@@ -168,6 +171,18 @@ class Segments:
         if what is not None:
             return self.parse(what)
         return self.reader.steps(self.starts[at], self.starts[at + 1])
+
+    def _repeats(self, level: _Level, at: int, p: int) -> bool:
+        """Whether the instruction that comes again means another round, and not a loop in C."""
+        entries = level.now.entries
+        if any(q != p for q, _ in entries):
+            return False
+        # In CPython 3.13 one instruction compares and asks for the truth of what it found.
+        asks = self.reader.ops[self.starts[at + 1] - 1].prim is guard
+        before = entries[-1][1] if entries else []
+        if asks and before and not before[-1].guards:
+            return False
+        return level.ends <= {p}
 
     def _next(self, level: _Level, at: int, call: Activation) -> int:
         """A round ends: from which entry on another one is to be looked at.
@@ -507,13 +522,6 @@ def breaks(found: Matched) -> list[int]:
                     usual = Counter(steps).most_common(1)[0][0]
                     jumps.update(k + 1 for k, s in enumerate(steps) if s != usual)
     return sorted(jumps) if len(jumps) <= (found.stop - found.start) / 2 else []
-
-
-def _repeats(level: _Level, p: int) -> bool:
-    """Whether the instruction that comes again means another round, and not a loop in C."""
-    if any(q != p for q, _ in level.now.entries):
-        return False
-    return level.ends <= {p}
 
 
 def _run(keys: Sequence[int], k: int) -> tuple[int, int]:
