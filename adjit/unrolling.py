@@ -18,6 +18,7 @@ _LONG = 1000
 _LARGE = 2048
 # Threads share the rows of stencils over large arrays, but not those that a loop goes over.
 _SHARED, _SOME = 1 << 15, 300
+_RAGGED = 300  # ops of rounds whose arrays grow or shrink: by themselves, small ones are scalars
 _COPIED = 1 << 16  # elements; to stack more than that costs more than a round gains
 
 
@@ -48,7 +49,7 @@ def _pays(load: Load) -> bool:
         return False
     if load.stencil and load.largest >= _SHARED:
         return ops >= _SOME
-    return ops >= _SHORT
+    return ops >= (_RAGGED if load.ragged else _SHORT)
 
 
 _POLICIES: dict[str, Policy | None] = {

@@ -15,6 +15,7 @@ from ..ir.types import KIND, Extent
 from . import contiguous
 from .calls import CALLS, add_at, gemm, strided_pad
 from .emit import ITEM, LITERAL_SIZE, At, fold_start
+from .halves import halves
 from .reader import Reader
 from .regions import region
 from .spikes import spikes
@@ -393,6 +394,7 @@ class Writer(Reader):
             lines, headers = scope.lines, () if single else (header,)
             if high - low > LITERAL_SIZE:
                 found = spikes(var, (a, b), lines, self.names.fresh)
+                found = found or halves(var, (a, b), lines, self.names.fresh)
                 lines, headers = (lines, headers) if found is None else (found, ())
             self.under(headers, lines)
             self.leave(loop)

@@ -26,6 +26,7 @@ from .many import Equal, key_of, many_of, unrolled
 from .match import LEAST, Listed, Matched, Mismatch, match
 from .names import Seen
 from .natural_loops import Loop, Loops, jumps_back, loops_of
+from .ragged import alike, evened
 from .steps import Reader, Step
 from .whiles import ends_by_guard, rolled
 
@@ -62,6 +63,7 @@ class Load:
     stencil  whether elements are read with their neighbours
     guarded  whether Python decides by traced values in a round
     copied   elements that are stacked before the loop, so that each round finds its own
+    ragged   whether arrays have other extents from round to round
     """
 
     rounds: int
@@ -71,6 +73,7 @@ class Load:
     guarded: bool = False
     copied: int = 0
     stencil: bool = False
+    ragged: bool = False
 
 
 @dataclass(frozen=True)
@@ -339,8 +342,9 @@ class Segments:
                 others = list(map(_indexed, rounds[k:])) if any(map(_loops, rounds[k])) else []
                 period, count = _run(_keys(others), 0) if others else (0, 0)
                 if not period:
-                    out += unrolled(given[k : k + 1])
-                    k += 1
+                    count, steps = self._evened(plain[k:])
+                    out += steps if count else unrolled(given[k : k + 1])
+                    k += count or 1
                     continue
                 plain[k : k + period * count] = others[: period * count]
             whole = plain[k : k + count]
@@ -352,6 +356,26 @@ class Segments:
             out += unrolled(given[k : k + period * count]) if stays else made
             k += period * count
         return out
+
+    def _evened(self, rounds: Rounds) -> tuple[int, list[Step]]:
+        """The first rounds as a loop over arrays of one size, if they differ by extents alone."""
+        rounds = rounds[: alike(rounds)]
+        load = replace(load_of(rounds), ragged=True) if len(rounds) >= LEAST else None
+        if load is None or not self.worth(load):
+            return 0, []
+        try:
+            made = evened(self.reader, rounds)
+        except Refused as why:
+            self._note(len(rounds), str(why))
+            return 0, []
+        found = match(made.rounds)
+        if not isinstance(found, Matched):
+            self._note(len(rounds), self._reason(found, made.rounds))
+            return 0, []
+        if not self.worth(replace(load, copied=copied(found, self.reader))):
+            return 0, []
+        self._note(found.stop - found.start, "")
+        return len(rounds), [*made.ahead, *fold(self.reader, made.rounds, found), *made.behind]
 
     def _roll(self, rounds: Rounds, cuts: int) -> list[Step]:
         """Equal rounds as a loop, if their wiring says that they are one."""

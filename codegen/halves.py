@@ -1,0 +1,162 @@
+"""Loops of which one part does something else: the rounds below a number and those from it on.
+
+A mask `j < n` makes every round compute both sides of its choices.  Where nothing else but choices
+asks for it, the loop is cut at `n`: each part takes one side, and what the other one alone needs is
+gone.  Both do the very operations that the loop would.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+FEW = 3  # numbers at which a loop is cut
+_SPARED = 0.7  # of the lines at most are left in the shortest part, or the loop stays
+_ASSIGN = re.compile(r"(\w+) = (.*)")
+_STORE = re.compile(r"(\w+\[.*\]) = (.*)")
+_SAME = re.compile(r"(\w+)(?: ([+-]) (\d+))?")
+_BELOW = re.compile(r"(\w+) (<|<=|>|>=) (\w+)")
+_CHOICE = re.compile(r"ll\.select\((\w+), ([^,()]+), ([^,()]+)\)")
+_NOTHING = re.compile(r"ll\.radd\(\w+, 0\.0\)")
+_WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
+_PLAIN = re.compile(r"[\w.]+")
+_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+# For each comparison the number, less that of the base, below which it is as the second one says.
+Tests = Mapping[str, tuple[int, bool]]
+
+
+def halves(
+    var: str, reach: tuple[str, str], lines: Sequence[str], fresh: Callable[[str], str]
+) -> list[str] | None:
+    """The lines of `for var in range(*reach)` with these in its body; None for any other loop."""
+    read = _read(var, lines)
+    if read is None:
+        return None
+    base, tests = read
+    cuts = sorted({at for at, _ in tests.values()})
+    if not 0 < len(cuts) <= FEW:
+        return None
+    parts = []
+    for k in range(len(cuts) + 1):
+        known = {t: below == (cuts.index(at) >= k) for t, (at, below) in tests.items()}
+        parts.append(_simpler(lines, known))
+    if min(map(len, parts)) > _SPARED * len(lines):
+        return None
+    low, high = reach
+    few = high.startswith("ll.few(")
+    end = high.removeprefix("ll.few(").removesuffix(")") if few else high
+    out, edges = [], [low]
+    for at in cuts:
+        edges.append(fresh("m"))
+        text = f"{base} + {at}" if at > 0 else f"{base} - {-at}" if at else base
+        out.append(f"{edges[-1]} = min(max({text}, {low}), {end})")
+    edges.append(end)
+    for (a, b), part in zip(pairwise(edges), parts, strict=True):
+        names = {name: fresh("t") for name in _own(part)} if a != low else {}
+        here = fresh("i") if a != low else var
+        names[var] = here
+        b = f"ll.few({b})" if few else b
+        if part:
+            out.append(f"for {here} in range({b if a == '0' else f'{a}, {b}'}):")
+        out += ["    " + _renamed(text, names) for text in part]
+    return out
+
+
+def _read(var: str, lines: Sequence[str]) -> tuple[str, Tests] | None:
+    """What the indices of a loop are compared with, and by which lines.
+
+    None where a line is no plain one, or comparisons are with several numbers.
+    """
+    offsets = {var: 0}
+    bases: set[str] = set()
+    tests: dict[str, tuple[int, bool]] = {}
+    own: set[str] = {var}
+    for line in lines:
+        if _STORE.fullmatch(line):
+            continue
+        assigned = _ASSIGN.fullmatch(line)
+        if assigned is None or line.startswith(" ") or "#" in line or assigned[1] in offsets:
+            return None
+        name, text = assigned.groups()
+        same, below = _SAME.fullmatch(text), _BELOW.fullmatch(text)
+        if same and same[1] in offsets:
+            by = int(same[3] or 0)
+            offsets[name] = offsets[same[1]] + (by if same[2] != "-" else -by)
+        elif below and (below[1] in offsets) != (below[3] in offsets):
+            a, sign, b = below.groups()
+            if b in offsets:
+                a, sign, b = b, _FLIPPED[sign], a
+            if b not in own and not b.isdigit():
+                bases.add(b)
+                tests[name] = (sign in ("<=", ">")) - offsets[a], sign[0] == "<"
+        own.add(name)
+    if len(bases) != 1 or bases & own:
+        return None
+    return bases.pop(), tests
+
+
+def _simpler(lines: Sequence[str], known: Mapping[str, bool]) -> list[str]:
+    """The lines where comparisons are known, without what nobody needs any more."""
+    kept = _carried(lines)
+    same: dict[str, str] = {}
+    out = []
+    for line in lines:
+        stored = _STORE.fullmatch(line)
+        name, text = (stored or _ASSIGN.fullmatch(line)).groups()  # type: ignore[union-attr]
+        if not stored and name in known:
+            text = str(known[name])
+        text = _renamed(text, same)
+        choice = _CHOICE.fullmatch(text)
+        if choice and choice[1] in known:
+            text = choice[2] if known[choice[1]] else choice[3]
+        if stored:
+            name = _renamed(name, same)
+        elif name in kept:
+            if _NOTHING.fullmatch(text):
+                continue
+        elif name not in known and _PLAIN.fullmatch(text) and text not in kept:
+            same[name] = text
+            continue
+        out.append(f"{name} = {text}")
+    return _live(out, kept)
+
+
+def _carried(lines: Sequence[str]) -> set[str]:
+    """The names that a round reads before it sets them, and sets."""
+    seen, read = set[str](), set[str]()
+    carried = set[str]()
+    for line in lines:
+        if _STORE.fullmatch(line):
+            read.update(_WORD.findall(line))
+            continue
+        name, _, text = line.partition(" = ")
+        read.update(w for w in _WORD.findall(text) if w not in seen)
+        if name in read or name in seen:
+            carried.add(name)
+        seen.add(name)
+    return carried
+
+
+def _live(lines: Sequence[str], kept: set[str]) -> list[str]:
+    """Without the lines that name what is read nowhere."""
+    needed, out = set(kept), []
+    for line in reversed(lines):
+        name, _, text = line.partition(" = ")
+        if _STORE.fullmatch(line) is None and name not in needed:
+            continue
+        needed.update(_WORD.findall(line if "[" in name else text))
+        out.append(line)
+    return out[::-1]
+
+
+def _own(lines: Sequence[str]) -> list[str]:
+    """The names that lines set, but for those that rounds hand on."""
+    carried = _carried(lines)
+    names = [line.partition(" = ")[0] for line in lines if not _STORE.fullmatch(line)]
+    return [n for n in names if n not in carried]
+
+
+def _renamed(text: str, names: Mapping[str, str]) -> str:
+    return _WORD.sub(lambda found: names.get(found[0], found[0]), text)

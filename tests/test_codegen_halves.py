@@ -1,0 +1,91 @@
+"""Loops that are cut where a mask ends."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from adjit import options, value_and_grad
+from adjit.codegen.halves import halves
+
+LINES = (
+    "a = x[i]",
+    "b = i",
+    "c = b < n",
+    "d = ll.select(c, a, 0.0)",
+    "e = d * y",
+    "f = ll.select(c, e, 0.0)",
+    "acc = ll.radd(acc, f)",
+    "out[q + i] = f",
+)
+
+
+def cut(*lines, reach=("0", "m")):
+    numbers = itertools.count()
+    return halves("i", reach, lines, lambda stem: f"{stem}{next(numbers)}")
+
+
+def test_each_part_takes_one_side_and_nothing_else():
+    assert cut(*LINES) == [
+        "m0 = min(max(n, 0), m)",
+        "for i in range(m0):",
+        "    a = x[i]",
+        "    e = a * y",
+        "    acc = ll.radd(acc, e)",
+        "    out[q + i] = e",
+        "for i1 in range(m0, m):",
+        "    out[q + i1] = 0.0",
+    ]
+
+
+def test_masks_that_are_moved_cut_twice():
+    found = cut(
+        *LINES, "g = i - 1", "h = g < n", "k = x[i + 1]", "l = ll.select(h, k, 0.0)", "p[i] = l",
+        reach=("1", "ll.few(m)"),
+    )  # fmt: skip
+    assert found[:2] == ["m0 = min(max(n, 1), m)", "m1 = min(max(n + 1, 1), m)"]
+    heads = [line for line in found if line.startswith("for")]
+    assert [h.partition(" in ")[2] for h in heads] == [
+        "range(1, ll.few(m0)):", "range(m0, ll.few(m1)):", "range(m1, ll.few(m)):",
+    ]  # fmt: skip
+
+
+def test_masks_the_other_way_round():
+    for line, text in (("c = n <= b", "n"), ("c = b > n", "n + 1"), ("c = n >= b", "n + 1")):
+        found = cut(*(line if x.startswith("c =") else x for x in LINES))
+        assert found[0] == f"m0 = min(max({text}, 0), m)"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["if c:", "    z = a", "g = i < k", "i = a", "n = a", "g = x[i]  # file.py:3"],
+)
+def test_other_loops_stay(line):
+    assert cut(*LINES, line) is None
+
+
+def test_a_test_that_is_read_otherwise_is_a_literal():
+    found = cut(*LINES, "g = c & z", "p[i] = g")
+    assert "    c = True" in found
+    assert any(line.endswith(" = False") for line in found)
+
+
+def test_kernels_of_masked_rows():
+    def f(x, k):
+        s = 0.0
+        for n in (3, 20, 40):
+            inside = np.arange(40) < n + k
+            s = s + np.sum(np.where(inside, np.sqrt(np.where(inside, x, 1.0)), 0.0)) * n
+        return s
+
+    x = np.random.default_rng(0).random(40)
+    made = value_and_grad(f)
+    for k in (0, 5, 1000, -3, -1000):
+        with options(interpret=True):
+            want, slope = value_and_grad(f)(x, k)
+        got, found = made(x, k)
+        np.testing.assert_allclose(got, want, rtol=1e-14)
+        np.testing.assert_allclose(found, slope, rtol=1e-13)
+    x = np.random.default_rng(1).random(40)
+    x[7] = np.nan
+    assert np.isnan(made(x, 5)[0]) and np.isfinite(made(x, -1000)[0])
