@@ -65,11 +65,6 @@ def _plain(name: str) -> Callable[[Num], Num]:
     return lambda x: x.intrinsic(name)
 
 
-def _reducing(name: str) -> Callable[[Num, Num], Num]:
-    """An extreme whose accumulation LLVM turns into a vector one."""
-    return lambda a, b: a.intrinsic(name, b)
-
-
 ONE: dict[str, Callable[[Num], Num]] = {
     **{name: _plain(name) for name in ("fabs", "rint", "floor", "ceil", "trunc", "sqrt")},
     "sign": _sign,
@@ -82,8 +77,8 @@ TWO: dict[str, Callable[[Num, Num], Num]] = {
     "fminimum": _minimum,
     "radd": _radd,
     "rmul": _rmul,
-    "rmax": _reducing("maximum"),
-    "rmin": _reducing("minimum"),
+    "rmax": _maximum,
+    "rmin": _minimum,
 }
 TEST: dict[str, Callable[[Num], Num]] = {
     "isnan": Num.is_nan,
