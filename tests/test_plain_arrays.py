@@ -78,6 +78,11 @@ READ = {
         + np.eye(3)[order(x)] @ x + np.r_[0.0, 1.0, 2.0][order(x)] + np.array([3, 1, 2])[order(x)]
         + np.indices((3, 3))[0][order(x)] @ x + np.fft.fftfreq(5)[order(x)]
     ),
+    "grids": lambda x: (
+        np.mgrid[0:3, 0:4][0][order(x), 1] + np.mgrid[0:1:3j][order(x)] + np.ogrid[5:8][order(x)]
+        + np.ogrid[0:3, 0:2][0][order(x), 0] + T.view()[order(x)] * T.view(np.ndarray)[order(x)]
+        + np.fromiter((k**2.0 for k in range(3)), float)[order(x)] + A.view(np.int64).shape[0]
+    ),
     "joined": lambda x: np.stack([T, T])[:, order(x)] @ x[:, None] + np.tile(T, 2)[order(x)][:2],
     "python": lambda x: (
         T[order(x)] * (2.0 if T[3] > 2 else 1.0) * len(T) * T.tolist()[2] * max(T) * float(T[4])

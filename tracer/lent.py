@@ -235,7 +235,8 @@ def _lend(name: str) -> None:
         return getattr(self, name)(*args, **kwargs)
 
     def method(self: Lent, *args: Any, **kwargs: Any) -> Any:
-        return _answer(sys._getframe(1), call, (self, *args), kwargs, how)
+        again = name == "view" and not kwargs and args in ((), (np.ndarray,))
+        return _answer(sys._getframe(1), call, (self, *args), kwargs, "" if again else how)
 
     method.__name__ = name
     setattr(Lent, name, method)

@@ -361,8 +361,8 @@ def getitem(h: Tracer, index: Any) -> Any:
     if _is_truth(index):  # of one axis more, which is empty where it is false
         whole = getitem(h, None)
         return getitem(whole, slice(None) if bool(index) else slice(0)).copy()
-    if (found := opened(h, index)) is not None:
-        return getitem(*found)
+    if (part := opened(h, index)) is not None:
+        return getitem(*part)
     try:
         p = plan(index, h._value.aval.shape)
     except MaskIndex:
@@ -431,8 +431,8 @@ def setitem(h: Tracer, index: Any, x: Any) -> None:
         if bool(index):
             setitem(h, ..., x)
         return
-    if (found := opened(h, index)) is not None:
-        setitem(*found, x)
+    if (part := opened(h, index)) is not None:
+        setitem(*part, x)
         return
     old = h._read()
     new = value(x, old.aval.dtype) if not _complex_loss(x, old) else _refuse_complex()

@@ -314,6 +314,21 @@ class _Joiner:
         return self._original[key].ravel()
 
 
+class _Grid:
+    """np.mgrid or np.ogrid, whose arrays are traced where all are that are made."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+        self.__doc__ = original.__doc__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def __getitem__(self, key: Any) -> Any:
+        out = self._original[key]
+        return made(recorder(), out, [key]) if is_tracing() else out
+
+
 def _joinable(items: list[Any], parts: list[Value]) -> list[Value]:
     """The parts in one dtype; Python's numbers take that of the arrays beside them."""
     weak = (int, float, complex)
@@ -425,7 +440,7 @@ def _with_lists(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
 
 
 _MADE = ("indices", "hanning", "hamming", "blackman", "bartlett", "kaiser", "tril_indices",
-         "triu_indices", "diag_indices")  # fmt: skip
+         "triu_indices", "diag_indices", "fromiter")  # fmt: skip
 
 
 def fill_table() -> None:
@@ -444,6 +459,8 @@ def fill_table() -> None:
         intercept.enter(np.fft, name, _plain)
     intercept.enter_object(np, "r_", _Joiner(np.r_, False))
     intercept.enter_object(np, "c_", _Joiner(np.c_, True))
+    intercept.enter_object(np, "mgrid", _Grid(np.mgrid))
+    intercept.enter_object(np, "ogrid", _Grid(np.ogrid))
     for name, f in _MATH.items():
         intercept.enter(math, name, _math(f))
     intercept.enter(math, "fsum", _listed(_fsum))

@@ -14,6 +14,7 @@ from ..ir.builder import literal
 from ..ir.core import Const, Value
 from ..ir.prim import Prim
 from ..ir.types import KIND, NUMPY, SCALARS, Aval
+from .beyond import beyond
 from .hidden import check_not_hidden
 from .ledger import Recipe
 from .promote import WEAK, Key, loop_dtypes
@@ -68,7 +69,10 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:
         if vb is None:
             if other in _NUMPYS and id(b) not in rec.guarded:
                 rec.derived = True
-            vb = _numbers.get((b, other, dtype)) or _number(b, dtype)
+            try:
+                vb = _numbers.get((b, other, dtype)) or _number(b, dtype)
+            except OverflowError:
+                return _beyond(rec, ufunc, *((b, a) if reflected else (a, b)), True)
         ledger = rec.ledger
         ledger.recipes.append(recipe)
         ledger.wheres.append(rec.builder.where)
@@ -145,8 +149,11 @@ def combine(rec: Recorder, ufunc: np.ufunc, a: Any, b: Any, operator: bool) -> A
         va = _fitting(a, va, da)
     if too and isinstance(vb, Value):
         vb = _fitting(b, vb, db)
-    va = _number(va, da) if not isinstance(va, Value) else cast(va, da)
-    vb = _number(vb, db) if not isinstance(vb, Value) else cast(vb, db)
+    try:
+        va = _number(va, da) if not isinstance(va, Value) else cast(va, da)
+        vb = _number(vb, db) if not isinstance(vb, Value) else cast(vb, db)
+    except OverflowError:
+        return _beyond(rec, ufunc, a, b, operator)
     out = rec.builder.add(lower, (va, vb))[0] if type(lower) is Prim else lower(va, vb)
     if out.aval.dtype != want:
         out = cast(out, want)
@@ -155,6 +162,16 @@ def combine(rec: Recorder, ufunc: np.ufunc, a: Any, b: Any, operator: bool) -> A
     if strided or also:
         return finish(out, (a, b))
     return Tracer(rec, out, "array" if out.aval.shape else "scalar")
+
+
+def _beyond(rec: Recorder, ufunc: np.ufunc, a: Any, b: Any, operator: bool) -> Any:
+    """What `combine` answers where an int fits no dtype, within the handling of that error."""
+    found = beyond(ufunc, a, b, operator)
+    if found is None:
+        raise
+    python = operator and (a if type(a) is Tracer else b)._kind == "python"
+    kind = "python" if python else "array" if found.aval.shape else "scalar"
+    return Tracer(rec, found, kind)
 
 
 def _side(rec: Recorder, x: Any) -> tuple[Any, Key, bool, bool]:
