@@ -33,6 +33,7 @@ from .eager.indexing import *
 from .eager.inplace import functions as _in_place
 from .eager.inplace import with_out as _with_out
 from .eager.joins import *
+from .eager.keywords import accept as _accept
 from .eager.matrices import *
 from .eager.missing import WITH_OUT as _WITH_OUT
 from .eager.missing import missing as _missing
@@ -107,6 +108,7 @@ def embedding(weight: Tensor, indices: Tensor, padding_idx: builtins.int = -1, *
 for _name in ("prelu", "hardshrink"):
     if hasattr(nn.functional, _name):
         setattr(Tensor, _name, getattr(nn.functional, _name))
+_accept(globals())
 _entitle(globals())
 for _name in _WITH_OUT:
     if _name in globals():

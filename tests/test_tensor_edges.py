@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
 import adjit.nn.functional as F
 import adjit.tensors as torch
 from adjit import nn, options
+from adjit.tensors import func
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.bool_, np.float32])
@@ -143,3 +146,75 @@ def test_the_gradient_given_to_backward_is_no_part_of_what_is_kept_of_a_graph():
     ]
     for seed, expected in [*seeds, *seeds]:
         assert np.allclose(slope(seed), expected, atol=1e-3)
+
+
+def test_whole_numbers_become_floats_of_the_default_dtype():
+    whole, floats = torch.tensor([1, 0, 1]), torch.tensor([0.5, 0.2, 0.9])
+    small = whole.to(torch.int8)
+    for t in (
+        torch.atan2(whole, small), torch.atan2(small, small), small.logsumexp(0),
+        whole.logsumexp(0), whole.clamp(0.5), F.mse_loss(floats, whole), F.l1_loss(floats, whole),
+        F.smooth_l1_loss(floats, whole), F.cosine_similarity(floats, whole, 0),
+    ):  # fmt: skip
+        assert t.dtype == torch.float32
+    assert abs(F.cosine_similarity(floats, whole, 0).item() - 0.94388) < 1e-4
+    assert torch.promote_types(torch.complex64, torch.int64) == torch.complex64
+    assert whole.to(torch.uint8).cumsum(0).dtype == torch.int64
+    assert small.cumsum(0, dtype=torch.int8).dtype == torch.int8
+    for loss in (F.binary_cross_entropy, F.binary_cross_entropy_with_logits, F.huber_loss):
+        with pytest.raises(RuntimeError, match="Long"):
+            loss(floats, whole)
+
+
+def test_comparing_with_what_is_no_number_is_left_to_python():
+    x = torch.ones(2)
+    assert (x == None) is False and (x != None) is True and (x == "a") is False  # noqa: E711
+    assert None not in [x] and x not in [None]
+    with pytest.raises(TypeError, match="NoneType"):
+        torch.eq(x, None)
+
+
+def test_axis_and_keepdims_are_dim_and_keepdim():
+    x = torch.arange(6.0).reshape(2, 3)
+    assert x.sum(axis=1, keepdims=True).shape == (2, 1)
+    assert torch.cat([x, x], axis=1).shape == (2, 6) and x.argmax(axis=0).tolist() == [1, 1, 1]
+    assert torch.max(x, axis=0).indices.tolist() == [1, 1, 1]
+    with pytest.raises(TypeError, match="axis"):
+        x.sum(dim=0, axis=0)
+
+
+def test_a_view_that_becomes_a_leaf_is_one():
+    whole = torch.zeros(4)
+    leaf = whole[:2].requires_grad_()
+    writes = (leaf.add_, leaf[0].add_, leaf.view(2, 1).mul_)
+    for write in writes:
+        with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
+            write(1)
+    whole.add_(1)  # the memory is shared
+    with torch.no_grad():
+        leaf.mul_(2)
+    (leaf * leaf).sum().backward()
+    assert leaf.is_leaf and leaf.grad.tolist() == [4, 4] and whole.tolist() == [2, 2, 1, 1]
+    assert not whole.requires_grad and copy.deepcopy(leaf).grad.tolist() == [4, 4]
+
+
+def test_whole_rows_are_viewed_written_and_counted_under_vmap():
+    x, classes = torch.arange(15.0).reshape(5, 3).sin(), torch.tensor([0, 2, 1, 0, 2])
+
+    def loss(w, row, k):
+        return F.cross_entropy((row * w)[None], k[None])
+
+    slopes = func.vmap(func.grad(loss), (None, 0, 0))(torch.ones(3), x, classes)
+    each = [func.grad(loss)(torch.ones(3), x[i], classes[i]).tolist() for i in range(5)]
+    assert np.allclose(slopes.numpy(), each, atol=1e-6)
+
+    def written(k):
+        z = k * 1
+        z[0] = 5
+        z[1:].add_(k.unbind()[0])
+        return z
+
+    rows = torch.stack([classes, classes + 1], 1)
+    assert func.vmap(written)(rows).tolist() == [[5, a + b] for a, b in rows.tolist()]
+    one_hot = func.vmap(lambda k: F.one_hot(k, 3))(classes)
+    assert one_hot.tolist() == F.one_hot(classes).tolist()

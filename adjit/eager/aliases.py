@@ -184,10 +184,21 @@ def along(array: np.ndarray, chain: Chain) -> np.ndarray:
     return array
 
 
+def _recorded(x: Tensor) -> bool:
+    """Whether views are recorded: for a derivative, or as the values are not known in `vmap`."""
+    if x._node is None:
+        return x._requires and recording.on
+    return flows((x._node, x._index)) or _unknown(x)
+
+
+def _unknown(x: Tensor) -> bool:
+    """Whether it is computed from a row that `vmap` maps over, whose values are not known."""
+    return bool(tape.rows.open and x._node is not None and tape.of_row(x._node))
+
+
 def view(operation: Operation, x: Tensor, *statics: Any) -> Tensor:
     """A view: memory is shared unless the result is recorded."""
-    tracked = x._requires and recording.on if x._node is None else flows((x._node, x._index))
-    if tracked:
+    if _recorded(x):
         found = applied(operation, [x], *statics)
         family, chain = family_of(x)
         found._storage = family.storage
@@ -212,8 +223,9 @@ def _infer_like(part: Tensor, x: Tensor) -> None:
 
 def views(operation: Operation, x: Tensor, count: int, *statics: Any) -> tuple[Tensor, ...]:
     """Several views by one operation."""
-    family, chain = family_of(x) if x._tracked() or x._node is None else (None, ())
-    if (x._node is not None and x._tracked()) or (x._requires and recording.on):
+    recorded = _recorded(x)
+    family, chain = family_of(x) if recorded or x._node is None else (None, ())
+    if recorded:
         node = record(operation, (x._ref(),), statics)
         found = [shown(node, i) for i in range(count)]
     else:
@@ -303,7 +315,7 @@ def write(self: Tensor, compute: Callable[[], Tensor]) -> Tensor:
         if len(known.chain) and 0 in _steps(self):
             raise RuntimeError(OVERLAP)
         _write_view(self, known, result)
-    elif result._tracked():
+    elif result._tracked() or _unknown(self):
         self._replace(result)
     elif self._tracked() and recording.on:  # nothing of the old value is left
         self._replace(shown(record(OVER, (self._ref(), result._ref()))))

@@ -266,10 +266,10 @@ def rpow(a: Any, b: Any) -> Tensor:
     return pow(b, a)
 
 
-def pairwise(name: str, operation: Operation) -> Binary:
+def pairwise(name: str, operation: Operation, floats: bool = False) -> Binary:
     def call(a: Any, b: Any) -> Tensor:
         dtype, (a, b) = operands(name, a, b)
-        return binary(operation, a, b, dtype)
+        return binary(operation, a, b, floating(dtype) if floats else dtype)
 
     call.__name__ = call.__qualname__ = name
     return call
@@ -277,7 +277,7 @@ def pairwise(name: str, operation: Operation) -> Binary:
 
 maximum = method("maximum")(pairwise("maximum", MAXIMUM))
 minimum = method("minimum")(pairwise("minimum", MINIMUM))
-atan2 = arctan2 = method("atan2", "arctan2")(pairwise("atan2", ATAN2))
+atan2 = arctan2 = method("atan2", "arctan2")(pairwise("atan2", ATAN2, True))
 
 
 def _whole(name: str, operation: Operation) -> Binary:
@@ -318,12 +318,27 @@ def _comparison(name: str, ufunc: Any) -> Binary:
     return pairwise(name, Operation(name, _two(ufunc)))
 
 
-eq = method("eq", "__eq__")(_comparison("eq", np.equal))
-ne = method("ne", "__ne__")(_comparison("ne", np.not_equal))
+eq = method("eq")(_comparison("eq", np.equal))
+ne = method("ne")(_comparison("ne", np.not_equal))
 lt = less = method("lt", "less", "__lt__")(_comparison("lt", np.less))
 le = less_equal = method("le", "less_equal", "__le__")(_comparison("le", np.less_equal))
 gt = greater = method("gt", "greater", "__gt__")(_comparison("gt", np.greater))
 ge = greater_equal = method("ge", "greater_equal", "__ge__")(_comparison("ge", np.greater_equal))
+
+
+def _of_anything(compare: Binary) -> Callable[[Any, Any], Any]:
+    """The operator, which leaves what is no number to the other object, and to Python."""
+
+    def call(a: Any, b: Any) -> Any:
+        if isinstance(b, (Tensor, *_PLAIN)) or _arraylike(b):
+            return compare(a, b)
+        return NotImplemented
+
+    return call
+
+
+method("__eq__")(_of_anything(eq))
+method("__ne__")(_of_anything(ne))
 bitwise_and = method("bitwise_and", "__and__", "__rand__")(_comparison("and", np.bitwise_and))
 bitwise_or = method("bitwise_or", "__or__", "__ror__")(_comparison("or", np.bitwise_or))
 bitwise_xor = method("bitwise_xor", "__xor__", "__rxor__")(_comparison("xor", np.bitwise_xor))

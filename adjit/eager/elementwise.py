@@ -168,7 +168,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     dtype, (input, *bounds) = operands("clamp", input, *bounds)
     operation = CLAMP if len(bounds) == 2 else CLAMP_MIN if max is None else CLAMP_MAX
-    refs = [input._ref(), *(cast_ref(x, dtype) for x in bounds)]
+    refs = [cast_ref(x, dtype) for x in (input, *bounds)]
     return shown(record(operation, tuple(refs), (dtype,)))
 
 

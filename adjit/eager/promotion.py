@@ -66,9 +66,9 @@ def _common(dtypes: Sequence[np.dtype]) -> np.dtype | None:
     for d in dtypes:
         if found is None:
             found = d
-        elif _RANK[d.kind] == _RANK[found.kind] or "c" in (d.kind, found.kind):
+        elif _RANK[d.kind] == _RANK[found.kind] or {d.kind, found.kind} == {"f", "c"}:
             found = np.promote_types(d, found)
-        else:  # an integer dtype does not widen a floating one
+        else:  # an integer dtype does not widen a floating or complex one
             found = d if _RANK[d.kind] > _RANK[found.kind] else found
     return found
 

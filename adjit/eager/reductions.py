@@ -12,6 +12,7 @@ import numpy as np
 from . import softmax as softmaxes
 from .arithmetic import Binary, Dims, cast, maximum, method, minimum
 from .elementwise import clone, to
+from .promotion import floating
 from .saved import scalar_name
 from .softmax import top
 from .tape import Operation, record
@@ -105,6 +106,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
 
 def root(total: Any, p: float) -> Any:
     """The p-th root; its derivative at zero is zero, not NaN."""
+    total = cast(total, floating(total.dtype))
     zero = total == 0
     safe = np.where(zero, 1, total)
     return np.where(zero, 0, np.sqrt(safe) if p == 2 else safe ** (1 / p)).astype(total.dtype)
@@ -222,17 +224,22 @@ argmin = _position("argmin", np.argmin)
 
 
 def _logsumexp(x: Any, axes: Any, keep: bool) -> Any:
+    x = cast(x, floating(x.dtype))
     high = top(x, axes)
     high = np.where(np.isfinite(high), high, 0)  # of -inf alone it is -inf, not NaN
     total = np.log(np.sum(np.exp(x - high), axis=axes, keepdims=True)) + high
     return total if keep else np.squeeze(total, axes)
 
 
+def _along(ufunc: Any) -> Any:
+    return lambda x, a: ufunc(cast(x, whole_dtype(x.dtype)), axis=a)
+
+
 LOGSUMEXP = Operation("LogsumexpBackward0", _logsumexp)
 SOFTMAX = Operation("SoftmaxBackward0", softmaxes.softmax)
 LOG_SOFTMAX = Operation("LogSoftmaxBackward0", softmaxes.log_softmax)
-CUMSUM = Operation("CumsumBackward0", lambda x, a: np.cumsum(x, axis=a), keeps=False)
-CUMPROD = Operation("CumprodBackward0", lambda x, a: np.cumprod(x, axis=a))
+CUMSUM = Operation("CumsumBackward0", _along(np.cumsum), keeps=False)
+CUMPROD = Operation("CumprodBackward0", _along(np.cumprod))
 logsumexp = applied_along("logsumexp", LOGSUMEXP)
 
 
@@ -243,7 +250,8 @@ def _by_axis(name: str, operation: Operation) -> Any:
             raise NotImplementedError(
                 f'"{name}" not implemented for {scalar_name(x._dtype)!r}: convert by .float()'
             )
-        return applied(operation, [x], one_axis(dim, x.ndim))
+        found = applied(operation, [x], one_axis(dim, x.ndim))
+        return found if dtype is None else to(found, dtype)
 
     call.__name__ = name
     return method(name)(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 import weakref
@@ -226,6 +227,9 @@ class Tensor:
                 "allowed."
             )
         self._own()
+        if on and self._is_view():  # from now on it has a history of its own
+            self._storage.shared = True  # type: ignore[union-attr]
+            self._view = None
         self._requires = bool(on)
         self._source = None
 
@@ -396,6 +400,7 @@ class Tensor:
             )
         new = held(self._value().copy(), Storage())
         new._requires = self._requires
+        new._grad = copy.deepcopy(self._grad, memo)
         return new
 
     def __reduce__(self) -> Any:

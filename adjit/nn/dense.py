@@ -11,7 +11,7 @@ from ..eager.arithmetic import fits
 from ..eager.reductions import root
 from .activations import softmax
 from .draws import dropout
-from .lift import MATRICES, lifted, same_dtype, shape_of
+from .lift import MATRICES, alike, lifted, same_dtype, shape_of
 
 
 def _linear_name(b: Any, x: Any, w: Any) -> str:
@@ -167,4 +167,5 @@ def _cosine(x: Any, y: Any, *, dim: int, eps: float) -> Any:
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between vectors along a dim."""
     fits("cosine_similarity", shape_of(x1), shape_of(x2))
+    x1, x2 = alike("cosine_similarity", x1, x2)
     return _cosine(x1, x2, dim=int(dim), eps=float(eps))

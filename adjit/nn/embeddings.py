@@ -80,6 +80,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     if np.dtype(tensor.dtype).kind not in "iu":
         raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, "
                            f"got {tensor.dtype}")  # fmt: skip
+    if num_classes >= 0 and unknown(tensor):
+        return (tensor.unsqueeze(-1) == held(np.arange(num_classes))).to(np.int64)
     plain = tensor._value() if isinstance(tensor, Tensor) else tensor
     if not tracing(plain) and plain.size:
         if plain.min() < 0:

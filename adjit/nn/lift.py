@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..eager.arithmetic import operands
+from ..eager.elementwise import to
 from ..eager.saved import scalar_name
 from ..eager.tape import Operation, of_row, record, rows
 from ..eager.tensor_object import Tensor, as_tensor, shown
@@ -95,6 +97,14 @@ def same_dtype(name: str, *xs: Any, words: str = DIFFER) -> None:
             f"{words.format(its, mine, *in_c)}\n  {name}: the Tensors have dtypes {first} and "
             f"{other}; convert one, by .float() or .double()"
         )
+
+
+def alike(name: str, x: Any, y: Any) -> tuple[Any, Any]:
+    """Two Tensors in their common dtype: PyTorch's, where whole numbers do not widen floats."""
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor)) or x._dtype == y._dtype:
+        return x, y
+    dtype = operands(name, x, y)[0]
+    return to(x, dtype), to(y, dtype)
 
 
 def tracing(*xs: Any) -> bool:

@@ -14,7 +14,7 @@ from ..eager.saved import scalar_name
 from ..eager.softmax import log_softmax
 from ..eager.tensor_object import Tensor, known
 from ..ir.ops import special
-from .lift import lifted, rows_of, same_dtype, shape_of, tracing, unknown
+from .lift import alike, lifted, rows_of, same_dtype, shape_of, tracing, unknown
 
 REDUCTIONS = ("none", "mean", "sum")
 _REDUCED = {"mean": "MeanBackward0", "sum": "SumBackward0", "batchmean": "DivBackward0"}
@@ -45,6 +45,8 @@ def _warn_sizes(name: str, input: Any, target: Any) -> None:
 
 
 # ------------------------------------------------------------------ distances
+
+_FOUND = "Found dtype {0} but expected {1}"
 
 
 def _weights(name: str, input: Any, weight: Any) -> None:
@@ -82,6 +84,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", *, weight: Any = 
     _warn_sizes("mse_loss", input, target)
     _weights("mse_loss", input, weight)
     _check_dtype("mse_loss", input, target)
+    input, target = alike("mse_loss", input, target)
     return _mse(input, target, weight, reduction=_reduction("mse_loss", reduction))
 
 
@@ -94,6 +97,7 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean", *, weight: Any = N
     """|x - y|."""
     _warn_sizes("l1_loss", input, target)
     _weights("l1_loss", input, weight)
+    input, target = alike("l1_loss", input, target)
     return _l1(input, target, weight, reduction=_reduction("l1_loss", reduction))
 
 
@@ -115,6 +119,7 @@ def huber_loss(
         raise RuntimeError(f"huber_loss does not support non-positive values for delta: {delta}")
     _warn_sizes("huber_loss", input, target)
     _weights("huber_loss", input, weight)
+    same_dtype("huber_loss", input, target, words=_FOUND)
     reduction = _reduction("huber_loss", reduction)
     return _huber(input, target, weight, delta=float(delta), over=1.0, reduction=reduction)
 
@@ -126,6 +131,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     if beta == 0:
         return l1_loss(input, target, reduction)
     _warn_sizes("smooth_l1_loss", input, target)
+    input, target = alike("smooth_l1_loss", input, target)
     reduction = _reduction("smooth_l1_loss", reduction)
     return _huber(
         input, target, None, delta=float(beta), over=float(beta), reduction=reduction, smooth=True
@@ -155,6 +161,17 @@ def _check_probabilities(input: Any) -> None:
         raise RuntimeError("all elements of input should be between 0 and 1")
 
 
+def _refuse_classes(name: str, input: Any, target: Any) -> None:
+    """Refuse Tensors of whole numbers where probabilities are asked for."""
+    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
+        return
+    if target._dtype.kind in "iub" and input._dtype.kind == "f":
+        raise RuntimeError(
+            f"result type {scalar_name(input._dtype)} can't be cast to the desired output type "
+            f"{scalar_name(target._dtype)}\n  {name}: write target.to(input.dtype)"
+        )
+
+
 @lifted("BinaryCrossEntropyBackward0")
 def _bce(x: Any, y: Any, w: Any, *, reduction: str) -> Any:
     floor = -100.0
@@ -168,6 +185,7 @@ def binary_cross_entropy(
 ) -> Any:
     """-(y log p + (1 - y) log(1 - p)); logarithms are cut off at -100."""
     _same_size("binary_cross_entropy", input, target, _PROBABILITIES)
+    same_dtype("binary_cross_entropy", input, target, words=_FOUND)
     _check_probabilities(input)
     reduction = _reduction("binary_cross_entropy", reduction)
     return _bce(input, target, weight, reduction=reduction)
@@ -185,6 +203,7 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """The same of p = sigmoid(x), without overflow."""
     _same_size("binary_cross_entropy_with_logits", input, target, _LOGITS)
+    _refuse_classes("binary_cross_entropy_with_logits", input, target)
     reduction = _reduction("binary_cross_entropy_with_logits", reduction)
     return _bce_logits(input, target, weight, pos_weight, reduction=reduction)
 

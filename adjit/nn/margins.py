@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..eager.arithmetic import fits
-from .lift import lifted, shape_of
+from .lift import alike, lifted, shape_of
 from .losses import _reduced, _reduction
 
 # ------------------------------------------------------------------ distances
@@ -39,6 +39,7 @@ def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Any:
     """The p-norm of differences (plus eps) along the last dim."""
+    x1, x2 = alike("pairwise_distance", x1, x2)
     return _distance(x1, x2, p=float(p), eps=float(eps), keep=bool(keepdim))
 
 
