@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from graphs import assert_agree, function, kinds
 
-from adjit import grad, options, value_and_grad
+from adjit import grad, jit, options, value_and_grad
 from adjit.ir import verify
 from adjit.ir.ops.ranks import LONG, argpartition, ranked
 from adjit.ir.ops.reduce import argsort, sort
@@ -23,9 +23,11 @@ def lines(dtype="f8"):
     return np.array(rows, dtype)
 
 
-@pytest.mark.parametrize("dtype", ["f8", "f4", "i8"])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "c16"])
 def test_ranked_is_a_stable_argsort_at_some_ranks(dtype):
     x = np.nan_to_num(lines()).astype(dtype) if dtype == "i8" else lines(dtype)
+    if dtype == "c16":
+        x.imag = np.roll(lines(), 1, axis=1)
     for at in ((0,), (N - 1,), (5, 6, 7), (0, N // 2, N // 2 + 1, N - 2, N - 1), tuple(range(20))):
         want = np.argsort(x, 1, kind="stable")[:, list(at)]
         np.testing.assert_array_equal(ranked.ref(x, axis=1, ranks=at), want)
@@ -34,6 +36,19 @@ def test_ranked_is_a_stable_argsort_at_some_ranks(dtype):
         np.testing.assert_array_equal(ranked.ref(many, axis=1, ranks=at)[:4], want)
     with pytest.raises(ValueError, match="ranks"):
         function(lambda v: ranked(v, axis=0, ranks=(3, 1)), (5,))
+
+
+def test_middles_of_complex_numbers_are_nan_where_one_is():
+    z = np.round(RNG.normal(size=(3, 5)) + 1j * RNG.normal(size=(3, 5)))
+    z[0, 1], z[1, 2], z[1, 3] = complex(np.nan, 1), complex(2, np.nan), complex(np.nan, 0)
+
+    def f(z):
+        both = np.median(z, axis=1), np.nanmedian(z, axis=1)
+        return (*both, np.nanargmax(z, axis=1), np.nanargmin(z, axis=0), np.median(z[2]))
+
+    with options(interpret=True):
+        for got, want in zip(jit(f)(z), f(z), strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 def part(v, start, size, step=1):

@@ -84,7 +84,7 @@ _NEUTRAL: dict[np.ufunc, Callable[[str], Any]] = {
 def limit(dtype: str, largest: bool) -> Any:
     """The largest or smallest number of a dtype, infinite where there is one."""
     kind = KIND[dtype]
-    if kind == "f":
+    if kind in "fc":
         return np.inf if largest else -np.inf
     if kind == "b":
         return largest

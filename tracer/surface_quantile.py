@@ -124,7 +124,7 @@ def _at_rank(lines: Value, n: Any, rank: Rank, method: str, dtype: str) -> Value
 
 def _without_nan(lines: Value) -> Any:
     """How many elements of each line count."""
-    if lines.aval.kind != "f":
+    if lines.aval.kind not in "fc":
         return lines.shape[-1]
     counted = cast(ops.not_(ops.isnan(lines)), "f64")
     return wrap(_shape.sum_(counted, axes=(lines.ndim - 1,)))
@@ -212,14 +212,17 @@ def _common(a: str, b: str) -> str:
 
 def _nan_where_due(got: Value, lines: Value, count: Any, skip: bool) -> Value:
     """NaN for a line with a NaN in it, or (where they are left out) without anything else."""
-    if lines.aval.kind != "f" or not math.prod(lines.shape):
+    if lines.aval.kind not in "fc" or not math.prod(lines.shape):
         return got
+    answer: Value = number(np.nan, got)
     if skip:
         nothing = value(count)
         nan = ops.equal(nothing, number(0, nothing))
     else:
-        nan = ops.isnan(_element(lines, lines.shape[-1] - 1))
-    return ops.select(nan, number(np.nan, got), got)
+        last = _element(lines, lines.shape[-1] - 1)
+        nan = ops.isnan(last)
+        answer = last if last.aval.kind == "c" else answer  # which half of it is NaN remains
+    return ops.select(nan, answer, got)
 
 
 # ------------------------------------------------------------------ weights
@@ -249,7 +252,7 @@ def _weighted(lines: Value, parts: list[Any], w: Value, skip: bool) -> list[Valu
     w = cast(w, "f64")
     if not n:
         raise IndexError("index -1 is out of bounds for axis 0 with size 0")
-    if skip and lines.aval.kind == "f":
+    if skip and lines.aval.kind in "fc":
         w = ops.select(ops.isnan(lines), number(0, w), w)
     order = ops.argsort(lines, axis=last)
     lines = ops.index.take_along(lines, order, last)

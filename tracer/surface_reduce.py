@@ -288,7 +288,7 @@ def _is_known(t: Any) -> bool:
 def _nan_position(f: Any, largest_fill: bool) -> Any:
     def find(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = _NONE) -> Any:
         x = value(a)
-        if x.aval.kind == "f" and x.aval.size:
+        if x.aval.kind in "fc" and x.aval.size:
             missing = ops.isnan(x)
             if _is_known(any_(all_(wrap(missing, "array"), axis=axis))):
                 raise ValueError("All-NaN slice encountered")

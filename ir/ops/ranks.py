@@ -28,7 +28,8 @@ def _ranked_ref(x: np.ndarray, *, axis: int, ranks: tuple[int, ...]) -> Indices:
     """`np.argsort(x, axis, kind="stable")` at some ranks, by selection where lines are long."""
     lines = np.moveaxis(x, axis, -1)
     n = lines.shape[-1]
-    if lines.size > FEW_LINES * n or n < LONG:
+    few_long = lines.size <= FEW_LINES * n and n >= LONG
+    if not few_long or lines.dtype.kind == "c":  # of complex NaN there are several, in an order
         found = argsort.ref(lines, axis=lines.ndim - 1)[..., list(ranks)]
     else:
         flat = lines.reshape(-1, n)
