@@ -287,6 +287,8 @@ class Writer(Reader):
             if r.kind == "scatter":
                 for i, extent in indices_of(self.plan, r):
                     self.validate(i, extent)
+                if r.value in self.plan.adds:
+                    continue
                 with self.nest(r.value.shape) as index:
                     start = self.pull(r.chain[0].args[0], tuple(index))
                     self.line(f"{self.target(r, index)} = {start}")

@@ -21,7 +21,7 @@ _FOLDS = {
     for p in (sum_, prod, max_, min_, any_, all_)
     if isinstance(p.emit, Fold)
 }
-_KINDS = ("store", "fold", "gemm")  # roots that write each element once, or add to it
+_KINDS = ("store", "fold", "gemm", "scatter")  # roots that write each element once, or add to it
 
 
 def planned(part: Part, adds: bool) -> Schedule | None:

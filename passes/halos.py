@@ -131,7 +131,11 @@ def function_of(part: Part) -> Function:
     """The part as a function of what it is given."""
     stage, spans = part.stage, part.spans
     env = {v: Value(type(v.aval)(v.dtype, part.shape(v)), v.hint) for v in stage.reads}
+    own = set(stage.ops)
+    fills = {v: op for v, op in part.partition.fills.items() if op not in own}
     with Builder(tuple(env.values()), number=False) as b:
+        for v in dict.fromkeys(a for op in stage.ops for a in op.args if a in fills):
+            (env[v],) = b.add(fills[v].prim, fills[v].args, fills[v].attrs)
 
         def rows(x: Value, wanted: Span) -> Value:
             """These rows of a value."""

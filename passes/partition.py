@@ -9,6 +9,7 @@ ops, ops on rows, serial ops that use the totals, perhaps rows again.  What does
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from math import prod
 
@@ -24,7 +25,7 @@ from .schedule import decides
 # How the results of the parts become one, by the name of the row that reduces.
 COMBINED_BY = {
     "sum": "add", "dot": "add", "prod": "multiply", "max": "maximum", "min": "minimum",
-    "any": "logical_or", "all": "logical_and",
+    "any": "logical_or", "all": "logical_and", "scatter_add": "add",
 }  # fmt: skip
 SHAPED = {
     "broadcast": "shape", "reshape": "shape", "slice": "size", "pad": "shape", "iota": "shape",
@@ -66,6 +67,7 @@ class Partition:
     shifted   whether some rows read rows beside them, as those of a stencil do
     numbers   row numbers that only say which row a gather reads, with what makes them: each part
               counts its own rows from zero
+    fills     arrays of one number, with what makes them: each part has its own
     """
 
     name: str
@@ -77,6 +79,7 @@ class Partition:
     work: float
     shifted: bool
     numbers: Mapping[Value, Op]
+    fills: Mapping[Value, Op]
 
 
 def worth_cutting(function: Function) -> bool:
@@ -194,7 +197,11 @@ def _cut(
             raise Unfit
     numbers, counts = _numbers(block, along)
     on_rows = [op for op in on_rows if op not in counts]
-    carries = {op: _fits(op, along) and _carries(op, along, numbers) for op in on_rows}
+    fills = {op.outs[0]: op for op in block.ops if _fills(op) and not along(op.outs[0])}
+    sums, inner = _sums(block, along, fills)
+    carries = {
+        op: _fits(op, along) and op not in sums and _carries(op, along, numbers) for op in on_rows
+    }
     for op in block.ops:
         args = [a for a in op.args if type(a) is not Const]
         if op in counts:
@@ -209,17 +216,17 @@ def _cut(
             ready.update((v, at) for v in op.outs)
             place[op] = (at, False)
             continue
-        at = max((level[a] if along(a) else ready[a] for a in args), default=0)
+        at = max((level[a] if along(a) or a in inner else ready[a] for a in args), default=0)
         at = max(at, decided) if _may_fail(op) else at
         busy = max(busy, at)
         place[op] = (at, True)
         extents.update(int(v.shape[d]) for v in (*args, *op.outs) for d in along(v))
         shifted = shifted or _shifts(op, along, numbers)
-        if carries[op]:
+        if carries[op] or op.outs[0] in inner:
             level.update((v, at) for v in op.outs)
         else:
             ready.update((v, at + 1) for v in op.outs)
-    stages = tuple(_stages(block, place, along))
+    stages = tuple(_stages(block, place, along, fills))
     if len(stages) > _MOST_STAGES or not any(s.rows for s in stages):
         raise Unfit
     shifted = shifted or len(extents) > 1
@@ -235,6 +242,7 @@ def _cut(
         work,
         shifted,
         numbers,
+        fills,
     )
 
 
@@ -256,6 +264,38 @@ def _numbers(block: Block, along: Along) -> tuple[dict[Value, Op], set[Op]]:
     if any(along(v) != [0] for v in others):
         raise Unfit
     return {v: op for v, op in made.items() if v not in others}, {made[v] for v in others}
+
+
+def _fills(op: Op) -> bool:
+    return op.prim.name == "broadcast" and type(op.args[0]) is Const
+
+
+def _is_zero(v: Value) -> bool:
+    return isinstance(v, Const) and bool(v.data == 0)
+
+
+def _sums(block: Block, along: Along, fills: Mapping[Value, Op]) -> tuple[set[Op], set[Value]]:
+    """What adds to elements that the data names, from zeros; and results that others add to.
+
+    The elements are no rows, so that parts of the rows give partial results.
+    """
+    made: dict[Value, Op] = {}
+    uses = Counter(a for op in block.ops for a in op.args)
+    uses.update(block.outs)
+    inner: set[Value] = set()
+    for op in block.ops:
+        if op.prim.name != "scatter_add" or along(op.outs[0]):
+            continue
+        x, updates, *index = op.args
+        rows = along(updates)
+        if len(rows) != 1 or rows[0] >= index[0].ndim or any(along(i) != rows for i in index):
+            continue
+        if x in made and uses[x] == 1:
+            inner.add(x)
+        elif x not in fills or not _is_zero(fills[x].args[0]):
+            continue
+        made[op.outs[0]] = op
+    return set(made.values()), inner
 
 
 def _gathers_rows(op: Op, along: Along) -> bool:
@@ -349,19 +389,24 @@ def _shifts(op: Op, along: Along, numbers: Mapping[Value, Op]) -> bool:
     )
 
 
-def _stages(block: Block, place: dict[Op, tuple[int, bool]], along: Along) -> Iterator[Stage]:
+def _stages(
+    block: Block,
+    place: dict[Op, tuple[int, bool]],
+    along: Along,
+    fills: Mapping[Value, Op],
+) -> Iterator[Stage]:
     groups: dict[tuple[int, bool], list[Op]] = {}
     for op in block.ops:
         groups.setdefault(place[op], []).append(op)
     made = {v: key for key, ops in groups.items() for op in ops for v in op.outs}
     wanted = set(block.outs)
     for op in block.ops:
-        wanted.update(a for a in op.args if a in made and made[a] != place[op])
+        wanted.update(a for a in op.args if a in made and made[a] != place[op] and a not in fills)
     for key in sorted(groups):
         ops = groups[key]
         own = {v for op in ops for v in op.outs}
         used = dict.fromkeys(a for op in ops for a in op.args)
-        taken = tuple(a for a in used if a not in own and type(a) is not Const)
+        taken = tuple(a for a in used if a not in own and type(a) is not Const and a not in fills)
         writes = tuple(v for op in ops for v in op.outs if v in wanted)
         if not writes and not any(not op.outs or decides(op) for op in ops):
             continue

@@ -67,6 +67,20 @@ def labels(x, w, y):
     return np.mean(lse - z[rows, y]) + np.sum(0.99**rows * lse**2) + np.sum(hot * z)
 
 
+def springs(pos, i, j, rest):
+    """Edges are rows: what they do to nodes adds up from both of their ends."""
+    d = pos[i] - pos[j]
+    length = np.sqrt(np.sum(d * d, axis=1) + 1e-3)
+    force = np.zeros(pos.shape[0])
+    np.add.at(force, i, (length - rest) ** 2)
+    return np.sum((length - rest) ** 2) + np.sum(force**2)
+
+
+def words(table, y, s, w):
+    z = np.tanh((table[y] * s[:, None]) @ w)
+    return np.sum(z**2) + np.sum(np.bincount(y, z[:, 0], 9) ** 2)
+
+
 def chosen(x, w, y):
     z = x @ w
     return np.sum(np.take_along_axis(z, y[:, None], 1)) - np.sum(np.sin(z)[np.arange(len(x)), y])
@@ -100,6 +114,12 @@ CASES = {
     "heat": (heat, (long(N, 6), 0.1), 0),
     "labels": (labels, (long(N, 4), long(4, 5), RNG.integers(0, 5, N)), (0, 1)),
     "chosen": (chosen, (long(N, 4), long(4, 5), RNG.integers(-5, 5, N)), (0, 1)),
+    "springs": (
+        springs,
+        (long(9, 2), RNG.integers(0, 9, N), RNG.integers(-9, 9, N), np.abs(long(N))),
+        (0, 3),
+    ),
+    "words": (words, (long(9, 4), RNG.integers(0, 9, N), long(N), long(4, 3)), (0, 2, 3)),
     "waves": (waves, (long(N), long(3), long(N + 100)), 0),
     "systems": (systems, (long(N, 3, 3), long(N, 3)), (0, 1)),
     "network": (network, (long(N, 8), long(N, 3), long(8, 16), long(16), long(16, 3)), (2, 3, 4)),
