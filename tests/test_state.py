@@ -444,6 +444,45 @@ def test_what_is_read_is_live():
         Thing.k, Thing.run = 2.0, run
 
 
+class Above:
+    def scale(self):
+        return 2.0
+
+    @property
+    def offset(self):
+        return 3.0
+
+    @property
+    def inherited(self):
+        return 4.0
+
+
+class Below(Above):
+    def scale(self):
+        return super().scale() + 1.0
+
+    @property
+    def offset(self):
+        return super().offset
+
+
+def test_properties_and_what_super_finds_are_watched(monkeypatch):
+    below = Below()
+
+    def f(x):
+        return x * below.scale() + below.offset * below.inherited
+
+    with options(interpret=True):
+        g = jit(f)
+        assert g(2.0) == f(2.0)
+        monkeypatch.setattr(Above, "scale", lambda self: 12.0)
+        assert g(2.0) == f(2.0)
+        changes = (Above, "offset"), (Above, "inherited"), (Below, "offset")
+        for k, (cls, name) in enumerate(changes, 5):
+            monkeypatch.setattr(cls, name, property(lambda self, k=k: float(k)))
+            assert g(2.0) == f(2.0)
+
+
 # ------------------------------------------------------------------ files and the environment
 
 

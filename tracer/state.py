@@ -187,12 +187,8 @@ def _queue_objects(out: Reached, used: set[str], held: set[Any], todo: deque[Any
             if (id(x), f) not in held and (name in used or name.startswith("__")):
                 held.add((id(x), f))
                 todo.append((f, path))
-                found = inspect.getattr_static(type(x), name, None)
-                if name in used and not isinstance(found, property):
-                    method = Path(type(x), type(x).__name__, (("attr", name),))
-                    if isinstance(found, types.FunctionType) and hasattr(x, "__dict__"):
-                        method = path.then("attr", name).then("attr", "__func__")
-                    out.same.setdefault(method.key, method)
+                if name in used:
+                    _note_method(x, path, name, "super" in used, out)
         for name in _names_of(x):
             if (every or name in used) and (id(x), name, "") not in held:
                 held.add((id(x), name, ""))
@@ -210,6 +206,25 @@ def _queue_objects(out: Reached, used: set[str], held: set[Any], todo: deque[Any
                     out.absent.setdefault(absent.key, absent)
 
 
+def _note_method(x: Any, path: Path, name: str, above: bool, out: Reached) -> None:
+    """Guard what a name means in an object's class, and `above` it, where super() looks."""
+    found = inspect.getattr_static(type(x), name, None)
+    kind = type(x)
+    if not isinstance(found, property):
+        method = Path(kind, kind.__name__, (("attr", name),))
+        if isinstance(found, types.FunctionType) and hasattr(x, "__dict__"):
+            method = path.then("attr", name).then("attr", "__func__")
+        out.same.setdefault(method.key, method)
+    holders = [c for c in kind.__mro__ if isinstance(vars(c).get(name), _DEFINED)]
+    for cls in holders if above else holders[:1]:
+        entry = Path(cls, cls.__name__, (("attr", name),))
+        if owner_of_class(cls) == USER and (
+            vars(cls)[name] is not found or type(found) is property
+        ):
+            out.same.setdefault(entry.key, entry)
+
+
+_DEFINED = (types.FunctionType, property)
 _BY_STRING = frozenset(("vars", "__dict__", "eval", "exec", "attrgetter", "asdict", "astuple"))
 _NAMESPACE = types.SimpleNamespace
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque, types.MappingProxyType)
