@@ -17,7 +17,7 @@ import pytest
 
 from adjit import grad, jit, options
 from adjit.errors import AdjitError, RandomInTrace, StateInTrace, StateWritten
-from adjit.tracer.guards import _LARGE, content_mark
+from adjit.tracer.guards import LARGE, content_mark
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
@@ -258,10 +258,14 @@ def test_what_one_path_puts_there_is_not_what_another_reads():
 
 
 def test_the_last_element_of_a_large_array_is_a_part_of_its_content():
-    table = np.zeros(_LARGE // 4 + 1, "f4")  # its last bytes fill no word
+    table = np.zeros(LARGE // 4 + 1, "f4")  # its last bytes fill no word
     before = content_mark(table)
     table[-1] = 1
     assert content_mark(table) != before
+    for part in (table[::2], table[:9][::-1], table[:8].reshape(4, 2)[:, 0]):
+        before = content_mark(part)
+        part[0] += 1
+        assert content_mark(part) != before
 
 
 # ------------------------------------------------------------------ live, however it is reached
@@ -396,7 +400,7 @@ def other_ways():
     k = operator.attrgetter("inner.k")
     o = Thing(inner=Thing())
     yield "getter", o, lambda x: x * k(o), lambda: setattr(o.inner, "k", 9.0)
-    big = np.arange(_LARGE // 8 + 9.0)
+    big = np.arange(LARGE // 8 + 9.0)
     yield "swap", big, lambda x: x if big[3] < big[1] else x * 2, lambda: big[1:5].sort()
     big[1:5] = big[4:0:-1].copy()
 
@@ -578,3 +582,36 @@ def test_what_is_overwritten_at_every_call_is_overwritten_again(write):
                     assert f.__name__ == "picked"
                     break
                 np.testing.assert_array_equal(_table, after)
+
+
+_line = np.zeros(12)
+_even, _rows = _line[::2], _line.reshape(4, 3)
+
+
+def _write_through_a_view(x):
+    _rows.fill(2.0)
+    return x * _even[:3]
+
+
+def _read_before(x):
+    y = x * _line[:3]
+    _rows[0] = 0.0
+    return y
+
+
+def test_arrays_that_share_memory_change_together():
+    g, x = jit(_write_through_a_view), np.arange(1.0, 4)
+    for k in (1.0, 2.0, 5.0):
+        _line[:] = k
+        np.testing.assert_array_equal(g(x), 2 * x)
+        assert np.all(_line == 2)
+    h = jit(_read_before)
+    for k in (3.0, 4.0):
+        _line[:] = k
+        with pytest.raises(StateInTrace, match="_line is read by the function, and changed"):
+            h(x)
+    _line[:] = 0
+    np.testing.assert_array_equal(h(x), 0 * x)
+    _line[:] = 1
+    with pytest.raises(StateInTrace):
+        h(x)

@@ -111,7 +111,7 @@ def absent_guard(path: Path) -> StateGuard:
 
 def array_guard(path: Path, x: np.ndarray) -> StateGuard:
     """The array at the path, which is no input of the program, holds what it holds now."""
-    wanted = content_mark(x) if x.nbytes > _LARGE or x.dtype.hasobject else x.copy()
+    wanted = content_mark(x) if x.nbytes > LARGE or x.dtype.hasobject else x.copy()
 
     def check() -> bool:
         try:
@@ -127,7 +127,7 @@ def array_guard(path: Path, x: np.ndarray) -> StateGuard:
     return StateGuard(check, f"the content of {path.describe()}", path=path)
 
 
-_LARGE = 4 << 20  # bytes of an array that are all looked at, in their order
+LARGE = 4 << 20  # bytes of an array that are all looked at, in their order
 _ROW = 1021  # words: no power of two, as strides of arrays are
 _MANY = 10_000
 
@@ -137,8 +137,8 @@ def content_mark(x: np.ndarray) -> Any:
     if x.dtype.hasobject:
         return x.shape, tuple(map(id, x.ravel())) if x.size < _MANY else None
     with contextlib.suppress(ValueError, TypeError):
-        flat = np.asarray(x).reshape(-1, order="A").view(np.uint8)
-        if flat.nbytes <= _LARGE:
+        flat = np.ascontiguousarray(np.asarray(x).reshape(-1, order="A")).view(np.uint8)
+        if flat.nbytes <= LARGE:
             return x.shape, zlib.crc32(flat.data)
         end = flat.nbytes // (8 * _ROW) * 8 * _ROW
         words = flat[:end].view(np.uint64).reshape(-1, _ROW)

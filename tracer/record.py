@@ -28,7 +28,7 @@ from .errors import (
     UnsupportedArgument,
 )
 from .facts import Capture, StateGuard
-from .guards import content_guard, same_content
+from .guards import LARGE, content_guard, content_mark, same_content
 from .paths import Path
 from .place import USER, Places, here, owner, sentence
 from .recipes import TraceBuilder
@@ -136,6 +136,7 @@ class Recorder:
         self._find = find
         self._arrays: dict[int, tuple[np.ndarray, Value, np.ndarray | None]] = {}
         self._numbers: dict[int, tuple[Any, Any]] = {}  # memory by its id: itself, a copy
+        self.seen: list[tuple[np.ndarray, Any]] = []  # arrays from outside, and marks of content
         self._relied_on: set[int] = set()  # captures whose content is guarded, by identity
         self._constants: dict[tuple[Aval, bytes], Value] = {}  # small ones made while tracing
         self._outer: dict[Value, Value] = {}
@@ -218,6 +219,8 @@ class Recorder:
         if found is not None:
             capture, guards = found
             self.guards.extend(guards)
+            if x.nbytes <= LARGE:
+                self.seen.append((x, content_mark(x)))
         else:
             self.derived = self.derived or not of_numbers
             self.of_numbers = self.of_numbers or of_numbers

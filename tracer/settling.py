@@ -22,7 +22,7 @@ from ..ir.printer import canonical
 from ..ir.records import dataclass
 from .errors import AdjitError, RandomInTrace, StateInTrace
 from .facts import Capture, StateGuard, Trace
-from .guards import array_guard, same_content
+from .guards import array_guard, content_mark, same_content
 from .hidden import Hidden, bare
 from .holdings import (
     ABSENT,
@@ -73,6 +73,7 @@ class Taken:
     start    where the function begins
     derived  whether something that Python made of arrays from outside was met
     indexed  whether a traced value decided which item of something is read
+    seen     arrays that the program reads, and what marked their content when it first did
     """
 
     trace: Trace
@@ -80,6 +81,7 @@ class Taken:
     start: Place | None = None
     derived: bool = False
     indexed: bool = False
+    seen: Sequence[tuple[np.ndarray, Any]] = ()
 
     def guarded(self, apart: Apart = NOTHING, written: tuple[str, ...] = ()) -> Trace:
         """The trace with its guards."""
@@ -97,6 +99,8 @@ def settled(
 
     `leaves` are the arguments of the call, None where they have no values.
     """
+    if any(content_mark(x) != mark for x, mark in first.seen):  # it was read, then written into
+        raise _refusal(_array_among(found).path.describe(), first.start)
     now = _Now(found, holdings(roots()))
     error: Exception | None = None
     if now.hide():
@@ -130,6 +134,11 @@ def settled(
         if c.slot is None and isinstance(c.obj, GENERATORS):
             raise _drawn(c.path.describe().removesuffix(".__self__"), place) from None
     raise _refusal(found[0].path.describe(), place) from None
+
+
+def _array_among(found: Sequence[Change]) -> Change:
+    """The first array that changed, else whatever did first."""
+    return next((c for c in found if isinstance(c.obj, np.ndarray)), found[0])
 
 
 def _place_of(error: BaseException | None) -> Place | None:

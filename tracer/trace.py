@@ -305,7 +305,7 @@ class _Call:
             recorded=recorded,
         )  # fmt: skip
         guards = functools.partial(_guards, rec, finder, reached, before is not None)
-        return Taken(found, guards, start, rec.derived, rec.indexed)
+        return Taken(found, guards, start, rec.derived, rec.indexed, rec.seen)
 
 
 def _guards(
