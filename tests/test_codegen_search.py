@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adjit import grad, jit
+from adjit import grad, jit, vmap
 
 RNG = np.random.default_rng(0)
 
@@ -42,3 +42,26 @@ def test_searches_in_rounds_and_of_what_is_computed():
     slope = grad(f)(fp, xp, x)
     numeric = (f(fp + 1e-6 * e, xp, x) - f(fp - 1e-6 * e, xp, x)) / 2e-6
     np.testing.assert_allclose(slope @ e, numeric, rtol=1e-6)
+
+
+def test_rows_of_keys_with_none_at_the_end():
+    keys, x = np.sort(RNG.normal(size=(3, 40)), axis=1), RNG.normal(size=(3, 5))
+    keys[:, -2:], x[:, 0], x[:, 1] = np.nan, np.nan, np.inf
+    for side in ("left", "right"):
+        got = vmap(lambda k, v, side=side: np.searchsorted(k, v, side=side))(keys, x)
+        np.testing.assert_array_equal(
+            got, [np.searchsorted(k, v, side=side) for k, v in zip(keys, x, strict=True)]
+        )
+
+
+def test_interpolation_beside_infinities_is_numpys():
+    """Also where the line from the left is no number, and its slope is that line's elsewhere."""
+    xp = np.array([-np.inf, -1.0, 0.0, 1.0, 2.0, 2.0, 3.0, 4.0, np.inf])
+    fp = np.array([1.0, 1.0, -np.inf, np.inf, 5.0, 6.0, np.inf, np.inf, 7.0])
+    x = np.array([-np.inf, np.inf, np.nan, -5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5])
+    for k in (9, 8, 6):
+        with np.errstate(all="ignore"):
+            want = np.interp(x, xp[:k], fp[:k])
+        np.testing.assert_array_equal(jit(np.interp)(x, xp[:k], fp[:k]), want)
+    slope = grad(lambda x: np.sum(np.interp(x, [0.0, 1.0, 3.0], [0.0, 2.0, 8.0])))
+    np.testing.assert_array_equal(slope(np.array([-1.0, 0.5, 1.0, 2.0, 5.0])), [0, 2, 3, 3, 0])

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Value
+from ..ir.ops.index import below
 from ..ir.types import Aval
 from .promote import common_dtype
 from .record import recorder
@@ -61,15 +62,8 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
 
 def _counted(keys: Value, xs: Value, right: bool) -> Value:
     """How many of the ascending keys lie below each value (or at it, if `right`)."""
-    if keys.shape[0] > _FEW:
-        return ops.searchsorted(keys, xs, right=right)
-    wide = _shape.reshaped(xs, (*xs.shape, 1))
-    below = ops.less_equal(keys, wide) if right else ops.less(keys, wide)
-    if xs.aval.kind == "f":  # NaN stands last
-        nan = ops.isnan(wide)
-        own = ops.or_(ops.not_(ops.isnan(keys)), nan) if right else ops.not_(ops.isnan(keys))
-        below = ops.or_(below, ops.and_(nan, own))
-    return _shape.sum_(cast(below, "i64"), axes=(xs.ndim,))
+    count = ops.searchsorted if keys.shape[0] > _FEW else below
+    return count(keys, xs, right=right)
 
 
 # ------------------------------------------------------------------ interpolation
@@ -105,6 +99,7 @@ def interp(
 
 
 def _between(v: Value, xs: Value, fs: Value, n: int) -> Value:
+    """The lines between the points, from the right where from the left there is no number."""
     at = _counted(xs, v, True)
     low = ops.minimum(ops.maximum(ops.sub(at, number(1, at)), number(0, at)), number(n - 2, at))
     high = ops.add(low, number(1, low))
@@ -112,8 +107,10 @@ def _between(v: Value, xs: Value, fs: Value, n: int) -> Value:
         ops.gather(s, i, axes=(0,), mode="raise") for s in (xs, fs) for i in (low, high)
     )
     slope = ops.div(ops.sub(f1, f0), ops.sub(x1, x0))
-    inner = ops.add(ops.mul(slope, ops.sub(v, x0)), f0)
-    return ops.select(ops.equal(v, x1), f1, inner)
+    left, right = (ops.add(ops.mul(slope, ops.sub(v, x)), f) for x, f in ((x0, f0), (x1, f1)))
+    level = ops.and_(ops.isnan(right), ops.and_(ops.equal(f0, f1), ops.not_(ops.isnan(v))))
+    rest = ops.select(ops.or_(ops.equal(v, x0), level), f0, right)
+    return ops.select(ops.equal(v, x1), f1, ops.select(ops.isnan(left), rest, left))
 
 
 def _item(v: Value, i: int) -> Value:

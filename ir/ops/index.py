@@ -15,12 +15,16 @@ from ..prim import ZERO, Call, Prim
 from ..types import Aval
 from .elementwise import (
     add,
+    and_,
     cast,
     equal,
+    isnan,
     less,
     less_equal,
     maximum,
     minimum,
+    not_,
+    or_,
     remainder,
     select,
 )
@@ -278,6 +282,19 @@ def _search_ref(keys: Any, x: Any, *, right: bool = False) -> np.ndarray:
     return np.asarray(found, np.int64)
 
 
+def below(keys: Value, x: Value, *, right: bool) -> Value:
+    """How many of the ascending keys along the last axis lie below each value, all compared.
+
+    At it, too, on the right; NaN come last.
+    """
+    wide = reshaped(x, (*x.shape, 1))
+    found = (less_equal if right else less)(keys, wide)
+    if x.aval.kind == "f":
+        nan = isnan(wide)
+        found = or_(found, nan if right else and_(nan, not_(isnan(keys))))
+    return sum_(cast(found, dtype="i64"), axes=(x.ndim,))
+
+
 def _search_batch(args: Sequence[Value], moved: Mask, *, right: bool = False) -> Value:
     """Keys that differ from row to row are compared, all of them, with the row's values."""
     keys, x = args
@@ -285,9 +302,7 @@ def _search_batch(args: Sequence[Value], moved: Mask, *, right: bool = False) ->
         return searchsorted(keys, x, right=right)
     x = x if moved[1] else stacked(x, keys.shape[0])
     size, n = keys.shape
-    wide = reshaped(keys, (size, *(1 for _ in x.shape[1:]), n))
-    below = (less_equal if right else less)(wide, reshaped(x, (*x.shape, 1)))
-    return sum_(cast(below, dtype="i64"), axes=(x.ndim,))
+    return below(reshaped(keys, (size, *(1 for _ in x.shape[1:]), n)), x, right=right)
 
 
 searchsorted: Prim = Prim(
