@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from ..ir.core import Op, Value
+from ..ir.builder import Builder
+from ..ir.core import Function, Op, Value, all_ops, use_counts
 from ..ir.ops.contract import dot, free_dims
-from ..ir.ops.elementwise import mul
-from ..ir.ops.shape import broadcast, permuted, sum_
+from ..ir.ops.elementwise import add, mul
+from ..ir.ops.shape import broadcast, permuted, sum_, transpose
 from .normal import Normal, missing
+from .replay import rebuild
 
 Attrs = Mapping[str, Any]
 Args = tuple[Value, ...]
@@ -19,6 +21,7 @@ TINY_EXTENT = 8
 TINY_PRODUCT = 256
 FEW_PRODUCTS = 16  # for each element along the only long extent
 LONG = 64  # elements of the innermost loop
+FEW_TERMS = 16  # of sums that are added up term by term
 
 
 def _absorb(b: Normal, args: Args, attrs: Attrs) -> Value | None:
@@ -108,6 +111,52 @@ def _scattered(v: Value, dims: Dims) -> bool:
     """Whether dims lie apart in memory, the last of them long and innermost."""
     apart = len(dims) > 1 and max(dims) - min(dims) >= len(dims)
     return apart and v.ndim - 1 in dims and v.shape[-1] >= LONG
+
+
+def opened(function: Function) -> Function:
+    """The function with tiny products as sums of products; those that are added up are one sum."""
+    regions = [r for op in all_ops(function.block) for r in op.blocks.values()]
+    counts: dict[Value, int] = {}
+    for block in (function.block, *regions):  # a value is read in the block that defines it alone
+        counts.update(use_counts(block))
+    sums: set[Value] = set()  # those of products that one op reads
+
+    def visit(b: Builder, op: Op, args: tuple[Value, ...]) -> Sequence[Value] | None:
+        if tiny(op):
+            made: Value | None = as_sum(op, args)
+        elif op.prim is add and sums.issuperset(args):
+            made = _joined(b, *args)
+        else:
+            moved = op.prim is transpose and args[0] in sums
+            made = permuted(args[0], op.attrs["perm"]) if moved else None
+        if made is None:
+            return None
+        if counts.get(op.outs[0]) == 1:
+            sums.add(made)
+        return (made,)
+
+    return rebuild(function, visit)
+
+
+def _joined(b: Builder, x: Value, y: Value) -> Value | None:
+    """Two sums of products along the same few elements as one, kept once, and in registers.
+
+    Of products alone: BLAS says as little about the order of its additions.  Sums that a user
+    wrote may cancel or overflow together where neither does by itself.
+    """
+    one, two = b.defs.get(x), b.defs.get(y)
+    if one is None or two is None or one.prim is not two.prim or one.attrs != two.attrs:
+        return None
+    if one.prim not in (sum_, transpose) or not x.shape:
+        return None
+    (u,), (v,) = one.args, two.args
+    if u.aval != v.aval:
+        return None
+    if one.prim is transpose:
+        total = _joined(b, u, v)
+        return None if total is None else transpose(total, **one.attrs)
+    axes = one.attrs["axes"]
+    return sum_(add(u, v), axes=axes) if prod(u.shape[a] for a in axes) <= FEW_TERMS else None
 
 
 def as_sum(op: Op, args: Sequence[Value]) -> Value:

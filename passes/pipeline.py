@@ -20,7 +20,7 @@ from .calls import expand
 from .carries import carries
 from .constant_shifts import constant_shifts
 from .dce import dce
-from .dots import as_sum, tiny
+from .dots import opened, tiny
 from .factorings import factorings
 from .inward import inward
 from .layouts import layouts
@@ -127,8 +127,7 @@ def _products(function: Function, strict: int | None) -> Function:
     """The function with tiny matrix products as sums, in normal form again."""
     if not any(tiny(op) for op in all_ops(function.block)):
         return function
-    opened = rebuild(function, lambda b, op, args: (as_sum(op, args),) if tiny(op) else None)
-    return simplify(opened, strict=strict, rounds=2)
+    return simplify(opened(function), strict=strict, rounds=2)
 
 
 def _carries(function: Function, strict: int | None) -> Function:

@@ -17,7 +17,6 @@ from ..ir.ops.shape import (
     permuted,
     reshaped,
     sum_,
-    transpose,
     zeros,
 )
 from ..ir.types import Aval
@@ -26,7 +25,6 @@ from .products import Dims, Factor, Product, collect, emit
 
 Attrs = Mapping[str, Any]
 Args = tuple[Value, ...]
-FEW_TERMS = 16  # of sums that are added up term by term
 _DEEP = 4  # how far equal terms are looked for
 _LARGE = 1e30  # counts beyond might overflow where the terms do not
 
@@ -211,25 +209,7 @@ def _add(b: Normal, args: Args, attrs: Attrs) -> Value | None:
         return neg(add(nx, ny)) if ny is not None else sub(y, nx)
     if ny is not None:
         return sub(x, ny)
-    return _counted(b, x, y, 1) or _factored(b, x, y, add) or _joined(b, x, y)
-
-
-def _joined(b: Normal, x: Value, y: Value) -> Value | None:
-    """Two sums along the same few elements are one: it is kept once, and in registers."""
-    if not (b.single(x) and b.single(y)):
-        return None
-    one, two = b.made_by(x, "sum", "transpose"), b.made_by(y, "sum", "transpose")
-    if one is None or two is None or one.prim is not two.prim or one.attrs != two.attrs:
-        return None
-    (u,), (v,) = one.args, two.args
-    if u.aval != v.aval or not x.shape:
-        return None
-    if one.prim is transpose:
-        total = _joined(b, u, v)
-        return None if total is None else transpose(total, **one.attrs)
-    axes = one.attrs["axes"]
-    few = math.prod(u.shape[a] for a in axes) <= FEW_TERMS
-    return sum_(add(u, v), axes=axes) if few else None
+    return _counted(b, x, y, 1) or _factored(b, x, y, add)
 
 
 def _sub(b: Normal, args: Args, attrs: Attrs) -> Value | None:

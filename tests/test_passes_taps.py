@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from graphs import assert_agree, function, kinds
 
+from adjit.ir import evaluate
 from adjit.ir import ops as o
 from adjit.ir.core import Value
 from adjit.ir.ops import shape
@@ -62,3 +63,18 @@ def test_sums_of_other_axes_or_of_many_terms_stay() -> None:
     got = run(made, joint(2))
     assert kinds(got)["sum"] == 4
     assert_agree(made, got, *(rng.normal(size=p.shape) for p in made.params))
+
+
+def test_sums_that_cancel_by_themselves_stay_apart() -> None:
+    """Beside a product that is opened, too."""
+
+    def f(u: Value, v: Value, x: Value, w: Value) -> tuple[Value, Value]:
+        return o.add(shape.sum_(u, axes=(1,)), shape.sum_(v, axes=(1,))), taps(w, x)
+
+    made = function(f, (2, 2), (2, 2), (3, 4, 101), (5, 4))
+    got = run(made, joint(2))
+    assert kinds(got)["sum"] == 3
+    large, small = np.array([[1e308, -1e308], [1e16, -1e16]]), np.array([[1e308, -1e308], [1, 0]])
+    given = large, small, rng.normal(size=(3, 4, 101)), rng.normal(size=(5, 4))
+    assert_agree(made, got, *given)
+    np.testing.assert_array_equal(evaluate(got, *given)[0], [0, 1])
