@@ -67,16 +67,17 @@ def _reflected(x: Num) -> tuple[Num, Num, Num]:
 def digamma(x: Num) -> Num:
     bits = x.width.bits
     negative, y, r = _reflected(x)
-    low, near, far = y < 1.0, y < 3.0, y >= FAR
-    # Around the root: from 1 to 2, and by one step of the recurrence from 0 to 3.
-    high = near & (y > 2.0)
-    t = select(low, y + 1.0, select(high, y - 1.0, select(near, y, 1.5)))
+    low, near, far = y < 1.0, y < 4.0, y >= FAR
+    # Around the root: from 1 to 2, and by one or two steps of the recurrence from 0 to 4.
+    high, third = near & (y > 2.0), near & (y >= 3.0)
+    t = select(low, y + 1.0, select(third, y - 2.0, select(high, y - 1.0, y)))
+    t = select(near, t, 1.5)
     root, rest = ROOT[bits]
     close = poly(t - 1.5, C.DIGAMMA[bits]) * ((t - root) - rest)
     m = select(near | far, 3.0, y)
-    above = select(near, select(low, x.const(-1.0), select(high, x.const(1.0), 0.0)),
-                   -poly(m, SLOPE))  # fmt: skip
-    below = select(near, select(low, y, t), poly(m, RISING))
+    step = select(low, x.const(-1.0), select(third, t + (t + 1.0), select(high, x.const(1.0), 0.0)))
+    above = select(near, step, -poly(m, SLOPE))
+    below = select(near, select(low, y, select(third, t * (t + 1.0), t)), poly(m, RISING))
     moved = select(far, 0.0, above / below)
     s = select(far, y, m + float(SHIFT))
     w = 1.0 / s

@@ -1,4 +1,4 @@
-"""Vector maths: branch-free functions, at most 2 ulp (3 of digamma), with NumPy's special values.
+"""Vector maths: branch-free functions, at most 2 ulp (5 of digamma), with NumPy's special values.
 
 Kernel source calls `vm.exp64(x)` or `vm.exp32(x)`. Each name is an intrinsic that emits a call to
 one inlined LLVM function per module, so the Numba front end never sees the formulas.

@@ -49,11 +49,72 @@ def collect(b: Normal, v: Value, *, opened: bool = True) -> Product:
 
 
 def product_of(b: Normal, x: Value, y: Value, shape: Dims, under: bool) -> Product:
-    """The factors of `x * y`, or of `x / y`."""
-    p = Product(shape)
-    for v, inverse in ((x, False), (y, under)):
-        _factor(b, p, v, tuple(range(len(shape) - v.aval.ndim, len(shape))), inverse, False)
+    """The factors of `x * y`, or of `x / y`.
+
+    A user's `(x / s) * (x / t)` stays a product of two: `x * x` may overflow.
+    """
+    p, sides = Product(shape), ((x, False), (y, under))
+    for v, inverse in sides:
+        _factor(b, p, v, _last(v, shape), inverse, False)
+    whole = [f for f in p.factors if len(f.dims) == len(shape)]
+    if not b.lenient and 1 < len(whole) < len(p.factors) and squared(b, whole):
+        p = Product(shape)
+        for v, inverse in sides:
+            while op := b.made_by(v, "neg"):
+                p.number, v = -p.number, op.args[0]
+            p.factors.append(Factor(v, _last(v, shape), inverse))
     return p
+
+
+def squared(b: Normal, factors: Iterable[Factor]) -> bool:
+    """Whether something is a factor of two of these, however often it was scaled in between."""
+    known: set[Value] = set()
+    for f in factors:
+        own = _scaled(b, f.value)
+        if not known.isdisjoint(own):
+            return True
+        known |= own
+    return False
+
+
+def _scaled(b: Normal, v: Value) -> set[Value]:
+    """A value, and what it is a product or quotient of, but for what is repeated."""
+    found, todo = {v}, [v]
+    while todo:
+        v = todo.pop()
+        op = b.made_by(v, "mul", "div", "neg")
+        parts = {a for a in op.args if a.aval.shape == v.aval.shape} - found if op else set()
+        todo += [a for a in parts if type(a) is not Const and not b.made_by(a, "broadcast")]
+        found.update(todo)
+    return found
+
+
+def _last(v: Value, shape: Dims) -> Dims:
+    """The dims of a product that those of an operand are."""
+    return tuple(range(len(shape) - v.aval.ndim, len(shape)))
+
+
+def peeled(b: Normal, v: Value, axes: Dims) -> Product:
+    """A value as what was multiplied or divided last, as far as that does not vary along axes."""
+    p = Product(v.aval.shape)
+    while op := b.made_by(v, "mul", "div", "neg"):
+        if op.prim is neg:
+            p.number, v = -p.number, op.args[0]
+            continue
+        x, y = op.args
+        if op.prim is mul and not _varies(b, x, p.shape, axes):
+            x, y = y, x
+        if x.aval.shape != p.shape or _varies(b, y, p.shape, axes):
+            break
+        _factor(b, p, y, _last(y, p.shape), op.prim is div, False)
+        v = x
+    p.factors.append(Factor(v, tuple(range(len(p.shape))), False))
+    return p
+
+
+def _varies(b: Normal, v: Value, shape: Dims, axes: Dims) -> bool:
+    """Whether an operand of something of this shape varies along any of these axes."""
+    return type(v) is not Const and not set(peel(b, v, shape)[1]).isdisjoint(axes)
 
 
 def _factor(b: Normal, p: Product, v: Value, dims: Dims, under: bool, opened: bool) -> None:

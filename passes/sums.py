@@ -21,7 +21,7 @@ from ..ir.ops.shape import (
 )
 from ..ir.types import Aval
 from .normal import Normal, missing
-from .products import Dims, Factor, Product, collect, emit
+from .products import Dims, Factor, Product, collect, emit, peeled, squared
 
 Attrs = Mapping[str, Any]
 Args = tuple[Value, ...]
@@ -119,9 +119,14 @@ def _sum_product(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     if x.aval.kind != "f" or not b.made_by(x, "mul", "div", "neg"):
         return None
     p = collect(b, x)
-    _open(b, p, axes)
-    stay = [f for f in p.factors if not set(axes).isdisjoint(f.dims)]
-    leave = [f for f in p.factors if set(axes).isdisjoint(f.dims)]
+    stay, _ = _apart(p, axes)
+    # Where (x / s)**2 is summed, x * x may overflow.  Of what reverse mode made, sums of weighted
+    # squares are taken apart all the same: their loops are faster so, some by far.
+    if squared(b, stay) and (not b.lenient or len(stay) == 2):
+        p = peeled(b, x, axes)
+    else:
+        _open(b, p, axes)
+    stay, leave = _apart(p, axes)
     if not leave and p.number == p.divisor == 1:
         return None
     count = 1.0
@@ -142,6 +147,12 @@ def _sum_product(b: Normal, args: Args, attrs: Attrs) -> Value | None:
         Factor(f.value, tuple(kept.index(d) for d in f.dims), f.under) for f in leave
     ]
     return mul(total, emit(b, outside, x.dtype))
+
+
+def _apart(p: Product, axes: Dims) -> tuple[list[Factor], list[Factor]]:
+    """The factors that vary along these axes, and the others."""
+    stay = [f for f in p.factors if not set(axes).isdisjoint(f.dims)]
+    return stay, [f for f in p.factors if f not in stay]
 
 
 def _open(b: Normal, p: Product, axes: Dims) -> None:

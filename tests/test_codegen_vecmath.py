@@ -51,7 +51,7 @@ DOMAINS = {
     "erfc": [(-6.0, 26.5), (-1.0, 1.0), SMALL],
     "ndtr": [(-37.5, 8.0), (-1.0, 1.0)],
     "log_ndtr": [(-37.5, 8.0), (-1.5, 1.5), (-1e6, -40.0)],
-    "digamma": [(0.0, 3.0), (1.3, 1.6), (2.5, 20.0), (20.0, 1e7)],
+    "digamma": [(0.0, 3.0), (1.3, 1.6), (3.0, 3.3), (2.5, 20.0), (20.0, 1e7)],
     "trigamma": [(0.0, 3.0), (2.5, 20.0), (-4.9, 0.0)],
     "gammaln": [(0.0, 3.0), (0.9, 1.1), (1.9, 2.1), (2.5, 20.0), WIDE],
     "pow": [((0.5, 2.0), (-90.0, 90.0)), (WIDE, (-0.9, 0.9)), ((0.0, 10.0), (-8.0, 8.0))],
@@ -86,7 +86,7 @@ NUMPY = {
     "trigamma": lambda x: special.zeta(x.dtype.type(2), x),
 }
 # A logarithm of an error function that is itself off by up to 1.8 ulp, and sums of quotients.
-LIMIT = {"log_ndtr": 2.4, "digamma": 2.6, "trigamma": 3.2}
+LIMIT = {"log_ndtr": 2.4, "digamma": 3.4, "trigamma": 3.2}
 FAR_TAIL = -40.0  # where mpmath's normal distribution needs its asymptotic form
 
 

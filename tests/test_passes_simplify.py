@@ -9,7 +9,7 @@ import pytest
 from graphs import assert_agree, function, kinds
 from programs import random_function, wrt
 
-from adjit.ir import Aval, Builder, Const, Function, Value, canonical, evaluate, verify
+from adjit.ir import Aval, Block, Builder, Const, Function, Value, canonical, evaluate, verify
 from adjit.ir import ops as o
 from adjit.ir.types import NUMPY
 from adjit.passes.constant_shifts import constant_shifts
@@ -403,3 +403,27 @@ def test_a_known_choice_has_the_shape_of_all_three() -> None:
     rng = np.random.default_rng(0)
     assert_agree(made, done, *(rng.normal(size=n) for n in (3, 4, 3)))
     assert not kinds(done)["select"]
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_squares_of_what_was_scaled_neither_overflow_nor_vanish(size: float) -> None:
+    """Nor do their slopes, whether the value is asked for or not."""
+
+    def norm(x: Value) -> Value:
+        s = o.max_(o.abs_(x), axes=(1,))
+        z = x / rows(s, 2)
+        return s * o.sqrt(o.sum_(z * z, axes=(1,)))
+
+    def product(x: Value, s: Value, t: Value) -> Value:
+        return o.sum_((x / rows(s, 2)) * -(x / rows(t, 2)), axes=(1,))
+
+    x = size * np.array([[3.0, 4.0], [-4.0, 3.0]])
+    np.testing.assert_allclose(evaluate(simplify(function(norm, (2, 2))), x)[0], 5 * size)
+    scaled = simplify(function(product, (2, 2), (2,), (2,)))
+    s = size * np.array([1.0, 2.0])
+    np.testing.assert_allclose(evaluate(scaled, x, s, 2 * s)[0], [-12.5, -3.125])
+    made = vjp(function(lambda x: total(norm(x)), (2, 2)), (0,), seed_ones=True)
+    alone = Function("alone", Block(made.params, made.ops, made.outs[-1:]))
+    for asked, strict in ((made, 1), (alone, 0)):
+        slope = evaluate(simplify(asked, strict=strict), x)[-1]
+        np.testing.assert_allclose(slope, x / (5 * size), rtol=1e-14)
