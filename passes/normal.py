@@ -25,6 +25,7 @@ class Normal(Builder):
 
     `uses` counts the readers of each value in the program that is being copied: a value of
     several readers is not taken apart.  `lenient` allows rules that may move a NaN or inf.
+    `open` says that extents may be known at run time only.
     """
 
     def __init__(self, params: Sequence[Value], table: Table) -> None:
@@ -33,6 +34,7 @@ class Normal(Builder):
         self.uses: dict[Value, int] = {}
         self.rank: dict[Value, int] = {}
         self.lenient = False
+        self.open = True
         self._depth = 0
         for p in params:
             self.rank[p] = len(self.rank)
@@ -48,7 +50,7 @@ class Normal(Builder):
         """Append an op in normal form, or find what it comes down to."""
         attrs = attrs or {}
         values = self._lift(prim, args)
-        if not blocks and self._depth < _DEPTH and not _ragged(values):
+        if not blocks and self._depth < _DEPTH and not (self.open and _ragged(values)):
             self._depth += 1
             try:
                 for rule in self.table.get(prim.name, ()):

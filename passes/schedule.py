@@ -93,17 +93,18 @@ def _staged(block: Block, host: Collection[Op]) -> dict[Op, int]:
     told = set(showing)
     for op in block.ops:
         parity = 1 if op in host else 0
-        before = [stage[a] for a in op.args if a in stage]
-        if op in told:
-            before.append(shown)
+        s = max([stage[a] for a in op.args if a in stage], default=0)
+        if told and op in told:
+            s = max(s, shown)
         if parity or isinstance(op.prim.emit, Call):
-            before.append(decided)
-        stages[op] = s = max((b + ((b ^ parity) & 1) for b in before), default=parity)
-        if decides(op):
+            s = max(s, decided)
+        stages[op] = s = s + ((s ^ parity) & 1)
+        if (op.blocks or op.prim is guard) and decides(op):
             decided = s
-        if op in told:
+        if told and op in told:
             shown = s
-        stage.update((v, s) for v in op.outs)
+        for v in op.outs:
+            stage[v] = s
     last = max(stages.values(), default=1) | 1
     for op in reversed(showing):  # at the end, when nothing can fail any more
         if op.prim is not show:

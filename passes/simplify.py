@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from ..ir.core import Block, Const, Function, Op, Value, use_counts
 from .dce import sweep
 from .diagonals import DIAGONALS
@@ -95,6 +97,8 @@ def _normalised(block: Block, table: Table, strict: int | None) -> Block:
     params = fresh(block.params)
     counts = use_counts(block)
     b = Normal(params, table)
+    values = chain(block.params, *[op.outs for op in block.ops])
+    b.open = any(-1 in v.aval.shape for v in values)
     with b:
         env: dict[Value, Value] = dict(zip(block.params, params, strict=True))
         for p in block.params:

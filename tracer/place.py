@@ -110,7 +110,7 @@ class Place:
     def name(self) -> str:
         """The variable that the result is stored in, "" where there is none."""
         if self._name is None:
-            self._name = _targets(self._code).get(self._lasti // 2, "")
+            self._name = _names(self._code).get(self._lasti // 2, "")
         return self._name
 
     @property
@@ -169,6 +169,20 @@ def sentence(place: Place | None) -> str:
 @lru_cache(maxsize=4096)
 def _positions(code: CodeType) -> list[tuple[int | None, ...]]:
     return list(code.co_positions())
+
+
+_recent: tuple[CodeType, dict[int, str]] | None = None
+
+
+def _names(code: CodeType) -> dict[int, str]:
+    """The targets of a code object; to hash a long one takes longer than all else, so the last
+    one is known by its identity.
+    """
+    global _recent
+    known = _recent
+    if known is None or known[0] is not code:
+        known = _recent = code, _targets(code)
+    return known[1]
 
 
 @lru_cache(maxsize=4096)
