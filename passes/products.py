@@ -353,11 +353,27 @@ def _normal(b: Normal, args: tuple[Value, ...], *, under: bool) -> Value | None:
         if under:
             return b.raw(div, x, y)
         return b.raw(mul, *((x, y) if b.rank.get(x, -1) < b.rank.get(y, -1) else (y, x)))
+    if not under and not x.aval.shape and not y.aval.shape:
+        scaled = _scaled(b, x, y) or _scaled(b, y, x)
+        if scaled is not None:
+            return scaled
     shape = _shape(x, y)
     p = product_of(b, x, y, shape, under)
     if b.lenient:
         cancel(b, p)
     return emit(b, p, x.aval.dtype)
+
+
+def _scaled(b: Normal, x: Value, c: Value) -> Value | None:
+    """A scalar that is a factor as it is, times a number: what the whole way comes to."""
+    if type(c) is not Const or not _leaf(b, x):
+        return None
+    p = Product(())
+    _number(p, c, False)
+    if p.factors:
+        return None
+    n = abs(p.number)
+    return _signed(p, x if n == 1 else b.raw(mul, x, Const(n, c.aval.dtype)))
 
 
 def _leaf(b: Normal, v: Value) -> bool:
