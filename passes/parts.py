@@ -88,6 +88,6 @@ def _added(b: Builder, x: Value, moved: Value) -> Value:
     shape, start, step = (
         tuple(f[d] for d in rest) for f in (x.shape, op.attrs["start"], op.attrs["step"])
     )
-    if row.shape != shape:
+    if row.shape != shape or any(start):  # the whole of it may come turned round
         row = pad(row, shape=shape, start=start, step=step)
     return scatter_add(x, row, *(Const(op.attrs["start"][d], "i64") for d in at), axes=tuple(at))

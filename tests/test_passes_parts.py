@@ -96,6 +96,22 @@ def test_rows_are_added_to_what_rounds_write_into(sum_, step):
     assert_agree(before, after, X[0, :, :5], X[0, 0, :4], X[1, :4, :3])
 
 
+def test_whole_rows_that_come_turned_round_are_turned_round():
+    text = LOOP.format(sum="%0, %2", step=-1, more="", out="%3").replace("(3, 1)", "(3, 4)")
+    wider = (
+        ("f64[4,3]", "f64[4,5]"),
+        ("f64[3]", "f64[5]"),
+        ("[1,3]", "[1,5]"),
+        ("(1, 3)", "(1, 5)"),
+    )
+    for old, new in wider:
+        text = text.replace(old, new)
+    before = parse(text)
+    after = parts(before)
+    assert "add" not in [op.prim.name for op in all_ops(after.block)]
+    assert_agree(before, after, X[0, :, :5], X[0, 0, :4], X[1, :4, :5])
+
+
 @pytest.mark.parametrize(
     ("more", "out"),
     [("%4: f64[6,5] = mul %3, %3", "%4"), ("%4: f64[6,5] = add %3, %2", "%4")],
