@@ -354,7 +354,7 @@ def _normal(b: Normal, args: tuple[Value, ...], *, under: bool) -> Value | None:
             return b.raw(div, x, y)
         return b.raw(mul, *((x, y) if b.rank.get(x, -1) < b.rank.get(y, -1) else (y, x)))
     if not under and not x.aval.shape and not y.aval.shape:
-        scaled = _scaled(b, x, y) or _scaled(b, y, x)
+        scaled = _by_number(b, x, y) or _by_number(b, y, x)
         if scaled is not None:
             return scaled
     shape = _shape(x, y)
@@ -364,7 +364,7 @@ def _normal(b: Normal, args: tuple[Value, ...], *, under: bool) -> Value | None:
     return emit(b, p, x.aval.dtype)
 
 
-def _scaled(b: Normal, x: Value, c: Value) -> Value | None:
+def _by_number(b: Normal, x: Value, c: Value) -> Value | None:
     """A scalar that is a factor as it is, times a number: what the whole way comes to."""
     if type(c) is not Const or not _leaf(b, x):
         return None
