@@ -46,6 +46,16 @@ class Build:
         """The kernels and host steps of the whole."""
         return schedule(self.function, self._varying, self._strict, self._block)
 
+    @functools.cached_property
+    def rows(self) -> Partition | None:
+        """The best cut along rows, if there is one."""
+        return partition(self.function.name, self._block)
+
+    @property
+    def large(self) -> bool:
+        """Whether the whole takes so much scratch memory that parts are faster."""
+        return _parts(self.plan, 1) is not None
+
     def program(self) -> Any:
         """The program that is taken to be the fastest, or two of which calls find the faster."""
         # Numba is imported in there, at the first compilation of the process.
@@ -81,7 +91,7 @@ class Build:
             return None
         from .codegen.parallel import build_parallel
 
-        found = partition(self.function.name, self._block)
+        found = self.rows
         if found is None or not good(found):
             return None
         if parts is None and (threads := threads_for(found, threads)) == 1:

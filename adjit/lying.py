@@ -39,6 +39,11 @@ class Lie:
     order: Shape
     room: Shape
 
+    @property
+    def turned(self) -> bool:
+        """Whether the axes lie in another order."""
+        return self.order != tuple(range(len(self.order)))
+
 
 Lies = Sequence[Lie | None]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from time import perf_counter
 from typing import Any
 
@@ -22,6 +23,7 @@ from .ir.types import NUMPY
 from .lying import filled, moved, strangers, strides, turned
 from .passes import pipeline
 from .passes.lean import lean, savings
+from .passes.partition import threads_for, worth_cutting
 from .settings import Options
 from .signature import Signature, Spec
 from .staging import Staged, shapes_only
@@ -154,9 +156,37 @@ class Variant:
         if self._refused is not None:
             raise self._refused
         build = Build(function, self.options, self.varying, self.staged.strict)
+        build = self._copying(build) or build
         program = build.program()
         self.seconds |= program.seconds
         return self._within_budget(build, program)
+
+    def _copying(self, build: Build) -> Build | None:
+        """The same of arrays in C order, where these are copied so that rows can be cut.
+
+        That pays for a budget, for much scratch memory, and for threads that have enough to do.
+        """
+        options, before = self.options, self.lies
+        kept = [None if lie is not None and lie.turned else lie for lie in before]
+        if kept == list(before):
+            return None
+        small = options.memory_budget is not None or build.large
+        if not small and (options.threads == 1 or not worth_cutting(build.function)):
+            return None
+        if build.rows is not None:
+            return None
+        self.lies = tuple(kept)
+        function = self._through_passes(self.staged.function)
+        other = Build(function, options, self.varying, self.staged.strict)
+        if other.rows is not None and not strangers(function, self.lies, self.shapes):
+            gain = (1 - 1 / threads_for(other.rows, options.threads)) * other.rows.work
+            pairs = zip(before, kept, strict=True)
+            copied = sum(prod(a.room) for a, b in pairs if a is not None and b is None)
+            if small or gain > _COPY * copied:
+                self._simplified = function
+                return other
+        self.lies = before
+        return None
 
     def _within_budget(self, build: Build, program: Any) -> Any:
         """The program, in as many parts as it takes to keep within the memory budget."""
@@ -346,6 +376,7 @@ def reason(here: Signature, made: Sequence[Variant], same: Sequence[Variant]) ->
 
 
 _HELD = Spec("array", np.ndarray, np.dtype(float))  # one that is no input: in C order
+_COPY = 0.4  # what it takes to copy an element into another order, in the units of a cut's work
 _FORMS = 8  # structures of `out` that one variant knows
 _MOST_PARTS = 256
 

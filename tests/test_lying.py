@@ -201,6 +201,20 @@ def test_with_other_options(settings):
                 assert np.allclose(value, want[0]) and np.allclose(slope, want[1])
 
 
+def test_rows_that_are_to_be_cut_are_copied():
+    x = rng.normal(size=(20000, 30)).copy(order="F")
+
+    def work(w, x):
+        return np.sum(np.tanh(np.exp(np.sin(x) * w)), axis=1)
+
+    want = work(W[:30], x)
+    for settings in ({"threads": 8}, {"memory_budget": "300K"}):
+        with options(**settings):
+            f = jit(work)
+            assert np.allclose(f(W[:30], x), want)
+            assert "x is copied" in f.explain()
+
+
 def test_no_memory_behind_the_last_row_is_read():
     """Rows of a map whose last one ends where no memory is mapped."""
     page = mmap.PAGESIZE
