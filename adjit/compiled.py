@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from . import inspect as views
 from . import outs, settings
 from .errors import (
+    AdjitError,
     CompilationFailed,
     ManyVariants,
     NotDifferentiable,
@@ -223,6 +224,8 @@ class CompiledFunction:
         """Whether another trace of this call does the same; else no number of rounds is open."""
         with self._lock:
             call = self._fixed(args, kwargs)
+            if variant.trial.looked_at(lambda: sampled(*call, variant.staged)):
+                return True
             try:
                 other = self._transform.stage(self._fn, *call)
                 if variant.trial.agrees(variant.staged, other, lambda s: sampled(*call, s)):
@@ -248,18 +251,26 @@ class CompiledFunction:
 
     def _variant(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
         """The variant of a call, made if need be."""
-        now = settings.current()
+        now, fixes = settings.current(), self._fixes
+        first: Exception | None = None
         while True:
             call = self._fixed(args, kwargs)
             try:
                 return self._new(*call, signature(*call)[1], now)
-            except TracedBranch as error:
+            except (TracedBranch, TypeError, AttributeError) as error:
+                if isinstance(error, AdjitError) and not isinstance(error, TracedBranch):
+                    raise
                 primals = self._transform.primals(args)
                 tree = flatten((primals, kwargs))[1]
                 known = self._fixes.get(tree, frozenset())
                 more = to_fix(error, primals, kwargs, known)
+                if not more and first is not None:
+                    self._fixes = fixes
+                    raise first from None
                 if not more:
                     raise
+                if not isinstance(error, TracedBranch):  # of code that asks for Python's own int
+                    first = first or error
                 self._fixes = {**self._fixes, tree: known | more}
 
     def _new(

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from .errors import TracedBranch
 from .ir.core import Value
 from .signature import Fixed
 from .tracer.tree import flatten
@@ -32,7 +31,7 @@ def fix(args: tuple[Any, ...], kwargs: dict[str, Any], which: Collection[int] | 
     )
 
 
-def to_fix(error: TracedBranch, args: Any, kwargs: Any, known: Collection[int]) -> frozenset[int]:
+def to_fix(error: Exception, args: Any, kwargs: Any, known: Collection[int]) -> frozenset[int]:
     """The integer leaves to fix so that the error does not come again; none where that is no use.
 
     `args` and `kwargs` are the call before anything was fixed, `known` what was fixed already.
@@ -47,7 +46,7 @@ def to_fix(error: TracedBranch, args: Any, kwargs: Any, known: Collection[int]) 
     return frozenset(wanted) if wanted <= whole else frozenset()
 
 
-def read_by(error: TracedBranch, count: int) -> set[int] | None:
+def read_by(error: Exception, count: int) -> set[int] | None:
     """Which of `count` traced parameters the value depends on that Python asked for, if known."""
     asked = None
     tb = error.__traceback__

@@ -61,20 +61,25 @@ def object_array(x):
     return np.array([x, x], dtype=object)
 
 
+def list_in_ufunc(x):
+    from numpy import exp
+
+    return exp([x[0, 0], 1.0])
+
+
 TABLE = {
     # conversions
     "float": (lambda x: float(x[0, 0]), errors.TracedConversion, "Drop `float`"),
     "complex": (lambda x: complex(x[0, 0]), errors.TracedConversion, "1j"),
-    "format": (lambda x: "%.3f" % x[0, 0], errors.TracedConversion, "float()"),  # noqa: UP031
+    "format": (lambda x: "%.3f" % x[0, 0], errors.TracedConversion, "f-string"),  # noqa: UP031
     "np.float64": (lambda x: np.float64(x[0, 0]), errors.TracedConversion, "depends on"),
     "frombuffer": (lambda x: bytes(x), (TypeError, ValueError), ""),
-    "list in ufunc": (lambda x: np.exp([x[0, 0], 1.0]), errors.TracedConversion, "np.array"),
+    "list in ufunc": (list_in_ufunc, errors.TracedConversion, "np.array"),
     "list times array": (
         lambda x: drawn()[0, :2] * [x[0, 0], 1.0],
         errors.TracedConversion,
         "np.array",
     ),
-    "fromiter": (lambda x: np.fromiter(iter(x[0]), float), errors.TracedConversion, "float()"),
     "object array": (object_array, errors.TracedConversion, "depends on"),
     "plain index": (
         lambda x: drawn()[np.argsort(x[0])[:2]],
@@ -121,6 +126,7 @@ TABLE = {
     "view": (lambda x: x.view(np.int64), errors.UnsupportedOp, "astype"),
     "pickle": (lambda x: pickle.dumps(x), errors.TracedConversion, "pickled"),
     "hash": (lambda x: {x: 1}, TypeError, "unhashable"),
+    "hash of a number": (lambda x: {x[0, 0]: 1}, TypeError, "Take a number that is not traced"),
     "attribute": (lambda x: x.nonsense, AttributeError, "nonsense"),
 }
 

@@ -39,7 +39,9 @@ _types: list[tuple[Any, str, Any, Any]] = []  # those whose original is a class
 _modules: dict[int, _Table] = {}
 _others: list[tuple[Any, str, Any, Any]] = []  # of classes and instances
 _replacements: dict[int, Any] = {}  # id(original) -> replacement
+BUILTINS: dict[str, Any] = {}
 _rebound: dict[tuple[int, str], tuple[dict[str, Any], Any, Any]] = {}
+_added: dict[tuple[int, str], tuple[dict[str, Any], Any]] = {}
 _refilled: dict[int, tuple[CellType, Any, Any]] = {}
 _acts: dict[int, tuple[Any, Act]] = {}  # id(original) -> original, what it means in a trace
 
@@ -173,6 +175,11 @@ def enter_object(module: Any, name: str, new: Any) -> None:
     _swap(module, name, getattr(module, name), new)
 
 
+def enter_builtin(name: str, new: Any) -> None:
+    """Let a name of Python's be bound to this in the globals of users' functions that name it."""
+    BUILTINS[name] = new
+
+
 def _swap(module: Any, name: str, original: Any, new: Any) -> None:
     _swapped.append((module, name, original, new))
     if isinstance(original, type):
@@ -232,6 +239,8 @@ def shown_module(f: Any) -> str:
 
 def is_swapped(x: Any) -> bool:
     """Whether names that are bound to this are bound to something else while a trace is open."""
+    if any(x is new for new in BUILTINS.values()):
+        return True
     return id(x) in _replacements or id(getattr(x, "__wrapped__", None)) in _replacements
 
 
@@ -243,9 +252,17 @@ def replacements() -> list[tuple[int, Any]]:
 class Interception:
     """The scope of one trace: the first opens the swap, the last closes it."""
 
-    def __init__(self, globals_: Iterable[dict[str, Any]], cells: Iterable[CellType] = ()) -> None:
+    def __init__(
+        self,
+        globals_: Iterable[dict[str, Any]],
+        cells: Iterable[CellType] = (),
+        stand: Callable[[Any], Any] | None = None,
+        builtins: Iterable[str] = (),
+    ) -> None:
         self._globals = list(globals_)
         self._cells = list(cells)
+        self._stand = stand
+        self._builtins = {name: BUILTINS[name] for name in builtins}
 
     def __enter__(self) -> None:
         global _open
@@ -261,9 +278,10 @@ class Interception:
                 if _scipy_tables and builtins.__import__ is _IMPORT:
                     builtins.__import__ = _import
             for names in self._globals:
-                _rebind(names)
+                _rebind(names, self._stand)
+                _add(names, self._builtins)
             for cell in self._cells:
-                _refill(cell)
+                _refill(cell, self._stand)
 
     def __exit__(self, *_: object) -> None:
         global _open
@@ -286,6 +304,10 @@ class Interception:
                 if names.get(name) is new:
                     names[name] = original
             _rebound.clear()
+            for (_id, name), (names, new) in _added.items():
+                if names.get(name) is new:
+                    del names[name]
+            _added.clear()
             for cell, original, new in _refilled.values():
                 if _contents(cell) is new:
                     cell.cell_contents = original
@@ -308,13 +330,27 @@ def _is(found: Any, original: Any) -> bool:
     return found is original or (isinstance(original, MethodType) and bool(found == original))
 
 
-def _rebind(names: dict[str, Any]) -> None:
+def _replacement(x: Any, stand: Callable[[Any], Any] | None) -> Any:
+    """What a name that is bound to this is bound to in a trace, or None."""
+    new = _replacements.get(id(x))
+    return new if new is not None or stand is None else stand(x)
+
+
+def _rebind(names: dict[str, Any], stand: Callable[[Any], Any] | None) -> None:
     """Names of a user module that are bound to an original."""
     for name, x in list(names.items()):
-        new = _replacements.get(id(x))
+        new = _replacement(x, stand)
         if new is not None and new is not x:
             names[name] = new
             _rebound[id(names), name] = (names, x, new)
+
+
+def _add(names: dict[str, Any], new: dict[str, Any]) -> None:
+    """Names that a user module has of Python itself."""
+    for name, x in new.items():
+        if name not in names:
+            names[name] = x
+            _added[id(names), name] = names, x
 
 
 def _contents(cell: CellType) -> Any:
@@ -324,10 +360,10 @@ def _contents(cell: CellType) -> Any:
         return None
 
 
-def _refill(cell: CellType) -> None:
+def _refill(cell: CellType, stand: Callable[[Any], Any] | None) -> None:
     """A variable of an enclosing function that is bound to an original."""
     x = _contents(cell)
-    new = _replacements.get(id(x))
+    new = _replacement(x, stand)
     if new is not None and new is not x:
         cell.cell_contents = new
         _refilled[id(cell)] = (cell, x, new)

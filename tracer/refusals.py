@@ -58,9 +58,6 @@ REFUSED: dict[str, Refusal] = {
     "numpy.frombuffer": Refusal(
         "a traced array has no memory to look into", "Write x.reshape(-1) or x.astype(...)."
     ),
-    "numpy.fromiter": Refusal(
-        "it asks each element for its number", "Write np.array(list(iterable))."
-    ),
     "numpy.lib.recfunctions.*": _RECORDS,
     "numpy.may_share_memory": _MEMORY,
     "numpy.shares_memory": _MEMORY,

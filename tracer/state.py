@@ -31,7 +31,7 @@ from .facts import StateGuard
 from .find import walk
 from .guards import absent_guard, array_guard, entries_guard, equal_guard, same_guard
 from .holdings import is_datum, of_user
-from .intercept import Replacement, is_swapped
+from .intercept import BUILTINS, Replacement, is_swapped
 from .paths import (
     CODE,
     Path,
@@ -60,6 +60,7 @@ class Reached:
     absent: dict[Any, Path] = field(default_factory=dict)
     arrays: dict[Any, Path] = field(default_factory=dict)
     clocks: bool = False  # whether code mentions one that cannot be swapped
+    builtins: set[str] = field(default_factory=set)  # of those that are bound anew, the named
     asked: set[str] = field(default_factory=set)  # names of attributes that are asked for
     entered: set[Any] = field(default_factory=set)
     globals: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -323,6 +324,7 @@ def _scan(
         c = pending.pop()
         r = reads(c)
         used.update(c.co_names)
+        out.builtins.update(BUILTINS.keys() & c.co_names)
         if not _NAMED.isdisjoint(c.co_names):
             asked = [t for t in _strings(c.co_consts) if t.isidentifier()]
             used.update(asked)

@@ -43,6 +43,7 @@ from . import (  # noqa: F401
     surface_stats,
     surface_ufunc,
     surface_windows,
+    typed,
 )
 from .errors import AdjitError, TracedConversion, UnsupportedOp
 from .intercept import shown_module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from typing import Any
@@ -190,6 +191,20 @@ def _require(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     if not holds_tracer(given.get("a")):
         return DECLINE
     return _convert(original, user, (given["a"], given.get("dtype")), {})
+
+
+def _from_iterable(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
+    """np.fromiter, which asks each element for its number."""
+    given = _bound("iter dtype count", args, kwargs)
+    if not user or _numeric(given.get("dtype")) is None or given.get("like") is not None:
+        return DECLINE
+    count = given.get("count", -1)
+    found = list(itertools.islice(given["iter"], count if count >= 0 else None))
+    if not holds_tracer(found):
+        return original(found, given["dtype"], count)
+    if len(found) < count:
+        raise ValueError(f"iterator too short: Expected {count} but iterator had only {len(found)}")
+    return _array(np.array, user, (found, given["dtype"]), {})
 
 
 # ------------------------------------------------------------------ ranges
@@ -450,6 +465,7 @@ def fill_table() -> None:
         "asarray": _convert, "asanyarray": _convert, "asarray_chkfinite": _convert,
         "ascontiguousarray": _contiguous, "asfortranarray": _fortran, "require": _require,
         "arange": _arange, "linspace": _linspace, "logspace": _logspace, "geomspace": _geomspace,
+        "fromiter": _from_iterable,
         **dict.fromkeys(("zeros_like", "ones_like", "empty_like", "full_like"), _like),
         **dict.fromkeys(_MADE, _plain),
     }  # fmt: skip

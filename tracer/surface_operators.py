@@ -116,6 +116,8 @@ def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single | 
         else:
             sides.append((_NUMPYS[type(x)], None, False))
     (ka, va, python), (kb, vb, too) = sides
+    if python and too and ka == kb == "bool" and ufunc in _COUNTS:
+        return None, held
     lower, da, db, want = _pair(ufunc, ka, kb)
     avals = [x or SCALARS[d] for x, d in ((va, da), (vb, db))]
     plain = ((va, python, ka, da), (vb, too, kb, db))
@@ -140,6 +142,9 @@ def combine(rec: Recorder, ufunc: np.ufunc, a: Any, b: Any, operator: bool) -> A
     vb, kb, also, too = _side(rec, b)
     if va is NotImplemented or vb is NotImplemented:
         return _with_object(ufunc, a, b)
+    if operator and python and too and ka == kb == "bool" and ufunc in _COUNTS:
+        va, vb = _counted(va), _counted(vb)
+        ka = kb = int
     memo = (ufunc, ka, kb)
     known = _pairs.get(memo)
     if known is None:
@@ -187,6 +192,18 @@ def _side(rec: Recorder, x: Any) -> tuple[Any, Key, bool, bool]:
         return x, "bool" if kind is bool else kind, False, True
     v = _operand(x)
     return v, None if v is NotImplemented else v.aval.dtype, False, False
+
+
+# Python's bools are ints in arithmetic; NumPy's are not.
+_COUNTS = {
+    np.add, np.subtract, np.multiply, np.true_divide, np.floor_divide, np.remainder, np.power,
+    np.left_shift, np.right_shift,
+}  # fmt: skip
+
+
+def _counted(x: Any) -> Any:
+    """A Python bool as the int that it is."""
+    return cast(x, "i64") if isinstance(x, Value) else int(x)
 
 
 def _with_object(ufunc: np.ufunc, a: Any, b: Any) -> Any:
@@ -260,6 +277,8 @@ def unary(ufunc: np.ufunc, a: Tracer) -> Tracer:
     """An operator of one operand."""
     rec = recorder()
     rec.enter(sys._getframe(2))
+    if a._kind == "python" and a._value.aval.dtype == "bool":
+        a = Tracer(rec, _counted(value(a)), "python")
     quick = quick_unary(ufunc, a)
     if quick is not None:
         quick._kind = "python" if a._kind == "python" else quick._kind
@@ -342,7 +361,6 @@ def _install() -> None:
         setattr(Tracer, f"__{name}__", either)
     rpower = _operator(np.power, reflected=True)
     methods: dict[str, Any] = {
-        "hash": None,
         "pow": lambda a, b, mod=None: _power_operator(a, b),
         "rpow": lambda a, b, mod=None: rpower(a, b, sys._getframe(1)),
         "ipow": lambda a, b: _inplace(a, _power_operator(a, b)),

@@ -38,6 +38,7 @@ from .intercept import Interception, interpreted
 from .ledger import ledger_of
 from .lent import Lending, Stands, asks_for_more, undecided
 from .library import advice, compiled_call, is_compiled
+from .listed import stand
 from .place import OURS, USER, Place, owner, sentence
 from .printing import flush
 from .python_rounds import Again, Site, until_settled
@@ -271,7 +272,9 @@ class _Call:
         run, names = functools.partial(_run, self.fn), _positional(self.fn)
         if self.rolling is not None:
             rec.walk = Walk(sys._getframe())
-        with Interception(reached.globals.values(), reached.cells.values()):
+        stands_for = stand if level else None
+        changed = reached.globals.values(), reached.cells.values(), stands_for, reached.builtins
+        with Interception(*changed):
             stands = Stands(plain)
             rec.owners = stands.owners if outer is None else outer.owners
             stack().append(rec)

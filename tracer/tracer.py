@@ -32,6 +32,9 @@ try:  # NumPy 2.4 wants no dims, as Python's errors will say
     _ONLY_0D = False
 except TypeError:
     _ONLY_0D = True
+_F_STRING = (
+    "The format by % wants Python's numbers; an f-string shows what each call has: f'{x:.3f}'."
+)
 _PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 
 
@@ -142,7 +145,8 @@ class Tracer:
         return bool(self._known("bool", advice))
 
     def __index__(self) -> int:
-        if self._value.aval.kind not in "iu" or self._value.aval.shape:
+        whole = "iub" if self._kind == "python" else "iu"
+        if self._value.aval.kind not in whole or self._value.aval.shape:
             raise TypeError("only integer scalar arrays can be converted to a scalar index")
         advice = "Pass sizes and axes as they are (an int from x.shape), not as traced values."
         decided = len(self._rec.builder.recipes)
@@ -157,7 +161,10 @@ class Tracer:
 
     def __float__(self) -> float:
         self._single()
-        return float(self._number("float", "Drop `float`: 0-d values act as numbers already."))
+        place = here()
+        formats = place is not None and place.instruction == "BINARY_OP"
+        advice = _F_STRING if formats else "Drop `float`: 0-d values act as numbers already."
+        return float(self._number("float", advice))
 
     def __complex__(self) -> complex:
         self._single()
@@ -214,7 +221,17 @@ class Tracer:
     def __contains__(self, x: Any) -> bool:
         return bool((self == x).any())
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        """That of the integer it is in this call, as a key of a dict or in a set."""
+        if self._kind == "array":
+            raise TypeError("unhashable type: 'numpy.ndarray'")
+        if self._value.aval.kind not in "iub":
+            raise TypeError(
+                f"unhashable: {self._noun()} depends on a traced input, so what is found by it "
+                "would be another in every call. Take a number that is not traced for a key: an "
+                "index, or a name."
+            )
+        return hash(int(self._known("a key", "Take an integer that is not traced for a key.")))
 
     def __repr__(self) -> str:
         return f"Tracer<{self._value.hint or self._kind}: {self._value.aval}>"
