@@ -246,6 +246,8 @@ def _makers() -> list[Entry]:
               lambda x: np.logspace(x[0], 1.0, 3, base=2.0)),
         entry("numpy.geomspace", lambda x: np.geomspace(x[0, 0], 4.0, 4),
               lambda x: np.geomspace(1.0, x[0], 3), domains="positive"),
+        entry("numpy.fromiter", lambda x: np.fromiter((v * v for v in x[0]), float),
+              lambda x: np.fromiter(x.flat, x.dtype, count=3)),
         entry("numpy.fromfunction", lambda x: np.fromfunction(lambda i, j: i * x[0, 0] + j, (2, 3)),
               lambda x: np.fromfunction(lambda i: x[0] * i, (4,))),
         entry("numpy.ix_", lambda x: x[np.ix_([0, 2], [1, 3])],

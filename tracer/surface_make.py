@@ -201,7 +201,7 @@ def _from_iterable(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     count = given.get("count", -1)
     found = list(itertools.islice(given["iter"], count if count >= 0 else None))
     if not holds_tracer(found):
-        return original(found, given["dtype"], count)
+        return recorder().made(original(found, given["dtype"], count), found)
     if len(found) < count:
         raise ValueError(f"iterator too short: Expected {count} but iterator had only {len(found)}")
     return _array(np.array, user, (found, given["dtype"]), {})
@@ -455,7 +455,7 @@ def _with_lists(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
 
 
 _MADE = ("indices", "hanning", "hamming", "blackman", "bartlett", "kaiser", "tril_indices",
-         "triu_indices", "diag_indices", "fromiter")  # fmt: skip
+         "triu_indices", "diag_indices")  # fmt: skip
 
 
 def fill_table() -> None:
