@@ -299,12 +299,16 @@ class Tracer:
 ENTRY: dict[str, Any] = {}
 
 
+# CPython 3.12 and later have instructions of their own for slices.
+_READS, _WRITES = ("BINARY_SUBSCR", "BINARY_SLICE"), ("STORE_SUBSCR", "STORE_SLICE")
+
+
 def _check_place(t: Tracer) -> None:
     """An error that says so, if the user's line writes into a plain array, or indexes one."""
     place = here()
     if place is None:
         return
-    if place.instruction == "STORE_SUBSCR":
+    if place.instruction in _WRITES:
         raise fail(
             UntracedWrite,
             f"{t._noun()} is written into an array from outside of the function, or one that "
@@ -312,7 +316,7 @@ def _check_place(t: Tracer) -> None:
             "A traced function leaves those alone: write into a copy, z = np.copy(a), and return "
             "it.",
         )
-    if place.instruction == "BINARY_SUBSCR":
+    if place.instruction in _READS:
         raise fail(
             TracedConversion,
             f"a plain array is indexed by {t._noun()}, which depends on a traced input",
@@ -322,7 +326,7 @@ def _check_place(t: Tracer) -> None:
 
 def _indexes(place: Place | None) -> bool:
     """Whether the user's code reads an item there."""
-    return place is not None and place.instruction == "BINARY_SUBSCR"
+    return place is not None and place.instruction in _READS
 
 
 def _innermost() -> Recorder | None:
