@@ -49,7 +49,7 @@ def cholesky(w: Writer, r: Root) -> None:
     with w.stack(r, r.value.shape[:-2]) as batch:
         if n <= small.LARGEST:
             write = small.cholesky_straight if n <= small.FEW else small.cholesky
-            write(w, r, batch, f"return {NOT_DEFINITE}")
+            write(w, r, batch, NOT_DEFINITE)
             return
         lower_copied(w, r, a, batch)
         info = w.names.fresh("info")
@@ -69,13 +69,11 @@ def triangular_solve(w: Writer, r: Root) -> None:
             lower, trans = r.op.attrs["lower"], r.op.attrs.get("trans", False)
             at: list[At] = [(None, k, 0) for k in range(max(n, m))]
             right = [[w.pull(b, (*batch, at[i], at[c])) for c in range(m)] for i in range(n)]
-            failed = f"return {SINGULAR}"
-            small.solve_straight(w, r, batch, right, lower != trans, trans, unit, failed)
+            small.solve_straight(w, r, batch, right, lower != trans, trans, unit, SINGULAR)
             return
         if not unit:
             with w.nest([n]) as (row,):
-                w.line(f"if {w.pull(a, (*batch, row, row))} == 0.0:")
-                w.line(f"    return {SINGULAR}")
+                w.fail(f"{w.pull(a, (*batch, row, row))} == 0.0", SINGULAR)
         with w.nest([n, m]) as inner:
             index = (*batch, *inner)
             value = w.pull(b, index)
@@ -139,8 +137,7 @@ def lu_factors(w: Writer, r: Root) -> None:
 def _regular(w: Writer, packed: Value, batch: Sequence[At], n: int) -> None:
     """Leave the kernel where a pivot is zero."""
     with w.nest([n]) as (row,):
-        w.line(f"if {w.pull(packed, (*batch, row, row))} == 0.0:")
-        w.line(f"    return {SINGULAR}")
+        w.fail(f"{w.pull(packed, (*batch, row, row))} == 0.0", SINGULAR)
 
 
 def lu_apply(w: Writer, r: Root) -> None:

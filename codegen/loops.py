@@ -9,12 +9,12 @@ from math import prod
 
 from ..ir.access import MAX_INTERVALS
 from ..ir.core import Const, Op, Value
-from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts
+from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, is_straight
 from ..ir.prim import Call, Fold
 from ..ir.types import KIND, Extent
-from . import contiguous
+from . import contiguous, triangular
 from .calls import CALLS, add_at, gemm, strided_pad
-from .emit import ITEM, LITERAL_SIZE, At, fold_start
+from .emit import ITEM, LITERAL_SIZE, At, Scope, fold_start
 from .halves import halves
 from .reader import Reader
 from .regions import region
@@ -104,6 +104,7 @@ class Writer(Reader):
         self.accumulating: dict[Root, str] = {}
         self.late: list[str] | None = None  # stores for the end of a statement list
         self.guards: list[Op] = []  # the k-th of them answers FIRST_MISS - k
+        self.failing: dict[int, str] | None = None  # names of what tells at the end of a loop
         self.edge = False  # whether reads say by conditions where they mean something else
         for r in plan.roots.values():
             for d, n in enumerate(r.dims):
@@ -179,6 +180,15 @@ class Writer(Reader):
         else:
             value = self.evaluate(r.op, domain, ())
         self.put(r, value)
+
+    def fail(self, condition: str, status: int) -> None:
+        """Leave the kernel with a status if a condition holds, at once or at the end of a loop."""
+        if self.failing is None:
+            self.line(f"if {condition}:")
+            self.line(f"    return {status}")
+            return
+        name = self.failing.setdefault(status, self.names.fresh("failed"))
+        self.line(f"{name} = {name} | ll.select({condition}, 1, 0)")
 
     def guard(self, r: Root) -> None:
         """Leave the kernel where a value is not what it was while tracing."""
@@ -384,23 +394,36 @@ class Writer(Reader):
             a, b = self.names.size(low), self.names.size(high)
             if not single and not _unrolls(loop):
                 b = self.names.argument(high)
-            if self.has_few(loop, low, high):
-                b = f"ll.few({b})"
-            header = f"for {var} in range({b if low == 0 else f'{a}, {b}'}):"
+            end = f"ll.few({b})" if self.has_few(loop, low, high) else b
+            header = f"for {var} in range({end if low == 0 else f'{a}, {end}'}):"
             with self.aside() as scope:
                 if single:
                     self.line(f"{var} = {a}")
                 self.enter(loop, var, scope.depth, (low, high - 1))
+                ends = triangular.limits(self, loop, var) if high - low > LITERAL_SIZE else None
                 with self.in_parts(sums):
                     self.items(loop.body)
             lines, headers = scope.lines, () if single else (header,)
-            if high - low > LITERAL_SIZE:
-                found = spikes(var, (a, b), lines, self.names.fresh)
-                found = found or halves(var, (a, b), lines, self.names.fresh)
+            # Indices from data are checked wherever they are read.
+            if ends is not None and not any("status" in text for text in lines):
+                headers = (self.limited(var, (a, b), ends),)
+            elif high - low > LITERAL_SIZE:
+                found = spikes(var, (a, end), lines, self.names.fresh)
+                found = found or halves(var, (a, end), lines, self.names.fresh)
                 lines, headers = (lines, headers) if found is None else (found, ())
             self.under(headers, lines)
             self.leave(loop)
         self.idle = before
+
+    def limited(self, var: str, bounds: tuple[str, str], ends: triangular.Limits) -> str:
+        """The header of a loop between the nearer of two limits on either side."""
+        texts = list(bounds)
+        for k, (end, nearer) in enumerate(zip(ends, ("max", "min"), strict=True)):
+            if end is not None:
+                name = self.names.fresh("m")
+                self.line(f"{name} = {nearer}({bounds[k]}, {self.index_text(end)})")
+                texts[k] = name
+        return f"for {var} in range({', '.join(texts)}):"
 
     def parts(self, loop: Loop, low: int, high: int, sums: Mapping[Root, str]) -> None:
         """The loop in parts of many rounds, so that only the sums of each are rounded much."""
@@ -450,7 +473,7 @@ class Writer(Reader):
         self, loop: Loop, item: Item, block: str, rows: str, known: tuple[int, int]
     ) -> None:
         """An item of a block: a call for all of its rows, or a loop over them."""
-        if isinstance(item, CallItem):
+        if isinstance(item, CallItem) and not is_straight(item.root):
             self.enter(loop, block, self.scope.depth, known)
             self.call(item.root, rows)
             self.leave(loop)
@@ -461,11 +484,25 @@ class Writer(Reader):
             first = self.jam(loop, item, block, rows, known)
         row, var = self.names.fresh("r"), self.names.fresh("i")
         reach = rows if first == "0" else f"{first}, {rows}"
-        with self.body(f"for {row} in range({reach}):") as inner:
+        with self.together(f"for {row} in range({reach}):") as inner:
             self.line(f"{var} = {block} + {row}")
             self.enter_row(loop, row, var, inner.depth, known)
             self.item(item)
         self.leave(loop)
+
+    @contextmanager
+    def together(self, header: str) -> Iterator[Scope]:
+        """A loop that no round leaves: what fails in one is noted, and told at the end of all."""
+        before, self.failing = self.failing, {}
+        with self.aside() as inner:
+            yield inner
+        failing, self.failing = self.failing, before
+        for name in failing.values():
+            self.line(f"{name} = 0")
+        self.under((header,), inner.lines)
+        for status, name in failing.items():
+            self.line(f"if {name} != 0:")
+            self.line(f"    return {status}")
 
     def enter_row(self, loop: Loop, row: str, var: str, depth: int, known: tuple[int, int]) -> None:
         self.of_var[row] = depth
@@ -549,7 +586,9 @@ class Writer(Reader):
         if r.kind == "gemm":
             gemm(self, r, rows)
         elif r.kind == "region":
+            before, self.failing = self.failing, None
             region(self, r)
+            self.failing = before
         else:
             assert r.op is not None
             emit = r.op.prim.emit

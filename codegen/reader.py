@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from ..ir.access import aligned, compose, counted, view_map
 from ..ir.core import Const, Op, Value
-from ..ir.plan import Loop, Plan, Storage
+from ..ir.plan import WHOLE, Loop, Plan, Storage
 from ..ir.prim import Call, Expr, ViewMap
 from ..ir.records import dataclass
 from ..ir.types import KIND
@@ -285,8 +285,10 @@ class Reader:
         """The index and extents of the dims that a root's storage keeps."""
         out: list[At] = []
         extents: list[int] = []
-        for k, how in enumerate(where.kept):
-            if how == "full":
+        order = sorted(range(len(where.kept)), key=lambda k: where.kept[k] != "plane")
+        for k in order:
+            how = where.kept[k]
+            if how in WHOLE:
                 out.append(index[k])
                 extents.append(v.shape[k])
             elif how == "strip":

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from ..ir.core import Value
-from ..ir.plan import Root
+from ..ir.plan import STRAIGHT, Root
 from .emit import At
 from .host import has_fma
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 LARGEST = 20  # rows of a matrix that is small
 FEW = 8  # rows of a triangle whose elements are named one by one
-STRAIGHT = 4  # rows of one that is worked on in registers, element by element
 
 
 Cell = Callable[[str, str], str]
@@ -228,11 +227,11 @@ def solve_straight(
     down: bool,
     trans: bool,
     unit: bool,
-    singular: str = "",
+    singular: int = 0,
 ) -> None:
     """The same in registers, with one division for each row, for right-hand sides in rows.
 
-    `singular` is what to do where a divisor is zero.
+    `singular` is the status of the kernel where a divisor is zero.
     """
     assert r.op is not None
     a, x = r.op.args[0], r.value
@@ -249,8 +248,7 @@ def solve_straight(
         if not unit:
             pivot = w.pull(a, (*batch, at[i], at[i]))
             if singular:
-                w.line(f"if {pivot} == 0.0:")
-                w.line(f"    {singular}")
+                w.fail(f"{pivot} == 0.0", singular)
             inverse = named(w, f"1.0 / {pivot}")
         for c in range(m):
             for j, factor in before:
@@ -267,8 +265,8 @@ def elements(start: str, width: str) -> Cell:
     return lambda i, j: f"{start}[{i}*{width} + {j}]"
 
 
-def cholesky(w: Writer, r: Root, batch: Sequence[At], failed: str) -> None:
-    """The lower factor; `failed` is what to do where there is none.
+def cholesky(w: Writer, r: Root, batch: Sequence[At], failed: int) -> None:
+    """The lower factor; `failed` is the status of the kernel where there is none.
 
     Its columns are made in the rows of the upper triangle, which are read and written whole.
     """
@@ -282,8 +280,7 @@ def cholesky(w: Writer, r: Root, batch: Sequence[At], failed: str) -> None:
     with w.nest([n]) as (at,):
         k = at[0]
         square = named(w, cell(k, k))
-        w.line(f"if {square} <= 0.0:")  # NaN goes on, as in NumPy's
-        w.line(f"    {failed}")
+        w.fail(f"{square} <= 0.0", failed)  # NaN goes on, as in NumPy's
         root = named(w, f"vm.sqrt{suffix}({square})")
         inverse = named(w, f"1.0 / {root}")
         w.line(f"{cell(k, k)} = {root}")
@@ -299,7 +296,7 @@ def cholesky(w: Writer, r: Root, batch: Sequence[At], failed: str) -> None:
         w.line(f"{cell(j[0], i[0])} = {zero}")
 
 
-def cholesky_straight(w: Writer, r: Root, batch: Sequence[At], failed: str) -> None:
+def cholesky_straight(w: Writer, r: Root, batch: Sequence[At], failed: int) -> None:
     """The same in registers, with one division for each column, and zeros above."""
     assert r.op is not None
     (a,), v = r.op.args, r.value
@@ -313,8 +310,7 @@ def cholesky_straight(w: Writer, r: Root, batch: Sequence[At], failed: str) -> N
             for k in range(j):
                 value = named(w, less(value, made[i, k], made[j, k]))
             if i == j:
-                w.line(f"if {value} <= 0.0:")  # NaN goes on, as in NumPy's
-                w.line(f"    {failed}")
+                w.fail(f"{value} <= 0.0", failed)  # NaN goes on, as in NumPy's
                 made[i, j] = named(w, f"vm.sqrt{suffix}({value})")
                 inverse = named(w, f"1.0 / {made[i, j]}") if j + 1 < n else ""
             else:

@@ -12,6 +12,11 @@ from .prim import Fold
 from .records import dataclass
 from .types import NUMPY
 
+WHOLE = ("full", "plane")  # how the dims are kept that memory has all elements of
+
+
+STRAIGHT = 4  # rows and columns of matrices whose elements are named one by one
+
 
 @dataclass(frozen=True)
 class Access:
@@ -115,7 +120,8 @@ class Inside:
 class Storage:
     """Where a root's value lives: which of its dims are kept in memory, and how.
 
-    `kept[k]` is "full", "strip" (indexed by the row within a block) or "drop" for value dim k.
+    `kept[k]` is "full", "strip" (indexed by the row within a block) or "drop" for value dim k;
+    or "plane": kept as a whole, but in front of the others.
     `place` is "local", "scratch", "full", "output", "inside" (a piece of a woven array), or
     "given": memory that the writer of a region names, such as a row of what a loop stacks.
     """
@@ -149,7 +155,7 @@ class Plan:
         kept = self.storage[v].kept
         rows = self.strip_rows(v) if "strip" in kept else 0
         return tuple(
-            n if how == "full" else rows
+            n if how in WHOLE else rows
             for n, how in zip(v.shape, kept, strict=True)
             if how != "drop"
         )
@@ -212,6 +218,14 @@ class Plan:
 def members(item: Item) -> Sequence[Root]:
     """The roots that an item holds, those of its loops and regions apart."""
     return [item.root] if isinstance(item, CallItem) else item.members
+
+
+def is_straight(r: Root) -> bool:
+    """Whether a nest works on matrices so small that each element is a number of its own."""
+    if r.kind != "call" or r.op is None or r.value.ndim < 3:
+        return False
+    rows = STRAIGHT if r.op.prim.name != "lu_factors" else r.value.shape[-2]
+    return r.value.shape[-1] <= STRAIGHT and r.value.shape[-2] <= rows
 
 
 def nested(items: Sequence[Item]) -> Iterator[Item]:

@@ -10,10 +10,14 @@ from ..ir.builder import Builder
 from ..ir.core import Function, Op, Value, all_ops
 from ..ir.ops import elementwise as el
 from ..ir.ops.factored import SPARE, lu_adjugate, lu_apply, lu_factors, lu_inverse
-from ..ir.ops.linalg import adjugate
-from ..ir.ops.matrices import transposed
+from ..ir.ops.linalg import adjugate, cholesky
+from ..ir.ops.matrices import diagonal, diagonal_of, mirrored, transposed
 from ..ir.ops.reduce import prod
 from ..ir.ops.shape import broadcast, iota, narrow, reshape, slice_, squeeze, sum_
+from ..ir.ops.slopes import cholesky_inverse
+from ..ir.ops.triangular import solved
+from ..ir.plan import STRAIGHT
+from .mirrors import Forms
 from .replay import rebuild
 
 
@@ -31,7 +35,15 @@ def _visit(b: Builder, op: Op, args: tuple[Value, ...]) -> Sequence[Value] | Non
     if op.prim is adjugate and has_emission(op):
         return None
     a, trans = untransposed(b, args[0])
-    return rule(lu_factors(a), trans, *args[1:])
+    symmetric = op.prim.name in _DEFINITE and Forms(b.defs).symmetric(a)
+    if symmetric and (factor := _factor(b, a)) is not None:
+        return _DEFINITE[op.prim.name](factor, *args[1:])
+    return rule(lu_factors(a), trans and not symmetric, *args[1:])
+
+
+def _factor(b: Builder, a: Value) -> Value | None:
+    """The Cholesky factor of a matrix, if it has been made before."""
+    return next((op.outs[0] for op in b.ops if op.prim is cholesky and op.args[0] is a), None)
 
 
 def untransposed(b: Builder, a: Value) -> tuple[Value, bool]:
@@ -60,10 +72,13 @@ def _inv(packed: Value, trans: bool) -> list[Value]:
 def _diagonal(packed: Value) -> Value:
     """The diagonal of U, each element's sign turned by the swap that belongs to it."""
     (*batch, m, n) = packed.shape
-    flat = reshape(packed, shape=(*batch, m * n))
     lead = len(batch)
-    start, size = (0,) * (lead + 1), (*batch, n)
-    found = slice_(flat, start=start, size=size, step=(1,) * lead + (n + 1,))
+    if batch and n <= STRAIGHT:  # elements of vectors over the matrices, not of memory
+        found = diagonal(narrow(packed, lead, 0, n))
+    else:
+        flat = reshape(packed, shape=(*batch, m * n))
+        start, size = (0,) * (lead + 1), (*batch, n)
+        found = slice_(flat, start=start, size=size, step=(1,) * lead + (n + 1,))
     row = squeeze(narrow(packed, lead, n, 1), (lead,))
     own: Value = iota(shape=(n,), axis=0, dtype=packed.dtype)
     if lead:
@@ -89,6 +104,27 @@ def _adjugate(packed: Value, trans: bool) -> list[Value]:
     return [transposed(found) if trans else found]
 
 
+# ------------------------------------------------------------------ by the factor L of A = L Lᵀ
+
+
+def _solve_definite(factor: Value, right: Value) -> list[Value]:
+    return [solved(factor, solved(factor, right), trans=True)]
+
+
+def _inv_definite(factor: Value) -> list[Value]:
+    return [mirrored(cholesky_inverse(factor), True)]
+
+
+def _slogdet_definite(factor: Value) -> list[Value]:
+    d, axes = diagonal_of(factor), (factor.ndim - 2,)
+    return [prod(el.sign(d), axes=axes), sum_(el.log(d), axes=axes) * 2]
+
+
+_DEFINITE: dict[str, Callable[..., list[Any]]] = {
+    "solve": _solve_definite,
+    "inv": _inv_definite,
+    "slogdet": _slogdet_definite,
+}
 _RULES: dict[str, Callable[..., list[Any]]] = {
     "adjugate": _adjugate,
     "solve": _solve,

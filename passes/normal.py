@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..ir.builder import Builder
 from ..ir.core import Block, Const, Op, Value
@@ -11,6 +11,9 @@ from ..ir.ops.shape import broadcast, reshaped
 from ..ir.prim import Expr, Prim
 from ..ir.types import broadcast_shapes
 from .fold import folded
+
+if TYPE_CHECKING:
+    from .mirrors import Forms
 
 # A rule gets the builder, the arguments and the attrs of an op about to be appended, and answers
 # with the value that stands for it, or None.  What it emits is brought into normal form as well.
@@ -35,6 +38,7 @@ class Normal(Builder):
         self.rank: dict[Value, int] = {}
         self.lenient = False
         self.open = True
+        self.forms: Forms | None = None  # once a rule asks what is one up to the order of axes
         self._depth = 0
         for p in params:
             self.rank[p] = len(self.rank)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import field
 
 from ..ir.core import Value
-from ..ir.plan import Access, CallItem, Item, Loop, Plan, Root, Stmts
+from ..ir.plan import WHOLE, Access, CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.records import dataclass
 from .storage import Path, paths_of
 
@@ -83,13 +83,13 @@ class Overwrites:
     def _same_layout(self, new: Value, old: Value) -> bool:
         a, b = (self.plan.storage[v].kept for v in (new, old))
         same = self.plan.kept_shape(new) == self.plan.kept_shape(old)
-        return same and (a == b or "strip" not in (*a, *b))
+        return same and (a == b or {"strip", "plane"}.isdisjoint((*a, *b)))
 
     def _holds(self, item: Loop, new: Value, old: Value) -> bool:
         """Whether everything is read before it is overwritten, in the present order."""
         paths, writer = paths_of([item]), self.plan.roots[new]
         # A round of the loops around reads what it made itself.
-        kept = [k for k, how in enumerate(self.plan.storage[old].kept) if how == "full"]
+        kept = [k for k, how in enumerate(self.plan.storage[old].kept) if how in WHOLE]
         for r in item.members:
             if any(self._base(a) is old for a in r.matrices):
                 return False

@@ -11,6 +11,7 @@ from .dots import DOTS
 from .finish import finished
 from .jumps import deciding
 from .masks import MASKS
+from .mirrors import MIRRORS
 from .normal import Normal, Table
 from .picks import PICKS
 from .products import PRODUCTS
@@ -38,6 +39,7 @@ TABLE = merged(
     PRODUCTS,
     SOLVES,
     SUMS,
+    MIRRORS,
     ACCURACY,
 )
 CLEANUP = merged(SPECIAL, VIEWS, EXACT)

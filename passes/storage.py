@@ -5,7 +5,17 @@ from __future__ import annotations
 from math import prod
 
 from ..ir.core import Value
-from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, Storage, members
+from ..ir.plan import (
+    CallItem,
+    Item,
+    Loop,
+    Plan,
+    Root,
+    Stmts,
+    Storage,
+    is_straight,
+    members,
+)
 from ..ir.prim import Expr
 from ..ir.types import Extent
 from .roots import Roots
@@ -20,6 +30,8 @@ FETCH_BYTES = 256 << 10  # of a block of long rows that is still fetched; the se
 FETCH_LEAST = 32  # elements of a row that is fetched before its block is at hand
 SHORT = 8  # rows of a strip within a loop that is no better than rows one by one; rounds of a row
 LONG = 40  # members of a loop that runs some of them at a time
+MATRICES = 16  # small ones at a time, a number that the text says
+THIN = 8  # elements of a row, of which each has an array of its own while they are added up
 Path = tuple[tuple[int, ...], tuple[Loop, ...]]
 
 
@@ -104,10 +116,31 @@ def _contract(r: Root, users: list[tuple[Root, object]], paths: dict[Root, Path]
         if d not in r.par:
             continue
         strip = loop.strip and (not same_item or r.kind == "gemm" or _feeds_gemm(users))
-        kept[r.par.index(d)] = "strip" if strip else "drop"
+        k = r.par.index(d)
+        if loop.strip and any(m.kind == "call" for m in loop.members):  # of small matrices
+            strip = strip or "full" in kept[k + 1 :]
+            kept[k + 1 :] = ["plane" if how == "full" else how for how in kept[k + 1 :]]
+        kept[k] = "strip" if strip else "drop"
     if all(k == "drop" for k in kept) and not own:
         return Storage("local", tuple(kept))
+    if _is_added_by_columns(r, loops, kept) and all(u.kind in ("store", "fold") for u, _ in users):
+        kept[-1] = "plane"
     return Storage("scratch" if common else "full", tuple(kept))
+
+
+def _is_added_by_columns(r: Root, loops: tuple[Loop, ...], kept: list[str]) -> bool:
+    """Whether thin rows are added up in rounds that each visit many of them.
+
+    The loop over rows becomes one of vectors, which read and write as many elements side by side.
+    """
+    if r.kind != "fold" or r.value.ndim < 2 or kept[-2:] != ["full", "full"]:
+        return False
+    thin, many = r.value.shape[-1], r.value.shape[-2]
+    if not 1 < thin <= THIN or many < STRIP_LEAST or getattr(thin, "varies", False):
+        return False
+    order = [loop.dims[r][0] for loop in loops]
+    ahead = order[: order.index(r.par[-2])] if r.par[-2] in order else []
+    return order[-1] == r.par[-1] and any(d not in r.par for d in ahead)
 
 
 def _feeds_gemm(users: list[tuple[Root, object]]) -> bool:
@@ -122,7 +155,7 @@ def _strip_rows(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> int:
     if any(r.kind == "gemm" and loop.dims[r][0] >= len(r.dims) - 3 for r in loop.members):
         return STRIP_GEMM
     if any(r.kind in ("gemm", "call") for r in loop.members):
-        return 0  # the rows are a batch: each has products or nests of its own
+        return _matrices(loop)  # the rows are a batch: each has products or nests of its own
     if len(loop.body) < 2 or not _needs_strip(loop, roots):
         return 0
     if len(loop.members) > LONG and not any(isinstance(b, Loop) for b in loop.body):
@@ -155,6 +188,25 @@ def _strip_rows(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> int:
     if any(isinstance(n, Extent) and n.varies for n in lengths):  # few texts for many lengths
         return 1 << rows.bit_length() - 1
     return rows - rows % 4 if rows > 4 else rows
+
+
+def _matrices(loop: Loop) -> int:
+    """How many matrices at a time are worked on, element by element, as one of vectors; 0: one."""
+    direct = [i.root for i in loop.body if isinstance(i, CallItem)]
+    others = [i for i in loop.body if isinstance(i, Loop)]
+    calls = [r for r in loop.members if r.kind in ("call", "gemm", "region")]
+    few = len(calls) == len(direct) and all(map(is_straight, direct)) and all(map(_is_few, others))
+    if not few or loop.high - loop.low < STRIP_LEAST:
+        return 0
+    size = sum(prod(n for d, n in enumerate(r.dims) if d in r.par and d != loop.dims[r][0])
+               for r in loop.members)  # fmt: skip
+    return max(SHORT, min(MATRICES, STRIP_BYTES // (8 * size)) & -SHORT)
+
+
+def _is_few(loop: Loop) -> bool:
+    """Whether a loop, and those in it, have so few rounds that they are unrolled."""
+    inner = [i for i in loop.body if isinstance(i, Loop)]
+    return loop.high - loop.low <= THIN and all(map(_is_few, inner))
 
 
 def _fetched(loop: Loop, roots: Roots) -> Value | None:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Block, Function, Op, Value
-from ..ir.ops.shape import iota
+from ..ir.core import Block, Function, Value
 from ..ir.records import dataclass
 from ..ir.types import Aval, default_dtype, name_of
 from . import mutation, surface_all
@@ -39,6 +38,7 @@ from .ledger import ledger_of
 from .lent import Lending, Stands, asks_for_more, undecided
 from .library import advice, compiled_call, is_compiled
 from .listed import stand
+from .patterns import said_by_indices
 from .place import OURS, USER, Place, owner, sentence
 from .printing import flush
 from .python_rounds import Again, Site, until_settled
@@ -446,26 +446,12 @@ def _function(
     ops, outs, notes = rolled.ops, rolled.outs, rolled.notes
     name_values(ops)
     captures = dict(zip(rec.capture_values, rec.captures, strict=True))
-    counts = {v: axis for v, c in captures.items() if (axis := _counting(c)) is not None}
-    for v, axis in counts.items():
-        del captures[v]
-        attrs = {"shape": v.shape, "axis": axis, "dtype": v.dtype}
-        ops = (Op(iota, (), attrs, (v,)), *ops)
+    for v, c in list(captures.items()):
+        if made := said_by_indices(v, c):
+            del captures[v]
+            ops = (*made, *ops)
     block = Block((*rec.params, *captures), ops, tuple(outs))
     return Function(name, block), tuple(captures.values()), notes
-
-
-def _counting(c: Capture) -> int | None:
-    """The axis along which an array that was made while tracing counts from 0; None if it does not.
-
-    Rows that are found by such indices are read one after the other, without looking at any.
-    """
-    x = c.value
-    if c.live or type(x) is not np.ndarray or x.dtype != np.int64 or x.size < 2:
-        return None
-    axes = [d for d, n in enumerate(x.shape) if n == x.size]
-    counts = bool(axes) and np.array_equal(x.reshape(-1), np.arange(x.size))
-    return axes[0] if counts else None
 
 
 def _listed(rec: Recorder, table: Table) -> Value:

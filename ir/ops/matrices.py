@@ -148,6 +148,11 @@ def off_diagonal(x: Term) -> Term:
     return select(equal(_ahead(x), 0), 0, x)
 
 
+def with_diagonal(x: Term, d: Term) -> Term:
+    """Square matrices with the diagonals of others in place of their own."""
+    return select(equal(_ahead(x), 0), d, x)
+
+
 def plus_identity(x: Term) -> Term:
     """`x` plus the unit matrix."""
     return select(equal(_ahead(x), 0), x + 1, x)

@@ -26,6 +26,7 @@ from .matrices import (
     mirrored,
     total,
     transposed,
+    with_diagonal,
 )
 from .shape import along_rows
 from .triangular import solved, stacked
@@ -176,8 +177,8 @@ def symmetric_slope(factor: Term, parts: Parts | None) -> Term | None:
     for f, a, b in parts.products:
         one, two = (solved(factor, x, trans=True) for x in (a, b))
         terms.append(matmul(weighed(f, one), transposed(two)))
-    half = lower_part(total(*terms)) * 0.5
-    return half + lower_part(half, -1)
+    whole = total(*terms)
+    return lower_part(with_diagonal(whole, whole * 0.5))
 
 
 def _symmetric(products: Sequence[tuple[Any, Term, Term]]) -> bool:
