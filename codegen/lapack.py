@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..ir.core import Value
-from ..ir.plan import Root
+from ..ir.plan import STRAIGHT, Root
 from . import definite, small, symbols
 from .emit import At
 from .slopes import lower_copied
@@ -65,7 +65,7 @@ def triangular_solve(w: Writer, r: Root) -> None:
     unit = r.op.attrs.get("unit", False)
     n, m = r.value.shape[-2:]
     with w.stack(r, r.value.shape[:-2]) as batch:
-        if n > 1 and max(n, m) <= small.STRAIGHT:
+        if n > 1 and max(n, m) <= STRAIGHT:
             lower, trans = r.op.attrs["lower"], r.op.attrs.get("trans", False)
             at: list[At] = [(None, k, 0) for k in range(max(n, m))]
             right = [[w.pull(b, (*batch, at[i], at[c])) for c in range(m)] for i in range(n)]
@@ -223,7 +223,7 @@ def _swaps(w: Writer, r: Root, batch: Sequence[At], n: int, m: int, forward: boo
     assert r.op is not None
     if n == 1:
         return
-    if max(n, m) <= small.STRAIGHT:
+    if max(n, m) <= STRAIGHT:
         at = [(*batch, (None, n, 0), (None, k, 0)) for k in range(n)]
         places = [small.named(w, f"ll.i64({w.pull(r.op.args[0], place)})") for place in at]
         small.swap(w, r.value, batch, places, forward)

@@ -447,9 +447,9 @@ def _function(
     name_values(ops)
     captures = dict(zip(rec.capture_values, rec.captures, strict=True))
     for v, c in list(captures.items()):
-        if made := said_by_indices(v, c):
+        if said := said_by_indices(v, c):
             del captures[v]
-            ops = (*made, *ops)
+            ops = (*said, *ops)
     block = Block((*rec.params, *captures), ops, tuple(outs))
     return Function(name, block), tuple(captures.values()), notes
 
