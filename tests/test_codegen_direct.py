@@ -254,6 +254,23 @@ def test_rows_that_llvm_would_fetch_element_by_element():
         np.testing.assert_allclose(c, np.sum(a * factor, axis=1), rtol=1e-13)
 
 
+def test_long_bodies_that_add_up_run_two_vectors_at_once():
+    x = np.random.default_rng(1).normal(size=300)
+    for steps in (3, 40):
+        lines = ["acc = 0.0", "for i in range(n0):", "    t = a[i]"]
+        lines += ["    t = ll.fma(t, 0.5, a[i])"] * steps
+        source = kernel(
+            "\n".join([*lines, "    acc = ll.radd(acc, t)", "b[0] = acc"]) + "\nreturn 0",
+            ("f64",) * 2,
+        )
+        module = ir.Module("module")
+        direct.kernel_function(source, module)
+        assert ("interleave.count" in str(module)) == (steps == 40)
+        out = np.empty(1)
+        run(source, "direct", x, out, sizes=(300,))
+        np.testing.assert_allclose(out[0], x.sum() * (2 - 0.5**steps), rtol=1e-12)
+
+
 def test_what_kernels_are_compiled_with_ends_with_them(monkeypatch):
     module = ir.Module("module")
     direct.kernel_function(kernel(BODIES["arithmetic"][0] + "\nreturn 0", ("f64", "f64")), module)
