@@ -406,7 +406,7 @@ class Writer(Reader):
             lines, headers = scope.lines, () if single else (header,)
             # Indices from data are checked wherever they are read.
             if ends is not None and not any("status" in text for text in lines):
-                headers = (self.limited(var, (a, b), ends),)
+                headers = (triangular.header(self, var, (a, b), ends),)
             elif high - low > LITERAL_SIZE:
                 found = spikes(var, (a, end), lines, self.names.fresh)
                 found = found or halves(var, (a, end), lines, self.names.fresh)
@@ -414,16 +414,6 @@ class Writer(Reader):
             self.under(headers, lines)
             self.leave(loop)
         self.idle = before
-
-    def limited(self, var: str, bounds: tuple[str, str], ends: triangular.Limits) -> str:
-        """The header of a loop between the nearer of two limits on either side."""
-        texts = list(bounds)
-        for k, (end, nearer) in enumerate(zip(ends, ("max", "min"), strict=True)):
-            if end is not None:
-                name = self.names.fresh("m")
-                self.line(f"{name} = {nearer}({bounds[k]}, {self.index_text(end)})")
-                texts[k] = name
-        return f"for {var} in range({', '.join(texts)}):"
 
     def parts(self, loop: Loop, low: int, high: int, sums: Mapping[Root, str]) -> None:
         """The loop in parts of many rounds, so that only the sums of each are rounded much."""

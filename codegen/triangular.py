@@ -45,6 +45,17 @@ def limits(w: Writer, loop: Loop, var: str) -> Limits | None:
     return found
 
 
+def header(w: Writer, var: str, bounds: Sequence[str], ends: Limits) -> str:
+    """The header of a loop between the nearer of two limits on either side."""
+    texts = list(bounds)
+    for k, (end, nearer) in enumerate(zip(ends, ("max", "min"), strict=True)):
+        if end is not None:
+            name = w.names.fresh("m")
+            w.line(f"{name} = {nearer}({bounds[k]}, {w.index_text(end)})")
+            texts[k] = name
+    return f"for {var} in range({', '.join(texts)}):"
+
+
 def _roots(items: Sequence[Item]) -> Iterator[Root | None]:
     """The members of items and of the loops in them; None for what is no loop."""
     for item in items:
