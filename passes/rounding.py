@@ -18,7 +18,8 @@ JUMPS = frozenset(
 class Rounding:
     """The ops of loops and branches that need not round after every step.
 
-    free    what serves derivatives alone: any product may be rounded with its sum
+    free    what serves derivatives alone: any product may be rounded with its sum, but for what is
+            computed again to be found equal, as an element is that was the maximum of its row
     smooth  what the user wrote, where nothing discontinuous depends on it: a product may be rounded
             with a sum of which it is the only product, so that `a*b - c*d` of equals stays zero
     """
@@ -63,7 +64,23 @@ def rounding(block: Block, strict: int | None) -> Rounding:
     free = [op for op in block.ops if op.blocks and op not in kept]
     decided = _decided(block)
     smooth = [op for op in block.ops if op.prim.name == "loop" and op not in decided]
-    return Rounding(_inside(free), _inside(op for op in smooth if op in kept))
+    inner = _inside(free)
+    same: set[Op] = set().union(
+        *(_compared(b) for op in inner | set(free) for b in op.blocks.values())
+    )
+    return Rounding(inner - same, _inside(op for op in smooth if op in kept))
+
+
+def _compared(block: Block) -> set[Op]:
+    """The ops of a block that make what is asked to be equal to another real."""
+    live: set[Value] = set()
+    found: set[Op] = set()
+    for op in reversed(block.ops):
+        asks = op.prim.name in ("equal", "not_equal") and op.args[0].aval.kind in "fc"
+        if asks or not live.isdisjoint(op.outs):
+            found.add(op)
+            live.update(op.args)
+    return found
 
 
 def _inside(ops: Iterable[Op]) -> frozenset[Op]:

@@ -253,3 +253,25 @@ def test_few_ops_stay_a_row_and_many_do_not():
             made = value_and_grad(f)
             made(np.ones(n))
             assert ("loop  " in made.explain()) == rolled
+
+
+def test_the_element_that_was_greatest_is_found_again():
+    """What is computed again for the adjoint is rounded as it was."""
+
+    def f(x, a):
+        s, v = 0.0, x[:2]
+        for _ in range(6):
+            v = np.pad(v, (1, 0)) + np.pad(v, (0, 1)) * a
+            s = s + v[0] * v[-1] + np.sum(v[::-1] * v) + np.sum(np.exp(v - np.max(v)))
+        return s + np.sum(v**2)
+
+    made, wanted = value_and_grad(f, argnums=(0, 1)), value_and_grad(f, argnums=(0, 1))
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x, a = rng.random(9) + 0.3, rng.random() + 0.2
+        with options(unroll="never"):
+            found = made(x, a)[1]
+        with options(unroll="always", interpret=True):
+            slopes = wanted(x, a)[1]
+        np.testing.assert_allclose(found[0], slopes[0], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(found[1], slopes[1], rtol=1e-9)
