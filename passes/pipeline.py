@@ -16,6 +16,7 @@ from ..ir.ops.guards import guard
 from ..ir.ops.show import muted, show, shows
 from ..ir.records import dataclass
 from ..ir.verify import verify
+from .accumulations import accumulations
 from .calls import expand
 from .carries import carries
 from .constant_shifts import constant_shifts
@@ -36,6 +37,7 @@ from .scalars import scalars
 from .simplify import cleanup, simplify
 from .triangles import triangles
 from .trips import trips
+from .twins import twins
 from .weave import weave
 
 # How far results may move, relative to the largest, when a pass may reassociate.
@@ -114,13 +116,21 @@ def joint(strict: int | None = None) -> list[Pass]:
         Pass("factorings", factorings, "rounding"),
         Pass("scalars", scalars),
         Pass("layouts", layouts),
+        Pass("twins", twins),
         Pass("simplify", partial(simplify, strict=strict, rounds=2), "rounding"),
+        Pass("accumulations", partial(_accumulations, strict=strict), "rounding"),
         Pass("products", partial(_products, strict=strict), "rounding"),
         Pass("licm", licm),
         Pass("carries", partial(_carries, strict=strict), "rounding"),
         Pass("weave", partial(_weave, strict=strict), "rounding"),
         Pass("parts", parts),
     ]
+
+
+def _accumulations(function: Function, strict: int | None) -> Function:
+    """The function with sums of products after the loops, in normal form again."""
+    apart = accumulations(function, strict)
+    return function if apart is function else simplify(apart, strict=strict, rounds=2)
 
 
 def _products(function: Function, strict: int | None) -> Function:

@@ -209,8 +209,17 @@ class OperandError(RuntimeError, ValueError):
     """Operands that an operation cannot take: PyTorch's class of error, and NumPy's."""
 
 
+def of_tensors() -> bool:
+    """Whether what is being traced is an operation on Tensors."""
+    return isinstance(stack()[-1], _Operation) if stack() else False
+
+
+class _Operation(Recorder):
+    """Records an operation on Tensors."""
+
+
 def _trace(operation: Operation, avals: Sequence[Aval], statics: tuple[Any, ...]) -> Piece:
-    rec = Recorder(operation.name)
+    rec = _Operation(operation.name)
     stack().append(rec)
     try:
         with rec.builder:

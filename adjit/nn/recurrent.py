@@ -7,21 +7,16 @@ from typing import Any
 import numpy as np
 
 from ..eager.rows import row
+from ..eager.tape import of_tensors
 from ..ir.ops import special
+from ..tracer.control import record_scan
 from .lift import lifted
+
+_FEW = 8  # steps; so many are compiled one after the other
 
 
 def _sigmoid(x: Any) -> Any:
     return row(special.expit, x)
-
-
-def _steps(x: Any, w: Any, b: Any, reverse: bool) -> Any:
-    """What the inputs of each step add: one product for all of them."""
-    given = x @ w.T
-    if b is not None:
-        given = given + b
-    order = range(x.shape[0])
-    return given, (order[::-1] if reverse else order)
 
 
 def _hidden(h: Any, w: Any, b: Any) -> Any:
@@ -64,20 +59,43 @@ def gru_cell(given: Any, hidden: Any, h: Any) -> Any:
     return new + z * (h - new)
 
 
+def _over(step: Any, carry: tuple[Any, ...], given: Any, lengths: Any, reverse: bool) -> Any:
+    """All states h, the first of the carry, and the last carry: `step(row, *carry)` in turn.
+
+    Of Tensors that is a loop of the program, which compiles in the time of one round; NumPy's
+    rounds are found by the tracer itself where they pay.
+    """
+
+    def one(carry: tuple[Any, ...], row: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+        t, x = row
+        new = step(x, *carry)
+        carry = tuple(_kept(t, lengths, a, b) for a, b in zip(new, carry, strict=True))
+        return carry, carry[0]
+
+    n = given.shape[0]
+    if n > _FEW and of_tensors():
+        carry, found = record_scan(one, carry, (np.arange(n), given), None, reverse, None, 0)
+        return found, carry
+    each = []
+    for t in range(n)[:: -1 if reverse else 1]:
+        carry, h = one(carry, (t, given[t]))
+        each.append(h)
+    return _ordered(each, reverse), carry
+
+
 @lifted("MkldnnRnnLayerBackward0")
 def lstm(
     x: Any, h: Any, c: Any, w_in: Any, w_hidden: Any, b_in: Any, b_hidden: Any, w_out: Any,
     lengths: Any, *, reverse: bool,
 ) -> Any:  # fmt: skip
     """Outputs of all steps, and the last hidden and cell state; `w_out` projects hidden states."""
-    given, order = _steps(x, w_in, b_in, reverse)
-    found = []
-    for t in order:
-        new, cell = lstm_cell(given[t] + _hidden(h, w_hidden, b_hidden), c)
-        new = new if w_out is None else new @ w_out.T
-        h, c = _kept(t, lengths, new, h), _kept(t, lengths, cell, c)
-        found.append(h)
-    return _within(_ordered(found, reverse), lengths), h, c
+
+    def step(given: Any, h: Any, c: Any) -> tuple[Any, Any]:
+        new, cell = lstm_cell(given + _hidden(h, w_hidden, b_hidden), c)
+        return (new if w_out is None else new @ w_out.T), cell
+
+    found, (h, c) = _over(step, (h, c), _hidden(x, w_in, b_in), lengths, reverse)
+    return _within(found, lengths), h, c
 
 
 @lifted("StackBackward0")
@@ -86,12 +104,12 @@ def gru(
     reverse: bool,
 ) -> Any:  # fmt: skip
     """Outputs of all steps, and the last state."""
-    given, order = _steps(x, w_in, b_in, reverse)
-    found = []
-    for t in order:
-        h = _kept(t, lengths, gru_cell(given[t], _hidden(h, w_hidden, b_hidden), h), h)
-        found.append(h)
-    return _within(_ordered(found, reverse), lengths), h
+
+    def step(given: Any, h: Any) -> tuple[Any]:
+        return (gru_cell(given, _hidden(h, w_hidden, b_hidden), h),)
+
+    found, (h,) = _over(step, (h,), _hidden(x, w_in, b_in), lengths, reverse)
+    return _within(found, lengths), h
 
 
 @lifted("StackBackward0")
@@ -100,12 +118,12 @@ def rnn(
     reverse: bool, relu: bool,
 ) -> Any:  # fmt: skip
     """Outputs of all steps of tanh or relu, and the last state."""
-    given, order = _steps(x, w_in, b_in, reverse)
-    found = []
-    for t in order:
-        h = _kept(t, lengths, _plain(given[t] + _hidden(h, w_hidden, b_hidden), relu), h)
-        found.append(h)
-    return _within(_ordered(found, reverse), lengths), h
+
+    def step(given: Any, h: Any) -> tuple[Any]:
+        return (_plain(given + _hidden(h, w_hidden, b_hidden), relu),)
+
+    found, (h,) = _over(step, (h,), _hidden(x, w_in, b_in), lengths, reverse)
+    return _within(found, lengths), h
 
 
 def _plain(y: Any, relu: bool) -> Any:
