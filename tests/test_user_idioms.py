@@ -28,6 +28,7 @@ LISTS = {
     "scipy": lambda x: expit([x[0], x[1]]),
     "plain": lambda x: np.exp([1.0, 2.0]) * x[:2] + np.maximum.reduce([1.0, 3.0]),
     "the ufunc": lambda x: x * (isinstance(np.exp, np.ufunc) + np.exp.nin) + np.exp([x[0]]),
+    "ranges": lambda x: np.r_[x[0] : 3 : 4j, x, 0:3:0.5],
     "fromiter": lambda x: np.fromiter((v * v for v in x), float),
     "fromiter count": lambda x: np.fromiter(itertools.cycle(x), np.float32, count=6),
 }
@@ -155,3 +156,24 @@ def test_classes_of_traced_values():
             compiled(1.5, Y)
         assert compiled.cache_info().traces <= 2
     assert globals().keys().isdisjoint(("type", "hasattr", "getattr"))
+
+
+def test_errors_of_the_user_tell_values():
+    def positive(a, x):
+        assert a > 0, f"a must be positive, not {a:.2f}"
+        if x.sum() > 9:
+            raise ValueError(f"too much: {x}")
+        return a * x
+
+    with adjit.options(interpret=True):
+        f = adjit.jit(positive)
+        f(1.0, X)
+        with pytest.raises(AssertionError, match=r"not -2[.]00"):
+            f(-2.0, X)
+        with pytest.raises(ValueError, match=r"too much: \[5\. 6\.\]$"):
+            f(1.0, np.array([5.0, 6.0]))
+
+
+def test_classes_of_arrays_of_their_own_are_refused_by_name():
+    with pytest.raises(adjit.errors.UnsupportedOp, match="Use plain arrays"):
+        adjit.jit(lambda x: np.ma.masked_where(X > 0, x))(X)

@@ -82,6 +82,20 @@ def _seen(rec: Recorder, op: Op, k: int) -> Any:
         return np.array(f"<{v.aval}>", dtype=object)
 
 
+def show_values(error: BaseException) -> None:
+    """Let the text of an error of the user's have the values of this call, as far as known."""
+    rec = recorder()
+
+    def known(m: re.Match[str]) -> str:
+        try:
+            t, spec = rec.texts[int(m[1])]
+            return format(np.asarray(rec.sample(t._read()))[()], spec)
+        except Exception:  # NoSample among them
+            return m[0]
+
+    error.args = tuple(_MARK.sub(known, x) if type(x) is str else x for x in error.args)
+
+
 def enter() -> None:
     """Fill the table of interception."""
     intercept.enter(builtins, "print", _print)

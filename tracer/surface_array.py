@@ -451,6 +451,12 @@ def view(self: Tracer, *args: Any) -> Any:
         )
     ):
         return ENTRY["getitem"](self, ...)
+    if isinstance(wanted, type) and issubclass(wanted, np.ndarray):
+        raise refuse(
+            f"{wanted.__module__}.{wanted.__name__}, a class of arrays of its own,",
+            "Use plain arrays: np.where(mask, x, 0) and np.nanmean for masked ones, x @ y for "
+            "matrices.",
+        )
     raise refuse("x.view(dtype)", "Use x.astype(dtype).")
 
 

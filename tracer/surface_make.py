@@ -293,7 +293,8 @@ class _Joiner:
         return 0
 
     def __getitem__(self, key: Any) -> Any:
-        if not holds_tracer(key if isinstance(key, tuple) else (key,)):
+        given = key if isinstance(key, tuple) else (key,)
+        if not holds_tracer(given) and not any(map(_has_traced_ends, given)):
             rec = recorder() if is_tracing() else None
             return self._original[key] if rec is None else made(rec, self._original[key], [key])
         items = list(key) if isinstance(key, tuple) else [key]
@@ -325,8 +326,18 @@ class _Joiner:
             v = _shape.permuted(v, order)
         return v
 
-    def _range(self, key: slice) -> np.ndarray:
-        return self._original[key].ravel()
+    def _range(self, key: slice) -> Any:
+        if not _has_traced_ends(key):
+            return self._original[key].ravel()
+        start = 0 if key.start is None else key.start
+        stop, step = key.stop, 1 if key.step is None else key.step
+        if isinstance(step, complex):
+            return _linspace(None, False, (start, stop, int(abs(step))), {})
+        return _arange(None, False, (start, stop, step), {})
+
+
+def _has_traced_ends(key: Any) -> bool:
+    return type(key) is slice and any(map(is_tracer, (key.start, key.stop, key.step)))
 
 
 class _Grid:

@@ -40,7 +40,7 @@ from .library import advice, compiled_call, is_compiled
 from .listed import stand
 from .patterns import said_by_indices
 from .place import OURS, USER, Place, owner, sentence
-from .printing import flush
+from .printing import flush, show_values
 from .python_rounds import Again, Site, until_settled
 from .record import Recorder, array_aval, is_tracing, recorder, stack
 from .rolling.activations import Walk
@@ -364,6 +364,7 @@ def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
                 what = f"{name} cannot be traced: its compiled code wants real arrays ({error})"
                 place = _passed(error)[0]
                 raise UnsupportedOp(f"{what}{sentence(place)}\n  {advice(name)}") from None
+            show_values(error)
             _note_place(error)
         raise
 
