@@ -293,8 +293,8 @@ class _Joiner:
         return 0
 
     def __getitem__(self, key: Any) -> Any:
-        given = key if isinstance(key, tuple) else (key,)
-        if not holds_tracer(given) and not any(map(_has_traced_ends, given)):
+        keys = key if isinstance(key, tuple) else (key,)
+        if not holds_tracer(keys) and not any(map(_has_traced_ends, keys)):
             rec = recorder() if is_tracing() else None
             return self._original[key] if rec is None else made(rec, self._original[key], [key])
         items = list(key) if isinstance(key, tuple) else [key]
