@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from time import perf_counter
 from typing import Any
 
+from . import background
 from .ir.core import Block, Function, all_ops
 from .ir.ops.guards import guard
 from .ir.plan import KernelStep, Schedule
@@ -69,8 +70,8 @@ class Build:
         if cut is not None and (parts is None or footprint(cut).scratch < _LARGE):
             if not self._contested():
                 return cut
-            # With more parts than threads, the same kernels are run one part after the other.
-            return Contest(self.whole() if parts is None else cut.alone(), cut)
+            # The same kernels, one part after the other, are there already.
+            return Contest(cut.alone(), cut, _Later(self.whole) if parts is None else None)
         whole = self.whole()
         whole.seconds |= seconds
         return Contest(whole.alone(), whole) if whole.shared and self._contested() else whole
@@ -103,6 +104,25 @@ class Build:
         if self._options.threads == 1 or self._options.memory_budget is not None:
             return False
         return all(op.prim.pure or op.prim is guard for op in all_ops(self.function.block))
+
+
+class _Later:
+    """A program that is compiled beside the calls, from when it is asked for; None until then."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make, self._made = make, None
+        self._job: background.Job | None = None
+
+    def __call__(self) -> Any | None:
+        if self._job is None:
+            self._job = background.submit(self._work, self._forked)
+        return self._made
+
+    def _work(self) -> None:
+        self._made = self._make()
+
+    def _forked(self) -> None:
+        self._job = None
 
 
 def _parts(plan: Schedule, threads: int) -> int | None:

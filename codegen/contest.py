@@ -5,12 +5,14 @@ on the bandwidth of the memory, on how soon a thread wakes.  So the first call r
 that takes long.  A few later calls do so again, since the first one may have met a busy machine:
 what counts is the least time that either program ever took.  Then the same program answers, with
 the same digits.
+
+The whole may be compiled late: until then, the parts one after the other stand for it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +20,7 @@ import numpy as np
 
 GAIN = 1.05  # how much faster several threads must be
 ROUNDS = 5
+MUCH = 0.7  # of the time without threads: no other form of the whole is as fast
 PATIENCE = 0.1  # seconds after which no more runs are made
 LONG = 0.3  # seconds of a run from which on threads are believed to be worth it
 AGAIN = frozenset((8, 64, 512))  # the calls that compare again
@@ -27,12 +30,16 @@ class Contest:
     """A program that is `shared` among threads or `whole`; both before a call decides.
 
     Whatever else is asked of it, the one that was chosen answers, the shared one before that.
+    A later call, if threads are not much better, asks `better` for the program that takes the
+    place of `whole`; it answers None as long as there is none.
     """
 
-    def __init__(self, whole: Any, shared: Any) -> None:
+    def __init__(
+        self, whole: Any, shared: Any, better: Callable[[], Any | None] | None = None
+    ) -> None:
         self.chosen: Any = None
         self.seconds = {**shared.seconds, "trials": 0.0}
-        self._both = whole, shared
+        self._both, self._better = (whole, shared), better
         self._lock = threading.Lock()
         self._calls = 0
         self._best: list[float] = []  # the least times of both; none where nothing was compared
@@ -48,6 +55,7 @@ class Contest:
                     return self._first(inputs)
         self._calls += 1
         if self._calls in AGAIN and self._best:
+            self._improve(inputs)
             self._compare(inputs, perf_counter())
         result: list[np.ndarray] = self.chosen.call(inputs)
         return result
@@ -67,6 +75,15 @@ class Contest:
         self.seconds["trials"] = perf_counter() - start
         chosen: list[np.ndarray] = self.chosen.call(inputs)
         return chosen
+
+    def _improve(self, inputs: Sequence[np.ndarray]) -> None:
+        """Take the better whole, if there is one now and it may win."""
+        if self._better is None or self._best[1] < MUCH * self._best[0]:
+            return
+        found = self._better()
+        if found is not None:
+            self._both, self._better = (found, self._both[1]), None
+            self._best[0] = _spent(found, inputs)
 
     def _compare(self, inputs: Sequence[np.ndarray], start: float) -> None:
         """Run both some more times, unless that took long since the start, and choose."""

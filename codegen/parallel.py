@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -138,23 +138,26 @@ class ParallelProgram:
 class _Shares:
     """The parts of a stage, and who runs which: the first share is the caller's.
 
-    Parts that are run in turn add their partial results (`adds`) to those before them; so each
-    share has one partial result, and the first one's becomes the total.
+    Parts that are run in turn may add their partial results (`adds`) to those before them: so many
+    need one set of results for each share, else each part has its own.  The first is the total.
     """
 
     def __init__(self, stage: Any, shares: Sequence[Sequence[_Part]], adds: bool) -> None:
-        assert adds or all(len(share) == 1 for share in shares)
         self.parts = tuple(p for share in shares for p in share)
         self.adds = adds
         self.count = len(shares)
         self._firsts = list(accumulate(map(len, shares[:-1]), initial=0))
         room = max(p.run.workspace.bytes for p in self.parts)
         self._room = Workspace((Aval("u8", (room,)),), keep=len(shares))
+        self._sets = [1 if adds else len(share) for share in shares]
         self._turns = [
-            Turns([_turn(stage, p) for p in share], k == 0) for k, share in enumerate(shares)
+            Turns([_turn(stage, p, i % sets, sets) for i, p in enumerate(share)], k == 0)
+            for k, (share, sets) in enumerate(zip(shares, self._sets, strict=True))
         ]
-        count = len(stage.reads) + len(stage.writes) + 1
-        call = together([Member(t.address, count, t.words) for t in self._turns])
+        counts = [len(stage.reads) + sets * len(stage.writes) + 1 for sets in self._sets]
+        call = together(
+            [Member(t.address, n, t.words) for t, n in zip(self._turns, counts, strict=True)]
+        )
         large = max(p.run.kernel.flops for p in self.parts) >= LARGE_PRODUCT
         self._call = limited(call) if large else call
 
@@ -167,13 +170,13 @@ class _Shares:
                 _results(total, join) if how else total
                 for total, how, join in zip(totals, stage.combine, joins, strict=True)
             ]
-            for _ in range(1, self.count)
+            for _ in range(1, sum(self._sets))
         ]
-        written = [totals, *others]
-        spaces = [self._room.take() for _ in written]
-        status = self._call(
-            *(a for own, space in zip(written, spaces, strict=True) for a in (*reads, *own, *space))
-        )
+        written, arrays = iter([totals, *others]), list[np.ndarray]()
+        spaces = [self._room.take() for _ in self._sets]
+        for sets, space in zip(self._sets, spaces, strict=True):
+            arrays += (*reads, *(x for own in islice(written, sets) for x in own), *space)
+        status = self._call(*arrays)
         for space in spaces:
             self._room.give(space)
         if status is not True:
@@ -198,14 +201,17 @@ class _Shares:
         return self.count * self._room.bytes
 
 
-def _turn(stage: Any, part: _Part) -> Turn:
-    """A part as one of those that are run in turn; a share has what it reads, writes, a room."""
+def _turn(stage: Any, part: _Part, own: int, sets: int) -> Turn:
+    """A part as one of those that are run in turn, which writes its `own` set of results.
+
+    A share has what it reads, the sets that it writes, and a room.
+    """
     kernel = part.run.kernel
     reads, writes = len(stage.reads), len(stage.writes)
     places = [(k, _start(stage.reads[k].aval, part.given[k])) for k in part.inputs]
     for k, rows in enumerate(part.results):
-        places.append((reads + k, _start(stage.writes[k].aval, rows)))
-    places += [(reads + writes, at) for at in part.run.workspace.offsets]
+        places.append((reads + own * writes + k, _start(stage.writes[k].aval, rows)))
+    places += [(reads + sets * writes, at) for at in part.run.workspace.offsets]
     return Turn(part.run.executable.address, kernel.sizes, kernel.consts, tuple(places))
 
 
