@@ -370,14 +370,50 @@ def test_a_forked_child_starts_threads_of_its_own(always):
     assert os.waitpid(child, 0)[1] == 0
 
 
+class Fixed:
+    """A program that says which one it is."""
+
+    def __init__(self, name):
+        self.name, self.seconds = name, {}
+
+    def call(self, inputs):
+        return [self.name]
+
+
+def test_the_whole_is_compiled_when_threads_gain_little(monkeypatch):
+    took = {"alone": 1e-3, "shared": 8e-4, "whole": 5e-4}
+    monkeypatch.setattr(contest, "_spent", lambda program, inputs: took[program.name])
+    asked = []
+
+    def better():
+        asked.append(1)
+        return Fixed("whole") if len(asked) > 1 else None  # it takes some time
+
+    pair = contest.Contest(Fixed("alone"), Fixed("shared"), better)
+    assert [pair.call([]) for _ in range(60)] == [["shared"]] * 60 and len(asked) == 1
+    assert [pair.call([]) for _ in range(20)][-1] == ["whole"] and len(asked) == 2
+    took["shared"] = 1e-4  # threads gain much: nobody asks
+    pair = contest.Contest(Fixed("alone"), Fixed("shared"), better)
+    assert [pair.call([]) for _ in range(600)] == [["shared"]] * 600 and len(asked) == 2
+
+
+@pytest.mark.parametrize("name", ["logistic", "network", "springs", "heat", "labels"])
+def test_parts_that_were_made_for_threads_run_in_turn(name, always, monkeypatch):
+    fn, args, argnums = CASES[name]
+    f = value_and_grad(fn, argnums=argnums)
+    value, slopes = f(*args)
+    monkeypatch.setattr(contest, "GAIN", 1e9)
+    f = value_and_grad(fn, argnums=argnums)
+    alone, others = f(*args)
+    program = f.variants()[-1].program
+    assert program.chosen.threads == 1 and program.chosen is not program._both[1]
+    np.testing.assert_allclose(alone, value, rtol=1e-12)
+    pairs = zip(others, slopes, strict=True) if isinstance(slopes, tuple) else [(others, slopes)]
+    for a, b in pairs:
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
 def test_a_busy_machine_is_no_verdict_for_ever(monkeypatch):
-    class Fixed:
-        def __init__(self, name):
-            self.name, self.seconds = name, {}
-
-        def call(self, inputs):
-            return [self.name]
-
     took = {"whole": 1e-3, "shared": 3e-3}  # as if others kept the second core busy
     monkeypatch.setattr(contest, "_spent", lambda program, inputs: took[program.name])
     pair = contest.Contest(Fixed("whole"), Fixed("shared"))
