@@ -3,8 +3,9 @@
 What threads gain depends on more than a program shows: on other processes that keep the cores busy,
 on the bandwidth of the memory, on how soon a thread wakes.  So the first call runs both, unless
 that takes long.  A few later calls do so again, since the first one may have met a busy machine:
-what counts is the least time that either program ever took.  Then the same program answers, with
-the same digits.
+what counts is the time that a quarter of each program's runs kept below; the least one would count
+for threads even if the second core is free in few of them.  Then the same program answers, with the
+same digits.
 
 The whole may be compiled late: until then, the parts one after the other stand for it.
 """
@@ -42,7 +43,7 @@ class Contest:
         self._both, self._better = (whole, shared), better
         self._lock = threading.Lock()
         self._calls = 0
-        self._best: list[float] = []  # the least times of both; none where nothing was compared
+        self._times: list[list[float]] = []  # of both; none where nothing was compared
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.chosen or self._both[1], name)
@@ -54,7 +55,7 @@ class Contest:
                 if self.chosen is None:
                     return self._first(inputs)
         self._calls += 1
-        if self._calls in AGAIN and self._best:
+        if self._calls in AGAIN and self._times:
             self._improve(inputs)
             self._compare(inputs, perf_counter())
         result: list[np.ndarray] = self.chosen.call(inputs)
@@ -70,7 +71,7 @@ class Contest:
             return result
         del result  # or there would be twice the memory for results
         # The first runs meet memory that is not mapped yet.
-        self._best = [_spent(program, inputs) for program in self._both]
+        self._times = [[_spent(program, inputs)] for program in self._both]
         self._compare(inputs, start)
         self.seconds["trials"] = perf_counter() - start
         chosen: list[np.ndarray] = self.chosen.call(inputs)
@@ -78,23 +79,28 @@ class Contest:
 
     def _improve(self, inputs: Sequence[np.ndarray]) -> None:
         """Take the better whole, if there is one now and it may win."""
-        if self._better is None or self._best[1] < MUCH * self._best[0]:
+        whole, shared = map(_usual, self._times)
+        if self._better is None or shared < MUCH * whole:
             return
         found = self._better()
         if found is not None:
             self._both, self._better = (found, self._both[1]), None
-            self._best[0] = _spent(found, inputs)
+            self._times[0] = [_spent(found, inputs)]
 
     def _compare(self, inputs: Sequence[np.ndarray], start: float) -> None:
         """Run both some more times, unless that took long since the start, and choose."""
-        best = self._best
         for _ in range(ROUNDS):
             if perf_counter() - start > PATIENCE:
                 break
-            best = [min(b, _spent(p, inputs)) for b, p in zip(best, self._both, strict=True)]
-        self._best = best
-        whole, shared = self._both
-        self.chosen = shared if best[1] * GAIN < best[0] else whole
+            for times, program in zip(self._times, self._both, strict=True):
+                times.append(_spent(program, inputs))
+        whole, shared = map(_usual, self._times)
+        self.chosen = self._both[1] if shared * GAIN < whole else self._both[0]
+
+
+def _usual(times: Sequence[float]) -> float:
+    """The time below which a quarter of the runs was."""
+    return sorted(times)[len(times) // 4]
 
 
 def _spent(program: Any, inputs: Sequence[np.ndarray]) -> float:

@@ -420,5 +420,5 @@ def test_a_busy_machine_is_no_verdict_for_ever(monkeypatch):
     assert [pair.call([]) for _ in range(5)] == [["whole"]] * 5
     took["shared"] = 6e-4
     assert ["shared"] in [pair.call([]) for _ in range(8)]
-    took["shared"] = 9e-3  # the least time counts, not the last
+    took["shared"] = 9e-3  # the better runs count, not the last ones
     assert [pair.call([]) for _ in range(100)] == [["shared"]] * 100
