@@ -92,6 +92,9 @@ def test_stacks_of_stacks_and_rows_beside_them() -> None:
         return np.sum(x, axis=1), np.sum(x**2), np.linalg.inv(a)[:, ::2] @ v[:, ::2, :, None], x
 
     agrees(f, a, v)
+    x = np.linalg.solve(a, v[..., None])[..., 0]
+    np.testing.assert_allclose(f(a, v)[3], x, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(f(a, v)[0], np.sum(x, axis=1), rtol=1e-9, atol=1e-9)
 
 
 X, Y = RNG.normal(size=(30, 2)), RNG.normal(size=30)

@@ -82,12 +82,17 @@ def test_what_every_round_is_needed_for_runs_in_all() -> None:
 
     for f in (both, several, rows):
         agrees(jit(f), X, D)
+        np.testing.assert_allclose(jit(f)(X, D)[1], f(X, D)[1], rtol=1e-11)
+        assert halves(jit(f), X, D) == 0
 
 
 def test_masked_numbers_that_are_none_count_as_zeros() -> None:
     d = np.where(np.tri(N) > 0, np.nan, D)
     d[0, 1] = np.inf
-    agrees(jit(lambda x, d: (np.sum(np.triu(d * distances(x), 1), axis=1),)), X, d)
+    f = jit(lambda x, d: (np.sum(np.triu(d * distances(x), 1), axis=1),))
+    agrees(f, X, d)
+    (sums,) = f(X, d)
+    assert sums[0] == np.inf and np.all(np.isfinite(sums[1:])) and sums[-1] == 0.0
 
 
 def test_indices_behind_a_mask_are_checked() -> None:
