@@ -5,11 +5,11 @@ Parts of the rows that run one after the other need no array each then, nor a pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ..ir.core import Value
 from ..ir.ops.reduce import all_, any_, max_, min_, prod, sum_
-from ..ir.plan import KernelStep, Plan, Schedule
+from ..ir.plan import KernelStep, Plan, Root, Schedule
 from ..ir.prim import Fold
 from .buffers import share
 from .halos import Part, function_of
@@ -38,7 +38,8 @@ def planned(part: Part, adds: bool) -> Schedule | None:
 def _add(plan: Plan, combine: Sequence[str]) -> bool:
     """Let a kernel join its results to what is there, by the ufunc named for each ("": not at all).
 
-    False, with the plan as it was, where another root reads such a result or a call writes it.
+    False, with a plan that is of no more use, where another root reads such a result or a call
+    writes it.
     """
     wanted = {v: how for v, how in zip(plan.outs, combine, strict=True) if how}
     if len(wanted) < sum(map(bool, combine)) or not all(v in plan.roots for v in wanted):
@@ -49,20 +50,16 @@ def _add(plan: Plan, combine: Sequence[str]) -> bool:
     for v, home in plan.slots.items():  # what is the result in another shape lies in it
         if home in wanted:
             plan.adds[v] = plan.adds[home]
-    if all(plan.roots[v].kind in _KINDS for v in plan.adds) and not any(_read(plan)):
-        return True
-    plan.adds.clear()
-    plan.slots.clear()
-    share(plan)
-    return False
+    kinds = {plan.roots[v].kind for v in plan.adds}
+    return kinds.issubset(_KINDS) and not any(_reads_sum(plan, r) for r in plan.roots.values())
 
 
-def _read(plan: Plan) -> Iterator[bool]:
-    """For each read of a root whether it is one of what is added, but by the result itself."""
-    for r in plan.roots.values():
-        for base in [a.base for a in (*r.accesses, *r.matrices)]:
-            own = r.op is None and _behind(plan, base) in plan.slots
-            yield _behind(plan, base) in plan.adds and not (own and r.value in plan.adds)
+def _reads_sum(plan: Plan, r: Root) -> bool:
+    """Whether a root reads what is added up, and is not the same in another shape."""
+    bases = {_behind(plan, a.base) for a in (*r.accesses, *r.matrices)}
+    if r.op is None and r.value in plan.adds:
+        bases -= {v for v, home in plan.slots.items() if home is r.value}
+    return not bases.isdisjoint(plan.adds)
 
 
 def _behind(plan: Plan, v: Value) -> Value:
