@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 FEW = 3  # numbers at which a loop is cut
+_FAR = 1 << 32  # from an index: what is farther could be beyond all numbers
 _SPARED = 0.7  # of the lines at most are left in the shortest part, or the loop stays
 _ASSIGN = re.compile(r"(\w+) = (.*)")
 _STORE = re.compile(r"(\w+\[.*\]) = (.*)")
 _SAME = re.compile(r"(\w+)(?: ([+-]) (\d+))?")
 _BELOW = re.compile(r"(\w+) (<|<=|>|>=) (\w+)")
 _CHOICE = re.compile(r"ll\.select\((\w+), ([^,()]+), ([^,()]+)\)")
-_NOTHING = re.compile(r"ll\.radd\(\w+, 0\.0\)")
+_NOTHING = re.compile(r"ll\.radd\((\w+), 0\.0\)")
 _WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _PLAIN = re.compile(r"[\w.]+")
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -50,8 +51,9 @@ def halves(
     out, edges = [], [low]
     for at in cuts:
         edges.append(fresh("m"))
-        text = f"{base} + {at}" if at > 0 else f"{base} - {-at}" if at else base
-        out.append(f"{edges[-1]} = min(max({text}, {low}), {end})")
+        # The base may be any number: limits move instead, or the sum could overflow.
+        least, most = _plus(low, -at), _plus(end, -at)
+        out.append(f"{edges[-1]} = {_plus(f'min(max({base}, {least}), {most})', at)}")
     edges.append(end)
     for (a, b), part in zip(pairwise(edges), parts, strict=True):
         names = {name: fresh("t") for name in _own(part)} if a != low else {}
@@ -62,6 +64,12 @@ def halves(
             out.append(f"for {here} in range({b if a == '0' else f'{a}, {b}'}):")
         out += ["    " + _renamed(text, names) for text in part]
     return out
+
+
+def _plus(text: str, by: int) -> str:
+    if text.isdigit() or not by:
+        return str(int(text) + by) if by else text
+    return f"{text} + {by}" if by > 0 else f"{text} - {-by}"
 
 
 def _read(var: str, lines: Sequence[str]) -> tuple[str, Tests] | None:
@@ -83,6 +91,8 @@ def _read(var: str, lines: Sequence[str]) -> tuple[str, Tests] | None:
         same, below = _SAME.fullmatch(text), _BELOW.fullmatch(text)
         if same and same[1] in offsets:
             by = int(same[3] or 0)
+            if by > _FAR:
+                return None
             offsets[name] = offsets[same[1]] + (by if same[2] != "-" else -by)
         elif below and (below[1] in offsets) != (below[3] in offsets):
             a, sign, b = below.groups()
@@ -114,7 +124,8 @@ def _simpler(lines: Sequence[str], known: Mapping[str, bool]) -> list[str]:
         if stored:
             name = _renamed(name, same)
         elif name in kept:
-            if _NOTHING.fullmatch(text):
+            added = _NOTHING.fullmatch(text)
+            if added and added[1] == name:
                 continue
         elif name not in known and _PLAIN.fullmatch(text) and text not in kept:
             same[name] = text

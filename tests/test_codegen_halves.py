@@ -43,7 +43,7 @@ def test_masks_that_are_moved_cut_twice():
         *LINES, "g = i - 1", "h = g < n", "k = x[i + 1]", "l = ll.select(h, k, 0.0)", "p[i] = l",
         reach=("1", "ll.few(m)"),
     )  # fmt: skip
-    assert found[:2] == ["m0 = min(max(n, 1), m)", "m1 = min(max(n + 1, 1), m)"]
+    assert found[:2] == ["m0 = min(max(n, 1), m)", "m1 = min(max(n, 0), m - 1) + 1"]
     heads = [line for line in found if line.startswith("for")]
     assert [h.partition(" in ")[2] for h in heads] == [
         "range(1, ll.few(m0)):", "range(m0, ll.few(m1)):", "range(m1, ll.few(m)):",
@@ -51,14 +51,23 @@ def test_masks_that_are_moved_cut_twice():
 
 
 def test_masks_the_other_way_round():
-    for line, text in (("c = n <= b", "n"), ("c = b > n", "n + 1"), ("c = n >= b", "n + 1")):
+    below, with_it = "min(max(n, 0), m)", "min(max(n, -1), m - 1) + 1"
+    for line, text in (("c = n <= b", below), ("c = b > n", with_it), ("c = n >= b", with_it)):
         found = cut(*(line if x.startswith("c =") else x for x in LINES))
-        assert found[0] == f"m0 = min(max({text}, 0), m)"
+        assert found[0] == f"m0 = {text}"
 
 
 @pytest.mark.parametrize(
     "line",
-    ["if c:", "    z = a", "g = i < k", "i = a", "n = a", "g = x[i]  # file.py:3"],
+    [
+        "if c:",
+        "    z = a",
+        "g = i < k",
+        "i = a",
+        "n = a",
+        "g = x[i]  # file.py:3",
+        f"g = i + {1 << 40}",
+    ],
 )
 def test_other_loops_stay(line):
     assert cut(*LINES, line) is None
@@ -89,3 +98,22 @@ def test_kernels_of_masked_rows():
     x = np.random.default_rng(1).random(40)
     x[7] = np.nan
     assert np.isnan(made(x, 5)[0]) and np.isfinite(made(x, -1000)[0])
+
+
+def test_sums_that_go_to_another_name_stay():
+    found = cut(*LINES, "p[i] = h", "h = ll.radd(acc, 0.0)")
+    assert sum(line.strip() == "h = ll.radd(acc, 0.0)" for line in found) == 2
+
+
+def test_masks_that_end_at_the_greatest_number():
+    big = np.iinfo(np.int64)
+
+    def f(x, k):
+        inside = np.arange(40) <= k
+        return np.sum(np.where(inside, np.sqrt(np.where(inside, x, 1.0)), 0.0))
+
+    made, x = value_and_grad(f), np.random.default_rng(2).random(40) + 0.5
+    for k in (big.max, big.max - 1, big.min, 7):
+        got, slope = made(x, k)
+        np.testing.assert_allclose(got, f(x, k), rtol=1e-14)
+        np.testing.assert_allclose(slope, np.where(np.arange(40) <= k, 0.5 / np.sqrt(x), 0.0))
