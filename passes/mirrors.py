@@ -149,7 +149,7 @@ class Forms:
         exact = all(p.exact for p in parts)
         if name == "neg":
             return Form(-signs[0], exact, numbers[0])
-        if name == "abs":
+        if name == "abs" and op.args[0].aval.kind != "u":
             return self._form(name, numbers)
         if name in ("mul", "div"):
             if name == "div" and not parts[1].exact:

@@ -149,3 +149,14 @@ def test_arrays_without_elements_and_few_pairs_stay() -> None:
     for n in (0, 3):
         f = function(lambda x, n=n: sum_(rows(x, n) - columns(x, n), axes=(0,)), (n,))
         assert_same(f, np.arange(float(n)))
+
+
+def test_sizes_of_unsigned_differences_are_not_symmetric() -> None:
+    """3 - 5 is 254 in bytes, and so is its absolute value."""
+
+    def f(u: Any, x: Any) -> Any:
+        far = el.cast(el.abs_(rows(u) - columns(u)), dtype="f64")
+        near = el.sqrt(el.cast(rows(x) * columns(x), dtype="f64"))
+        return sum_(far * near, axes=(0,))
+
+    assert_same(function(f, (N,), (N,), dtype="u8"), *RNG.integers(0, 200, (2, N), np.uint8))
