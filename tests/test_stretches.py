@@ -112,3 +112,11 @@ def test_where_nothing_is_known_of_the_length():
             assert_same(loops(X, i), sum(X[i + k : i + k + 2] @ W for k in range(4)))
         with pytest.raises(TracedBranch):
             vmap(lambda i: X[i : i + 2])(np.arange(3))
+
+
+def test_places_beyond_all_indices():
+    with options(interpret=True):
+        f = jit(lambda x, i: x[i - 12 : i - 9])
+        for i in np.array([13, 3, 10, 2**64 - 1], np.uint64):
+            with np.errstate(over="ignore"):
+                assert_same(f(X, i), X[i - 12 : i - 9])

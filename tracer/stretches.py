@@ -81,7 +81,10 @@ def _stretch(h: Tracer, axis: int, s: slice) -> Tracer:
 
 def _clipped(t: Tracer, n: int, step: int) -> Value:
     """A bound as NumPy takes it: negative ones from the end, and none beyond either end."""
-    v = cast(value(t), "i64")
+    v = value(t)
+    if v.dtype == "u64":  # which may be beyond all indices
+        v = ops.minimum(v, Const(n, "u64"))
+    v = cast(v, "i64")
     v = ops.select(ops.less(v, Const(0, "i64")), ops.add(v, n), v)
     low, high = (0, n) if step > 0 else (-1, n - 1)
     return ops.minimum(ops.maximum(v, low), high)
