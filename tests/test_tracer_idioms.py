@@ -5,7 +5,9 @@ import functools
 import itertools
 import math
 import operator
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence, Sized
 from math import cos, exp
+from typing import SupportsFloat, SupportsIndex
 
 import numpy as np
 import numpy.linalg as la
@@ -16,6 +18,7 @@ from scipy.special import expit, logsumexp
 from scipy.stats import norm
 from traced import assert_right
 
+from adjit import jit
 from adjit.tracer import errors
 from adjit.tracer.trace import trace
 
@@ -304,3 +307,33 @@ def test_default_argument_constructor_is_refused():
 
     with pytest.raises(errors.AdjitError):
         trace(f, DATA[0])
+
+
+@pytest.mark.parametrize(
+    "x",
+    [1.5, 3, True, 1j, np.float64(1.5), np.int64(3), np.array(1.5), np.ones(3)],
+    ids=lambda x: type(x).__name__,
+)
+def test_what_a_value_is_and_can_do_is_what_python_says(x):
+    kinds = (Callable, Container, Hashable, Iterable, Sequence, Sized, SupportsFloat, float)
+    kinds = (*kinds, SupportsIndex, (str, int), int | float | None, np.ndarray, np.generic)
+    names = ("shape", "bit_length", "is_integer", "__len__", "imag", "T", "_value", "astype")
+
+    def facts(x):
+        said = [isinstance(x, k) for k in kinds] + [hasattr(x, n) for n in names]
+        said += [getattr(x, n, None) is None for n in names if n != "bit_length"]
+        said += [type(type) is type, isinstance(type(x), type), isinstance(x, type)]
+        return x * 1, *(1 if s else 2 for s in said)
+
+    t = trace(facts, (x,))
+    assert [o[1] for o in t.out_leaves[1:]] == list(facts(x)[1:])
+
+
+def test_what_a_traced_integer_cannot_is_asked_of_the_integer():
+    f = jit(lambda n: getattr(n, "bit_length", lambda: 0)() * n)
+    assert [f(5), f(9)] == [15, 36]
+
+
+def test_isinstance_of_what_is_no_class_raises():
+    with pytest.raises(TypeError, match="arg 2 must be a type"):
+        trace(lambda x: x if isinstance(x, 3) else -x, (1.5,))

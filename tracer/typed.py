@@ -1,4 +1,4 @@
-"""`type(x)` and `hasattr(x, name)` of traced values, as they are of what these stand for.
+"""`type`, `isinstance`, `hasattr` and `getattr` of traced values, as of what these stand for.
 
 They are too much part of Python itself to be swapped for all: they are bound in the globals of
 those of the user's functions that name them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from types import FrameType
 from typing import Any
 
 from .intercept import enter_builtin
@@ -26,9 +27,10 @@ class _Type:
         if len(args) != 1 or kwargs:
             return type(*args, **kwargs)
         found = type(args[0])
-        if found is Tracer:  # which code that names it asks for
-            asked = "Tracer" in sys._getframe(1).f_code.co_names
-            return found if asked else args[0].__class__
+        if found is Tracer:
+            return found if _asked(sys._getframe(1)) else args[0].__class__
+        if found is _Type:
+            return args[0]
         return type(bare(args[0])) if issubclass(found, Seen) else found
 
     def __getattr__(self, name: str) -> Any:
@@ -65,19 +67,31 @@ class _Type:
         return getattr, (builtins, "type")
 
 
-def _without(x: Any, name: str) -> bool:
-    """Whether a traced number stands for one that has no such attribute."""
-    return type(x) is Tracer and x._kind != "array" and not hasattr(x.__class__, name)
+def _asked(frame: FrameType) -> bool:
+    """Whether code asks for Tracers themselves: it names them."""
+    return "Tracer" in frame.f_code.co_names
+
+
+def _isinstance(x: Any, kinds: Any, /) -> bool:
+    if type(x) is not Tracer or _asked(sys._getframe(1)):
+        return isinstance(x, kinds)
+    try:  # abstract classes would look at what a Tracer can do
+        return issubclass(x.__class__, kinds)
+    except TypeError:
+        return isinstance(x, kinds)
 
 
 def _hasattr(x: Any, name: str, /) -> bool:
-    return not _without(x, name) and hasattr(x, name)
+    return hasattr(x.__class__ if type(x) is Tracer else x, name)
 
 
 def _getattr(x: Any, name: str, /, *default: Any) -> Any:
-    return default[0] if default and _without(x, name) else getattr(x, name, *default)
+    if type(x) is Tracer and default:  # for what it has not, though its class has: an error
+        return getattr(x, name) if hasattr(x.__class__, name) else default[0]
+    return getattr(x, name, *default)
 
 
 enter_builtin("type", _Type())
+enter_builtin("isinstance", _isinstance)
 enter_builtin("hasattr", _hasattr)
 enter_builtin("getattr", _getattr)
