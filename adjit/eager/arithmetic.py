@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,6 +57,19 @@ def number(x: Any, dtype: np.dtype) -> Ref:
         if key is not None and len(_numbers) < 1000:
             _numbers[key] = known
     return known
+
+
+def fitting(x: Any, dtype: np.dtype) -> Any:
+    """A number that is written into a Tensor of this dtype, which must have room for it."""
+    names = {"f": {8: "double"}.get(dtype.itemsize, "float"), "b": "bool"}
+    kind = names.get(dtype.kind, f"{dtype.name}_t")
+    lost = isinstance(x, complex | np.complexfloating) and dtype.kind != "c" and x.imag
+    if not lost and dtype.kind in "iu" and isinstance(x, int | float):
+        top = np.iinfo(dtype).max
+        lost = not math.isfinite(x) or not -top - 1 <= x <= top
+    if lost:
+        raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
+    return x
 
 
 _PLAIN = (bool, int, float, complex, np.generic)
@@ -182,21 +196,31 @@ FLOOR_DIVIDE = Operation("FloorDivideBackward0", _two(np.floor_divide))
 REMAINDER = Operation("RemainderBackward0", _two(np.remainder))
 
 
-def _scaled(b: Any, alpha: Any) -> Any:
-    return b if alpha == 1 else mul(b, alpha)
+def _scaled(a: Any, b: Any, alpha: Any) -> Any:
+    """alpha * b, in the dtype of the result."""
+    if type(alpha) is not bool and alpha == 1:
+        return b
+    dtype, (_, b) = operands("add", a, b)
+    if dtype.kind != "b" and isinstance(alpha, bool):
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if dtype.kind in "iub" and isinstance(alpha, float):
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
+    return binary(MUL, b, alpha, dtype) if isinstance(b, Tensor) else b * alpha
 
 
 @method("add", "__add__", "__radd__")
 def add(a: Any, b: Any, *, alpha: Any = 1) -> Tensor:
     """a + alpha * b."""
-    dtype, (a, b) = operands("add", a, _scaled(b, alpha))
+    dtype, (a, b) = operands("add", a, _scaled(a, b, alpha))
     return binary(ADD, a, b, dtype)
 
 
 @method("sub", "subtract", "__sub__")
 def sub(a: Any, b: Any, *, alpha: Any = 1) -> Tensor:
     """a - alpha * b."""
-    dtype, (a, b) = operands("sub", a, _scaled(b, alpha))
+    dtype, (a, b) = operands("sub", a, _scaled(a, b, alpha))
     if dtype.kind == "b":
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
@@ -226,19 +250,19 @@ def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Tensor:
     """a / b, also of integers; rounding_mode "floor" or "trunc"."""
     dtype, (a, b) = operands("div", a, b)
     if rounding_mode == "floor":
-        return binary(FLOOR_DIVIDE, a, b, dtype)
-    if not isinstance(a, Tensor):
-        return mul(reciprocal(b), a)
-    found = binary(DIV, a, b, floating(dtype))
+        return floor_divide(a, b)
     if rounding_mode not in (None, "trunc"):
         raise RuntimeError(
             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
             f"'{rounding_mode}'"
         )
-    if rounding_mode is None:
-        return found
-    whole = trunc(found)
-    return whole if dtype.kind in "fc" else whole.to(dtype)
+    if rounding_mode == "trunc" and dtype.kind in "iu":
+        return _cut_divide(a, b)
+    if not isinstance(a, Tensor):
+        found = mul(reciprocal(b), a)
+    else:
+        found = binary(DIV, a, b, floating(dtype))
+    return found if rounding_mode is None else trunc(found)
 
 
 @method("__rtruediv__")
@@ -295,6 +319,14 @@ def _whole(name: str, operation: Operation) -> Binary:
     return call
 
 
+def _cut(a: Any, b: Any, dtype: Any) -> Any:
+    """Quotients of whole numbers, cut off towards zero."""
+    a, b = cast(a, dtype), cast(b, dtype)
+    low = np.floor_divide(a, b)
+    return low + ((low < 0) & (low * b != a)).astype(dtype)
+
+
+_cut_divide = _whole("div", Operation("DivBackward1", _cut))
 floor_divide = method("floor_divide", "__floordiv__")(_whole("floor_divide", FLOOR_DIVIDE))
 remainder = method("remainder", "__mod__")(_whole("remainder", REMAINDER))
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import method
+from .arithmetic import fitting, method
 from .dtypes import processor
-from .promotion import default
+from .promotion import default, number_dtype
 from .shapes import _sizes
 from .storage import Storage
 from .tape import rows
@@ -162,8 +162,12 @@ def full(
 ) -> Tensor:
     """One number everywhere."""
     placed(_)
-    kind = dtype or (plain(fill_value).dtype)
-    return _made(np.full(_sizes((size,)), fill_value, kind), requires_grad)
+    kind = np.dtype(dtype or plain(fill_value).dtype)
+    if dtype is None and isinstance(fill_value, float | complex):  # NumPy's doubles among them
+        kind = number_dtype(type(fill_value))
+    filling = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    filling = np.array(fitting(filling, kind)).astype(kind)
+    return _made(np.full(_sizes((size,)), filling), requires_grad)
 
 
 def eye(

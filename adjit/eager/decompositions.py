@@ -157,6 +157,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     return getitem(cdist(input, input, p), (held(a), held(b)))
 
 
+@method("nuclear_norm")
 def nuclear_norm(input: Tensor, dim: Any = (-2, -1), keepdim: bool = False) -> Tensor:
     """The sum of singular values."""
     return linalg.matrix_norm(input, "nuc", dim, keepdim)

@@ -106,7 +106,12 @@ log10 = unary("log10", np.log10)
 log1p = unary("log1p", np.log1p, "Log1PBackward0")
 sqrt = unary("sqrt", np.sqrt)
 rsqrt = unary("rsqrt", lambda x: 1 / np.sqrt(x))
-square = unary("square", np.square, "PowBackward0", floats=False)
+square = unary(
+    "square",
+    lambda x: np.square(x.astype(np.int64) if x.dtype.kind == "b" else x),
+    "PowBackward0",
+    floats=False,
+)
 
 
 def _negated(x: Any) -> Any:
@@ -118,10 +123,17 @@ def _negated(x: Any) -> Any:
     return np.negative(x)
 
 
+def _sign(x: Any) -> Any:
+    """Of NaN it is 0."""
+    if x.dtype.kind == "b":
+        return x
+    return np.sign(np.where(x != x, 0, x) if x.dtype.kind == "f" else x)
+
+
 neg = negative = unary("neg negative __neg__", _negated, keeps=False, floats=False)
 positive = unary("positive __pos__", lambda x: x, floats=False)
 abs = absolute = unary("abs absolute __abs__", np.abs, floats=False)
-sign = unary("sign sgn", np.sign, keeps=False, floats=False)
+sign = unary("sign sgn", _sign, keeps=False, floats=False)
 floor = unary("floor", np.floor, keeps=False, floats=False)
 ceil = unary("ceil", np.ceil, keeps=False, floats=False)
 ROUND = Operation("RoundBackward0", lambda x, n: np.round(x, n), keeps=False)

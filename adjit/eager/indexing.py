@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from . import functions as F
 from .aliases import view
-from .arithmetic import method
-from .elementwise import to
+from .arithmetic import fits, fitting, method, number
+from .elementwise import WHERE, to
 from .modes import recording
 from .reductions import one_axis
 from .shapes import unsqueeze
@@ -85,6 +84,22 @@ GETS = {
 ALIAS = Operation("AliasBackward0", _get, keeps=False)
 
 
+def _apart(key: Key) -> bool:
+    """Whether whole numbers and arrays stand apart: NumPy then moves the arrays' axes in front."""
+    at = [k for k, part in enumerate(key) if part[0] in ("int", "array")]
+    return at[-1] - at[0] >= len(at) and len(at) > builtins.sum(p[0] == "array" for p in key)
+
+
+def _numbers_first(key: Key, arrays: Sequence[Tensor]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """An index of the whole numbers alone, and the index of what they leave."""
+    first = [
+        Ellipsis if part[0] == "rest" else part[1] if part[0] == "int" else slice(None)
+        for part in key
+        if part[0] != "new"
+    ]
+    return tuple(first), thawed(tuple(part for part in key if part[0] != "int"), arrays)
+
+
 @method("__getitem__")
 def getitem(self: Tensor, index: Any) -> Tensor:
     """A part of the Tensor."""
@@ -94,6 +109,9 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     if arrays:
         _check_masks(self, index)
     _check_index(self, key)
+    if arrays and _apart(key):
+        first, rest = _numbers_first(key, arrays)
+        return getitem(getitem(self, first), rest)
     if not arrays:
         kinds = [part[0] for part in key]
         kind = "int" if "int" in kinds else kinds[-1] if kinds else ""
@@ -174,6 +192,10 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     _check_masks(self, index)
     key, arrays = frozen(index)
     _check_index(self, key)
+    if arrays and _apart(key):
+        first, rest = _numbers_first(key, arrays)
+        setitem(getitem(self, first), rest, value)
+        return
     v = as_tensor(value)
     v = v if v._dtype == self._dtype else to(v, self._dtype)
     _check_arrays(self, key, arrays)
@@ -216,14 +238,30 @@ def _in_reach(index: Tensor, n: int, words: str) -> None:
             raise IndexError(words)
 
 
+def _covered(x: Tensor, index: Tensor, axis: int) -> Tensor:
+    """The part that an index reaches, which may be smaller along the other axes."""
+    s, t = x._aval_shape(), index._aval_shape()
+    wide = [k for k, (a, b) in enumerate(zip(t, s, strict=True)) if a > b and k != axis]
+    if wide:
+        raise RuntimeError(
+            f"Size does not match at dimension {wide[0]} expected index {list(t)} to be no larger "
+            f"than self {list(s)} apart from dimension {axis}"
+        )
+    cut = tuple(slice(None) if k == axis or n == s[k] else slice(n) for k, n in enumerate(t))
+    return x if cut == (slice(None),) * len(s) else getitem(x, cut)
+
+
 @method("gather")
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """One element per index along an axis."""
     axis = one_axis(dim, input.ndim)
     if index._dtype.kind not in "iu":
         raise RuntimeError("gather(): Expected dtype int32/int64 for index")
+    if not input.ndim and index.ndim < 2:
+        return gather(unsqueeze(input, 0), 0, index.reshape(-1)).reshape(index._aval_shape())
     if index.ndim != input.ndim:
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    input = _covered(input, index, axis)
     n = input._aval_shape()[axis]
     if not rows.open:
         at = index._value()
@@ -238,6 +276,12 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Slices along an axis, by their places."""
     if index._dtype.kind not in "iu":
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    if index.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    if not index.ndim:
+        index = unsqueeze(index, 0)
+    if not input.ndim:
+        return index_select(unsqueeze(input, 0), 0, index).reshape(())
     _in_reach(index, input._aval_shape()[one_axis(dim, input.ndim)], "index out of range in self")
     return applied(TAKE, [input, index], one_axis(dim, input.ndim))
 
@@ -249,23 +293,60 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         raise RuntimeError(
             f"masked_fill_ only supports boolean masks, but got mask with dtype {in_c(mask._dtype)}"
         )
-    return F.where(mask, value, input)
+    if isinstance(value, Tensor) and value.ndim:
+        raise RuntimeError(
+            "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+            f"{value.ndim} dimension(s)."
+        )
+    dtype = input._dtype
+    filling = value._ref() if isinstance(value, Tensor) else number(fitting(value, dtype), dtype)
+    try:
+        return shown(record(WHERE, (mask._ref(), filling, input._ref()), (dtype,)))
+    except ValueError:
+        fits("masked_fill", input._aval_shape(), mask._aval_shape())
+        raise
 
 
 @method("masked_select")
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where the mask holds."""
-    return getitem(input, mask)
+    """The elements where the mask holds; both broadcast."""
+    if mask._dtype != np.bool_:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    s, t = input._aval_shape(), mask._aval_shape()
+    if s == t:
+        return getitem(input, mask)
+    fits("masked_select", s, t)
+    shape = np.broadcast_shapes(s, t)
+    return getitem(input.expand(shape), mask.expand(shape))
 
 
 @method("narrow")
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """A range along an axis."""
     axis = one_axis(dim, input.ndim)
+    n, start = input._aval_shape()[axis], int(start)
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -n <= start <= n:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-n}, {n}], but got {start})"
+        )
+    start = start + n if start < 0 else start
+    if start + length > n:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
     return getitem(input, (*[slice(None)] * axis, slice(start, start + length)))
 
 
 @method("select")
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """One slice along an axis."""
-    return getitem(input, (*[slice(None)] * one_axis(dim, input.ndim), index))
+    if not input.ndim:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    axis = one_axis(dim, input.ndim)
+    n = input._aval_shape()[axis]
+    if not isinstance(index, Tensor) and not -n <= index < n:
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(input.shape)} at "
+            f"dimension {axis}"
+        )
+    return getitem(input, (*[slice(None)] * axis, index))

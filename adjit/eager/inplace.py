@@ -20,7 +20,7 @@ from . import (
     shapes,
 )
 from .aliases import View
-from .arithmetic import method
+from .arithmetic import fitting, method
 from .elementwise import to
 from .modes import recording
 from .tape import Operation
@@ -91,7 +91,8 @@ def _filled(self: Tensor, value: Any) -> Tensor:
                 f"{value.ndim} dimensions."
             )
         return applied(FILL, [self, to(value, self._dtype)])
-    return held(np.full(self._aval_shape(), value, self._dtype))
+    filling = np.array(fitting(value, self._dtype)).astype(self._dtype)
+    return held(np.full(self._aval_shape(), filling))
 
 
 def fill(input: Tensor, value: Any) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .aliases import view
-from .arithmetic import method
+from .arithmetic import fits, method
 from .indexing import index_select, narrow
 from .reductions import one_axis
 from .shapes import cat, permute, reshape, stack
@@ -74,7 +74,15 @@ def _windows(x: Any, axis: int, size: int, step: int) -> Any:
 
 
 UNFOLD = _moves("Unfold", _windows)
-DIAG_EMBED = _moves("DiagEmbed", lambda x: x[..., None] * np.eye(x.shape[-1], dtype=x.dtype))
+
+
+def _diag_embed(x: Any, offset: int, a: int, b: int) -> Any:
+    n = x.shape[-1] + abs(offset)
+    rows = np.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(max(-offset, 0), max(offset, 0))])
+    return np.moveaxis(rows[..., None] * np.eye(n, k=offset, dtype=x.dtype), (-2, -1), (a, b))
+
+
+DIAG_EMBED = _moves("DiagEmbed", _diag_embed)
 
 
 @method("movedim", "moveaxis")
@@ -116,11 +124,23 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 
 @method("repeat_interleave")
-def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Tensor:
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
     """Every element (or slice along an axis) several times in a row."""
+    if repeats is None:  # the numbers of times are given alone
+        return held(np.repeat(np.arange(len(input)), input._value()))
     x, axis = (reshape(input, -1), 0) if dim is None else (input, one_axis(dim, input.ndim))
     counts = repeats._value() if isinstance(repeats, Tensor) else np.asarray(repeats)
-    return index_select(x, axis, held(np.repeat(np.arange(x.shape[axis]), counts)))
+    n = x.shape[axis]
+    if counts.size and counts.min() < 0:
+        raise RuntimeError("Repeats must be non-negative")
+    if counts.size not in (1, n):
+        raise RuntimeError(
+            "repeats must have the same size as input along dim, but got repeats.size(0) = "
+            f"{counts.size} and input.size(0) = {n}"
+        )
+    return index_select(x, axis, held(np.repeat(np.arange(n), counts)))
 
 
 @method("diagonal")
@@ -131,9 +151,12 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 
 
 @method("diag_embed")
-def diag_embed(input: Tensor) -> Tensor:
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices with the last axis on their diagonals."""
-    return applied(DIAG_EMBED, [input])
+    axes = one_axis(dim1, input.ndim + 1), one_axis(dim2, input.ndim + 1)
+    if axes[0] == axes[1]:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return applied(DIAG_EMBED, [input], offset, *axes)
 
 
 @method("rot90")
@@ -160,6 +183,8 @@ def diff(
     append: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Differences of neighbours along an axis, n times."""
+    if not input.ndim:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
     parts = [t for t in (prepend, input, append) if t is not None]
     if len(parts) > 1:
         input = cat(parts, one_axis(dim, input.ndim))
@@ -197,7 +222,10 @@ def _given(xs: tuple[Any, ...]) -> list[Tensor]:
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """The Tensors in their common shape."""
     xs = _given(tensors)
-    shape = np.broadcast_shapes(*(tuple(x.shape) for x in xs))
+    shape: tuple[int, ...] = ()
+    for x in xs:
+        fits("broadcast_tensors", shape, x._aval_shape())
+        shape = np.broadcast_shapes(shape, x._aval_shape())
     return tuple(x.expand(shape) for x in xs)
 
 

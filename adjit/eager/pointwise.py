@@ -77,8 +77,13 @@ signbit = unary("signbit", np.signbit, floats=False)
 isposinf = unary("isposinf", np.isposinf, floats=False)
 isneginf = unary("isneginf", np.isneginf, floats=False)
 i0 = unary("i0", _scipy("i0"))
-sgn = unary("sgn", np.sign, keeps=False, floats=False)
-conj = unary("conj conj_physical resolve_conj", np.conjugate, keeps=False, floats=False)
+sgn = unary("sgn", E._sign, keeps=False, floats=False)
+conj = unary(
+    "conj conj_physical resolve_conj",
+    lambda x: np.conjugate(x) if x.dtype.kind == "c" else x,
+    keeps=False,
+    floats=False,
+)
 conj_physical = resolve_conj = conj
 resolve_neg = unary("resolve_neg", lambda x: x, keeps=False, floats=False)
 angle = unary("angle", np.angle)

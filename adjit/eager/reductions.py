@@ -38,7 +38,11 @@ def axes_of(dim: Dims, ndim: int) -> tuple[int, ...] | None:
                 f"Dimension out of range (expected to be in range of [{-builtins.max(ndim, 1)}, "
                 f"{builtins.max(ndim, 1) - 1}], but got {d})"
             )
-    return tuple(d % ndim for d in listed) if ndim else None
+    found = tuple(d % ndim for d in listed) if ndim else None
+    if found is not None and len(set(found)) < len(found):
+        twice = next(d for d in found if found.count(d) > 1)
+        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
+    return found
 
 
 def one_axis(dim: int, ndim: int) -> int:
@@ -51,7 +55,7 @@ def whole_dtype(dtype: np.dtype) -> np.dtype:
 
 
 def _sum(x: Any, axes: Any, keep: bool, dtype: np.dtype) -> Any:
-    return np.sum(cast(x, dtype), axis=axes, keepdims=keep)
+    return cast(np.sum(cast(x, dtype), axis=axes, keepdims=keep), dtype)
 
 
 def _mean(x: Any, axes: Any, keep: bool, dtype: np.dtype) -> Any:
@@ -65,13 +69,18 @@ def _reduction(name: str, fn: Any, keeps: bool = True) -> tuple[Operation, Opera
 
 SUMS = _reduction("Sum", _sum, keeps=False)
 MEANS = _reduction("Mean", _mean, keeps=False)
-PRODS = _reduction("Prod", lambda x, a, k, d: np.prod(cast(x, d), axis=a, keepdims=k))
+PRODS = _reduction("Prod", lambda x, a, k, d: cast(np.prod(cast(x, d), axis=a, keepdims=k), d))
 AMAX = Operation("AmaxBackward0", lambda x, a, k: np.max(x, axis=a, keepdims=k))
 AMIN = Operation("AminBackward0", lambda x, a, k: np.min(x, axis=a, keepdims=k))
 MAX = Operation("MaxBackward1", lambda x: np.max(x))
 MIN = Operation("MinBackward1", lambda x: np.min(x))
-ALL = Operation("all", lambda x, a, k: np.all(x, axis=a, keepdims=k))
-ANY = Operation("any", lambda x, a, k: np.any(x, axis=a, keepdims=k))
+ALL = Operation("all", lambda x, a, k: _truth(x, np.all(x, axis=a, keepdims=k)))
+ANY = Operation("any", lambda x, a, k: _truth(x, np.any(x, axis=a, keepdims=k)))
+
+
+def _truth(x: Any, found: Any) -> Any:
+    """Of bytes it is a byte, as before there were truth values."""
+    return cast(found, np.dtype(np.uint8)) if x.dtype == np.uint8 else found
 
 
 def _reduce(
@@ -99,9 +108,11 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
 
 
 @method("prod")
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def prod(
+    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
     """The product of all elements, or along an axis."""
-    return _reduce(PRODS, input, dim, keepdim, whole_dtype(input._dtype))
+    return _reduce(PRODS, input, dim, keepdim, np.dtype(dtype or whole_dtype(input._dtype)))
 
 
 def root(total: Any, p: float) -> Any:
@@ -161,6 +172,21 @@ def extremes(name: str, *fields: str) -> Any:
     return type(name, (base,), {"__slots__": (), "__repr__": _repr})
 
 
+def filled(name: str, x: Tensor, dim: Any) -> None:
+    """Refuse an extreme of no elements."""
+    s = x._aval_shape()
+    if 0 not in s:
+        return
+    if dim is None or dim == ():
+        raise RuntimeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+            "reduction dim with the 'dim' argument."
+        )
+    for d in axes_of(dim, len(s)) or ():
+        if not s[d]:
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+
+
 def _extreme(name: str, whole: Operation, arg: Any, pairwise: Binary) -> Any:
     def lower(x: Any, axis: int, keep: bool) -> Any:
         at = arg(x, axis=axis, keepdims=True)
@@ -172,11 +198,13 @@ def _extreme(name: str, whole: Operation, arg: Any, pairwise: Binary) -> Any:
 
     def call(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         if dim is None:
+            filled(name, input, None)
             return applied(whole, [input])
         if isinstance(dim, Tensor):
             return pairwise(input, dim)
         if not input.ndim:
             return kind(clone(input), held(np.zeros((), np.int64)))
+        filled(name, input, dim)
         node = record(along, (input._ref(),), (one_axis(dim, input.ndim), bool(keepdim)))
         return kind(shown(node, 0), shown(node, 1))
 
@@ -192,6 +220,8 @@ def applied_along(name: str, operation: Operation) -> Any:
     """A function of all elements, or along axes."""
 
     def call(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        if name in ("amax", "amin"):
+            filled(name, input, dim)
         return applied(operation, [input], axes_of(dim, input.ndim), bool(keepdim))
 
     call.__name__ = name
@@ -213,6 +243,8 @@ def _position(name: str, arg: Any) -> Any:
             raise IndexError(
                 f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
             )
+        if axis is not None:
+            filled(name, input, axis)
         return applied(operation, [input], axis, bool(keepdim))
 
     call.__name__ = name
@@ -225,6 +257,8 @@ argmin = _position("argmin", np.argmin)
 
 def _logsumexp(x: Any, axes: Any, keep: bool) -> Any:
     x = cast(x, floating(x.dtype))
+    if 0 in x.shape:
+        return np.log(np.sum(np.exp(x), axis=axes, keepdims=keep))
     high = top(x, axes)
     high = np.where(np.isfinite(high), high, 0)  # of -inf alone it is -inf, not NaN
     total = np.log(np.sum(np.exp(x - high), axis=axes, keepdims=True)) + high
@@ -250,7 +284,11 @@ def _by_axis(name: str, operation: Operation) -> Any:
             raise NotImplementedError(
                 f'"{name}" not implemented for {scalar_name(x._dtype)!r}: convert by .float()'
             )
-        found = applied(operation, [x], one_axis(dim, x.ndim))
+        axis = one_axis(dim, x.ndim)
+        if x.ndim:
+            found = applied(operation, [x], axis)
+        else:  # a number is a row of one
+            found = applied(operation, [x.reshape(1)], 0).reshape(())
         return found if dtype is None else to(found, dtype)
 
     call.__name__ = name
@@ -264,6 +302,8 @@ cumprod = _by_axis("cumprod", CUMPROD)
 
 
 def _norm(x: Any, p: float, axes: Any, keep: bool) -> Any:
+    if x.dtype.kind == "c":
+        x = np.abs(x)
     if p == np.inf:
         return np.max(np.abs(x), axis=axes, keepdims=keep)
     if p == 1:
@@ -280,12 +320,18 @@ NORM = Operation("LinalgVectorNormBackward0", _norm)
 
 
 @method("norm")
-def norm(input: Tensor, p: Any = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def norm(
+    input: Tensor, p: Any = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
     """The p-norm of all elements, or along axes."""
+    if dtype is not None:
+        input = to(input, dtype)
     if input._dtype.kind not in "fc":
         raise RuntimeError(
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
             f"{scalar_name(input._dtype)}"
         )
-    order = 2.0 if p == "fro" else float(p)
+    if p == "nuc":
+        return input.nuclear_norm((-2, -1) if dim is None else dim, keepdim)
+    order = 2.0 if p in ("fro", None) else float(p)
     return applied(NORM, [input], order, axes_of(dim, input.ndim), bool(keepdim))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import div, method
+from .arithmetic import div, fitting, method
 from .elementwise import to
 from .indexing import frozen, gather, thawed
 from .reductions import one_axis
@@ -19,8 +19,8 @@ from .tensor_object import Tensor, applied, as_tensor, held, shown
 # What `tensors` shows.
 # fmt: off
 __all__ = [
-    "index_add", "index_copy", "index_fill", "index_put", "masked_scatter", "scatter",
-    "scatter_add", "scatter_reduce", "take", "take_along_dim",
+    "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "masked_scatter",
+    "scatter", "scatter_add", "scatter_reduce", "take", "take_along_dim",
 ]
 # fmt: on
 
@@ -36,7 +36,7 @@ def _in_place(name: str, fn: Any) -> None:
 def _values(name: str, x: Tensor, v: Any) -> Tensor:
     """The values to be written, which have the dtype of what they are written into."""
     if not isinstance(v, Tensor):
-        return held(np.array(v, x.dtype))
+        return held(np.array(fitting(v, x._dtype)).astype(x._dtype))
     if v.dtype != x.dtype:
         raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
     return v
@@ -107,7 +107,8 @@ def scatter(
     """A copy with values written along an axis at the places `index` tells."""
     if reduce is not None:
         kinds = {"add": "sum", "multiply": "prod"}
-        v = _values("scatter", input, src if value is None else value).expand_as(index)
+        v = _values("scatter", input, src if value is None else value)
+        v = v if v.ndim else v.expand_as(index)
         return scatter_reduce(input, dim, index, v, kinds[reduce])
     v = _values("scatter", input, src if value is None else value)
     axis = _check("scatter", input, dim, index, v)
@@ -208,8 +209,27 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with slices written along an axis."""
     axis = one_axis(dim, input.ndim)
+    if source.ndim and source.shape[axis] != index.numel():
+        raise IndexError(
+            f"index_copy_(): Number of indices ({index.numel()}) should be equal to "
+            f"source.size(dim) ({source.shape[axis]})"
+        )
     _in_range(index, input.shape[axis], axis)
     return applied(INDEX_COPY, [input, index, _values("index_copy", input, source)], axis)
+
+
+@method("index_reduce")
+def index_reduce(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *,
+    include_self: bool = True,
+) -> Tensor:  # fmt: skip
+    """A copy with slices folded in along an axis: "prod", "mean", "amax" or "amin"."""
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"reduce argument must be either prod, mean, amax or amin, got {reduce}")
+    axis = one_axis(dim, input.ndim)
+    at = index.reshape([-1 if k == axis else 1 for k in range(input.ndim)])
+    at = at.expand(source._aval_shape())
+    return scatter_reduce(input, axis, at, source, reduce, include_self=include_self)
 
 
 @method("index_fill")
@@ -255,7 +275,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     full = np.broadcast_to(mask._value(), tuple(input.shape))
     count = int(full.sum())
     if count > source.numel():
-        raise RuntimeError("masked_scatter: expected self and source to have enough elements")
+        raise RuntimeError("Number of elements of source < number of ones in mask")
     return index_put(input, (held(full.copy()),), reshape(source, -1)[:count])
 
 
@@ -290,5 +310,5 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 
 for _f in (scatter, scatter_add, scatter_reduce, index_add, index_copy, index_fill, index_put,
-           masked_scatter):  # fmt: skip
+           index_reduce, masked_scatter):  # fmt: skip
     _in_place(_f.__name__, _f)

@@ -10,12 +10,23 @@ import numpy as np
 from ..ir.ops import special
 from ..tracer.surface import array, value
 from . import dtypes
-from .arithmetic import method, operand, operands, pairwise, unary
+from .arithmetic import _whole, method, operand, operands, pairwise, unary
 from .elementwise import isnan, where
 from .indexing import gather
 from .orders import sort
 from .promotion import floating
-from .reductions import Extremes, applied_along, extremes, max, mean, min, one_axis, std, var
+from .reductions import (
+    Extremes,
+    applied_along,
+    extremes,
+    filled,
+    max,
+    mean,
+    min,
+    one_axis,
+    std,
+    var,
+)
 from .shapes import reshape
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
@@ -58,11 +69,16 @@ deg2rad = unary("deg2rad", np.deg2rad)
 rad2deg = unary("rad2deg", np.rad2deg)
 frac = unary("frac", lambda x: x - np.trunc(x), floats=False)
 hypot = method("hypot")(pairwise("hypot", Operation("HypotBackward0", _two(np.hypot))))
-fmod = method("fmod")(pairwise("fmod", Operation("FmodBackward0", _two(np.fmod))))
+fmod = method("fmod")(_whole("fmod", Operation("FmodBackward0", _two(np.fmod))))
 logaddexp = method("logaddexp")(
     pairwise("logaddexp", Operation("LogaddexpBackward0", _two(np.logaddexp)))
 )
-heaviside = method("heaviside")(pairwise("heaviside", Operation("heaviside", _two(np.heaviside))))
+heaviside = method("heaviside")(
+    pairwise(
+        "heaviside",
+        Operation("heaviside", _two(lambda a, b: np.where(a == 0, b, (a > 0).astype(a.dtype)))),
+    )
+)
 logical_xor = method("logical_xor")(
     pairwise("logical_xor", Operation("logical_xor", _two(np.logical_xor)))
 )
@@ -143,20 +159,40 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     return held(np.histogram(x, bins, limits)[0].astype(x.dtype))
 
 
-def searchsorted(sorted_sequence: Tensor, values: Any, *, right: bool = False) -> Tensor:
+def searchsorted(
+    sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False,
+    side: str | None = None, sorter: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Where values belong in a sorted vector (or in the rows of one)."""
-    rows, v = sorted_sequence._value(), as_tensor(values)._value()
-    side: Any = "right" if right else "left"
+    if side not in (None, "left", "right"):
+        raise RuntimeError(
+            "torch.searchsorted(): side can only be 'left' or 'right' but got " + str(side)
+        )
+    if side == "left" and right:
+        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites")
+    if sorter is not None:
+        sorted_sequence = gather(sorted_sequence, -1, sorter)
+    rows, v = sorted_sequence._value(), as_tensor(input)._value()
+    which: Any = "right" if right or side == "right" else "left"
+    kind = np.int32 if out_int32 else np.int64
     if rows.ndim == 1:
-        return held(np.array(np.searchsorted(rows, v, side), np.int64))
+        return held(np.array(np.searchsorted(rows, v, which), kind))
+    if rows.shape[:-1] != v.shape[:-1]:
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
+            "dimensions of boundaries tensor and input value tensor must match, but we got "
+            f"boundaries tensor {list(rows.shape)} and input value tensor {list(v.shape)}"
+        )
     flat = rows.reshape(-1, rows.shape[-1]), v.reshape(-1, v.shape[-1])
-    found = [np.searchsorted(r, x, side) for r, x in zip(*flat, strict=True)]
-    return held(np.array(found, np.int64).reshape(v.shape))
+    found = [np.searchsorted(r, x, which) for r, x in zip(*flat, strict=True)]
+    return held(np.array(found, kind).reshape(v.shape))
 
 
-def bucketize(input: Any, boundaries: Tensor, *, right: bool = False) -> Tensor:
+def bucketize(
+    input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
+) -> Tensor:
     """The numbers of the intervals between boundaries that values fall in."""
-    return searchsorted(boundaries, input, right=right)
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
 def isin(elements: Tensor, test_elements: Any) -> Tensor:
@@ -183,6 +219,9 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ext
 
 def _ranked(name: str, input: Tensor, k: int, dim: int, keepdim: bool) -> Extremes:
     axis = one_axis(dim, input.ndim)
+    if not input.ndim:
+        return extremes(name)(input.clone(), held(np.zeros((), np.int64)))
+    filled(name, input, axis)
     if not 1 <= k <= input.shape[axis]:
         raise RuntimeError(f"{name}(): selected number k out of range for dimension {axis}")
     values, indices = sort(input, axis)
@@ -204,6 +243,9 @@ MEDIAN = Operation("MedianBackward0", _median)
 @method("median")
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element, the lower one of two, NaN if there is one; along an axis also where."""
+    if dim is None and not input.numel():
+        none = 0 if input._dtype.kind in "iu" else np.nan
+        return held(np.array(none, input._dtype))
     if dim is None:
         flat = reshape(input, -1)
         middle = _middle(flat, 0, False).values
@@ -212,9 +254,9 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 def _middle(input: Tensor, axis: int, keepdim: bool) -> Extremes:
-    n = input.shape[axis]
+    n = input.shape[axis] if input.ndim else 1
     k = (n + 1) // 2
-    if not input.is_floating_point() or not n:
+    if not input.is_floating_point() or not n or not input.ndim:
         return _ranked("median", input, k, axis, keepdim)
     values, places = sort(input, axis)
     count = isnan(input).sum(axis, keepdim=True)  # in order they are the last
@@ -227,6 +269,9 @@ def _middle(input: Tensor, axis: int, keepdim: bool) -> Extremes:
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Extremes:
     """The element that occurs most along an axis, the smallest of several; its last place."""
     axis = one_axis(dim, input.ndim)
+    if not input.ndim:
+        return extremes("mode")(input.clone(), held(np.zeros((), np.int64)))
+    filled("mode", input, axis)
     x = np.moveaxis(input._value(), axis, -1)
     same = x[..., :, None] == x[..., None, :]
     count = same.sum(-1)
@@ -251,6 +296,8 @@ def quantile(
     interpolation: str = "linear",
 ) -> Tensor:  # fmt: skip
     """Quantiles of all elements, or along an axis; of several q along a new first axis."""
+    if input._dtype.kind != "f":
+        raise RuntimeError("quantile() input tensor must be either float or double dtype")
     levels = np.array(q._value() if isinstance(q, Tensor) else q, np.float64)
     if ((levels < 0) | (levels > 1)).any():
         raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {levels.ravel()[0]}")
@@ -262,11 +309,13 @@ def quantile(
 def _running(name: str, accumulate: Any) -> Any:
     def call(input: Tensor, dim: int) -> Extremes:
         axis = one_axis(dim, input.ndim)
+        if not input.ndim:
+            return extremes(name)(input.clone(), held(np.zeros((), np.int64)))
         x = input._value()
         top = accumulate(x, axis)
         shape = [1] * x.ndim
         shape[axis] = -1
-        own = np.where(x == top, np.arange(x.shape[axis]).reshape(shape), 0)
+        own = np.where((x == top) | (x != x), np.arange(x.shape[axis]).reshape(shape), 0)
         at = held(np.maximum.accumulate(own, axis))
         return extremes(name)(gather(input, axis, at), at)
 

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from .aliases import view, views
 from .arithmetic import cast, method, operands
-from .reductions import one_axis
+from .reductions import axes_of, one_axis
 from .tape import Operation
 from .tensor_object import Tensor, applied, as_tensor
 from .titles import titled
@@ -70,6 +70,11 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     if wanted.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")
     known = int(np.prod([n for n in wanted if n != -1], dtype=np.int64))
+    if -1 in wanted and not known and not input.numel():
+        raise RuntimeError(
+            f"cannot reshape tensor of 0 elements into shape {list(wanted)} because the "
+            "unspecified dimension size -1 can be any value and is ambiguous"
+        )
     if -1 in wanted and known:
         wanted = tuple(input.numel() // known if n == -1 else n for n in wanted)
     if int(np.prod(wanted, dtype=np.int64)) != input.numel():
@@ -91,6 +96,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if not input.ndim:
         return reshape(input, 1)
     s, lo, hi = tuple(input.shape), one_axis(start_dim, input.ndim), one_axis(end_dim, input.ndim)
+    if lo > hi:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     return reshape(input, (*s[:lo], int(np.prod(s[lo : hi + 1], dtype=np.int64)), *s[hi + 1 :]))
 
 
@@ -183,16 +190,29 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, tuple(other.shape))
 
 
-@method("repeat", "tile")
-def tile(input: Tensor, *sizes: Any) -> Tensor:
+@method("tile")
+def tile(input: Tensor, *dims: Any) -> Tensor:
     """Copies side by side."""
-    return applied(REPEAT, [input], _sizes(sizes))
+    return applied(REPEAT, [input], _sizes(dims))
+
+
+@method("repeat")
+def _repeat(input: Tensor, *repeats: Any) -> Tensor:
+    """Copies side by side, along every axis."""
+    times = _sizes(repeats)
+    if len(times) < input.ndim:
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            "tensor"
+        )
+    return applied(REPEAT, [input], times)
 
 
 @method("flip")
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """Reversed along axes."""
-    return applied(FLIP, [input], _sizes(dims))
+    axes = _sizes(dims)
+    return applied(FLIP, [input], axes_of(axes, input.ndim) if axes and input.ndim else ())
 
 
 @method("roll")
@@ -230,6 +250,8 @@ diag = _by_diagonal("diag", DIAG)
 @method("trace")
 def trace(input: Tensor) -> Tensor:
     """The sum of the diagonal."""
+    if input.ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
     return applied(TRACE, [input])
 
 
@@ -256,9 +278,15 @@ def _joined(name: str, operation: Operation, xs: Any, dim: int, extra: int) -> T
         raise RuntimeError("stack expects a non-empty TensorList")
     if not listed:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    if name == "cat":  # an empty vector joins anything
-        listed = [x for x in listed if x._aval_shape() != (0,)] or listed[:1]
     dtype, listed = operands(name, *listed)
+    if name == "cat":
+        for k, x in enumerate(listed):
+            if not x._aval_shape():
+                raise RuntimeError(
+                    f"zero-dimensional tensor (at position {k}) cannot be concatenated"
+                )
+        # an empty vector joins anything
+        listed = [x for x in listed if x._aval_shape() != (0,)] or listed[:1]
     try:
         return applied(operation, listed, one_axis(dim, listed[0].ndim + extra), dtype)
     except ValueError:
@@ -354,12 +382,14 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     if chunks < 1:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input._aval_shape()[one_axis(dim, input.ndim)]
-    return split(input, builtins.max(-(-n // chunks), 1), dim)
+    return split(input, -(-n // chunks) if n else [0] * chunks, dim)
 
 
 @method("unbind")
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis."""
     axis = one_axis(dim, input.ndim)
+    if not input.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     n = input._aval_shape()[axis]
     return views(UNBIND, input, n, n, axis) if n else ()

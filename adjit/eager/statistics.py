@@ -12,7 +12,7 @@ from .elementwise import isnan, where
 from .indexing import getitem
 from .joins import tensor_split
 from .orders import sort
-from .promotion import default
+from .promotion import default, floating
 from .reductions import axes_of, extremes, one_axis
 from .selections import quantile
 from .shapes import split, vstack
@@ -31,8 +31,12 @@ __all__ = [
 # fmt: on
 
 
-COV = Operation("CovBackward0", lambda x, ddof: np.cov(x, ddof=ddof).astype(x.dtype))
-CORRCOEF = Operation("CorrcoefBackward0", lambda x: np.corrcoef(x).astype(x.dtype))
+def _cov(x: Any, ddof: int) -> Any:
+    return np.cov(x, ddof=ddof).astype(floating(x.dtype))
+
+
+COV = Operation("CovBackward0", _cov)
+CORRCOEF = Operation("CorrcoefBackward0", lambda x: np.corrcoef(x).astype(floating(x.dtype)))
 
 
 @method("cov")
@@ -46,7 +50,7 @@ def cov(
     w = [None if t is None else t._value() for t in (fweights, aweights)]
     weighted = Operation("CovBackward0", lambda x: np.cov(x, ddof=correction, fweights=w[0],
                                                           aweights=w[1]))  # fmt: skip
-    return applied(weighted, [input]).to(input._dtype)
+    return applied(weighted, [input]).to(floating(input._dtype))
 
 
 @method("corrcoef")
@@ -112,7 +116,7 @@ def gradient(
 
 def _gradient(x: Any, h: Any, axis: int, order: int) -> Any:
     """Second-order differences inside, of first or second order at the ends."""
-    x, n = np.moveaxis(x, axis, 0), x.shape[axis]
+    x, n = np.moveaxis(x.astype(floating(x.dtype)), axis, 0), x.shape[axis]
     steps = np.diff(np.array(h)) if isinstance(h, tuple) else np.full(n - 1, float(h))
     steps = steps.astype(x.dtype).reshape(-1, *[1] * (len(x.shape) - 1))
     slopes = (x[1:] - x[:-1]) / steps
@@ -216,9 +220,31 @@ diagonal_scatter = _scattered(
 split_with_sizes = method("split_with_sizes")(lambda x, sizes, dim=0: split(x, list(sizes), dim))
 unsafe_split = method("unsafe_split")(split)
 unsafe_chunk = method("unsafe_chunk")(lambda x, chunks, dim=0: x.chunk(chunks, dim))
-hsplit = method("hsplit")(lambda x, n: tensor_split(x, n, 0 if x.ndim == 1 else 1))
-vsplit = method("vsplit")(lambda x, n: tensor_split(x, n, 0))
-dsplit = method("dsplit")(lambda x, n: tensor_split(x, n, 2))
+
+
+def _even(name: str, least: int, axis: int) -> Any:
+    """A split into parts of one size, or at places."""
+
+    def call(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        if input.ndim < least:
+            raise RuntimeError(
+                f"torch.{name} requires a tensor with at least {least} dimension"
+                f"{'s' * (least > 1)}, but got a tensor with {input.ndim} dimensions!"
+            )
+        along, parts = min(axis, input.ndim - 1), indices_or_sections
+        if isinstance(parts, int) and input.shape[along] % parts:
+            raise RuntimeError(
+                f"torch.{name} attempted to split along dimension {along}, but the size of the "
+                f"dimension {input.shape[along]} is not divisible by the split_size {parts}!"
+            )
+        return tensor_split(input, parts, along)
+
+    call.__name__ = name
+    call.__doc__ = "Consecutive parts along an axis."
+    return method(name)(call)
+
+
+vsplit, hsplit, dsplit = _even("vsplit", 2, 0), _even("hsplit", 1, 1), _even("dsplit", 3, 2)
 
 
 def row_stack(tensors: Any) -> Tensor:

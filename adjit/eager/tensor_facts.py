@@ -10,22 +10,22 @@ import numpy as np
 
 from ..settings import options
 from . import dtypes
-from .aliases import along
+from .aliases import along, view
 from .arithmetic import method
 from .environment import cuda_amp
-from .indexing import getitem
 from .promotion import _common
 from .saved import scalar_name
 from .shapes import _sizes
 from .storage import Size
+from .tape import Operation
 from .tensor_object import Tensor, as_tensor, held
 
 # What `tensors` shows.
 # fmt: off
 __all__ = [
-    "argwhere", "broadcast_shapes", "can_cast", "cuda", "detach", "get_device", "get_num_threads",
-    "is_conj", "is_inference", "is_neg", "is_nonzero", "is_same_size", "is_signed", "is_storage",
-    "promote_types", "set_num_threads", "typename", "unravel_index",
+    "argwhere", "as_strided", "broadcast_shapes", "can_cast", "cuda", "detach", "get_device",
+    "get_num_threads", "is_conj", "is_inference", "is_neg", "is_nonzero", "is_same_size",
+    "is_signed", "is_storage", "promote_types", "set_num_threads", "typename", "unravel_index",
 ]
 # fmt: on
 
@@ -49,9 +49,19 @@ for _name, _value in (
 ):  # fmt: skip
     setattr(Tensor, _name, lambda self, v=_value, **_: v)
 
+
+def _adjoint(self: Tensor) -> Tensor:
+    if self.ndim not in (0, 2):
+        raise RuntimeError(
+            "tensor.H is only supported on matrices (2-D tensors). Got "
+            f"{self.ndim}-D tensor. For batches of matrices, consider using tensor.mH"
+        )
+    return self.T.conj() if self._dtype.kind == "c" else self.T
+
+
 Tensor.itemsize = property(lambda self: self._dtype.itemsize)  # type: ignore[attr-defined]
 Tensor.nbytes = property(lambda self: self._dtype.itemsize * self.numel())  # type: ignore[attr-defined]
-Tensor.H = property(lambda self: self.T.conj() if self._dtype.kind == "c" else self.T)  # type: ignore[attr-defined]
+Tensor.H = property(_adjoint)  # type: ignore[attr-defined]
 Tensor.mH = property(lambda self: self.mT.conj() if self._dtype.kind == "c" else self.mT)  # type: ignore[attr-defined]
 
 
@@ -239,13 +249,45 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     return (self.sum(axes) if axes else self).reshape(want)
 
 
-@method("as_strided")
-def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int = 0) -> Tensor:
-    """A copy of elements by their places in memory."""
-    at: Any = np.full(tuple(size), storage_offset, np.int64)
-    for axis, (n, s) in enumerate(zip(size, stride, strict=True)):
+def _strided(x: Any, size: tuple[int, ...], steps: tuple[int, ...], start: int) -> Any:
+    """Elements by their places in memory in order."""
+    if type(x) is np.ndarray:
+        moves = tuple(n * x.itemsize for n in steps)
+        return np.lib.stride_tricks.as_strided(x.reshape(-1)[start:], size, moves)
+    at = np.full(size, start, np.int64)
+    for axis, (n, s) in enumerate(zip(size, steps, strict=True)):
         at += (np.arange(n) * s).reshape(-1, *[1] * (len(size) - axis - 1))
-    return getitem(input.reshape(-1), held(at))
+    return x.reshape(-1)[at]
+
+
+AS_STRIDED = Operation("AsStridedBackward0", _strided, keeps=False)
+
+
+@method("as_strided")
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """A view of the memory that a Tensor shares, by places in it."""
+    start = input.storage_offset() if storage_offset is None else storage_offset
+    known = input._view
+    base = known.family.owner() if getattr(known, "chain", None) else input
+    array = _memory(base)
+    if array is not None and not array.flags.c_contiguous:
+        raise RuntimeError("as_strided: the memory of an array of NumPy's in another order")
+    size, steps = tuple(map(int, size)), tuple(map(int, stride))
+    if len(size) != len(steps):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if any(n < 0 for n in steps):
+        raise RuntimeError(
+            f"as_strided: Negative strides are not supported at the moment, got strides: {steps}"
+        )
+    last = start + sum((n - 1) * s for n, s in zip(size, steps, strict=True))
+    if 0 not in size and not 0 <= start <= last < base.numel():
+        width = base._dtype.itemsize
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(steps)}, storage offset {start}, and "
+            f"itemsize {width} requiring a storage size of {(last + 1) * width} are out of bounds "
+            f"for storage of size {base.numel() * width}"
+        )
+    return view(AS_STRIDED, base, size, steps, start)
 
 
 @method("view")

@@ -134,6 +134,22 @@ def _batched(
     return known, inputs[len(rows) :]
 
 
+def _asked(ref: Ref) -> bool:
+    """Whether what a value depends on asks for a derivative, other than in a call that ended."""
+    if not flows(ref):
+        return False
+    seen, todo = {ref[0]}, [ref[0]]
+    while todo:
+        node = todo.pop()
+        if node.piece is ROW or (node.piece is None and node.leaf is not None):
+            return True
+        for n, _ in node.inputs:
+            if n.tracked and n not in seen:
+                seen.add(n)
+                todo.append(n)
+    return False
+
+
 def vmap(
     func: Callable[..., Any],
     in_dims: Any = 0,
@@ -237,7 +253,8 @@ def _run(
     made: dict[Ref, Ref] = dict(zip([(n, 0) for n in stand], whole, strict=True))
     if piece is not None:
         operands = (*whole, *shared)
-        tracked = recording.on and piece.differentiable and any(map(flows, operands))
+        asked = any(map(flows, whole)) or any(_asked(ref) for ref in shared)
+        tracked = recording.on and piece.differentiable and asked
         node = node_of(piece, operands, tracked)
         own = [r for r in refs if r[0] in set(order)]
         made.update((r, (node, k)) for k, r in enumerate(own))
