@@ -73,7 +73,7 @@ def _all_whole(w: Reader, todo: list[tuple[Value, At]], axes: Axes) -> bool:
     seen = set(todo)
     while todo:
         v, index = todo.pop()
-        if type(v) is Const:
+        if type(v) is Const or v in w.local:  # what rounds carry in a register
             continue
         if v in w.bound or w.is_stored(v):
             if not _in_order(w, v, index, axes):

@@ -8,9 +8,11 @@ from ..ir.core import Op, Value
 from ..ir.plan import Plan, Root
 from ..ir.records import dataclass
 from ..ir.types import NUMPY, Aval
-from .lapack import flops
+from . import lapack
 from .loops import FIRST_MISS, Writer
 from .source import Source
+
+LARGE_PRODUCT = 1 << 18  # multiplications up to which OpenBLAS uses one thread by itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class Kernel:
     workspaces: tuple[Aval, ...]
     sizes: tuple[int, ...]
     consts: tuple[float, ...]
-    flops: int  # multiplications of its largest matrix product
+    shares: bool  # whether BLAS or LAPACK would share something in it among threads
     guards: tuple[Op, ...] = ()
     endless: bool = False  # whether it may run for ever, or for long
     stops: bool = False  # whether it can be told to stop
@@ -76,7 +78,7 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
         tuple(works_avals),
         tuple(n for n, _ in w.names.sizes),
         tuple(w.names.consts),
-        max(map(_multiplications, plan.roots.values()), default=0),
+        any(map(_shares, plan.roots.values())),
         tuple(w.guards),
         w.endless,
         w.stops,
@@ -84,11 +86,11 @@ def write_kernel(plan: Plan, name: str) -> Kernel:
     )
 
 
-def _multiplications(r: Root) -> int:
-    """Those of one call of BLAS or LAPACK."""
+def _shares(r: Root) -> bool:
+    """Whether a call of BLAS or LAPACK would use several threads where it may."""
     if r.kind == "gemm":
-        return prod(r.dims)
-    return flops(r.op.prim.name, r.value.shape) if r.kind == "call" and r.op is not None else 0
+        return prod(r.dims) >= LARGE_PRODUCT
+    return r.kind == "call" and r.op is not None and lapack.shares(r.op.prim.name, r.value.shape)
 
 
 def item_bytes(aval: Aval) -> int:

@@ -18,22 +18,14 @@ if TYPE_CHECKING:
 NOT_DEFINITE = 4  # the status of a kernel whose matrix has no Cholesky factor
 SINGULAR = 5  # the status of a kernel whose triangular matrix has a zero on its diagonal
 MESSAGES = {NOT_DEFINITE: "Matrix is not positive definite", SINGULAR: "Singular matrix"}
-ROWS = {
-    "cholesky": 3,
-    "cholesky_inverse": 3,
-    "cholesky_slope": 3,
-    "lu_adjugate": 1,
-    "lu_apply": 2,
-    "lu_factors": 3,
-    "lu_inverse": 1,
-    "triangular_solve": 2,
-}  # what n n m is divided by for the multiplications of one matrix
+_FACTORS = ("cholesky", "cholesky_inverse", "cholesky_slope")
+_LU = ("lu_adjugate", "lu_apply", "lu_factors", "lu_inverse")
+ROUTINES = frozenset((*_FACTORS, *_LU, "triangular_solve"))
 
 
-def flops(name: str, shape: Sequence[int]) -> int:
-    """Multiplications for one matrix of a stack, about; none for other rows."""
-    n, m = shape[-2:] if name in ROWS else (0, 0)
-    return n * n * m // ROWS.get(name, 1)
+def shares(name: str, shape: Sequence[int]) -> bool:
+    """Whether OpenBLAS would share a row among threads: triangles are solved so at any size."""
+    return name in ROUTINES and max(shape[-2:]) > small.LARGEST
 
 
 def _kind(v: Value) -> str:

@@ -17,7 +17,7 @@ from ..ir.records import dataclass
 from ..ir.types import NUMPY, Aval
 from . import memory
 from .kernel import item_bytes
-from .program import LARGE_PRODUCT, KernelRun, Program, Workspace, build
+from .program import KernelRun, Program, Workspace, build
 from .team import MOST, Member, part_of, together
 from .threads import limited
 from .turns import Turn, Turns, turn_of
@@ -158,8 +158,8 @@ class _Shares:
         call = together(
             [Member(t.address, n, t.words) for t, n in zip(self._turns, counts, strict=True)]
         )
-        large = max(p.run.kernel.flops for p in self.parts) >= LARGE_PRODUCT
-        self._call = limited(call) if large else call
+        limits = any(p.run.kernel.shares for p in self.parts)
+        self._call = limited(call) if limits else call
 
     def run(self, stage: Any, reads: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What the stage writes."""

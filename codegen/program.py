@@ -30,7 +30,6 @@ ALIGN = 64
 BYTE = np.dtype(np.uint8)
 STAGGER = 192  # large buffers at equal offsets of a page evict each other
 LARGE = 1 << 16
-LARGE_PRODUCT = 1 << 18  # multiplications up to which OpenBLAS uses one thread by itself
 NOGIL_WORK = 1 << 13  # elements: below it releasing the GIL costs more than it gives
 
 
@@ -155,7 +154,7 @@ class KernelRun:
     def launch(self) -> dict[str, Any] | None:
         """What a compiled front needs to call the kernel; None if it takes Python to call it."""
         k = self.kernel
-        limited = k.flops >= LARGE_PRODUCT and threads.limits()
+        limited = k.shares and threads.limits()
         if limited and k.stops:  # one that was stopped leaves an error, which `end` would lose
             return None
         return {
@@ -347,7 +346,7 @@ def make_call(
     """A builtin that checks its arguments against `spec` and jumps into the kernel."""
     nogil = nogil or _work(kernel) >= NOGIL_WORK
     call = entry.make_call(executable.address, spec, kernel.sizes, kernel.consts, nogil=nogil)
-    return threads.limited(call) if kernel.flops >= LARGE_PRODUCT else call
+    return threads.limited(call) if kernel.shares else call
 
 
 def _work(kernel: Kernel) -> int:

@@ -2,8 +2,9 @@
 
 A kernel calls BLAS on blocks that fit a cache, one after another: more threads than one lose there,
 and when the cores are busy they lose a hundredfold, since OpenBLAS's threads spin.  The number of
-threads belongs to the whole process, so it is set when the first kernel with large products starts
-and put back when the last one ends.  ADJIT_BLAS_THREADS names another number; 0 leaves it alone.
+threads belongs to the whole process, so it is set when the first kernel with large products or
+LAPACK starts, and put back when the last one ends.  ADJIT_BLAS_THREADS names another number; 0
+leaves it alone.
 """
 
 from __future__ import annotations

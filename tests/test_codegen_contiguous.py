@@ -54,3 +54,14 @@ def test_what_is_read_otherwise_keeps_its_rows() -> None:
 def test_single_precision_is_added_in_parts() -> None:
     x = np.full((20_000, 10), 0.1, np.float32)
     np.testing.assert_allclose(jit(np.sum)(x), x.sum(dtype=float), rtol=1e-6)
+
+
+def test_a_number_that_rounds_carry_is_read_in_one_loop() -> None:
+    def steps(w: Any, ys: Any) -> Any:
+        y, total = np.ones((30, 10)), 1.0
+        for i in range(12):
+            y = np.tanh(y * w) * total
+            total = total + np.mean((y - ys[i]) ** 2)
+        return total
+
+    agrees(value_and_grad(steps), ROW, RNG.normal(size=(12, 30, 10)))

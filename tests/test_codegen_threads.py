@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
+import scipy.linalg
 
+from adjit import jit, options
 from adjit.codegen import symbols, threads
 
 pytestmark = pytest.mark.skipif(symbols.get_threads() is None, reason="this BLAS cannot be asked")
@@ -25,6 +28,18 @@ def two_threads():
 def test_a_kernel_sees_one_thread_and_the_caller_two():
     assert threads.limited(symbols.get_threads)() == 1
     assert symbols.get_threads() == 2
+
+
+@pytest.mark.parametrize("rows", [24, 6])
+def test_triangles_that_lapack_solves_are_solved_by_one_thread(rows, monkeypatch):
+    begun = []
+    monkeypatch.setattr(threads, "begin", lambda: begun.append(rows))
+    monkeypatch.setattr(threads, "end", lambda: None)
+    a, b = np.eye(rows) + np.tri(rows), np.ones((rows, 2))
+    with options(threads=1):
+        x = jit(lambda a, b: scipy.linalg.solve_triangular(a, b, lower=True))(a, b)
+    np.testing.assert_allclose(a @ x, b, atol=1e-12)
+    assert bool(begun) == (rows == 24)
 
 
 @pytest.mark.usefixtures("two_threads")
