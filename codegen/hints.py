@@ -9,7 +9,9 @@ dimensions take 0.5 of the time so.
 
 Of few rounds (`ll.few(n)`) those that fill no vector count: 20 rounds are 2 vectors of 8 and 4
 single ones, which take longer.  CPUs with registers for masks do them as one more vector:
-Jacobians, attention and softmaxes of 20 to 50 columns take 0.7 to 0.95 of the time so.
+Jacobians, attention and softmaxes of 20 to 50 columns take 0.7 to 0.95 of the time so.  Not where
+they add to columns in memory: a load waits for a masked store before it (0.9 of the time without),
+and literal rounds that fill no vector are loops of their own (`vectors.in_vectors`).
 
 A long body that adds up waits for its own chain of steps, while LLVM, which counts registers, takes
 one vector at a time: two at once take 0.83 of the time of Black-Scholes' Greeks, and of the slopes

@@ -19,6 +19,7 @@ from .halves import halves
 from .reader import Reader
 from .regions import region
 from .spikes import spikes
+from .vectors import in_vectors
 
 FIRST_MISS = -2  # the status of a kernel whose first guard missed
 FEW_INDICES = 64  # that are checked where they are used
@@ -246,6 +247,9 @@ class Writer(Reader):
         bounds = _fewer(cuts, self.bounds(loop, reads=False)) if whole else cuts
         if len(bounds) - 1 > MAX_INTERVALS and not inner:
             bounds = self.bounds(loop, reads=False)
+        if inner:
+            size = max((ITEM.get(r.value.dtype, 8) for r in loop.members), default=8)
+            bounds = in_vectors(bounds, size, LITERAL_SIZE)
         edge = self.edge
         for low, high in itertools.pairwise(bounds):
             # A few rows take little time, but each piece of them as much text as the whole.
@@ -429,10 +433,11 @@ class Writer(Reader):
         self.leave(loop)
 
     def has_few(self, loop: Loop, low: int, high: int) -> bool:
-        """Whether an inner loop has so few rounds that those left over from vectors count."""
+        """Whether an inner loop's last rounds are worth a mask; sums in memory wait for one."""
         varies = isinstance(high, Extent) and high.varies
         inner = self.scope.depth > 0 and all(isinstance(i, Stmts) for i in loop.body)
-        return inner and not varies and LITERAL_SIZE < high - low <= FEW
+        columns = any(r.kind == "fold" and r not in self.accumulating for r in loop.members)
+        return inner and not varies and not columns and LITERAL_SIZE < high - low <= FEW
 
     def enter(self, loop: Loop, var: str, depth: int, known: tuple[int, int]) -> None:
         self.of_var[var] = depth

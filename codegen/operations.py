@@ -123,7 +123,8 @@ def _narrow(b: ir.IRBuilder, args: Sequence[ir.Value], itemsize: int) -> ir.Valu
     few = b.or_(most(n, products.NARROW * lanes), most(effort, products.FEWEST - 1))
     dear = b.or_(b.and_(tx, most(n, lanes)), b.and_(ty, most(m, products.TURNED_ROWS - 1)))
     deepest = b.select(dear, I64(products.SHORT_DEPTH), I64(products.NARROW_DEPTH))
-    return b.and_(few, b.icmp_signed("<=", k, deepest))
+    flat = b.and_(b.not_(ty), b.and_(most(m, products.FLAT), b.not_(most(n, lanes // 2))))
+    return b.and_(few, b.or_(flat, b.icmp_signed("<=", k, deepest)))
 
 
 def _tiled(b: ir.IRBuilder, args: Sequence[ir.Value], itemsize: int) -> ir.Value:

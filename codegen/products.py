@@ -26,6 +26,7 @@ FEWEST = 1 << 19  # those below which it, or `narrow`, is
 FEWEST_TURNED = 1 << 15  # where b is transposed
 NARROW = 2  # vectors of columns for which `narrow` serves, however many rows there are
 NARROW_DEPTH = 256  # terms beyond which it does not
+FLAT = 16  # rows of c that are few enough for any number of terms
 SHORT_DEPTH = 32  # those beyond which BLAS has better ways for a few columns, or few rows
 TURNED_ROWS = 128  # the fewest rows that pay for turning more terms than that
 SYMBOL = "adjit_product_"  # of our code: its family and dtype follow

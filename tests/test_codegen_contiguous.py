@@ -48,7 +48,7 @@ def test_what_is_read_otherwise_keeps_its_rows() -> None:
         )
 
     agrees(jit(mixed), X, Y)
-    assert loops(jit(lambda x: np.sum(x * ROW)), X) == 2
+    assert loops(jit(lambda x: np.sum(x * ROW)), X) > 1
 
 
 def test_single_precision_is_added_in_parts() -> None:
