@@ -49,7 +49,12 @@ def fills(frame: FrameType, tracer: type) -> bool:
     """
     if not any(part in frame.f_code.co_filename for part in _WRITING):
         return False
-    return any(type(x) is tracer for x in frame.f_locals.values())
+    if frame.f_code.co_name == "<listcomp>" and frame.f_back is not None:
+        frame = frame.f_back  # where what the comprehension goes through is held
+    return any(
+        type(x) is tracer or (type(x) is list and tracer in map(type, x))
+        for x in frame.f_locals.values()
+    )
 
 
 def _find_owner(file: str) -> int:

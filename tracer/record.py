@@ -159,12 +159,12 @@ class Recorder:
         self.walk: Walk | None = None  # from where each op came, if loops are to be found
         self.puts: dict[int, Put] = {}  # writes into regions, by the number of their first op
 
-    def param(self, aval: Aval, hint: str = "") -> Value:
-        """A new traced input."""
+    def param(self, aval: Aval, hint: str = "", number: bool = True) -> Value:
+        """A new traced input; integers that are numbers, not arrays, can be fixed."""
         v = Value(aval, hint)
         self.params.append(v)
         self.traced.add(v)
-        if aval.shape or aval.kind not in "iu":
+        if not number or aval.shape or aval.kind not in "iu":
             self._real.add(v)
         return v
 

@@ -199,11 +199,8 @@ surface(np.imag)(imag_part)
 def angle(z: Any, deg: bool = False) -> Any:
     """np.angle."""
     v = value(z)
-    if v.aval.kind == "c":
-        out = wrap(ops.elementwise.angle(v))
-    else:
-        zero = wrap(filled(0, v.aval))
-        out = np.arctan2(zero, wrap(v))
+    of_complex = ops.elementwise.angle
+    out: Any = wrap(of_complex(v)) if v.aval.kind == "c" else np.arctan2(0, wrap(v))
     return out * (180 / np.pi) if deg else out
 
 

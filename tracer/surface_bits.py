@@ -160,12 +160,15 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: s
 # ------------------------------------------------------------------ np.emath
 
 
+_SMALL = ("f32", "i8", "i16", "u8", "u16")
+
+
 def _complex_where(x: Any, outside: Any) -> Any:
     """The number, complex if any element lies outside of the function's real domain: a guard."""
     v = value(x)
     t = wrap(v)
     if v.aval.kind != "c" and bool(np.any(outside(t))):
-        return wrap(cast(v, "c64" if v.aval.dtype == "f32" else "c128"))
+        return wrap(cast(v, "c64" if v.aval.dtype in _SMALL else "c128"))
     return t
 
 

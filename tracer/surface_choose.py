@@ -172,7 +172,10 @@ PRODUCTS[np._core.umath.clip] = clip  # type: ignore[attr-defined]  # what `a.cl
 def round_(a: Any, decimals: Any = 0, out: Any = None) -> Any:
     """np.round."""
     v = value(a)
-    if v.aval.kind in "f":
+    if v.aval.kind == "c":
+        parts = (round_(wrap(part(v)), decimals) for part in (ops.real, ops.imag))
+        v = ops.complex_(*map(value, parts))
+    elif v.aval.kind in "f":
         scale = 10.0 ** abs(operator.index(decimals))
         if decimals > 0:
             v = ops.div(ops.rint(ops.mul(v, number(scale, v))), number(scale, v))

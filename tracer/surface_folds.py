@@ -141,7 +141,8 @@ def neutral(ufunc: np.ufunc, dtype: str) -> Any:
     """The identity of a ufunc, or None."""
     if ufunc in _NEUTRAL:
         return _NEUTRAL[ufunc](dtype)
-    return ufunc.identity
+    found = ufunc.identity
+    return None if found is None else np.asarray(found).astype(NUMPY[dtype])[()]  # -1: all bits
 
 
 # ------------------------------------------------------------------ reduce
@@ -223,7 +224,7 @@ def _of_nothing(
             f"zero-size array to reduction operation {ufunc.__name__} which has no identity"
         )
     if start is None:
-        return filled(ufunc.identity or 0, Aval(x.aval.dtype, shape))
+        return filled(neutral(ufunc, x.aval.dtype) or 0, Aval(x.aval.dtype, shape))
     return _shape.broadcast_to(start, shape)
 
 

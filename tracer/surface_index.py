@@ -380,15 +380,19 @@ _known: dict[Any, tuple[Basic, mutation.View, Any]] = {}
 
 def _memo(index: Any) -> Any:
     """A hashable form of a basic index made of plain ints and slices; None for others."""
+    if type(index) is not tuple:
+        return _memo_of_one(index)
+    parts = tuple(map(_memo_of_one, index))  # a tuple within the tuple is a list of positions
+    return None if None in parts else ("tuple", *parts)
+
+
+def _memo_of_one(index: Any) -> Any:
     kind = type(index)
     if kind is int:
         return index
     if kind is slice:
         bounds = (index.start, index.stop, index.step)
         return bounds if all(b is None or type(b) is int for b in bounds) else None
-    if kind is tuple:
-        parts = tuple(map(_memo, index))
-        return None if None in parts else ("tuple", *parts)
     return None
 
 

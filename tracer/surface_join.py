@@ -19,6 +19,7 @@ from .surface import (
     array,
     cast,
     filled,
+    holds_tracer,
     is_tracer,
     many_axes,
     number,
@@ -170,7 +171,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 
 
 def _bounds(n: int, parts: Any, exact: bool) -> list[tuple[int, int]]:
-    if isinstance(parts, (int, np.integer)) or is_tracer(parts):
+    if isinstance(parts, (int, np.integer)) or (is_tracer(parts) and not parts.shape):
         count = operator.index(parts)
         if count <= 0:
             raise ValueError("number sections must be larger than 0.")
@@ -179,6 +180,8 @@ def _bounds(n: int, parts: Any, exact: bool) -> list[tuple[int, int]]:
         each, extra = divmod(n, count)
         cuts = [i * each + min(i, extra) for i in range(count + 1)]
     else:
+        if holds_tracer(parts):
+            parts = plain(parts, "where an array is split")
         cuts = [0, *(operator.index(i) for i in parts), n]
     return list(pairwise(cuts))
 

@@ -456,11 +456,11 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 @surface(np.trapezoid)
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
     """np.trapezoid."""
-    f = as_float(value(y))
+    f = value(y)  # neighbours are added in the dtype that they have
     i = one_axis(axis, f.ndim)
     n = f.shape[i]
     if not n:
-        return FUNCTIONS[np.sum](wrap(f, "array"), axis=i)
+        return FUNCTIONS[np.sum](wrap(as_float(f), "array"), axis=i)
     pairs = wrap(ops.add(_shape.narrow(f, i, 1, n - 1), _shape.narrow(f, i, 0, n - 1)), "array")
     if x is None:
         steps = dx

@@ -298,12 +298,18 @@ def _product(a: Any, b: Any) -> Any:
 
 
 def _power_operator(a: Any, b: Any) -> Any:
-    """Python's int ** negative int is a float; NumPy raises for integer arrays."""
+    """Python's int ** negative int is a float, NumPy raises for integers; masks are squared."""
     if type(a) is Tracer and a._kind == "python" and type(b) is int and b < 0:
         b = float(b)
     elif type(b) in (int, np.int64) and b < 0 and type(a) is Tracer and a._value.aval.kind in "iu":
         raise ValueError("Integers to negative integer powers are not allowed.")
+    elif type(b) is int and b == 2 and type(a) is Tracer and _is_mask(a):
+        return unary(np.square, a)  # in int8
     return _power(a, b, sys._getframe(2))
+
+
+def _is_mask(a: Tracer) -> bool:
+    return a._kind == "array" and a._value.aval.kind == "b"
 
 
 _power = _operator(np.power)

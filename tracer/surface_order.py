@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..ir.core import Value
 from ..ir.ops.ranks import LONG
 from ..ir.types import Aval
 from .surface import (
+    FUNCTIONS,
     array,
     as_float,
     cast,
@@ -68,19 +70,26 @@ def isreal(x: Any) -> Any:
 
 @surface(np.unwrap)
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Any:
-    """np.unwrap of floats: jumps are rounded to whole periods."""
-    x = as_float(value(p))
+    """np.unwrap: jumps are rounded to whole periods; integers stay so where the period is one."""
+    x = value(p)
     i = one_axis(axis, x.ndim)
     n = x.shape[i]
     if not n:
-        return array(x)
-    d = ops.sub(_shape.narrow(x, i, 1, n - 1), _shape.narrow(x, i, 0, n - 1))
-    half, whole = number(period / 2, d), number(period, d)
+        return array(as_float(x))
+    d = value(FUNCTIONS[np.diff](wrap(x, "array"), axis=i))  # in the dtype of x
+    least: float = max(discont or 0, period / 2)
+    up, odd = divmod(period, 2)
+    if x.aval.kind == "i" and type(period) is int:
+        least = math.ceil(least)
+    else:
+        x, d, up, odd = as_float(x), as_float(d), period / 2, 0
+    half, whole = number(up, d), number(period, d)
     near = ops.sub(ops.remainder(ops.add(d, half), whole), half)
-    tie = ops.and_(ops.equal(near, ops.neg(half)), ops.greater(d, number(0, d)))
-    jump = ops.sub(ops.select(tie, half, near), d)
-    least = number(max(discont or 0, period / 2), d)
-    jump = ops.select(ops.less(ops.abs_(d), least), number(0, d), jump)
+    if not odd:
+        tie = ops.and_(ops.equal(near, number(-up, d)), ops.greater(d, number(0, d)))
+        near = ops.select(tie, half, near)
+    jump = ops.sub(near, d)
+    jump = ops.select(ops.less(ops.abs_(d), number(least, d)), number(0, d), jump)
     start = tuple(int(k == i) for k in range(x.ndim))
     moved = ops.pad(ops.cumsum(jump, axis=i), shape=x.shape, start=start, step=(1,) * x.ndim)
     return array(ops.add(x, moved))

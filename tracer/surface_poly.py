@@ -21,9 +21,9 @@ _shape = ops.shape
 
 @surface(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
-    """np.polyval by Horner's rule."""
-    coefficients, v = value(p), wrap(value(x))
-    y = np.zeros_like(v)
+    """np.polyval by Horner's rule, also of a polynomial in the place of x."""
+    coefficients, v = value(p), x if isinstance(x, np.poly1d) else wrap(value(x))
+    y: Any = 0 if v is x else np.zeros_like(v)
     for i in range(coefficients.shape[0]):
         y = y * v + wrap(_shape.squeeze(_shape.narrow(coefficients, 0, i, 1), (0,)))
     return y

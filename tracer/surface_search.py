@@ -79,6 +79,8 @@ def interp(
         re, im = (interp(x, xp, wrap(part(f), "array"), *_ends(left, right, part), period)
                   for part in (ops.real, ops.imag))  # fmt: skip
         return wrap(ops.complex_(value(re), value(im)))
+    if any(value(a).aval.kind == "c" for a in (x, xp)):
+        raise TypeError("np.interp takes complex numbers as fp alone: x and xp must be real")
     v, xs, fs = (cast(value(a), "f64") for a in (x, xp, fp))
     if xs.ndim != 1 or fs.ndim != 1:
         raise ValueError("object too deep for desired array")

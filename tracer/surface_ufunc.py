@@ -91,8 +91,45 @@ def _predicate(row: Any, otherwise: bool) -> Callable[[Value], Value]:
     return answer
 
 
-def _complex_order(row: Any) -> Callable[[Value, Value], Value]:
-    return row
+def _complex_order(strict: Any, row: Any) -> Callable[[Value, Value], Value]:
+    """A comparison of complex numbers: by real part, then by imaginary part, false beside NaN."""
+
+    def compare(a: Value, b: Value) -> Value:
+        (ra, ia), (rb, ib) = ((ops.real(z), ops.imag(z)) for z in (a, b))
+        known = ops.not_(ops.or_(ops.isnan(ia), ops.isnan(ib)))
+        return ops.or_(ops.and_(strict(ra, rb), known), ops.and_(ops.equal(ra, rb), row(ia, ib)))
+
+    return compare
+
+
+def _complex_extremum(row: Any, nan_wins: bool) -> Callable[[Value, Value], Value]:
+    """The first of two complex numbers where it is in order or NaN decides, else the other."""
+
+    def choose(a: Value, b: Value) -> Value:
+        decided = ops.isnan(a if nan_wins else b)
+        return ops.select(ops.or_(decided, row(a, b)), a, b)
+
+    return choose
+
+
+_MORE = _complex_order(ops.greater, ops.greater_equal)
+_LESS = _complex_order(ops.less, ops.less_equal)
+_COMPLEX: dict[np.ufunc, Callable[..., Value]] = {  # where the row of the ufunc is for reals
+    np.less: _complex_order(ops.less, ops.less),
+    np.less_equal: _LESS,
+    np.greater: _complex_order(ops.greater, ops.greater),
+    np.greater_equal: _MORE,
+    np.maximum: _complex_extremum(_MORE, True),
+    np.minimum: _complex_extremum(_LESS, True),
+    np.fmax: _complex_extremum(_MORE, False),
+    np.fmin: _complex_extremum(_LESS, False),
+}
+
+
+def _rint(x: Value) -> Value:
+    if x.aval.kind == "c":
+        return ops.complex_(ops.rint(ops.real(x)), ops.rint(ops.imag(x)))
+    return ops.rint(x)
 
 
 def _power(x: Value, p: Value) -> Value:
@@ -136,7 +173,7 @@ SPECIAL: dict[np.ufunc, Callable[..., Any]] = {
     np.floor: _whole(ops.floor),
     np.ceil: _whole(ops.ceil),
     np.trunc: _whole(ops.trunc),
-    np.rint: lambda x: ops.rint(x),
+    np.rint: _rint,
     np.isnan: _predicate(ops.isnan, False),
     np.isinf: _predicate(ops.isinf, False),
     np.isfinite: _predicate(ops.isfinite, True),
@@ -160,7 +197,9 @@ def lowering(ufunc: np.ufunc) -> Callable[..., Any] | None:
 
 
 def lowering_for(ufunc: np.ufunc, loop: Sequence[str]) -> Any:
-    """`lowering`, with NumPy's exact comparison of signed and unsigned integers."""
+    """`lowering`, with NumPy's order of complex numbers, and of signed and unsigned integers."""
+    if ufunc in _COMPLEX and loop[0][0] == "c":
+        return _COMPLEX[ufunc]
     lower = lowering(ufunc)
     if ufunc.nin == 2 and {*loop[:2]} == {"i64", "u64"} and isinstance(lower, Prim):
         return _mixed(lower)

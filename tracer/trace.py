@@ -123,7 +123,7 @@ def _positional(fn: Callable[..., Any]) -> tuple[str, ...]:
 def _stand_in(rec: Recorder, spec: LeafSpec) -> Tracer:
     """The Tracer that the function sees instead of an argument."""
     hint = spec.path if spec.path.isidentifier() else ""
-    v = rec.param(spec.aval, hint)
+    v = rec.param(spec.aval, hint, number=spec.kind != "array")
     if spec.kind != "array":
         return Tracer(rec, v, spec.kind)
     strides = spec.strides
