@@ -246,8 +246,30 @@ def views(operation: Operation, x: Tensor, count: int, *statics: Any) -> tuple[T
 # ------------------------------------------------------------------ writing
 
 
+# The views of complex numbers as pairs of real ones, of pairs as complex numbers, and of parts.
+PARTS = ("ViewAsRealBackward0", "ViewAsComplexBackward0", "ImagBackward0", "RealBackward0")
+
+
+def _pairs(x: Any) -> Any:
+    return np.stack([x.real, x.imag], -1).reshape(-1)
+
+
+def _put_parts(x: Any, v: Any, chain: Chain) -> Any:
+    """A copy whose part along the chain is `v`, where the chain leads through complex numbers."""
+    shape, whole = tuple(x.shape), x.dtype.kind == "c"
+    n = math.prod(shape)
+    at: Any = np.arange(n * (1 + whole)).astype(float)
+    at = along((at[::2] + 1j * at[1::2] if whole else at).reshape(shape), chain)
+    places = (_pairs(at) if at.dtype.kind == "c" else at.reshape(-1)).astype(np.int64)
+    y = _pairs(x) if whole else x.reshape(-1).copy()
+    y[places] = _pairs(v) if v.dtype.kind == "c" else v.reshape(-1)
+    return (y[::2] + 1j * y[1::2] if whole else y).reshape(shape)
+
+
 def _put(x: Any, v: Any, chain: Chain) -> Any:
     """A copy whose part along the chain is `v`."""
+    if any(operation.name in PARTS for operation, _, _ in chain):
+        return _put_parts(x, v, chain)
     shape = tuple(x.shape)
     at = along(np.arange(math.prod(shape)).reshape(shape), chain).reshape(-1)
     y = x.reshape(-1).copy()

@@ -132,6 +132,7 @@ def _recorded(
     mine = [
         t for t in outs if isinstance(t, Tensor) and t.dtype.kind in "fc" and id(t) not in plain
     ]
+    given = _among(ctx, outs, mine)
     arrays = [t._value() if t._node is not None else t._value().copy() for t in mine]
     avals = tuple(aval_of(x.dtype, x.shape) for x in arrays)
     operands = [x for x in args if isinstance(x, Tensor)]
@@ -142,7 +143,7 @@ def _recorded(
         tuple(range(len(operands))),
         (),
         avals,
-        pulled=lambda cts: _pulled(cls, ctx, args, name, _handed(ctx, avals, cts)),
+        pulled=lambda cts: _pulled(cls, ctx, args, name, given(_handed(ctx, avals, cts))),
     )
     inputs = tuple(refs[id(x)] for x in operands)
     node = Node(piece, inputs, avals, tuple(arrays), True)
@@ -158,6 +159,24 @@ def _recorded(
     ctx._refs = _saved(ctx, mine, node)
     ctx._dirty = ctx._plain = ()
     return results
+
+
+def _among(ctx: FunctionCtx, outs: Sequence[Any], mine: Sequence[Tensor]) -> Callable[..., Any]:
+    """Cotangents of the results that have some, as one for every result."""
+    at = [next((i for i, m in enumerate(mine) if m is t), None) for t in outs]
+    kinds = [(t._aval_shape(), t._dtype) if isinstance(t, Tensor) else None for t in outs]
+
+    def call(cts: Sequence[Tensor | None]) -> list[Tensor | None]:
+        return [
+            cts[i]
+            if i is not None
+            else held(np.zeros(*kind))
+            if kind is not None and ctx.materialize_grads
+            else None
+            for i, kind in zip(at, kinds, strict=True)
+        ]
+
+    return call
 
 
 def _overwritten(t: Tensor, result: Tensor) -> Tensor:

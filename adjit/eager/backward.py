@@ -114,7 +114,7 @@ def backward(
             follow(graph, plan, keep)
             return
     between = [t for t in listed if t._node is not None]
-    sweep = Sweep(seeds, [t._ref() for t in between], create_graph)
+    sweep = Sweep(seeds, [t._ref() for t in between], create_graph, listed if asked else None)
     arrived = [
         (leaf, hooked(leaf, ct))
         for leaf, ct in sweep.leaves.values()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tracer.surface_scipy_linalg import expm, solve_triangular
+from ..tracer.surface_scipy_linalg import expm, lu, lu_factor, lu_solve, solve_triangular
 from .arithmetic import add, method, mul
 from .elementwise import where
 from .indexing import getitem
@@ -18,7 +18,6 @@ from .matrices import (
     cholesky,
     inverse,
     linalg,
-    pinverse,
     vander,
 )
 from .reductions import extremes, norm
@@ -89,9 +88,9 @@ def triangular_solve(
 @method("cholesky_solve")
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     """X with A X = B, of the factor of A."""
-    low = L.mT if upper else L
+    low = L.mH if upper else L
     first = _solve_triangular(low, B, upper=False)
-    return _solve_triangular(low.mT, first, upper=True)
+    return _solve_triangular(low.mH, first, upper=True)
 
 
 @method("cholesky_inverse")
@@ -114,7 +113,7 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, **options: 
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     """(U, S, V) with A = U diag(S) Vᴴ."""
     u, s, vh = linalg.svd(input, not some)
-    return extremes("svd", "U", "S", "V")(u, s, vh.mT)
+    return extremes("svd", "U", "S", "V")(u, s, vh.mH)
 
 
 @method("qr")
@@ -178,11 +177,65 @@ def _eigvals(A: Tensor) -> Tensor:
 
 def _ex(name: str, f: Any, *fields: str) -> Any:
     def call(A: Tensor, *, check_errors: bool = False, **options: Any) -> Any:
-        info = held(np.zeros(A._aval_shape()[:-2], np.int32))
-        return extremes(f"linalg_{name}", *fields, "info")(f(A, **options), info)
+        info = np.zeros(A._aval_shape()[:-2], np.int32)
+        try:
+            found = f(A, **options)
+        except LinAlgError:
+            if check_errors:
+                raise
+            info, found = _failed(name, A._value()), held(np.zeros(A._aval_shape(), A._dtype))
+        return extremes(f"linalg_{name}", *fields, "info")(found, held(info))
 
     call.__name__ = name
     return call
+
+
+def _failed(name: str, x: np.ndarray) -> np.ndarray:
+    """The order of the first leading minor of each matrix that has no factor; 0 where it has."""
+    found = np.zeros(x.shape[:-2], np.int32)
+    for at in np.ndindex(found.shape):
+        for k in range(1, x.shape[-1] + 1):
+            part = x[at][:k, :k]
+            try:
+                np.linalg.inv(part) if name == "inv_ex" else np.linalg.cholesky(part)
+            except np.linalg.LinAlgError:
+                found[at] = k
+                break
+    return found
+
+
+LU_FACTOR = Operation("LinalgLuFactorExBackward0", lambda x: _packed(*lu_factor(x)))
+LU_SOLVE = Operation(
+    "LinalgLuSolveBackward0", lambda p, at, b: lu_solve((p, at - 1), b), keeps=True
+)
+LU = Operation("LinalgLuBackward0", lambda x: tuple(lu(x)))
+
+
+def _packed(packed: Any, pivots: Any) -> tuple[Any, Any]:
+    """PyTorch counts from one."""
+    return packed, pivots + 1
+
+
+def _lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
+    """L and U in one matrix, and which row each was exchanged with."""
+    _square("lu_factor", A)
+    node = record(LU_FACTOR, (_floats("lu_factor", [A])[0]._ref(),))
+    return extremes("linalg_lu_factor", "LU", "pivots")(shown(node, 0), shown(node, 1))
+
+
+def _lu_solve(
+    LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False
+) -> Tensor:
+    """x with A x = b, of the factors of A."""
+    if not left or adjoint:
+        raise RuntimeError("linalg.lu_solve: left=False and adjoint=True are not there")
+    return applied(LU_SOLVE, [LU, pivots, B])
+
+
+def _lu(A: Tensor, *, pivot: bool = True) -> Any:
+    """A = P L U."""
+    node = record(LU, (_floats("lu", [A])[0]._ref(),))
+    return extremes("linalg_lu", "P", "L", "U")(*(shown(node, i) for i in range(3)))
 
 
 def _matrix_rank(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False,
@@ -198,7 +251,6 @@ for _name, _value in {
     "tensorsolve": lambda A, B: applied(TENSORSOLVE, [A, B]),
     "vander": lambda x, *, N=None: vander(x, N, True),
     "vecdot": lambda x, y, *, dim=-1: applied(VECDOT, [x, y], dim),
-    "cholesky": lambda A, *, upper=False: cholesky(A).mH if upper else cholesky(A),
-    "pinv": lambda A, **_: pinverse(A), "inv": inverse,
+    "inv": inverse, "lu": _lu, "lu_factor": _lu_factor, "lu_solve": _lu_solve,
 }.items():  # fmt: skip
     setattr(linalg, _name, _value)

@@ -58,7 +58,6 @@ __all__ = [
     "neg",
     "negative",
     "positive",
-    "real",
     "relu",
     "round",
     "rsqrt",
@@ -153,7 +152,6 @@ isinf = unary("isinf", np.isinf)
 isfinite = unary("isfinite", np.isfinite)
 logical_not = unary("logical_not", np.logical_not, floats=False)
 bitwise_not = unary("bitwise_not __invert__", np.invert, floats=False)
-real = unary("real", np.real, floats=False)
 clone = unary("clone", lambda x: x.copy(), keeps=False, floats=False)
 softplus = unary("softplus", lambda x: np.logaddexp(x, 0.0))
 

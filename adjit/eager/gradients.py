@@ -59,7 +59,7 @@ def grad(
         if not x.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     results = [x._ref() for x in asked if x._node is not None]
-    sweep = Sweep(seeds, results, create_graph)
+    sweep = Sweep(seeds, results, create_graph, asked)
     found = [_of(sweep, x) for x in asked]
     if not (allow_unused or materialize_grads) and None in found:
         raise RuntimeError(

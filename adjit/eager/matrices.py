@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ir.ops.arithmetic import stop_gradient
 from .arithmetic import add, div, method, mul, sub
 from .products import bmm, matmul, mv
 from .reductions import axes_of, norm
+from .rows import row
 from .tape import Operation, record, rows, run
 from .tensor_object import Tensor, applied, as_tensor, shown
 from .titles import titled
@@ -123,9 +125,16 @@ def _symmetric(x: Any) -> Any:
     return 0.5 * (x + np.conjugate(np.swapaxes(x, -1, -2)))
 
 
+def _factor(x: Any) -> Any:
+    """Of the lower triangle, as NumPy has it; with the derivative of both."""
+    both, low = _symmetric(x), np.tril(x)
+    read = low + np.conjugate(np.swapaxes(np.tril(x, -1), -1, -2))
+    return np.linalg.cholesky(both + row(stop_gradient, read - both))
+
+
 det = _solver("det", "LinalgDet", np.linalg.det, "The determinant.")
 inverse = _solver("inv", "LinalgInvEx", np.linalg.inv, "The inverse.")
-cholesky = _solver("cholesky", "LinalgCholeskyEx", np.linalg.cholesky, "A = L Lᴴ.")
+_low = _solver("cholesky", "LinalgCholeskyEx", _factor, "A = L Lᴴ.")
 _eigh = _solver("eigh", "LinalgEigh", lambda x: tuple(np.linalg.eigh(_symmetric(x))), "")
 _slogdet = _solver("slogdet", "LinalgSlogdet", lambda x: tuple(np.linalg.slogdet(x)), "")
 _eigvalsh = _solver(
@@ -134,8 +143,14 @@ _eigvalsh = _solver(
     lambda x: np.linalg.eigvalsh(_symmetric(x)),
     "Eigenvalues of a symmetric A.",
 )
-for _name, _f in (("det", det), ("inverse", inverse), ("cholesky", cholesky)):
+for _name, _f in (("det", det), ("inverse", inverse)):
     method(_name)(_f)
+
+
+@method("cholesky")
+def cholesky(input: Tensor, upper: bool = False) -> Tensor:
+    """The triangle L with A = L Lᴴ, or its adjoint."""
+    return _low(input).mH if upper else _low(input)
 
 
 def _solve(a: Any, b: Any) -> Any:
@@ -178,9 +193,12 @@ class QR(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """The x of the least |A x - b|²."""
+    """The x of the least |A x - b|², and what is left where A has full rank."""
 
     solution: Tensor
+    residuals: Tensor
+    rank: Tensor
+    singular_values: Tensor
 
 
 @method("slogdet")
@@ -198,7 +216,7 @@ def logdet(input: Tensor) -> Tensor:
 SVD_OP = Operation("LinalgSvdBackward0", lambda x, full: tuple(np.linalg.svd(x, full)))
 SVDVALS = Operation("LinalgSvdBackward0", lambda x: np.linalg.svd(x, compute_uv=False))
 QR_OP = Operation("LinalgQrBackward0", lambda x, mode: tuple(np.linalg.qr(x, mode)))
-PINV = Operation("LinalgPinvBackward0", lambda x: np.linalg.pinv(x))
+PINV = Operation("LinalgPinvBackward0", lambda x, rtol: np.linalg.pinv(x, rtol=rtol))
 POWER = Operation("LinalgMatrixPowerBackward0", np.linalg.matrix_power)
 CROSS = Operation("LinalgCrossBackward0", lambda a, b, axis: np.cross(a, b, axis=axis))
 KRON = Operation("KronBackward0", np.kron)
@@ -286,9 +304,64 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
 
 
 @method("pinverse")
-def pinverse(input: Tensor) -> Tensor:
+def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """The pseudo-inverse."""
-    return applied(PINV, _floats("pinv", [input]))
+    return applied(PINV, _floats("pinv", [input]), rcond)
+
+
+def _pinv(
+    A: Tensor, *given: Any, atol: Any = None, rtol: Any = None, hermitian: bool = False,
+    rcond: Any = None,
+) -> Tensor:  # fmt: skip
+    """The pseudo-inverse, singular values below a part of the largest counted as zero."""
+    if atol is not None:
+        raise RuntimeError("linalg.pinv: atol is not there; use rtol")
+    cut = next((x for x in (*given, rtol, rcond) if x is not None), None)
+    return applied(PINV, _floats("pinv", [A]), None if cut is None else float(cut))
+
+
+def _lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: Any = None) -> Fit:
+    """The least squares, of least length where several are."""
+    vector = B.ndim == A.ndim - 1
+    b = B.unsqueeze(-1) if vector else B
+    x = matmul(_pinv(A, rcond), b)
+    rank = linalg.matrix_rank(A, rtol=rcond)
+    rows, columns = A.shape[-2:]
+    left = A.new_zeros(0)
+    if rows > columns and bool((rank == columns).all()):
+        left = sub(matmul(A, x), b).abs().square().sum(-2)
+    return Fit(x.squeeze(-1) if vector else x, left, rank, A.new_zeros(0))
+
+
+def _cond(A: Tensor, p: Any = None) -> Tensor:
+    """The norm times that of the inverse."""
+    if p in (None, 2, -2):
+        s = applied(SVDVALS, _floats("cond", [A]))
+        most, least = s[..., 0], s[..., -1]
+        return div(least, most) if p == -2 else div(most, least)
+    _square("cond", A)
+    return mul(_matrix_norm(A, p), _matrix_norm(inverse(A), p))
+
+
+def _solve_system(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
+    """x with A x = b, or with x A = b."""
+    if left:
+        return _solved(A, B)
+    return _solved(A.mT, B.mT).mT
+
+
+def _crossed(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
+    """The cross product of vectors along an axis."""
+    if input.ndim != other.ndim:
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
+    return cross(input, other, dim)
+
+
+def _multi_dot(tensors: Any) -> Tensor:
+    """The product of several matrices; a vector may stand at either end."""
+    if len(tensors) < 2:
+        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")
+    return chain_matmul(tensors)
 
 
 def chain_matmul(*matrices: Any) -> Tensor:
@@ -305,6 +378,8 @@ def _svd(A: Tensor, full_matrices: bool = True) -> SVD:
 
 def _qr(A: Tensor, mode: str = "reduced") -> QR:
     """Orthonormal columns times a triangle."""
+    if mode == "r":
+        return QR(A.new_zeros(0), _qr(A)[1])
     node = record(QR_OP, (_floats("qr", [A])[0]._ref(),), (mode,))
     return QR(shown(node, 0), shown(node, 1))
 
@@ -323,19 +398,27 @@ def _matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool
 def _norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False) -> Tensor:
     """A vector's norm, or with `ord` a matrix's where there are two axes."""
     two = A.ndim == 2 if dim is None else isinstance(dim, tuple | list) and len(dim) == 2
+    if ord is not None and dim is None and A.ndim > 2:
+        raise RuntimeError(
+            "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
+            f"{A.ndim}D."
+        )
+    if isinstance(ord, str) and not two:
+        raise RuntimeError(
+            "linalg.matrix_norm: The input tensor A must have at least 2 dimensions."
+        )
     if ord is not None and two:
         return _matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim)
     return _vector_norm(A, 2 if ord is None else ord, dim, keepdim)
 
 
 linalg = SimpleNamespace(
-    cholesky=cholesky, cross=lambda a, b, *, dim=-1: cross(a, b, dim), det=det,
+    cholesky=cholesky, cond=_cond, cross=_crossed, det=det,
     diagonal=lambda A, *, offset=0, dim1=-2, dim2=-1: A.diagonal(offset, dim1, dim2),
     eigh=lambda A: Eigen(*_eigh(A)), eigvalsh=_eigvalsh, inv=inverse,
-    lstsq=lambda A, B: Fit(matmul(pinverse(A), B)), matmul=matmul, matrix_norm=_matrix_norm,
-    matrix_power=matrix_power, multi_dot=chain_matmul, norm=_norm, pinv=pinverse, qr=_qr,
-    slogdet=slogdet, solve=_solved, svd=_svd,
+    lstsq=_lstsq, matmul=matmul, matrix_norm=_matrix_norm, matrix_power=matrix_power,
+    multi_dot=_multi_dot, norm=_norm, pinv=_pinv, qr=_qr, slogdet=slogdet, solve=_solve_system,
+    svd=_svd,
     svdvals=lambda A: applied(SVDVALS, _floats("svdvals", [A])),
-    cond=lambda A, p=None: (lambda s: div(s[..., 0], s[..., -1]))(applied(SVDVALS, [A])),
     vector_norm=_vector_norm,
 )  # fmt: skip

@@ -46,7 +46,7 @@ _ADVICE = [
     (r"sym_\w+|Sym\w+", "shapes are plain numbers"),
     (r"orgqr|ormqr|geqrf|householder_product", "use torch.linalg.qr"),
     (
-        r"lu|lu_solve|lu_unpack|lu_factor\w*|ldl\w+|lobpcg|symeig|solve|svd_lowrank|pca_lowrank",
+        r"lu|lu_solve|lu_unpack|ldl\w+|lobpcg|symeig|solve|svd_lowrank|pca_lowrank",
         "use torch.linalg.solve, eigh or svd",
     ),
     (r"stft|istft", "use torch.fft.rfft of x.unfold(...) times a window"),

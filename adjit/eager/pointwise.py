@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from ..ir.ops import polynomials
 from ..ir.ops import special as rows
@@ -15,6 +16,7 @@ from ..tracer.surface import array, value
 from . import elementwise as E
 from . import reductions as R
 from . import selections as S
+from .aliases import PARTS, view
 from .arithmetic import (
     _two,
     binary,
@@ -27,6 +29,7 @@ from .arithmetic import (
     unary,
 )
 from .promotion import default, floating
+from .saved import scalar_name
 from .tape import Operation, record
 from .tensor_object import Tensor, applied, as_tensor, held, shown
 from .titles import titled
@@ -37,7 +40,7 @@ __all__ = [
     "angle", "bitwise_left_shift", "bitwise_right_shift", "clamp_max", "clamp_min", "complex",
     "conj", "conj_physical", "copysign", "divide", "fix", "float_power", "fmax", "fmin", "frexp",
     "gcd", "i0", "igamma", "igammac", "imag", "isneginf", "isposinf", "isreal", "lcm", "ldexp",
-    "logaddexp2", "multiply", "mvlgamma", "nextafter", "not_equal", "polar", "polygamma",
+    "logaddexp2", "multiply", "mvlgamma", "nextafter", "not_equal", "polar", "polygamma", "real",
     "resolve_conj", "resolve_neg", "rsub", "sgn", "signbit", "special", "subtract", "true_divide",
     "view_as_complex", "view_as_real",
 ]
@@ -147,10 +150,24 @@ true_divide, not_equal = _arithmetic.div, method("not_equal")(_arithmetic.ne)
 
 COMPLEX = Operation("ComplexBackward0", lambda a, b: a + 1j * b, keeps=False)
 POLAR = Operation("PolarBackward0", lambda r, t: r * np.cos(t) + 1j * (r * np.sin(t)))
-IMAG = Operation("ImagBackward0", np.imag, keeps=False)
-REAL = Operation("RealBackward0", np.real, keeps=False)
-AS_REAL = Operation("ViewAsRealBackward0", lambda x: np.stack([x.real, x.imag], -1), keeps=False)
-AS_COMPLEX = Operation("ViewAsComplexBackward0", lambda x: x[..., 0] + 1j * x[..., 1], keeps=False)
+IMAG = Operation(PARTS[2], np.imag, keeps=False)
+REAL = Operation(PARTS[3], np.real, keeps=False)
+AS_REAL = Operation(PARTS[0], lambda x: _as_real(x), keeps=False)
+AS_COMPLEX = Operation(PARTS[1], lambda x: _as_complex(x), keeps=False)
+
+
+def _as_real(x: Any) -> Any:
+    if type(x) is not np.ndarray:
+        return np.stack([x.real, x.imag], -1)
+    parts = x.real  # of memory a view
+    return as_strided(parts, (*x.shape, 2), (*x.strides, parts.itemsize))
+
+
+def _as_complex(x: Any) -> Any:
+    if type(x) is not np.ndarray:
+        return x[..., 0] + 1j * x[..., 1]
+    whole = np.result_type(x.dtype, np.complex64)
+    return x.view(whole)[..., 0]
 
 
 def complex(real: Tensor, imag: Tensor) -> Tensor:
@@ -170,26 +187,40 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
 @method("view_as_real")
 def view_as_real(input: Tensor) -> Tensor:
     """The parts of complex numbers, along a new last axis."""
-    return applied(AS_REAL, [input])
+    if input._dtype.kind != "c":
+        raise RuntimeError("view_as_real is only supported for complex tensors")
+    return view(AS_REAL, input)
 
 
 @method("view_as_complex")
 def view_as_complex(input: Tensor) -> Tensor:
     """Complex numbers, their parts along the last axis."""
-    return applied(AS_COMPLEX, [input])
+    if input._dtype.kind != "f":
+        raise RuntimeError(
+            "view_as_complex is only supported for floating point tensors, but got a tensor of "
+            f"scalar type: {scalar_name(input._dtype)}"
+        )
+    if not input.ndim or input.shape[-1] != 2:
+        raise RuntimeError("Tensor must have a last dimension of size 2")
+    if input.stride(-1) != 1:
+        raise RuntimeError("Tensor must have a last dimension with stride 1")
+    return view(AS_COMPLEX, input)
 
 
 def imag(input: Tensor) -> Tensor:
     """The imaginary parts."""
     if input._dtype.kind != "c":
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return applied(IMAG, [input])
+    return view(IMAG, input)
 
 
-Tensor.imag = property(imag)  # type: ignore[attr-defined]
-Tensor.real = property(  # type: ignore[attr-defined]
-    lambda self: applied(REAL, [self]) if self._dtype.kind == "c" else self
-)
+def real(input: Tensor) -> Tensor:
+    """The real parts."""
+    return view(REAL, input) if input._dtype.kind == "c" else input
+
+
+Tensor.imag = property(imag, lambda self, x: imag(self).copy_(x))  # type: ignore[attr-defined]
+Tensor.real = property(real, lambda self, x: real(self).copy_(x))  # type: ignore[attr-defined]
 
 
 # ------------------------------------------------------------------ special functions

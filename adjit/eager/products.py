@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any
 
 import numpy as np
@@ -101,8 +102,24 @@ def outer(input: Tensor, other: Tensor) -> Tensor:
     return mul(input.reshape(-1, 1), other)
 
 
-def einsum(equation: str, *xs: Any) -> Tensor:
+def _spelled(given: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """An equation and operands, from operands that are each followed by their subscripts."""
+    letters = string.ascii_letters
+
+    def term(subscripts: Any) -> str:
+        return "".join("..." if n is Ellipsis else letters[n] for n in subscripts)
+
+    n = len(given) // 2
+    equation = ",".join(term(s) for s in given[1 : 2 * n : 2])
+    if len(given) % 2:
+        equation += "->" + term(given[-1])
+    return equation, given[: 2 * n : 2]
+
+
+def einsum(equation: Any, *xs: Any) -> Tensor:
     """A sum of products, in Einstein's notation."""
+    if not isinstance(equation, str):  # operands and their subscripts take turns
+        equation, xs = _spelled((equation, *xs))
     listed = xs[0] if len(xs) == 1 and isinstance(xs[0], list | tuple) else xs
     terms, _, result = equation.replace(" ", "").partition("->")
     summed = "->" in equation and bool(set(terms) - set(result) - {","})

@@ -195,9 +195,12 @@ def bucketize(
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
-def isin(elements: Tensor, test_elements: Any) -> Tensor:
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
     """Which elements are among others."""
-    return held(np.isin(elements._value(), as_tensor(test_elements)._value()))
+    x, others = as_tensor(elements)._value(), as_tensor(test_elements)._value()
+    return held(np.asarray(np.isin(x, others, assume_unique=assume_unique, invert=invert)))
 
 
 @method("isclose")

@@ -31,7 +31,7 @@ def _several(name: str, axes: Any) -> Any:
     operation = Operation("FftC2CBackward0", lambda x, s, dim, norm: transform(x, s, dim, norm))
 
     def call(input: Tensor, s: Any = None, dim: Any = axes, norm: str | None = None) -> Tensor:
-        frozen = [None if d is None else tuple(d) for d in (s, dim)]
+        frozen = [d if d is None else (d,) if isinstance(d, int) else tuple(d) for d in (s, dim)]
         return _named(_narrowed(applied(operation, [_floats(input)], *frozen, norm), input), input)
 
     call.__name__ = name

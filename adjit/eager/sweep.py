@@ -29,7 +29,11 @@ BEFORE, AFTER = -1, -2  # where the hooks of an operation stand among those of i
 class Sweep:
     """The cotangents met on the way from the results to the leaves, as pending nodes."""
 
-    def __init__(self, seeds: Sequence[tuple[Ref, Ref]], wanted: Sequence[Ref], keep: bool) -> None:
+    def __init__(
+        self, seeds: Sequence[tuple[Ref, Ref]], wanted: Sequence[Ref], keep: bool,
+        leaves: Sequence[Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Of all leaves, or of what leads to the wanted results and these leaves alone."""
         self.keep = keep  # whether the cotangents are recorded for derivatives of their own
         self.cts: dict[Ref, Ref] = {}
         self.leaves: dict[int, tuple[Any, Ref]] = {}  # by the identity of the leaf
@@ -40,14 +44,25 @@ class Sweep:
         try:
             for at, ct in seeds:
                 self._add(at, ct)
-            for node in reversed(_order([n for (n, _), _ in seeds])):
-                self._visit(node)
+            order = _order([n for (n, _), _ in seeds])
+            needed = None if leaves is None else _leading(order, self._wanted, leaves)
+            for node in reversed(order):
+                if needed is None or node in needed:
+                    self._visit(node)
+                else:
+                    self._pass(node)
         finally:
             recording.on = before
 
     def _add(self, at: Ref, ct: Ref) -> None:
         known = self.cts.get(at)
         self.cts[at] = ct if known is None else (record(ACCUMULATE, (known, ct)), 0)
+
+    def _pass(self, node: Node) -> None:
+        """Only note what is wanted: the operation leads to nothing that is."""
+        for ref in [(node, i) for i in range(len(node.avals))]:
+            if ref in self._wanted and ref in self.cts:
+                self._hooked(ref)
 
     def _visit(self, node: Node) -> None:
         refs = [(node, i) for i in range(len(node.avals))]
@@ -158,6 +173,20 @@ def node_is_float(ref: Ref) -> bool:
 def _zero(ref: Ref) -> Ref:
     aval = ref[0].avals[ref[1]]
     return source(np.zeros(aval.shape, NUMPY[aval.dtype])), 0
+
+
+def _leading(order: Sequence[Node], wanted: set[Ref], leaves: Sequence[Any]) -> set[Node]:
+    """The nodes that lead to wanted results or to these leaves."""
+    own = {id(leaf) for leaf in leaves}
+    found: set[Node] = set()
+    for node in order:
+        if node.piece is None:
+            leads = id(node.leaf) in own
+        else:
+            leads = any(ref in wanted or ref[0] in found for ref in node.inputs)
+        if leads:
+            found.add(node)
+    return found
 
 
 def _order(roots: Sequence[Node]) -> list[Node]:

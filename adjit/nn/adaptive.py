@@ -148,7 +148,7 @@ def _powers(x: Any, *, p: float) -> Any:
 
 @lifted("PowBackward0")
 def _roots(mean: Any, *, p: float, count: int) -> Any:
-    return (np.where(mean > 0, mean, 0) * count) ** (1 / p)
+    return (np.where(mean != 0, mean, 0) * count) ** (1 / p)
 
 
 def _lp(name: str, rank: int, pool: Any) -> Any:
