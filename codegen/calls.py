@@ -12,6 +12,7 @@ from ..ir.plan import Root
 from ..ir.types import KIND, NUMPY
 from . import products
 from .emit import At, fold_start
+from .indices import validate
 from .lapack import cholesky, lu_adjugate, lu_apply, lu_factors, lu_inverse, triangular_solve
 from .search import searchsorted
 from .slopes import cholesky_inverse, cholesky_slope
@@ -86,7 +87,7 @@ def scatter(w: Writer, r: Root) -> None:
     assert r.op is not None
     x, upd = r.op.args[:2]
     for axis, i in zip(r.op.attrs["axes"], r.op.args[2:], strict=True):
-        w.validate(i, x.shape[axis])
+        validate(w, i, x.shape[axis])
     if not w.same_place(x, r.value):
         with w.nest(x.shape) as index:
             w.line(f"{w.target(r, index)} = {w.pull(x, tuple(index))}")

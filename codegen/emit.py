@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from dataclasses import field
 
 from ..ir.access import Index
-from ..ir.core import Const
+from ..ir.core import Const, Value
 from ..ir.records import dataclass
 from ..ir.types import KIND, Extent
 
@@ -22,11 +22,23 @@ At = Index
 
 @dataclass(eq=False)
 class Scope:
-    """The lines of one loop body, and the values already computed in it."""
+    """The lines of one loop body, and the values already computed in it.
+
+    checks    the indices from data that each round checks, with their extents
+    facts     those that the loops in it so far have checked, by where: a range of rows or a block
+    tested    whether the status was looked at since
+    together  whether no round may leave
+    """
 
     depth: int
     lines: list[str] = field(default_factory=list)
     memo: dict[object, str] = field(default_factory=dict)
+    checks: list[tuple[tuple[Value, int], At]] = field(default_factory=list)
+    facts: dict[tuple[Value, int], set[tuple[tuple[int, int] | str, int]]] = field(
+        default_factory=dict
+    )
+    tested: bool = True
+    together: bool = False
 
 
 class Names:

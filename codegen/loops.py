@@ -12,17 +12,17 @@ from ..ir.core import Const, Op, Value
 from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, is_straight
 from ..ir.prim import Call, Fold
 from ..ir.types import KIND, Extent
-from . import contiguous, triangular
+from . import contiguous, indices, triangular
 from .calls import CALLS, add_at, gemm, strided_pad
 from .emit import ITEM, LITERAL_SIZE, At, Scope, fold_start
 from .halves import halves
+from .indices import indices_of, validate
 from .reader import Reader
 from .regions import region
 from .spikes import spikes
 from .vectors import in_vectors
 
 FIRST_MISS = -2  # the status of a kernel whose first guard missed
-FEW_INDICES = 64  # that are checked where they are used
 JAM = 4  # rows that share one pass of an inner loop
 JAM_READS = 4
 MANY = 4096  # terms of single precision that are added one by one, some in each lane
@@ -62,24 +62,6 @@ def _unrolls(loop: Loop) -> bool:
     """Whether LLVM may unroll a loop: no long loop is inside, which would be there many times."""
     inner = [i for i in loop.body if isinstance(i, Loop)]
     return all(i.high - i.low <= LITERAL_SIZE and _unrolls(i) for i in inner)
-
-
-def indices_of(plan: Plan, r: Root) -> Iterator[tuple[Value, int]]:
-    """The indices from data that the updates of a scatter read, with the extents they are for."""
-    stack, seen = [*r.chain], set()
-    while stack:
-        op = stack.pop()
-        if op in seen:
-            continue
-        seen.add(op)
-        indexed = op.prim.name in ("gather", "scatter", "scatter_add")
-        if indexed and op.attrs.get("mode", "raise") == "raise":
-            first = 1 if op.prim.name == "gather" else 2
-            for axis, i in zip(op.attrs["axes"], op.args[first:], strict=True):
-                yield i, op.args[0].shape[axis]
-        read = op.args[1:] if op in r.chain else op.args
-        made = (a for a in read if a not in plan.roots and a not in plan.aliases)
-        stack.extend(plan.defs[a] for a in made if a in plan.defs)
 
 
 def _fewer(bounds: Sequence[int], kept: Collection[int]) -> list[int]:
@@ -300,7 +282,7 @@ class Writer(Reader):
                 continue
             if r.kind == "scatter":
                 for i, extent in indices_of(self.plan, r):
-                    self.validate(i, extent)
+                    validate(self, i, extent)
                 if r.value in self.plan.adds:
                     continue
                 with self.nest(r.value.shape) as index:
@@ -320,20 +302,6 @@ class Writer(Reader):
             else:
                 self.clear(r, start)
         return opened
-
-    def validate(self, i: Value, extent: int) -> None:
-        """Check indices from data in a loop of vectors, before one that cannot be."""
-        known = (i, extent) in self.valid or len(self.scopes) > 1
-        if i not in self.param_names or known or i.aval.size < FEW_INDICES:
-            return
-        n = self.names.size(extent)
-        self.uses_status = True
-        with self.nest(i.shape) as index:
-            raw = self.pull(i, tuple(index))
-            self.line(f"status |= ll.select(({raw} >= -{n}) & ({raw} < {n}), 0, 1)")
-        self.line("if status != 0:")
-        self.line("    return status")
-        self.valid.add((i, extent))
 
     def clear(self, r: Root, start: str) -> None:
         """Set what a root's storage holds at this point to a start value, if it has none."""
@@ -416,6 +384,7 @@ class Writer(Reader):
                 found = found or halves(var, (a, end), lines, self.names.fresh)
                 lines, headers = (lines, headers) if found is None else (found, ())
             self.under(headers, lines)
+            indices.passed(self, scope, var, (low, high))
             self.leave(loop)
         self.idle = before
 
@@ -463,6 +432,7 @@ class Writer(Reader):
                 for item in loop.body:
                     self.of_block(loop, item, block, rows, (low, high - 1))
             self.strips.pop()
+        indices.whole(self, scope, block, low, high)
 
     def of_block(
         self, loop: Loop, item: Item, block: str, rows: str, known: tuple[int, int]
@@ -481,8 +451,10 @@ class Writer(Reader):
         reach = rows if first == "0" else f"{first}, {rows}"
         with self.together(f"for {row} in range({reach}):") as inner:
             self.line(f"{var} = {block} + {row}")
+            self.block_of[var] = block
             self.enter_row(loop, row, var, inner.depth, known)
             self.item(item)
+        indices.passed(self, inner, var, block)
         self.leave(loop)
 
     @contextmanager
@@ -490,6 +462,7 @@ class Writer(Reader):
         """A loop that no round leaves: what fails in one is noted, and told at the end of all."""
         before, self.failing = self.failing, {}
         with self.aside() as inner:
+            inner.together = True
             yield inner
         failing, self.failing = self.failing, before
         for name in failing.values():
@@ -530,6 +503,7 @@ class Writer(Reader):
                 row, var = self.names.fresh("r"), self.names.fresh("i")
                 self.line(f"{row} = {group} + {k}" if k else f"{row} = {group}")
                 self.line(f"{var} = {block} + {row}")
+                self.block_of[var] = block
                 self.enter_row(loop, row, var, scope.depth, known)
                 opened = self.open_accumulators(inner)
                 lanes.append((row, var, opened))
@@ -572,8 +546,9 @@ class Writer(Reader):
         self.of_var[done] = self.scope.depth
         with self.body(f"for {start} in range(0, {done}, {group}):") as scope:
             self.of_var[start] = scope.depth
-            there = self.offset(((row, loop.strip, 1), (start, 0, JAM)), v.shape)
-            self.line(f"ll.ahead({self.pointer(v)}, {there}, {JAM * group})")
+            base, index, extents = self.place(v, ((row, loop.strip, 1), (start, 0, JAM)))
+            there = self.offset(index, extents)
+            self.line(f"ll.ahead({self.pointer(base)}, {there}, {JAM * group})")
             some(start, f"{start} + {group}")
         return done
 

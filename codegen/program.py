@@ -138,9 +138,16 @@ class KernelRun:
     workspace: Workspace
     call: Callable[..., object]
 
+    @functools.cached_property
+    def _layout(self) -> tuple[list[Value], list[tuple[tuple[int, ...], np.dtype]]]:
+        """What it reads, in the kernel's order, and shapes and dtypes of what it writes."""
+        writes = [(tuple(map(int, v.shape)), NUMPY[v.dtype]) for v in self.step.writes]
+        return [self.step.reads[k] for k in self.kernel.inputs], writes
+
     def run(self, env: dict[Value, np.ndarray]) -> None:
-        reads = [env[self.step.reads[k]] for k in self.kernel.inputs]
-        outs = [memory.aligned(v.shape, NUMPY[v.dtype]) for v in self.step.writes]
+        inputs, writes = self._layout
+        reads = [env[v] for v in inputs]
+        outs = [memory.aligned(shape, dtype) for shape, dtype in writes]
         work = self.workspace.take()
         status = self.call(*reads, *outs, *work)
         self.workspace.give(work)
@@ -216,11 +223,13 @@ class HostRun:
         if self.native is not None:
             env[self.op.outs[0]] = self.native(*(env[a] for a in self.op.args))
             return
-        args = [a if type(a) is Const else env[a] for a in self.op.args]
-        with np.errstate(all="ignore"):
-            outs = _on_host()(self.op, args)
+        args = [a.data if type(a) is Const else env[a] for a in self.op.args]
+        outs = _on_host()(self.op, args)
         for v, x in zip(self.op.outs, outs, strict=True):
-            env[v] = np.require(x, NUMPY[v.dtype], ["C", "A"])
+            dtype = NUMPY[v.dtype]
+            if type(x) is not np.ndarray or x.dtype != dtype or not x.flags.carray:
+                x = np.require(x, dtype, ["C", "A"])
+            env[v] = x
 
 
 @dataclass(eq=False)
@@ -245,13 +254,14 @@ class Program:
     def call(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results, as arrays owned by the caller; inputs are C-contiguous arrays."""
         env: dict[Value, np.ndarray] = dict(zip(self.schedule.params, inputs, strict=True))
-        if len(self.runs) == 1:
+        if len(self.runs) == 1 and isinstance(self.runs[0], KernelRun):
             self.runs[0].run(env)
         else:
-            for run, dead in zip(self.runs, self._last, strict=True):
-                run.run(env)
-                for v in dead:
-                    del env[v]
+            with np.errstate(all="ignore"):
+                for run, dead in zip(self.runs, self._last, strict=True):
+                    run.run(env)
+                    for v in dead:
+                        del env[v]
         return self._results(env)
 
     def _results(self, env: dict[Value, np.ndarray]) -> list[np.ndarray]:

@@ -17,6 +17,7 @@ from ..ir.records import dataclass
 from ..ir.types import KIND
 from .emit import At, Names, Scope
 from .host import has_fma
+from .indices import is_sure
 
 Mask = tuple[str, ...]
 
@@ -60,6 +61,7 @@ class Reader:
         self.floor = 0  # the depth of the region's body that is being written
         self.rows: dict[Loop, str] = {}  # the row within a block
         self.strips: list[Loop] = []
+        self.block_of: dict[str, str] = {}  # the block that a row belongs to
         self.uses_status = False
         self.valid: set[tuple[Value, int]] = set()  # indices known to be within an extent
         self.param_names = {v: self.names.fresh(v.hint or "x") for v in plan.params}
@@ -447,12 +449,15 @@ class Reader:
             if last < 0 and first >= -extent:
                 return who, off + extent, step
         raw = self.pull(i, index, mask)
-        if (i, extent) in self.valid and op.attrs.get("mode", "raise") == "raise":
+        sure = (i, extent) in self.valid or (i.ndim == 1 and is_sure(self, i, extent, index[0]))
+        if sure and op.attrs.get("mode", "raise") == "raise":
             n, depth = self.names.size(extent), self.depth(index, mask)
             text = f"ll.select({raw} < 0, {raw} + {n}, {raw})"
             name = self.compute(("valid", raw, extent), text, depth, "k")
             self.of_var[name] = depth
             return name, 0, 1
+        if i.ndim == 1 and not mask and op.attrs.get("mode", "raise") == "raise":
+            self.scopes[self.depth(index)].checks.append(((i, extent), index[0]))
         return self.checked(raw, extent, op, index, mask), 0, 1
 
     def repeated(self, v: Value) -> Value:

@@ -28,6 +28,8 @@ def label(block: Block, varying: Collection[tuple[int, int]] = ()) -> Block:
     for op in block.ops:
         for a, b in _same(op):
             classes.join(a, b)
+    for a, b in _indexed(block):
+        classes.join(a, b)
     moving = _moving(block, classes, varying)
     numbers: dict[Dim, int] = {}
     new: dict[Value, Value] = {}
@@ -116,6 +118,19 @@ def _same(op: Op) -> Iterator[tuple[Dim, Dim]]:
             if a.shape[-d] != out.shape[-d]:
                 break
             yield (a, a.ndim - d), (out, out.ndim - d)
+
+
+def _indexed(block: Block) -> Iterator[tuple[Dim, Dim]]:
+    """Equal axes that the same indices point into, as those of an array and of its slope."""
+    first: dict[tuple[Value, int], Dim] = {}
+    for op in block.ops:
+        if op.prim.name not in ("gather", "scatter", "scatter_add"):
+            continue
+        at = 1 if op.prim.name == "gather" else 2
+        for axis, i in zip(op.attrs["axes"], op.args[at:], strict=True):
+            x = op.args[0]
+            if type(i) is not Const and type(x) is not Const:
+                yield first.setdefault((i, x.shape[axis]), (x, axis)), (x, axis)
 
 
 def _reads(op: Op) -> Iterator[tuple[Value, int, int, int, int]]:
