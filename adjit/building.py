@@ -13,7 +13,15 @@ from .ir.ops.guards import guard
 from .ir.plan import KernelStep, Schedule
 from .passes.adding import planned
 from .passes.halos import part
-from .passes.partition import Partition, gains, partition, threads_for, worth_cutting
+from .passes.partition import (
+    Partition,
+    gains,
+    partition,
+    passes_on,
+    threads_for,
+    waits,
+    worth_cutting,
+)
 from .passes.schedule import labelled, schedule
 from .settings import Options
 
@@ -60,18 +68,22 @@ class Build:
     def program(self) -> Any:
         """The program that is taken to be the fastest, or two of which calls find the faster."""
         # Numba is imported in there, at the first compilation of the process.
-        from .codegen.contest import Contest
+        from .codegen.contest import MUCH, Contest
         from .codegen.footprint import footprint
 
         start = perf_counter()
         parts = _parts(self.plan, self._options.threads)
         seconds = {"plan": perf_counter() - start}
-        cut = self.cut(parts, lambda p: parts is None or gains(p))
-        if cut is not None and (parts is None or footprint(cut).scratch < _LARGE):
+        cut = self.cut(parts, gains) if parts is not None else None
+        small = cut is not None and footprint(cut).scratch < _LARGE
+        if not small:
+            cut = self.cut(None)
+        if cut is not None:
             if not self._contested():
                 return cut
             # The same kernels, one part after the other, are there already.
-            return Contest(cut.alone(), cut, _Later(self.whole) if parts is None else None)
+            much = 0.0 if passes_on(cut.plan) else MUCH
+            return Contest(cut.alone(), cut, None if small else _Later(self.whole), much)
         whole = self.whole()
         whole.seconds |= seconds
         return Contest(whole.alone(), whole) if whole.shared and self._contested() else whole
@@ -93,7 +105,7 @@ class Build:
         from .codegen.parallel import build_parallel
 
         found = self.rows
-        if found is None or not good(found):
+        if found is None or not good(found) or (parts is not None and waits(found)):
             return None
         if parts is None and (threads := threads_for(found, threads)) == 1:
             return None

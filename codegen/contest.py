@@ -7,7 +7,8 @@ what counts is the time that a quarter of each program's runs kept below; the le
 for threads even if the second core is free in few of them.  Then the same program answers, with the
 same digits.
 
-The whole may be compiled late: until then, the parts one after the other stand for it.
+The whole may be compiled late: until then, the parts one after the other stand for it.  Where that
+takes more than the whole does, because arrays pass from stage to stage, it says little.
 """
 
 from __future__ import annotations
@@ -25,22 +26,27 @@ MUCH = 0.7  # of the time without threads: no other form of the whole is as fast
 PATIENCE = 0.1  # seconds after which no more runs are made
 LONG = 0.3  # seconds of a run from which on threads are believed to be worth it
 AGAIN = frozenset((8, 64, 512))  # the calls that compare again
+LATER = 3  # the call from which on a better whole is asked for: many programs are called once
 
 
 class Contest:
     """A program that is `shared` among threads or `whole`; both before a call decides.
 
     Whatever else is asked of it, the one that was chosen answers, the shared one before that.
-    A later call, if threads are not much better, asks `better` for the program that takes the
-    place of `whole`; it answers None as long as there is none.
+    Later calls, unless threads take less than `much` of the time, ask `better` for the program that
+    takes the place of `whole`; it answers None as long as there is none.
     """
 
     def __init__(
-        self, whole: Any, shared: Any, better: Callable[[], Any | None] | None = None
+        self,
+        whole: Any,
+        shared: Any,
+        better: Callable[[], Any | None] | None = None,
+        much: float = MUCH,
     ) -> None:
         self.chosen: Any = None
         self.seconds = {**shared.seconds, "trials": 0.0}
-        self._both, self._better = (whole, shared), better
+        self._both, self._better, self._much = (whole, shared), better, much
         self._lock = threading.Lock()
         self._calls = 0
         self._times: list[list[float]] = []  # of both; none where nothing was compared
@@ -55,9 +61,10 @@ class Contest:
                 if self.chosen is None:
                     return self._first(inputs)
         self._calls += 1
-        if self._calls in AGAIN and self._times:
-            self._improve(inputs)
-            self._compare(inputs, perf_counter())
+        if self._times:
+            waits = self._better is not None and self._calls >= LATER
+            if (waits and self._improve(inputs)) or self._calls in AGAIN:
+                self._compare(inputs, perf_counter())
         result: list[np.ndarray] = self.chosen.call(inputs)
         return result
 
@@ -77,15 +84,15 @@ class Contest:
         chosen: list[np.ndarray] = self.chosen.call(inputs)
         return chosen
 
-    def _improve(self, inputs: Sequence[np.ndarray]) -> None:
-        """Take the better whole, if there is one now and it may win."""
+    def _improve(self, inputs: Sequence[np.ndarray]) -> bool:
+        """Take the better whole, if it may win and is there by now."""
+        assert self._better is not None
         whole, shared = map(_usual, self._times)
-        if self._better is None or shared < MUCH * whole:
-            return
-        found = self._better()
-        if found is not None:
-            self._both, self._better = (found, self._both[1]), None
-            self._times[0] = [_spent(found, inputs)]
+        if shared < self._much * whole or (found := self._better()) is None:
+            return False
+        self._both, self._better = (found, self._both[1]), None
+        self._times[0] = [_spent(found, inputs)]
+        return True
 
     def _compare(self, inputs: Sequence[np.ndarray], start: float) -> None:
         """Run both some more times, unless that took long since the start, and choose."""

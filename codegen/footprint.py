@@ -85,7 +85,8 @@ def _of_stages(program: Any) -> Footprint:
             )
             # As many parts as there are threads run at a time, each with a total of its own.
             held = step.shares.scratch + partial * (step.shares.count - 1)
-        events.append(_Event(stage.reads, stage.writes, held=held))
+        reads = [program.plan.same.get(v, v) for v in stage.reads]
+        events.append(_Event(reads, stage.writes, held=held))
     return _walk(events, program.outs, program.params, 0)
 
 

@@ -76,7 +76,7 @@ class ParallelProgram:
         """The results, as arrays owned by the caller; inputs are C-contiguous arrays."""
         env: dict[Value, np.ndarray] = dict(zip(self.params, inputs, strict=True))
         for step, dead in zip(self.steps, self._last, strict=True):
-            reads = [env[v] for v in step.stage.reads]
+            reads = [env[self.plan.same.get(v, v)] for v in step.stage.reads]
             if step.once is not None:
                 env.update(zip(step.stage.writes, step.once.call(reads), strict=True))
             else:
@@ -102,8 +102,9 @@ class ParallelProgram:
         kept = {*self.params, *self.outs}
         last: list[set[Value]] = []
         for step in reversed(self.steps):
-            last.append({v for v in step.stage.reads if v not in kept})
-            kept.update(step.stage.reads)
+            reads = {self.plan.same.get(v, v) for v in step.stage.reads}
+            last.append(reads - kept)
+            kept |= reads
         return last[::-1]
 
     def alone(self) -> ParallelProgram:

@@ -13,7 +13,7 @@ from ..ir.plan import KernelStep, Plan, Root, Schedule
 from ..ir.prim import Fold
 from .buffers import share
 from .halos import Part, function_of
-from .partition import COMBINED_BY
+from .rowwise import COMBINED_BY
 from .schedule import schedule
 
 _FOLDS = {

@@ -14,7 +14,9 @@ from ..ir.access import identity, is_inline, reads
 from ..ir.builder import Builder
 from ..ir.core import Const, Function, Op, Value
 from ..ir.records import dataclass
-from .partition import SHAPED, Partition, Stage, row_dims
+from .partition import SHAPED, Partition
+from .rowwise import row_dims
+from .stages import Stage
 
 Span = tuple[int, int]  # the rows [low, high) of a value
 

@@ -9,54 +9,29 @@ ops, ops on rows, serial ops that use the totals, perhaps rows again.  What does
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from math import prod
 
 from ..ir.access import identity, is_inline, reads, view_map
 from ..ir.core import Block, Const, Function, Op, Value
-from ..ir.ops.show import shows
-from ..ir.prim import Call, Expr, Fold, View
+from ..ir.prim import Call, Expr
 from ..ir.records import dataclass
 from ..ir.types import Extent
 from .roots import STACKED
-from .schedule import decides
+from .rowwise import HALO, counted, fills, is_row, row_dims, rowwise
+from .stages import Along, Stage, stages
 
-# How the results of the parts become one, by the name of the row that reduces.
-COMBINED_BY = {
-    "sum": "add", "dot": "add", "prod": "multiply", "max": "maximum", "min": "minimum",
-    "any": "logical_or", "all": "logical_and", "scatter_add": "add",
-}  # fmt: skip
 SHAPED = {
     "broadcast": "shape", "reshape": "shape", "slice": "size", "pad": "shape", "iota": "shape",
 }  # fmt: skip
-_KNOWN = (*SHAPED, "transpose", "gather", "concatenate")
-_ALONG = ("argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "sort", "argsort")
-_NEVER_FAIL = ("dot", "reshape", "concatenate", "iota")
-Along = Callable[[Value], list[int]]  # the dims of a value in the class
 FEWEST_ROWS = 64
-HALO = 32  # by how many rows the dims of a family differ, and how far from its own a row reads
-_MOST_STAGES = 8
+_MOST_STAGES = 16
 _SMALL = 8192  # elements of a matrix that BLAS packs again for every part
-_SHARE = 0.8  # of the work that must be on rows
+_SHARE = 0.5  # of the work that must be on rows
+_JOIN = 15_000.0  # what a stage on rows takes besides its work
+_TRIES = 4
 LEAST_WORK = 100_000.0  # of one thread, in units of about 1 ns: waking another one costs 10 us
 _MARGIN = 4.0  # how much more work an op may turn out to be once it is lowered
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """Ops that run together: once, or (`rows`) on each part of the rows.
-
-    reads     values of the program
-    writes    values of the program; `combine` names the ufunc that joins the partial results of
-              each, "" where the parts fill an array along its first axis
-    """
-
-    rows: bool
-    ops: tuple[Op, ...]
-    reads: tuple[Value, ...]
-    writes: tuple[Value, ...]
-    combine: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +43,7 @@ class Partition:
     numbers   row numbers that only say which row a gather reads, with what makes them: each part
               counts its own rows from zero
     fills     arrays of one number, with what makes them: each part has its own
+    same      values that are the array of another one, by other rows or as a whole
     """
 
     name: str
@@ -80,6 +56,7 @@ class Partition:
     shifted: bool
     numbers: Mapping[Value, Op]
     fills: Mapping[Value, Op]
+    same: Mapping[Value, Value]
 
 
 def worth_cutting(function: Function) -> bool:
@@ -89,7 +66,9 @@ def worth_cutting(function: Function) -> bool:
 
 def threads_for(p: Partition, most: int) -> int:
     """How many threads have work enough on the parts."""
-    return max(1, min(most, int(p.work // max(LEAST_WORK, 1.0))))
+    joins = sum(s.rows for s in p.stages) - 1
+    least = max(LEAST_WORK * (1 + joins / 4), 1.0)
+    return max(1, min(most, int(p.work // least)))
 
 
 def gains(p: Partition) -> bool:
@@ -109,6 +88,18 @@ def gains(p: Partition) -> bool:
     return len(on_rows) == 1 and not p.shifted and all(n <= _SMALL for n in sizes)
 
 
+def waits(p: Partition) -> bool:
+    """Whether something that runs once reads what the parts made of the rows."""
+    once = (v for s in p.stages if not s.rows for v in s.reads if v not in p.params)
+    return any(row_dims(v, p.rows) for v in once)
+
+
+def passes_on(p: Partition) -> bool:
+    """Whether rows pass from stage to stage, so that the parts take longer than the whole."""
+    made = {v for s in p.stages for v in s.writes if row_dims(v, p.rows)}
+    return any(p.same.get(v, v) in made for s in p.stages for v in s.reads)
+
+
 class Unfit(Exception):
     """The program cannot be cut along this class."""
 
@@ -119,31 +110,26 @@ def partition(name: str, block: Block) -> Partition | None:
     families = list(_families(block))
     labels = {op: _labels(op) for op in block.ops} if families else {}
     works = {op: _work(op) for op in block.ops}
-    least = _SHARE * sum(works.values())
+    total = sum(works.values())
     for rows in families:
-        on_rows = {op: works[op] for op in block.ops if not rows.isdisjoint(labels[op])}
+        touched = sum(works[op] for op in block.ops if not rows.isdisjoint(labels[op]))
         try:
-            if (work := sum(on_rows.values())) >= least:
-                found.append(_cut(name, block, rows, on_rows, work))
+            if touched >= _SHARE * total:
+                found.append(_cut(name, block, rows, total))
         except Unfit:
             continue
-    return max(found, key=lambda p: p.work, default=None)
+    return max(found, key=_saved, default=None)
+
+
+def _saved(p: Partition) -> float:
+    """How much less time two threads take, about."""
+    return p.work / 2 - _JOIN * sum(s.rows for s in p.stages)
 
 
 def _labels(op: Op) -> set[Hashable]:
     """The classes of the dims that an op reads and writes."""
     values = [v for v in (*op.args, *op.outs) if type(v) is not Const]
     return {n.label for v in values for n in v.shape if isinstance(n, Extent)}
-
-
-def is_row(n: int, rows: Collection[Hashable]) -> bool:
-    """Whether a dim with this extent is one of the rows."""
-    return isinstance(n, Extent) and n.label in rows
-
-
-def row_dims(v: Value, rows: Collection[Hashable]) -> list[int]:
-    """The dims of a value that are rows."""
-    return [] if type(v) is Const else [d for d, n in enumerate(v.shape) if is_row(n, rows)]
 
 
 # ------------------------------------------------------------------ cutting
@@ -178,202 +164,52 @@ def _families(block: Block) -> Iterator[frozenset[Hashable]]:
             yield frozenset(family)
 
 
-def _cut(
-    name: str, block: Block, rows: frozenset[Hashable], on_rows: Collection[Op], work: float
-) -> Partition:
-    """The stages of a block cut along one family, which these ops carry."""
+def _cut(name: str, block: Block, rows: frozenset[Hashable], total: float) -> Partition:
+    """The stages of a block cut along one family."""
 
     def along(v: Value) -> list[int]:
         return row_dims(v, rows)
 
-    level: dict[Value, int] = {}  # the stage on rows that a value of rows belongs to
-    ready: dict[Value, int] = {}  # the first stage that may read a whole value
-    place: dict[Op, tuple[int, bool]] = {}
-    extents: set[int] = set()
-    shifted, busy, decided = False, -1, 0  # and the last stage on rows and with a guard so far
-    for p in block.params:
-        level[p] = ready[p] = 0
-        if len(along(p)) > 1:
+    block, serial = counted(block, rows), set[Op]()
+    for _ in range(_TRIES):
+        made = rowwise(block, rows, serial)
+        if sum(map(_work, made.carries)) < _SHARE * total:
             raise Unfit
-    numbers, counts = _numbers(block, along)
-    on_rows = [op for op in on_rows if op not in counts]
-    fills = {op.outs[0]: op for op in block.ops if _fills(op) and not along(op.outs[0])}
-    sums, inner = _sums(block, along, fills)
-    carries = {
-        op: _fits(op, along) and op not in sums and _carries(op, along, numbers) for op in on_rows
-    }
-    for op in block.ops:
-        args = [a for a in op.args if type(a) is not Const]
-        if op in counts:
-            place[op] = 0, False
-            level[op.outs[0]] = ready[op.outs[0]] = 0
-            continue
-        if op not in carries:
-            at = max((ready[a] for a in args), default=0)
-            at = max(at, decided) if _may_fail(op) else at
-            at = max(at, busy + 1) if shows(op) else at
-            decided = max(at, decided) if decides(op) else decided
-            ready.update((v, at) for v in op.outs)
-            place[op] = (at, False)
-            continue
-        at = max((level[a] if along(a) or a in inner else ready[a] for a in args), default=0)
-        at = max(at, decided) if _may_fail(op) else at
-        busy = max(busy, at)
-        place[op] = (at, True)
-        extents.update(int(v.shape[d]) for v in (*args, *op.outs) for d in along(v))
-        shifted = shifted or _shifts(op, along, numbers)
-        if carries[op] or op.outs[0] in inner:
-            level.update((v, at) for v in op.outs)
-        else:
-            ready.update((v, at + 1) for v in op.outs)
-    stages = tuple(_stages(block, place, along, fills))
-    if len(stages) > _MOST_STAGES or not any(s.rows for s in stages):
+        filled = {op.outs[0]: op for op in made.block.ops if fills(op) and not along(op.outs[0])}
+        found = stages(made, along, filled)
+        whole = {made.origin[op] for op in (*_apart(found, along), *_slight(found))} - serial
+        if not whole:
+            break
+        serial |= whole
+    else:
         raise Unfit
-    shifted = shifted or len(extents) > 1
-    if max(extents) - min(extents) > HALO or (numbers and shifted):
+    carried = [op for op in made.carries if not op.blocks]
+    extents = {int(v.shape[d]) for op in carried for v in (*op.args, *op.outs) for d in along(v)}
+    shifted = len(extents) > 1 or any(_shifts(op, along, made.numbers) for op in carried)
+    if len(found) > _MOST_STAGES or not any(s.rows for s in found):
         raise Unfit
+    if max(extents) - min(extents) > HALO or (made.numbers and shifted):
+        raise Unfit
+    b, work = made.block, sum(map(_work, carried))
     return Partition(
-        name,
-        block.params,
-        block.outs,
-        stages,
-        rows,
-        min(extents),
-        work,
-        shifted,
-        numbers,
-        fills,
-    )
+        name, b.params, b.outs, found, rows, min(extents), work, shifted, made.numbers, filled,
+        made.same,
+    )  # fmt: skip
 
 
-def _numbers(block: Block, along: Along) -> tuple[dict[Value, Op], set[Op]]:
-    """The numbers of rows that a block counts: those for gathers alone, and what makes others.
-
-    The others are computed as a whole, and every part is given its own.
-    """
-    made = {
-        op.outs[0]: op
-        for op in block.ops
-        if op.prim.name == "iota" and op.attrs["axis"] in along(op.outs[0])
-    }
-    others = {v for v in block.outs if v in made}
-    for op in block.ops if made else ():
-        for k, a in enumerate(op.args):
-            if a in made and not (k == 1 and _gathers_rows(op, along)):
-                others.add(a)
-    if any(along(v) != [0] for v in others):
-        raise Unfit
-    return {v: op for v, op in made.items() if v not in others}, {made[v] for v in others}
+def _apart(stages: Sequence[Stage], along: Along) -> Iterator[Op]:
+    """The ops that make or read rows which are not the first axis and so lie apart in memory."""
+    for stage in stages:
+        if stage.rows:
+            far = {v for v in (*stage.reads, *stage.writes) if along(v) not in ([], [0])}
+            yield from (op for op in stage.ops if not far.isdisjoint((*op.args, *op.outs)))
 
 
-def _fills(op: Op) -> bool:
-    return op.prim.name == "broadcast" and type(op.args[0]) is Const
-
-
-def _is_zero(v: Value) -> bool:
-    return isinstance(v, Const) and bool(v.data == 0)
-
-
-def _sums(block: Block, along: Along, fills: Mapping[Value, Op]) -> tuple[set[Op], set[Value]]:
-    """What adds to elements that the data names, from zeros; and results that others add to.
-
-    The elements are no rows, so that parts of the rows give partial results.
-    """
-    made: dict[Value, Op] = {}
-    uses = Counter(a for op in block.ops for a in op.args)
-    uses.update(block.outs)
-    inner: set[Value] = set()
-    for op in block.ops:
-        if op.prim.name != "scatter_add" or along(op.outs[0]):
-            continue
-        x, updates, *index = op.args
-        rows = along(updates)
-        if len(rows) != 1 or rows[0] >= index[0].ndim or any(along(i) != rows for i in index):
-            continue
-        if x in made and uses[x] == 1:
-            inner.add(x)
-        elif x not in fills or not _is_zero(fills[x].args[0]):
-            continue
-        made[op.outs[0]] = op
-    return set(made.values()), inner
-
-
-def _gathers_rows(op: Op, along: Along) -> bool:
-    """Whether a gather's first indices say which rows of its operand it reads."""
-    return op.prim.name == "gather" and along(op.args[0]) == [op.attrs["axes"][0]]
-
-
-def _fits(op: Op, along: Along) -> bool:
-    """That an op on rows has one dim of them in each of its values."""
-    if not op.outs or op.blocks or any(len(along(v)) > 1 for v in (*op.args, *op.outs)):
-        raise Unfit
-    return True
-
-
-def _may_fail(op: Op) -> bool:
-    """Whether an op may raise on the wrong path, so that it waits for the guards before it."""
-    emit = op.prim.emit
-    if isinstance(emit, Call):
-        return emit.name not in _NEVER_FAIL
-    return not isinstance(emit, (Expr, View, Fold))
-
-
-def _carries(op: Op, along: Along, numbers: Mapping[Value, Op]) -> bool:
-    """Whether the results have the rows of the operands (else they are partial results)."""
-    emit, out = op.prim.emit, op.outs[0]
-    to = along(out)
-    if op.prim.name in SHAPED and not is_inline(op):  # a reshape behind the first axis
-        (x,) = op.args
-        if to != [0] or along(x) != [0] or x.shape[0] != out.shape[0]:
-            raise Unfit
-        return True
-    if is_inline(op):
-        known = isinstance(emit, Expr) or op.prim.name in _KNOWN
-        if not to or not known or not _follows(op, to[0], along, numbers):
-            raise Unfit
-        return True
-    if isinstance(emit, Fold):
-        if any(d in op.attrs["axes"] for d in along(op.args[0])):
-            return _partial(op)
-        return True
-    if isinstance(emit, Call) and emit.name == "dot":
-        (cx,), (cy,) = op.attrs["contract"]
-        if along(op.args[0]) == [cx] and along(op.args[1]) == [cy]:
-            return _partial(op)
-        if not to or cx in along(op.args[0]) or cy in along(op.args[1]):
-            raise Unfit
-        return True
-    if isinstance(emit, Call) and emit.name in STACKED:  # one matrix of the stack, then the next
-        if to != [0] or out.ndim < 3 or any(along(a) != [0] or a.ndim < 3 for a in op.args):
-            raise Unfit
-        return True
-    if op.prim.name in _ALONG and to and op.attrs["axis"] not in along(op.args[0]):
-        return True
-    raise Unfit
-
-
-def _partial(op: Op) -> bool:
-    if op.prim.name not in COMBINED_BY or op.outs[0].aval.kind not in "fib":
-        raise Unfit
-    return False
-
-
-def _follows(op: Op, to: int, along: Along, numbers: Mapping[Value, Op]) -> bool:
-    """Whether row k of an inline op reads nothing of other rows than those near row k.
-
-    Where a window of something that is no row is written or read, each part knows which of it are
-    its own.
-    """
-    if op.prim.name == "concatenate" and op.attrs["axis"] == to:
-        return False
-    for a, index in reads(op, identity(op.outs[0].ndim), numbers):
-        rows = along(a)
-        for j, (d, off, step) in enumerate(index):
-            if j in rows and (d != to or off is None or abs(off) > HALO):
-                return False
-            if d == to and (off is None or step != 1):
-                return False
-    return True
+def _slight(stages: Sequence[Stage]) -> Iterator[Op]:
+    """The ops of stages whose work, beside that of others, is not worth waking threads."""
+    works = {s: sum(map(_work, s.ops)) for s in stages if s.rows}
+    most = min(LEAST_WORK / 2, sum(works.values()) / 4)
+    yield from (op for s, work in works.items() if work < most for op in s.ops)
 
 
 def _shifts(op: Op, along: Along, numbers: Mapping[Value, Op]) -> bool:
@@ -389,41 +225,7 @@ def _shifts(op: Op, along: Along, numbers: Mapping[Value, Op]) -> bool:
     )
 
 
-def _stages(
-    block: Block,
-    place: dict[Op, tuple[int, bool]],
-    along: Along,
-    fills: Mapping[Value, Op],
-) -> Iterator[Stage]:
-    groups: dict[tuple[int, bool], list[Op]] = {}
-    for op in block.ops:
-        groups.setdefault(place[op], []).append(op)
-    made = {v: key for key, ops in groups.items() for op in ops for v in op.outs}
-    wanted = set(block.outs)
-    for op in block.ops:
-        wanted.update(a for a in op.args if a in made and made[a] != place[op] and a not in fills)
-    for key in sorted(groups):
-        ops = groups[key]
-        own = {v for op in ops for v in op.outs}
-        used = dict.fromkeys(a for op in ops for a in op.args)
-        taken = tuple(a for a in used if a not in own and type(a) is not Const and a not in fills)
-        writes = tuple(v for op in ops for v in op.outs if v in wanted)
-        if not writes and not any(not op.outs or decides(op) for op in ops):
-            continue
-        if not key[1]:
-            yield Stage(False, tuple(ops), taken, writes, ("",) * len(writes))
-            continue
-        filled = tuple(bool(along(v)) for v in writes)
-        if any(along(v) not in ([], [0]) for v in (*taken, *writes)):
-            raise Unfit  # rows that are not the first axis lie apart in memory
-        how = tuple(
-            "" if f else COMBINED_BY[_maker(ops, v)] for v, f in zip(writes, filled, strict=True)
-        )
-        yield Stage(True, tuple(ops), taken, writes, how)
-
-
-def _maker(ops: Sequence[Op], v: Value) -> str:
-    return next(op.prim.name for op in ops if v in op.outs)
+_SORTS = ("sort", "argsort", "ranked", "argpartition")
 
 
 def _work(op: Op) -> float:
@@ -433,6 +235,12 @@ def _work(op: Op) -> float:
         summed, _ = op.attrs["contract"]  # of one that is not lowered yet any number of dims
         return 0.06 * op.outs[0].aval.size * prod(op.args[0].shape[d] for d in summed)
     size = max((prod(v.shape) for v in (*op.args, *op.outs)), default=0)
+    shape = op.outs[0].shape if op.outs else ()
     if isinstance(emit, Call) and emit.name in STACKED:
-        return 0.06 * size * op.outs[0].shape[-2]
+        return 0.06 * size * shape[-2]
+    if op.prim.name in _SORTS:
+        return 12.0 * size
+    if emit is None and shape:  # a transform or a decomposition
+        square = len(shape) > 1 and any(a.shape[-2:-1] == a.shape[-1:] for a in op.args)
+        return size * (0.1 * shape[-2] if square else 10.0)
     return size * (0.02 * (1 + emit.cost) if isinstance(emit, Expr) else 0.3)

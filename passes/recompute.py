@@ -20,7 +20,7 @@ def crossing(block: Block, stages: Mapping[Op, int]) -> tuple[dict[int, list[Op]
     """The ops of each stage, with those that it repeats, and the values to be stored."""
     place = {op: k for k, op in enumerate(block.ops)}
     defs = {v: op for op in block.ops for v in op.outs}
-    cheap = _cheap(block.ops)
+    again = cheap(block.ops)
     members: dict[int, set[Op]] = {}
     for op in block.ops:
         members.setdefault(stages[op], set()).add(op)
@@ -32,7 +32,7 @@ def crossing(block: Block, stages: Mapping[Op, int]) -> tuple[dict[int, list[Op]
             made = defs.get(v)
             if made is None or stages[made] == stage or made in ops:
                 continue
-            if stage % 2 == 0 and v in cheap:
+            if stage % 2 == 0 and v in again:
                 ops.add(made)
                 todo.extend(made.args)
             else:
@@ -41,7 +41,7 @@ def crossing(block: Block, stages: Mapping[Op, int]) -> tuple[dict[int, list[Op]
     return ordered, wanted
 
 
-def _cheap(ops: Sequence[Op]) -> set[Value]:
+def cheap(ops: Sequence[Op]) -> set[Value]:
     """The values that cost little to make from stored ones at least as small."""
     cost: dict[Value, int] = {}
     for op in ops:

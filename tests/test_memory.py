@@ -199,11 +199,14 @@ def test_functions_that_are_dropped_leave_nothing_behind():
 
 
 FAULTS = """
-import resource, numpy as np
-from adjit import jit, options, value_and_grad
+import resource, time, numpy as np
+from adjit import background, jit, options, value_and_grad
 def faults(f, *args):
     for _ in range(3):
         f(*args)
+    while background._jobs:  # the whole, to be compared with threads
+        time.sleep(0.01)
+    f(*args)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(5):
         f(*args)
