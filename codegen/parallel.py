@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..ir.core import Const, Value
-from ..ir.interp import GuardMiss
 from ..ir.plan import KernelStep, Schedule
 from ..ir.records import dataclass
 from ..ir.types import NUMPY, Aval
@@ -190,11 +189,10 @@ class _Shares:
         return totals
 
     def _fail(self, status: int) -> None:
+        """Raise what a status says; guards are never in parts of the rows (passes/partition.py)."""
         share, status = part_of(status)
         turn, status = turn_of(status)
-        run = self.parts[self._firsts[share] + turn].run
-        op = run.kernel.missed(status)
-        raise run.failure(status) if op is None else GuardMiss.of(op)
+        raise self.parts[self._firsts[share] + turn].run.failure(status)
 
     @property
     def scratch(self) -> int:

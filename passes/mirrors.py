@@ -201,13 +201,11 @@ class Forms:
         return self._form("sub", *pair, sign=sign, exact=False)
 
     def _select(self, op: Op, parts: list[Form]) -> Form | None:
-        mask, *choices = parts
-        signed = [p.sign for p, a in zip(choices, op.args[1:], strict=True) if not _is_zero(a)] or [
-            1
-        ]
-        if mask.sign < 0 or len(set(signed)) > 1:
+        _, *choices = parts
+        signs = {p.sign for p, a in zip(choices, op.args[1:], strict=True) if not _is_zero(a)}
+        if len(signs) > 1:
             return None
-        sign = signed[0]
+        sign = signs.pop() if signs else 1
         exact = all(p.exact for p in parts) and sign > 0
         return self._form("select", tuple(p.number for p in parts), sign=sign, exact=exact)
 
