@@ -74,6 +74,15 @@ def test_a_gradient_of_a_stored_kernel_needs_neither_numba_nor_scipy(tmp_path):
         assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("room", ["tracer", "tracer/rolling", "passes", "codegen"])
+def test_rooms_say_where_each_module_belongs(room):
+    """The lines of the docstring that are indented name every module once."""
+    lines = importlib.import_module(f"adjit.{room.replace('/', '.')}").__doc__.splitlines()
+    named = [n.strip(",") for line in lines if line.startswith("    ") for n in line.split()]
+    modules = [path.stem for path in (ROOT / room).glob("*.py") if path.stem != "__init__"]
+    assert sorted(named) == sorted(modules)
+
+
 def test_every_public_name_exists():
     import adjit
 

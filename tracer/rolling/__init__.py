@@ -1,4 +1,16 @@
-"""Python loops of a recorded program, found and made into ops again."""
+"""Python loops of a recorded program, found and made into ops again.
+
+what the code says: its loops, and what a condition decides:
+    natural_loops, flow, expressions, activations
+rounds, their wiring, and whether they are the same:
+    segments, columns, steps, many, match, roll
+a loop of them: how many rounds, and what Python could know of that:
+    fold, whiles, limits, evidence, names, offers
+rounds whose arrays grow or shrink:
+    ragged, padded
+rounds that differ by traced conditions:
+    branches, forks, conds, origins, afterwards, kept, taint
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
