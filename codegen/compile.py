@@ -136,10 +136,10 @@ def _lean(
 
 
 def _direct(source: Source, key: str, path: Path, text: str) -> Executable | None:
-    from . import direct
+    from . import direct, modules
 
     try:
-        made = direct.compile_object(source, _symbol(key))
+        made = modules.compile_object(source, _symbol(key))
     except direct.Unsupported as reason:
         log.debug("kernel %s goes to Numba: %s", key, reason)
         return None

@@ -10,22 +10,18 @@ from __future__ import annotations
 
 import ast
 import math
-import re
 from collections import ChainMap, Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from time import perf_counter
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
 from ..ir.records import dataclass
-from . import arithmetic, engine, hints, interrupts, machine, nests, operations, routines, tapes
+from . import arithmetic, hints, interrupts, machine, nests, operations, routines, tapes
 from .elementary import BODIES as ELEMENTARY
 from .gammas import BODIES as GAMMAS
 from .irmath import Num, emit
 from .operations import F32, F64, I1, I8, I32, I64
 from .power import BODIES as POWER
-from .source import Source
 from .special_symbols import PREFIX as SPECIAL_PREFIX
 from .special_symbols import SPECIAL
 from .trigonometry import BODIES as TRIGONOMETRY
@@ -45,10 +41,6 @@ COMPARE = {
 REAL = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
 BITS = {ast.BitOr: "or_", ast.BitAnd: "and_", ast.BitXor: "xor"}
-
-
-MANY_MATHS = 32  # vm functions outside loops that are still inlined
-_STRAIGHT_MATHS = re.compile(r"^    \w+ = vm\.", re.M)
 
 
 class Unsupported(Exception):
@@ -119,7 +111,7 @@ class Compiler:
     def nest(self, piece: nests.Nest) -> None:
         """A call of the nest's function, which is written at its first use."""
         args = [self.name(n) for n in piece.reads]
-        if any(isinstance(a.type, ir.PointerType) and not _is_apart(a) for a in args):
+        if any(isinstance(a.type, ir.PointerType) and not is_apart(a) for a in args):
             self.block(piece.statements)
             return
         key = (piece.shape, *(str(a.type) for a in args))
@@ -517,7 +509,7 @@ def _suffix(name: str) -> tuple[str, ir.Type]:
     return name[:-2], F64 if name.endswith("64") else F32
 
 
-def _is_apart(pointer: ir.Value) -> bool:
+def is_apart(pointer: ir.Value) -> bool:
     """Whether nothing else in a kernel points to the same memory."""
     if isinstance(pointer, ir.CastInstr):  # a tape
         return True
@@ -534,55 +526,3 @@ def _targets(body: Iterable[ast.stmt]) -> Iterator[str]:
         elif isinstance(s, ast.For | ast.While | ast.If):
             yield from _targets(s.body)
             yield from _targets(s.orelse)
-
-
-def kernel_function(source: Source, module: ir.Module) -> ir.Function:
-    """A kernel's function in a module, and the nests it calls."""
-    tree = ast.parse(source.text).body[0]
-    if not isinstance(tree, ast.FunctionDef):
-        raise Unsupported("a kernel is one function")
-    try:
-        pointers = [ELEMENTS[p].as_pointer() for p in source.pointers]
-    except KeyError as error:
-        raise Unsupported(f"pointers to {error}") from None
-    kinds = [*pointers, *[I64] * source.n_sizes, *[F64] * source.n_consts]
-    fn = ir.Function(module, ir.FunctionType(I64, kinds), f"{source.name}.kernel")
-    cutter = nests.cutter(source.text)
-    compiler = Compiler(fn, [a.arg for a in tree.args.args], tree.body, cutter)
-    compiler.apart = len(_STRAIGHT_MATHS.findall(source.text)) > MANY_MATHS
-    compiler.pieces(tree.body)
-    return compiler.done()
-
-
-def entry_function(module: ir.Module, kernel: ir.Function, source: Source, symbol: str) -> None:
-    """`int64 symbol(void** pointers, int64* sizes, double* consts)` that calls the kernel."""
-    pointer = I8.as_pointer()
-    tables = [pointer.as_pointer(), I64.as_pointer(), F64.as_pointer()]
-    entry = ir.Function(module, ir.FunctionType(I64, tables), symbol)
-    b = ir.IRBuilder(entry.append_basic_block())
-    counts = (len(source.pointers), source.n_sizes, source.n_consts)
-    words = [
-        b.load(b.gep(table, [I32(i)]))
-        for table, count in zip(entry.args, counts, strict=True)
-        for i in range(count)
-    ]
-    kinds = kernel.function_type.args
-    args = [b.bitcast(v, t) if v.type != t else v for v, t in zip(words, kinds, strict=True)]
-    b.ret(b.call(kernel, args))
-
-
-def compile_object(source: Source, symbol: str) -> tuple[bytes, list[str], dict[str, float]]:
-    """Object code of a kernel, the symbols it needs from outside, and where the time went."""
-    start = perf_counter()
-    module = ir.Module(symbol)
-    kernel = kernel_function(source, module)
-    entry_function(module, kernel, source, symbol)
-    engine.target_machine()
-    parsed = llvm.parse_assembly(str(module))
-    parsed.triple = llvm.get_process_triple()
-    parsed.data_layout = str(engine.target_machine().target_data)
-    lowered = perf_counter()
-    engine.optimise(parsed)
-    needs = [f.name for f in parsed.functions if f.is_declaration]
-    code = engine.kernel_code(parsed)
-    return code, needs, {"frontend": lowered - start, "llvm": perf_counter() - lowered}

@@ -10,7 +10,7 @@ from llvmlite import ir
 
 import adjit
 from adjit import value_and_grad
-from adjit.codegen import direct, entry, nests
+from adjit.codegen import direct, entry, modules, nests
 from adjit.codegen.compile import compile_source, forget
 from adjit.codegen.source import Source
 
@@ -31,7 +31,7 @@ def kernel(body: str) -> Source:
 
 def functions(source: Source) -> list[str]:
     module = ir.Module("m")
-    direct.kernel_function(source, module)
+    modules.kernel_function(source, module)
     return [f.name for f in module.functions if ".nest" in f.name]
 
 
@@ -171,7 +171,7 @@ def test_long_straight_code_calls_its_maths():
     total = " + ".join(f"t{k}" for k in range(40))
     source = kernel("\n".join([*lines, f"b[0] = {total}", "return 0"]))
     module = ir.Module("m")
-    direct.kernel_function(source, module)
+    modules.kernel_function(source, module)
     assert any(f.name.endswith(".apart") for f in module.functions)
     a, b = np.array([0.1, -0.2, 0.3, 0.4]), np.zeros(1)
     run(source, a, b, np.zeros(1))
