@@ -194,6 +194,13 @@ def natural_strides(shape: Shape, dtype: str) -> Strides:
     return tuple(reversed(out))
 
 
+def ordered_strides(shape: Shape, dtype: str, order: str) -> Strides | None:
+    """The strides of a fresh array in C or Fortran order."""
+    if order != "F" or len(shape) < 2:
+        return None
+    return normal(shape, natural_strides(shape[::-1], dtype)[::-1], dtype)
+
+
 def strides_of(handle: Any) -> Strides:
     """The strides that the handle's array would have."""
     if handle._strides is not None:

@@ -22,6 +22,7 @@ from ..ir.types import KIND, NUMPY, Aval, broadcast_shapes, default_dtype, name_
 from .errors import UnsupportedOp
 from .hidden import Hidden
 from .ledger import Recipe
+from .mutation import ordered_strides
 from .promote import Key, common_dtype
 from .recipes import TraceBuilder
 from .record import NoSample, fail, recorder
@@ -236,9 +237,10 @@ def wrap(v: Value, kind: str | None = None, strides: Any = None) -> Any:
     return Tracer(recorder(), v, kind or ("array" if v.aval.shape else "scalar"), strides)
 
 
-def array(v: Value) -> Any:
+def array(v: Value, order: Any = "C") -> Any:
     """A Tracer of a fresh array, also where it is 0-d."""
-    return Tracer(recorder(), v, "array")
+    strides = ordered_strides(v.shape, v.aval.dtype, order) if order == "F" else None
+    return Tracer(recorder(), v, "array", strides)
 
 
 # ------------------------------------------------------------------ axes

@@ -31,7 +31,7 @@ from .surface import (
     value,
     wrap,
 )
-from .surface_shape import handle, matrix_transpose, ravel, transpose
+from .surface_shape import handle, is_fortran, matrix_transpose, ravel, transpose
 from .tracer import ENTRY, Tracer
 
 Shape = tuple[int, ...]
@@ -44,13 +44,23 @@ def copy(h: Any, order: str = "K") -> Tracer:
     """A fresh array (or the same scalar) with the content of this one."""
     if h._kind != "array":
         return Tracer(recorder(), value(h), h._kind)
-    strides = None
-    if order in "KA" and h._strides is not None:
-        strides = mutation.fresh_strides(h.shape, h._value.aval.dtype, h)
-    elif order == "F" and h.ndim > 1:
-        back = mutation.natural_strides(h.shape[::-1], h._value.aval.dtype)[::-1]
-        strides = mutation.normal(h.shape, back, h._value.aval.dtype)
-    return Tracer(recorder(), value(h), "array", strides)
+    return Tracer(recorder(), value(h), "array", laid(h, h._value.aval.dtype, order))
+
+
+def in_order(h: Tracer, order: str) -> Tracer:
+    """The array itself if it lies in C or Fortran order as asked for, else a copy that does."""
+    if order == "C" and h._strides is not None:
+        return copy(h, "C")
+    if order == "F" and not is_fortran(h):
+        return copy(h, "F")
+    return h
+
+
+def laid(h: Any, dtype: str, order: str) -> Any:
+    """The strides of a fresh array of this dtype with the content of `h`."""
+    if order in "KA":
+        return mutation.fresh_strides(h.shape, dtype, h)
+    return mutation.ordered_strides(h.shape, dtype, order)
 
 
 @surface(np.copy)
@@ -80,11 +90,9 @@ def astype(
         )
     if want == have and not copy:
         return self
-    strides = None
-    if self._strides is not None and order in "KA":
-        strides = mutation.fresh_strides(self.shape, want, self)
     v = cast(value(self), want)
-    return Tracer(recorder(), v, "array" if self._kind == "array" else "scalar", strides)
+    kind = "array" if self._kind == "array" else "scalar"
+    return Tracer(recorder(), v, kind, laid(self, want, order))
 
 
 @surface(np.astype)
@@ -241,8 +249,10 @@ class Flat:
         mutation.check_writable(self._base, recorder())
         v = self._base._read()
         line = array(ops.shape.reshaped(v, (v.aval.size,)))
-        if value(x).ndim > 1:
+        if value(x).ndim:  # as often over as it takes
+            count = np.arange(v.aval.size)[index].size
             x = ravel(x)
+            x = x if x.size in (1, count) else x[np.arange(count) % x.size]
         ENTRY["setitem"](line, index, x)
         mutation.write(self._base, ops.shape.reshaped(line._read(), v.shape))
 

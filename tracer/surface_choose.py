@@ -10,6 +10,7 @@ import numpy as np
 from ..ir import ops
 from ..ir.core import Value
 from ..ir.types import NUMPY
+from . import mutation
 from .surface import (
     FUNCTIONS,
     array,
@@ -18,6 +19,7 @@ from .surface import (
     cast,
     filled,
     holds_tracer,
+    is_tracer,
     number,
     one_axis,
     surface,
@@ -45,7 +47,9 @@ def where(condition: Any, x: Any = _NONE, y: Any = _NONE, /) -> Any:
         raise ValueError("either both or neither of x and y should be given")
     c = as_bool(value(condition))
     a, b = values(x, y, weak=True)
-    return wrap(ops.select(*broadcast_all([c, a, b])), "array")
+    out = ops.select(*broadcast_all([c, a, b]))
+    given = [h for h in (condition, x, y) if is_tracer(h) and h.shape == out.shape]
+    return wrap(out, "array", mutation.fresh_strides(out.shape, out.aval.dtype, *given))
 
 
 @surface(np.select)
@@ -204,14 +208,22 @@ def nan_to_num(
 ) -> Any:
     """np.nan_to_num."""
     v = value(x)
-    if v.aval.kind != "f":
-        return wrap(v)
+    if v.aval.kind == "c":
+        re, im = (nan_to_num(wrap(f(v)), True, nan, posinf, neginf) for f in (ops.real, ops.imag))
+        new = ops.complex_(value(re), value(im))
+    else:
+        new = _without_nan(v, nan, posinf, neginf) if v.aval.kind == "f" else v
+    in_place = not copy and is_tracer(x) and x._kind == "array"
+    return store(x, new) if in_place else wrap(new)
+
+
+def _without_nan(v: Value, nan: Any, posinf: Any, neginf: Any) -> Value:
     info = np.finfo(NUMPY[v.aval.dtype])
     high = info.max if posinf is None else posinf
     low = info.min if neginf is None else neginf
     out = ops.select(ops.isnan(v), number(nan, v), v)
     out = ops.select(ops.equal(v, number(np.inf, v)), number(high, v), out)
-    return wrap(ops.select(ops.equal(v, number(-np.inf, v)), number(low, v), out))
+    return ops.select(ops.equal(v, number(-np.inf, v)), number(low, v), out)
 
 
 # ------------------------------------------------------------------ taking

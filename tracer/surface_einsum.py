@@ -18,7 +18,9 @@ from .surface import (
     values,
     wrap,
 )
+from .surface_join import diagonal_view
 from .surface_linalg import contract
+from .surface_shape import handle, transpose
 from .surface_ufunc import store
 
 _shape = ops.shape
@@ -64,11 +66,7 @@ def _take_diagonals(v: Value, term: str) -> tuple[Value, str]:
         while term.count(c) > 1:
             i = term.index(c)
             j = term.index(c, i + 1)
-            if v.shape[i] != v.shape[j]:
-                raise ValueError(
-                    f"dimensions in operand for collapsing index '{c}' don't match "
-                    f"({v.shape[i]} != {v.shape[j]})"
-                )
+            _check_extents(v, c, i, j)
             v = value(FUNCTIONS[np.diagonal](array(v), 0, i, j))
             term = term[:i] + term[i + 1 : j] + term[j + 1 :] + c
     return v, term
@@ -132,6 +130,8 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: An
         subscripts, arrays = _interleaved(operands)
     vs = values(*arrays, dtype=None if dtype is None else dtype_name(dtype))
     terms, result = _expand_dots(subscripts, [v.ndim for v in vs])
+    if len(vs) == 1 and out is None and set(terms[0]) == set(result) and vs[0] is value(arrays[0]):
+        return _viewed(handle(arrays[0]), terms[0], result)
     parts = [_take_diagonals(v, t) for v, t in zip(vs, terms, strict=True)]
     unknown = set(result) - {c for t in terms for c in t}
     if unknown:
@@ -150,6 +150,26 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: An
     v, term = _sum_out(*parts[0], set(result))
     v = _shape.permuted(v, [term.index(c) for c in result])
     return wrap(v) if out is None else store(out, v)
+
+
+def _viewed(h: Any, term: str, result: str) -> Any:
+    """One operand of which nothing is summed: a view, as `einsum("ii->i", z)[:] = 1` relies on."""
+    for c in dict.fromkeys(term):
+        while term.count(c) > 1:
+            i = term.index(c)
+            j = term.index(c, i + 1)
+            _check_extents(h, c, i, j)
+            h = diagonal_view(h, 0, i, j)
+            term = term[:i] + term[i + 1 : j] + term[j + 1 :] + c
+    return transpose(h, [term.index(c) for c in result])
+
+
+def _check_extents(x: Any, label: str, i: int, j: int) -> None:
+    if x.shape[i] != x.shape[j]:
+        raise ValueError(
+            f"dimensions in operand for collapsing index '{label}' don't match "
+            f"({x.shape[i]} != {x.shape[j]})"
+        )
 
 
 def _stand_ins(vs: Sequence[Value]) -> list[np.ndarray]:

@@ -20,7 +20,6 @@ from . import mutation
 from .promote import dtype_name
 from .record import recorder
 from .surface import (
-    array,
     cast,
     filled,
     is_tracer,
@@ -283,7 +282,10 @@ def accumulate(ufunc: np.ufunc, a: Any, axis: Any = 0, dtype: Any = None, out: A
     v = cast(scan(ufunc, x, i), want)
     if isinstance(out, tuple):
         (out,) = out
-    return array(v) if out is None else store(out, v, True, "unsafe")
+    if out is not None:
+        return store(out, v, True, "unsafe")
+    laid = is_tracer(a) and a.shape == v.shape
+    return wrap(v, "array", mutation.fresh_strides(v.shape, want, a) if laid else None)
 
 
 def scan(ufunc: np.ufunc, x: Value, axis: int) -> Value:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..ir import ops
 from ..ir.core import Value
-from ..ir.types import Aval
+from ..ir.types import Aval, broadcast_shapes
 from . import mutation
 from .promote import can_cast, dtype_name
 from .record import recorder
@@ -31,6 +31,7 @@ from .surface import (
     values,
     wrap,
 )
+from .surface_array import laid
 from .surface_shape import handle, ravel, reshape
 from .surface_ufunc import check_traced, store
 from .tracer import ENTRY
@@ -303,28 +304,39 @@ triu = surface(np.triu)(_triangle(True))
 
 @surface(np.diagonal)
 def diagonal(a: Any, offset: Any = 0, axis1: Any = 0, axis2: Any = 1) -> Any:
-    """np.diagonal, as a fresh array (NumPy's is a read-only view)."""
-    v = value(a)
-    i, j = one_axis(axis1, v.ndim), one_axis(axis2, v.ndim)
+    """np.diagonal, a view that may not be written."""
+    return diagonal_view(handle(a), operator.index(offset), axis1, axis2, "it is a diagonal")
+
+
+def diagonal_view(h: Any, offset: int, axis1: Any, axis2: Any, frozen: str = "") -> Any:
+    """The elements of a diagonal, behind the other dims."""
+    i, j = one_axis(axis1, h.ndim), one_axis(axis2, h.ndim)
     if i == j:
         raise ValueError("axis1 and axis2 cannot be the same")
-    offset = operator.index(offset)
-    rest = tuple(d for d in range(v.ndim) if d not in (i, j))
-    v = _shape.permuted(v, (*rest, i, j))
-    n, m = v.shape[-2:]
+    rest = tuple(d for d in range(h.ndim) if d not in (i, j))
+    lead, (n, m) = tuple(h.shape[d] for d in rest), (h.shape[i], h.shape[j])
     count = max(min(n, m - offset) if offset >= 0 else min(n + offset, m), 0)
     first = offset if offset >= 0 else -offset * m
-    lead = v.shape[:-2]
     # Elements of a diagonal lie m + 1 apart in the flattened matrix.
-    flat = _shape.reshaped(v, (*lead, n * m))
-    k = len(lead)
-    out = ops.slice_(
-        flat,
-        start=(0,) * k + (first if count else 0,),
-        size=(*lead, count),
-        step=(1,) * k + (m + 1,),
+    start = (0,) * len(lead) + (first if count else 0,)
+    step = (1,) * len(lead) + (m + 1,)
+    perm = (*rest, i, j)
+
+    def flat(base: Value) -> Value:
+        return _shape.reshaped(_shape.permuted(base, perm), (*lead, n * m))
+
+    def get(base: Value) -> Value:
+        return ops.slice_(flat(base), start=start, size=(*lead, count), step=step)
+
+    def put(base: Value, new: Value) -> Value:
+        whole = _shape.reshaped(mutation.put_slice(flat(base), new, start, step), (*lead, n, m))
+        return _shape.permuted(whole, _shape.inverse(perm))
+
+    old, shape = mutation.strides_of(h), (*lead, count)
+    strides = mutation.normal(
+        shape, (*(old[d] for d in rest), old[i] + old[j]), h._value.aval.dtype
     )
-    return array(out)
+    return mutation.view(h, mutation.View(get, put, frozen), strides)
 
 
 @surface(np.linalg.diagonal)
@@ -338,7 +350,7 @@ def diag(v: Any, k: Any = 0) -> Any:
     """np.diag."""
     x = value(v)
     if x.ndim == 2:
-        return diagonal(v, k)
+        return diagonal(v, k)  # a view, too
     if x.ndim != 1:
         raise ValueError("Input must be 1- or 2-d.")
     k = operator.index(k)
@@ -392,9 +404,9 @@ def _like(fill: Any) -> Any:
         aval = value(a).aval
         name = dtype_name(dtype) if dtype is not None else aval.dtype
         new = aval.shape if shape is None else shape_tuple(shape)
-        strides = None
-        if is_tracer(a) and a._strides is not None and shape is None and order in "KA":
-            strides = mutation.fresh_strides(new, name, a)
+        strides = mutation.ordered_strides(new, name, order)
+        if is_tracer(a) and shape is None:
+            strides = laid(a, name, order)
         return wrap(filled(fill, Aval(name, new)), "array", strides)
 
     return make
@@ -413,7 +425,8 @@ def full_like(
     aval = value(a).aval
     name = dtype_name(dtype) if dtype is not None else aval.dtype
     new = aval.shape if shape is None else shape_tuple(shape)
-    return array(_shape.broadcast_to(value(fill_value, name), new))
+    strides = None if shape is not None or not is_tracer(a) else laid(a, name, order)
+    return wrap(_shape.broadcast_to(value(fill_value, name), new), "array", strides)
 
 
 @surface(np.diff)
@@ -552,6 +565,12 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     x = arr._read()
     at = cast(value(indices), "i64")
     i = one_axis(axis, x.ndim)
+    if at.ndim != x.ndim:
+        raise ValueError("`indices` and `arr` must have the same number of dimensions")
+    others = tuple(1 if d == i else n for d, n in enumerate(x.shape))
+    at = _shape.broadcast_to(at, broadcast_shapes(at.shape, others))
     v = _shape.broadcast_to(value(values, x.aval.dtype), at.shape)
     places, axes = ops.index.along(at, i)
+    stretched = [d for d, n in enumerate(x.shape) if d != i and n != at.shape[d]]
+    places = tuple(ops.mul(p, number(0, p)) if d in stretched else p for d, p in enumerate(places))
     mutation.write(arr, ops.scatter(x, v, *places, axes=axes))

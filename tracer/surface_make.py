@@ -32,6 +32,7 @@ from .surface import (
     wrap,
 )
 from .surface_array import copy as copy_handle
+from .surface_array import in_order, laid
 from .surface_shape import handle
 from .surface_ufunc import call
 from .tracer import ENTRY, Tracer
@@ -63,7 +64,8 @@ def _filled(fill: Any) -> intercept.Act:
         name = _numeric(given.get("dtype") or float)
         if not user or name is None or given.get("like") is not None:
             return DECLINE
-        return array(filled(fill, Aval(name, shape_tuple(given["shape"]))))
+        v = filled(fill, Aval(name, shape_tuple(given["shape"])))
+        return array(v, given.get("order"))
 
     return make
 
@@ -80,7 +82,7 @@ def _full(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
         v = value(x, None if dtype is None else dtype_name(dtype))
     except TypeError:
         return DECLINE
-    return array(_shape.broadcast_to(v, shape_tuple(given["shape"])))
+    return array(_shape.broadcast_to(v, shape_tuple(given["shape"])), given.get("order"))
 
 
 def _constant(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
@@ -90,7 +92,11 @@ def _constant(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     out = original(*args, **kwargs)
     if not isinstance(out, np.ndarray) or out.dtype not in NUMPY.values():
         return out
-    return array(value(recorder().made(out, leaves((args, kwargs)))))
+    return array(value(recorder().made(out, leaves((args, kwargs)))), _order_of(out))
+
+
+def _order_of(x: np.ndarray) -> str:
+    return "F" if x.flags.f_contiguous and not x.flags.c_contiguous else "C"
 
 
 def _plain(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
@@ -122,16 +128,15 @@ def _array(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
         return DECLINE
     v = value(x)
     v = v if dtype is None else cast(v, dtype_name(dtype))
-    ndmin = given.get("ndmin", 0)
+    ndmin, order = given.get("ndmin", 0), given.get("order") or "K"
     if v.ndim < ndmin:
         v = _shape.reshaped(v, (1,) * (ndmin - v.ndim) + v.shape)
-        return array(v)
-    copy = given.get("copy", True)
-    if is_tracer(x) and (dtype is None or v.aval.dtype == x._value.aval.dtype):
-        if x._kind != "array":
-            return array(v)
-        return copy_handle(x, given.get("order", "K") or "K") if _truth(copy) else x
-    return array(v)
+        return array(v, order)
+    if is_tracer(x) and x._kind == "array":
+        if not _truth(given.get("copy", True)) and v.aval.dtype == x._value.aval.dtype:
+            return in_order(x, order)
+        return wrap(v, "array", laid(x, v.aval.dtype, order))
+    return array(v, order)
 
 
 def _truth(copy: Any) -> bool:
@@ -148,25 +153,27 @@ def _plain_copy(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     if type(out) is not np.ndarray or out.dtype.kind not in "fc" or out.dtype not in NUMPY.values():
         return out
     if type(source) is np.ndarray and source.dtype == out.dtype and source.shape == out.shape:
-        return array(value(source))  # the source may be live: copy it in the program
-    return array(value(recorder().made(out, leaves((args, kwargs)))))
+        return array(value(source), _order_of(out))  # it may be live: copy it in the program
+    return array(value(recorder().made(out, leaves((args, kwargs)))), _order_of(out))
 
 
 def _convert(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     """np.asarray and kin: a Tracer stays itself, a list of them becomes an array."""
     given = _bound("a dtype order", args, kwargs)
     x: Any = given.get("a")
-    dtype = given.get("dtype")
+    dtype, order = given.get("dtype"), given.get("order") or "K"
     if not holds_tracer(x):
         return DECLINE
     if dtype is not None and _numeric(dtype) is None:
         return DECLINE
     v = value(x)
-    if dtype is not None and v.aval.dtype != dtype_name(dtype):
-        return array(cast(v, dtype_name(dtype)))
+    if dtype is not None:
+        v = cast(v, dtype_name(dtype))
     if is_tracer(x) and x._kind == "array":
-        return copy_handle(x) if given.get("copy") else x
-    return array(v)
+        if v.aval.dtype == x._value.aval.dtype and not given.get("copy"):
+            return in_order(x, order)
+        return wrap(v, "array", laid(x, v.aval.dtype, order))
+    return array(v, order)
 
 
 def _contiguous(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
@@ -183,14 +190,18 @@ def _fortran(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     if not holds_tracer(x):
         return DECLINE
     out = FUNCTIONS[np.atleast_1d](_convert(original, user, args, kwargs))
-    return copy_handle(handle(out), "F")
+    return in_order(handle(out), "F")
 
 
 def _require(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     given = _bound("a dtype requirements", args, kwargs)
     if not holds_tracer(given.get("a")):
         return DECLINE
-    return _convert(original, user, (given["a"], given.get("dtype")), {})
+    wanted = {str(w)[0].upper() for w in given.get("requirements") or ()}
+    order = "C" if "C" in wanted else "F" if "F" in wanted else "A"
+    out = _convert(original, user, (given["a"], given.get("dtype"), order), {})
+    owned = not wanted & {"O", "W"} or not (out._views or (out._store and out._store.frozen))
+    return out if owned else copy_handle(out, order)
 
 
 def _from_iterable(original: Any, user: bool, args: Any, kwargs: Any) -> Any:

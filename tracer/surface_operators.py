@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
+from array import array as pyarray
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
@@ -253,11 +254,14 @@ def _checked_number(x: Any, dtype: str) -> Const:
     return Const(x, dtype)
 
 
+_ARRAYS = (np.ndarray, np.generic, list, tuple, range, memoryview, pyarray)
+
+
 def _operand(x: Any) -> Any:
     """The value of a plain operand of an operator, or NotImplemented."""
     if _wraps(x):
         return NotImplemented
-    if isinstance(x, (np.ndarray, np.generic, list, tuple)) and not isinstance(x, np.character):
+    if isinstance(x, _ARRAYS) and not isinstance(x, np.character):
         return value(x)
     if isinstance(x, (int, float, complex)):
         check_not_hidden(x)

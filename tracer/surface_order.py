@@ -11,11 +11,13 @@ from ..ir import ops
 from ..ir.core import Value
 from ..ir.ops.ranks import LONG
 from ..ir.types import Aval
+from .mutation import fresh_strides
 from .surface import (
     FUNCTIONS,
     array,
     as_float,
     cast,
+    is_tracer,
     method,
     number,
     one_axis,
@@ -130,8 +132,10 @@ def sort(
     """np.sort."""
     _ascending(descending)
     _known(kind)
-    x, axis = _along(a, axis)
-    return array(ops.sort(x, axis=axis))
+    x, i = _along(a, axis)
+    out = ops.sort(x, axis=i)
+    as_given = axis is not None and is_tracer(a)
+    return wrap(out, "array", fresh_strides(out.shape, out.aval.dtype, a) if as_given else None)
 
 
 @surface(np.argsort)

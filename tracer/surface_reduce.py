@@ -218,8 +218,8 @@ def _running(ufunc: np.ufunc) -> Any:
     def run(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         x = value(a)
         if axis is None or fold_axes(axis, x.ndim) == ():
-            x, axis = ops.shape.reshaped(x, (x.aval.size,)), 0
-        return accumulate(ufunc, x, axis, dtype, out)
+            a, axis = ops.shape.reshaped(x, (x.aval.size,)), 0
+        return accumulate(ufunc, a, axis, dtype, out)
 
     return run
 

@@ -66,7 +66,7 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: Any = None,
     h = handle(a)
     new = _settle(shape_tuple(old.get("newshape", shape)), h.size)
     if order == "A":
-        order = "F" if h._strides is not None and _is_fortran(h) else "C"
+        order = "F" if h._strides is not None and is_fortran(h) else "C"
     if order == "F" and (h.ndim > 1 or len(new) > 1):
         out = _fortran(h, new)
         return Tracer(recorder(), value(out), "array") if copy else out
@@ -78,7 +78,8 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: Any = None,
     return array(ops.shape.reshaped(value(h), new))
 
 
-def _is_fortran(h: Tracer) -> bool:
+def is_fortran(h: Tracer) -> bool:
+    """Whether an array is contiguous in Fortran order."""
     return mutation.normal(h.shape[::-1], mutation.strides_of(h)[::-1], h._value.aval.dtype) is None
 
 
@@ -86,7 +87,7 @@ def _is_fortran(h: Tracer) -> bool:
 def ravel(a: Any, order: str = "C") -> Any:
     """np.ravel: a view only where the array is contiguous in that order."""
     h = handle(a)
-    fortran = _is_fortran(h)
+    fortran = is_fortran(h)
     if order == "K" and h._strides is not None:  # the order of memory
         old = mutation.strides_of(h)
         perm = sorted(range(h.ndim), key=lambda i: -abs(old[i]))
@@ -114,10 +115,7 @@ def ravel_(self: Tracer, order: str = "C") -> Any:
 @method
 def flatten(self: Tracer, order: str = "C") -> Any:
     """ndarray.flatten."""
-    v = value(self)
-    if order == "F" and v.ndim > 1:
-        v = ops.shape.permuted(v, tuple(range(v.ndim))[::-1])
-    return array(ops.shape.reshaped(v, (v.aval.size,)))
+    return array(value(ravel(self, order)))
 
 
 @surface(np.squeeze)
