@@ -1,4 +1,4 @@
-"""One class per mistake of a user, and the one warning."""
+"""One class per mistake of a user, and the warnings."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from .tracer.errors import (
 __all__ = [
     "AdjitError",
     "ClockInTrace",
+    "CompilationFailed",
     "ControlFlow",
     "CotangentMismatch",
     "EndlessRecursion",
     "EscapedTracer",
     "FrozenWrite",
     "ManyVariants",
+    "MemoryBudgetExceeded",
     "NonScalarOutput",
     "NotConverged",
     "NotDifferentiable",
@@ -58,8 +60,8 @@ class NonScalarOutput(AdjitError, TypeError):
 class NotDifferentiable(AdjitError, TypeError):
     """A derivative by an argument, or of a result, that is no floating-point number.
 
-    Wrong:  grad(lambda n: n * 2.0)(np.arange(3))
-    Right:  grad(lambda x: x * 2.0)(np.arange(3.0))
+    Wrong:  grad(lambda n: np.sum(n * 2.0))(np.arange(3))
+    Right:  grad(lambda x: np.sum(x * 2.0))(np.arange(3.0))
     """
 
 

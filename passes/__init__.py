@@ -21,5 +21,5 @@ from a function to steps: kernels, and what is done on the host:
 the plan of a kernel: loops, and where values live:
     fuse, roots, operands, regions, promotions, recompute, storage, buffers, overwrite
 programs cut along their rows:
-    partition, halos, adding
+    partition, stages, rowwise, halos, adding
 """

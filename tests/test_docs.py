@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+import adjit
+from adjit import CompiledFunction, errors
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(
@@ -90,3 +93,11 @@ def test_page_prints_what_it_shows(page: Path, request: pytest.FixtureRequest) -
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_public_names_are_on_some_page() -> None:
+    pages = "".join(page.read_text() for page in PAGES)
+    shown = [n for n in dir(CompiledFunction) if not n.startswith("_")]
+    shown.remove("settings_changed")  # for settings.py
+    for name in (*adjit.__all__, "range", *errors.__all__, *shown):
+        assert re.search(rf"`[^`\n]*\b{name}\b|\b{name}\(", pages), name

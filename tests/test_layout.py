@@ -80,7 +80,7 @@ def test_rooms_say_where_each_module_belongs(room):
     lines = importlib.import_module(f"adjit.{room.replace('/', '.')}").__doc__.splitlines()
     named = [n.strip(",") for line in lines if line.startswith("    ") for n in line.split()]
     modules = [path.stem for path in (ROOT / room).glob("*.py") if path.stem != "__init__"]
-    assert sorted(named) == sorted(modules)
+    assert sorted(named) == sorted(modules), f"say in {room}/__init__.py what each module is about"
 
 
 def test_every_public_name_exists():

@@ -53,10 +53,11 @@ class FrozenWrite(AdjitError, ValueError):
 
 
 class UntracedWrite(AdjitError, TypeError):
-    """A write of a traced value into a plain NumPy array.
+    """A write of a traced value into an array from outside of the function, or one that code other
+    than NumPy's made.
 
-    Wrong:  z = G.copy(); z[0] = x
-    Right:  z = np.copy(G); z[0] = x
+    Wrong:  G[0] = x; return np.sum(G)
+    Right:  z = G.copy(); z[0] = x; return np.sum(z)
     """
 
 
