@@ -139,7 +139,9 @@ class _Shares:
     """The parts of a stage, and who runs which: the first share is the caller's.
 
     Parts that are run in turn may add their partial results (`adds`) to those before them: so many
-    need one set of results for each share, else each part has its own.  The first is the total.
+    need one set of results for each share, else each part has its own.  The first is the total;
+    the others lie in lines of the cache of their own, where threads do not slow each other down
+    (a mixture of 25 components took 2.4 times as long when small arrays of both lay side by side).
     """
 
     def __init__(self, stage: Any, shares: Sequence[Sequence[_Part]], adds: bool) -> None:
@@ -150,6 +152,8 @@ class _Shares:
         room = max(p.run.workspace.bytes for p in self.parts)
         self._room = Workspace((Aval("u8", (room,)),), keep=len(shares))
         self._sets = [1 if adds else len(share) for share in shares]
+        partial = tuple(v.aval for v, how in zip(stage.writes, stage.combine, strict=True) if how)
+        self._others = Workspace(partial * (sum(self._sets) - 1))
         self._turns = [
             Turns([_turn(stage, p, i % sets, sets) for i, p in enumerate(share)], k == 0)
             for k, (share, sets) in enumerate(zip(shares, self._sets, strict=True))
@@ -165,9 +169,11 @@ class _Shares:
         """What the stage writes."""
         joins = [how if self.adds else "" for how in stage.combine]
         totals = [_results(v.aval, how) for v, how in zip(stage.writes, joins, strict=True)]
+        partial = self._others.take()
+        left = iter(partial)
         others = [
             [
-                _results(total, join) if how else total
+                _filled(next(left), join) if how else total
                 for total, how, join in zip(totals, stage.combine, joins, strict=True)
             ]
             for _ in range(1, sum(self._sets))
@@ -186,6 +192,7 @@ class _Shares:
             for total, more, how in zip(totals, own, stage.combine, strict=True):
                 if how:
                     getattr(np, how)(total, more, out=total)
+        self._others.give(partial)
         return totals
 
     def _fail(self, status: int) -> None:
@@ -219,12 +226,14 @@ def _start(aval: Aval, rows: slice | None) -> int:
     return 0 if rows is None else rows.start * item_bytes(aval) // int(aval.shape[0])
 
 
-def _results(like: Aval | np.ndarray, how: str) -> np.ndarray:
+def _results(aval: Aval, how: str) -> np.ndarray:
     """An array for results; filled with what a ufunc leaves every number as it is."""
-    dtype = like.dtype if isinstance(like, np.ndarray) else NUMPY[like.dtype]
-    made = memory.empty(tuple(map(int, like.shape)), dtype)
+    return _filled(memory.empty(tuple(map(int, aval.shape)), NUMPY[aval.dtype]), how)
+
+
+def _filled(made: np.ndarray, how: str) -> np.ndarray:
     if how:
-        made.fill(_neutral(how, dtype))
+        made.fill(_neutral(how, made.dtype))
     return made
 
 
