@@ -9,10 +9,13 @@ place of the first, and then calls are matched as they are nested.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import CodeType, FrameType
 from typing import Any
 
 from .bytecode import instructions
+
+Place = tuple[int, int]  # line and column
 
 
 def calls_directly(frame: FrameType, replacement: Any, name: str) -> bool:
@@ -38,7 +41,7 @@ _FEW = 4096
 
 def _callees(code: CodeType) -> dict[int, tuple[str, str]]:
     """Instruction slot of each call (and its caches) -> how its callee was loaded, and its name."""
-    loads: list[tuple[Any, str, str]] = []
+    loads: dict[Place, list[tuple[Place, str, str]]] = {}  # by where they start
     fused: list[str] = []  # callees that wait for their calls, innermost last
     out: dict[int, tuple[str, str]] = {}
     steps = instructions(code)
@@ -49,12 +52,14 @@ def _callees(code: CodeType) -> dict[int, tuple[str, str]]:
         if position is None or position.col_offset is None:
             continue
         if how is not None:
-            loads.append((position, how, str(i.argval)))
+            start, stop = _span(position)
+            loads.setdefault(start, []).append((stop, how, str(i.argval)))
         elif "LOAD_FAST" in i.opname and isinstance(i.argval, tuple):
             if steps[k + 1].opname == "PUSH_NULL":
                 fused.append(i.argval[-1])
         elif i.opname.startswith("CALL") and not i.opname.startswith("CALL_INTRINSIC"):
-            found = _longest(loads, position)
+            start, stop = _span(position)
+            found = _longest(loads.get(start, ()), stop)
             if found is None and fused:
                 found = "local", fused.pop()
             if found is not None:
@@ -77,12 +82,15 @@ _HOW = {
 }
 
 
-def _longest(loads: list[tuple[Any, str, str]], call: Any) -> tuple[str, str] | None:
-    """Of the loads that start where the call starts and end before it ends, the longest."""
-    start, end = (call.lineno, call.col_offset), (call.end_lineno, call.end_col_offset)
+def _span(p: Any) -> tuple[Place, Place]:
+    """Where in the text an instruction starts and ends."""
+    return (p.lineno, p.col_offset), (p.end_lineno, p.end_col_offset)
+
+
+def _longest(loads: Sequence[tuple[Place, str, str]], end: Place) -> tuple[str, str] | None:
+    """Of the loads that start where a call does and end before it ends, the longest."""
     best, reach = None, (-1, -1)
-    for p, how, name in loads:
-        stop = (p.end_lineno, p.end_col_offset)
-        if (p.lineno, p.col_offset) == start and reach <= stop < end:
+    for stop, how, name in loads:
+        if reach <= stop < end:
             best, reach = (how, name), stop
     return best

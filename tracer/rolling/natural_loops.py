@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dis
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from types import CodeType
 from typing import NamedTuple
+
+from .. import bytecode
 
 _ENDS = ("RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE")
 
@@ -36,9 +39,9 @@ class Loops:
     """The loops of one code object."""
 
     def __init__(self, code: CodeType) -> None:
-        instructions = list(dis.get_instructions(code))
-        self.canonical = _canonical(instructions, len(code.co_code))
-        self.loops = _natural(instructions, self.canonical)
+        steps = bytecode.instructions(code)
+        self.canonical = _canonical(steps, len(code.co_code))
+        self.loops = _natural(steps, self.canonical) if jumps_back(code) else []
         self._at: dict[int, tuple[Loop, ...]] = {}
         self._known: dict[int, tuple[int, tuple[Loop, ...]]] = {}
 
@@ -80,7 +83,7 @@ def loops_of(code: CodeType) -> Loops:
     return Loops(code)
 
 
-def _canonical(instructions: list[dis.Instruction], size: int) -> list[int]:
+def _canonical(instructions: Sequence[dis.Instruction], size: int) -> list[int]:
     """For each slot of the bytecode the first offset of an instruction with its source and name.
 
     Some CPythons compile the test of a `while` twice, and `finally` too.
@@ -101,7 +104,7 @@ def _name(opname: str) -> str:
     return "JUMP_IF" if "JUMP" in opname and "_IF_" in opname else opname
 
 
-def successors(instructions: list[dis.Instruction]) -> dict[int, list[int]]:
+def successors(instructions: Sequence[dis.Instruction]) -> dict[int, list[int]]:
     """For the offset of each instruction those that may come next, exceptions apart."""
     jumps = {*dis.hasjrel, *dis.hasjabs}
     after: dict[int, list[int]] = {}
@@ -116,7 +119,7 @@ def successors(instructions: list[dis.Instruction]) -> dict[int, list[int]]:
     return after
 
 
-def _natural(instructions: list[dis.Instruction], canonical: list[int]) -> list[Loop]:
+def _natural(instructions: Sequence[dis.Instruction], canonical: list[int]) -> list[Loop]:
     after = successors(instructions)
     before: dict[int, list[int]] = {}
     for source, targets in after.items():
@@ -155,7 +158,7 @@ _ELSEWHERE = ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF", "DELETE_ATTR", "DELET
 _LOADS = ("LOAD_FAST", "LOAD_NAME", "LOAD_GLOBAL", "LOAD_DEREF", "LOAD_CLOSURE", "DELETE_FAST")
 
 
-def _asked_at(instructions: list[dis.Instruction], k: int) -> list[int]:
+def _asked_at(instructions: Sequence[dis.Instruction], k: int) -> list[int]:
     """Where a conditional jump asks for the truth: in later CPythons one instruction before."""
     before = instructions[k - 1] if k else None
     asks = before is not None and before.opname in ("TO_BOOL", "COMPARE_OP", "UNARY_NOT")
@@ -180,7 +183,7 @@ def loaded_names(i: dis.Instruction) -> tuple[str, ...]:
     return names_of(i)[1:] if i.opname == _STORE_AND_LOAD else names_of(i)
 
 
-def _targets(instructions: list[dis.Instruction], inside: set[int]) -> frozenset[str]:
+def _targets(instructions: Sequence[dis.Instruction], inside: set[int]) -> frozenset[str]:
     """The names that follow a FOR_ITER: its targets."""
     between = ("STORE_", "UNPACK_", "EXTENDED_ARG", "SWAP", "NOP")
     out: set[str] = set()
@@ -198,7 +201,7 @@ def is_read(
     name: str,
     start: set[int],
     after: dict[int, list[int]],
-    instructions: list[dis.Instruction],
+    instructions: Sequence[dis.Instruction],
     places: dict[int, int],
 ) -> bool:
     """Whether a name may be read, from there on, before it is stored again."""
