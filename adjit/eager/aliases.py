@@ -507,6 +507,7 @@ def detached(t: Tensor, counted: bool = True) -> Tensor:
     if t._tracked():
         family, chain = family_of(t)
         found = held(along(family.memory(), chain), family.storage)
+        family.storage.shared = True
     else:
         array = t._own()
         assert t._storage is not None

@@ -241,7 +241,9 @@ def jvp(
     _checked("jvp(f, primals, tangents)", leaves_of(primals), given)
     made = Call("jvp", func, primals, tuple(range(len(primals))), has_aux, {})
     pushed = like(made.out, iter(_pushed(made, given)))
-    return (made.value(), pushed, made.extra()) if has_aux else (made.value(), pushed)
+    found = (made.value(), pushed, made.extra()) if has_aux else (made.value(), pushed)
+    made.retire()
+    return found
 
 
 def linearize(func: Fn, *primals: Any) -> tuple[Any, Fn]:
@@ -338,6 +340,8 @@ def functional_call(
         )
     given = {k: v for k, v in given.items() if k in known}
     inputs = () if args is None else args if isinstance(args, tuple) else (args,)
+    if not given:
+        return module(*inputs, **(kwargs or {}))
     return _functional_call(module, given, *inputs, **(kwargs or {}))
 
 

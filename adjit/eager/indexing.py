@@ -90,6 +90,30 @@ def _apart(key: Key) -> bool:
     return at[-1] - at[0] >= len(at) and len(at) > builtins.sum(p[0] == "array" for p in key)
 
 
+def _without_rest(x: Tensor, key: Key) -> Key:
+    """Without an ellipsis that stands for no axis: arrays on both sides are neighbours."""
+    used = builtins.sum(part[0] in ("int", "slice", "array") for part in key)
+    return tuple(p for p in key if p[0] != "rest") if used == x.ndim else key
+
+
+def _has_truth(index: Any) -> bool:
+    return type(index) is tuple and any(part is True or part is False for part in index)
+
+
+def _truth_first(index: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """True and False as new axes, and as arrays that choose their one element, or none."""
+    first: list[Any] = []
+    rest: list[Any] = []
+    for part in index:
+        truth = part is True or part is False
+        rest.append(held(np.zeros(int(part), np.int64)) if truth else part)
+        mask = isinstance(part, Tensor) and part._dtype.kind == "b"
+        if part is not None:
+            whole = [slice(None)] * (part.ndim if mask else 1)
+            first += [None] if truth else [part] if part is Ellipsis else whole
+    return tuple(first), tuple(rest)
+
+
 def _numbers_first(key: Key, arrays: Sequence[Tensor]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """An index of the whole numbers alone, and the index of what they leave."""
     first = [
@@ -105,9 +129,13 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     """A part of the Tensor."""
     if index is False:
         return getitem(unsqueeze(self, 0), slice(0, 0))
+    if _has_truth(index):
+        first, rest = _truth_first(index)
+        return getitem(getitem(self, first), rest)
     key, arrays = frozen(index)
     if arrays:
         _check_masks(self, index)
+        key = _without_rest(self, key)
     _check_index(self, key)
     if arrays and _apart(key):
         first, rest = _numbers_first(key, arrays)
@@ -187,10 +215,18 @@ SET = Operation("CopySlices", _set, keeps=False)
 @method("__setitem__")
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Write into a part of the Tensor."""
-    if recording.on and self._requires and self._node is None:
-        raise RuntimeError(f"a view of {LEAF_WRITE}")
+    if index is False:
+        return
+    if _has_truth(index):
+        first, rest = _truth_first(index)
+        setitem(getitem(self, first), rest, value)
+        return
     _check_masks(self, index)
     key, arrays = frozen(index)
+    key = _without_rest(self, key) if arrays else key
+    if recording.on and self._requires and self._node is None:
+        itself = arrays and not any(part[0] in ("int", "slice", "new") for part in key)
+        raise RuntimeError(LEAF_WRITE if itself else f"a view of {LEAF_WRITE}")
     _check_index(self, key)
     if arrays and _apart(key):
         first, rest = _numbers_first(key, arrays)

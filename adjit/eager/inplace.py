@@ -144,6 +144,8 @@ def _become(self: Tensor, shown: Tensor) -> Tensor:
     if not isinstance(known, View):
         self._view = None
     self._source = None
+    if self._storage is not None:
+        self._storage.version += 1
     return self
 
 

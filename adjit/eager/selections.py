@@ -310,17 +310,24 @@ def quantile(
 
 
 def _running(name: str, accumulate: Any) -> Any:
+    def lower(x: Any, axis: int) -> Any:
+        shape = [1] * len(x.shape)
+        shape[axis] = -1
+        hit = (x == accumulate(x, axis)) | (x != x)  # NaN is an extreme from there on
+        own = np.where(hit, np.arange(x.shape[axis]).reshape(shape), 0)
+        at = np.maximum.accumulate(own, axis)
+        return np.take_along_axis(x, at, axis), at
+
+    operation = Operation(f"{name.capitalize()}Backward0", lower)
+
     def call(input: Tensor, dim: int) -> Extremes:
         axis = one_axis(dim, input.ndim)
         if not input.ndim:
             return extremes(name)(input.clone(), held(np.zeros((), np.int64)))
-        x = input._value()
-        top = accumulate(x, axis)
-        shape = [1] * x.ndim
-        shape[axis] = -1
-        own = np.where((x == top) | (x != x), np.arange(x.shape[axis]).reshape(shape), 0)
-        at = held(np.maximum.accumulate(own, axis))
-        return extremes(name)(gather(input, axis, at), at)
+        if not input.numel():
+            return extremes(name)(input.clone(), held(np.zeros(input._aval_shape(), np.int64)))
+        node = record(operation, (input._ref(),), (axis,))
+        return extremes(name)(shown(node, 0), shown(node, 1))
 
     call.__name__ = name
     call.__doc__ = "The extremes so far along an axis, and where they stand."

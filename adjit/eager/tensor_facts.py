@@ -91,12 +91,17 @@ def _memory(t: Tensor) -> np.ndarray | None:
 def stride(self: Tensor, dim: int | None = None) -> Any:
     """How many elements lie between neighbours along each axis."""
     array = _memory(self)
-    found = (
-        _strides(self._aval_shape())
-        if array is None
-        else tuple(s // array.itemsize for s in array.strides)
-    )
+    found = _strides(self._aval_shape()) if array is None else _counted(array)
     return found if dim is None else found[dim]
+
+
+def _counted(array: np.ndarray) -> tuple[int, ...]:
+    """Strides in elements; of a new axis, which NumPy leaves at zero, past what follows it."""
+    found = [s // array.itemsize for s in array.strides]
+    for k in reversed(range(array.ndim)):
+        if array.shape[k] == 1 and not found[k]:
+            found[k] = array.shape[k + 1] * found[k + 1] if k + 1 < array.ndim else 1
+    return tuple(found)
 
 
 @method("is_contiguous")

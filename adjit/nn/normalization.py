@@ -262,13 +262,14 @@ def local_response_norm(
 
 
 @lifted("DivBackward0")
-def _normalize(x: Any, *, p: float, dim: int, eps: float) -> Any:
+def _normalize(x: Any, *, p: float, dim: Any, eps: float) -> Any:
     if p == np.inf:
         return x / np.maximum(np.max(np.abs(x), axis=dim, keepdims=True), eps)
     total = np.sum(x * x if p == 2 else np.abs(x) ** p, axis=dim, keepdims=True)
     return x / np.maximum(root(total, p), eps)
 
 
-def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
+def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """Vectors along a dim over their p-norm."""
-    return _normalize(input, p=float(p), dim=int(dim), eps=float(eps))
+    axes = tuple(map(int, dim)) if isinstance(dim, tuple | list) else int(dim)
+    return _normalize(input, p=float(p), dim=axes, eps=float(eps))

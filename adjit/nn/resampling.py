@@ -232,10 +232,12 @@ def _grid_sample(x: Any, grid: Any, *, mode: str, padding: str, corners: bool) -
     for k, n in enumerate(space[::-1]):
         places.append(_inside(_unnormalised(grid[..., k], n, corners), n, padding, corners))
     places = places[::-1]
+    if mode == "bicubic":
+        return _cubic_sample(flat, grid, space, padding, corners)
     if mode == "nearest":
         return _read(flat, [np.rint(p) for p in places], space, found)
     low = [np.floor(p) for p in places]
-    total = None
+    total: Any = None
     for corner in itertools.product((0, 1), repeat=len(space)):
         weight: Any = None
         for p, a, c in zip(places, low, corner, strict=True):
@@ -243,6 +245,22 @@ def _grid_sample(x: Any, grid: Any, *, mode: str, padding: str, corners: bool) -
             weight = part if weight is None else weight * part
         seen = _read(flat, [a + c for a, c in zip(low, corner, strict=True)], space, found)
         part = seen * weight[:, None]
+        total = part if total is None else total + part
+    return total
+
+
+def _cubic_sample(flat: Any, grid: Any, space: list[int], padding: str, corners: bool) -> Any:
+    """Sixteen pixels around each place; each of them lies where the padding has it."""
+    taps = []
+    for k, n in enumerate(space[::-1]):
+        p = _unnormalised(grid[..., k], n, corners)
+        low = np.floor(p)
+        t = p - low
+        away = ((-1, t + 1), (0, t), (1, 1 - t), (2, 2 - t))
+        taps.append([(_inside(low + i, n, padding, corners), _cubic(d)) for i, d in away])
+    total: Any = None
+    for (x, by_x), (y, by_y) in itertools.product(*taps):
+        part = _read(flat, [y, x], space, grid.shape[1:-1]) * (by_x * by_y)[:, None]
         total = part if total is None else total + part
     return total
 
@@ -267,8 +285,11 @@ def grid_sample(
     align_corners: bool | None = None,
 ) -> Any:  # fmt: skip
     """Images or volumes read at places (x, y) in [-1, 1], which may lie between pixels."""
-    if mode not in ("bilinear", "nearest"):
-        raise ValueError(f"grid_sample: expected mode to be bilinear or nearest, but got {mode!r}")
+    if mode not in ("bilinear", "nearest", "bicubic"):
+        raise ValueError(
+            "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', "
+            f"but got: '{mode}'"
+        )
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(
             "grid_sample: expected padding_mode to be zeros, border or reflection, but got "
@@ -281,4 +302,6 @@ def grid_sample(
             f"{len(s) - 2}), but got input of shape {s} and grid of shape {t}"
         )
     corners = bool(align_corners)
+    if mode == "bicubic" and len(s) != 4:
+        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     return _grid_sample(input, grid, mode=mode, padding=padding_mode, corners=corners)
