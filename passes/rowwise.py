@@ -247,6 +247,7 @@ class _Maker:
                 op.args[0], [d for d in self._dims(op.args[0]) if d != op.attrs["axis"]]
             )
             fit = d is not None and all(self._carried.get(a, d) == d for a in op.args)
+            fit = fit and all(d in self._dims(v) for v in op.outs)  # what the host does has none
             return _Form((d,) * len(op.args), d) if fit else None
         return None
 

@@ -311,6 +311,16 @@ def test_threads_give_the_gradients_of_one_thread(name, always):
     assert "def " in str(f.source(*args)) and "variant 0" in str(f.explain())
 
 
+def test_rows_that_numpy_sorts_are_sorted_at_once(always):
+    def f(x, y):
+        return np.sum(np.sin(y) * np.sort(np.exp(x), axis=1)[:, 0])
+
+    x, y = long(N, 8), long(N)
+    g = jit(f)
+    for _ in range(3):
+        np.testing.assert_allclose(g(x, y), f(x, y), rtol=1e-12)
+
+
 def test_parts_of_equal_size_stand_at_their_own_places_in_what_is_no_row(always):
     def f(x, few, w):
         z = np.sin(x) + np.pad(few, (150, x.size - 153)) + w[7 : 7 + x.size]
