@@ -1,12 +1,12 @@
 """Plans become text, text becomes machine code, and calls enter it.
 
 the text of a kernel:
-    kernel, source, loops, emit, reader, indices, calls, regions
+    kernel, source, loops, emit, reader, indices, calls, regions, rounds
 loops and nests of a shape of their own:
     contiguous, halves, spikes, triangular, search, windows, small, slopes, lapack, copies,
     tapes
 from text to machine code: the rungs, and the store:
-    compile, direct, lean, plain, nests, cache
+    compile, direct, lean, plain, nests, straight, modules, cache
 LLVM and this machine:
     engine, link, elf, target, host, vectors, hints, interrupts
 machine operations (`ll`), as both readers of the text emit them:

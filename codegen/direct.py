@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import math
 from collections import ChainMap, Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from llvmlite import ir
 
@@ -77,10 +77,11 @@ class Compiler:
         self.first = self.b.block
         self.values: dict[str, ir.Value] = {}
         self.slots: dict[str, Slot] = {}
+        self.alone: set[ir.Value] = set()  # pointers that are alone in their round
         self.exits: list[ir.Block] = []  # where a `break` goes
         self.depth = 0  # of loops around what is being written
         self.apart = False  # whether maths outside loops is called, not inlined
-        assigned = Counter(_targets(body))
+        assigned = Counter(nests.targets(body))
         self.assigned = {name for name, n in assigned.items() if n > 1}  # these need a slot
         for name, parameter in zip(parameters, function.args, strict=True):
             if isinstance(parameter.type, ir.PointerType):
@@ -99,10 +100,26 @@ class Compiler:
 
     def pieces(self, statements: Iterable[ast.stmt], least: int = 0) -> None:
         """Statements whose loops become functions if the kernel is long."""
-        if self.cutter is None:
+        if self.cutter is None or not self.cutter.long:
             self.block(statements)
+        else:
+            self.cut(self.cutter, statements, least)
+
+    def round(self, body: Sequence[ast.stmt]) -> None:
+        """A round: the pointers that it names first are apart in a function of the rest."""
+        first = nests.heads(body)
+        if not first or self.cutter is None:
+            self.block(body)
             return
-        for piece in self.cutter.pieces(statements, ChainMap(self.values, self.slots), least):
+        self.block(body[:first])
+        nest = self.cutter.whole(body[first:], ChainMap(self.values, self.slots))
+        if nest is None:
+            self.cut(self.cutter, body[first:])
+        else:
+            self.nest(nest)
+
+    def cut(self, cutter: nests.Cutter, statements: Iterable[ast.stmt], least: int = 0) -> None:
+        for piece in cutter.pieces(statements, ChainMap(self.values, self.slots), least):
             if isinstance(piece, nests.Nest):
                 self.nest(piece)
             else:
@@ -111,7 +128,8 @@ class Compiler:
     def nest(self, piece: nests.Nest) -> None:
         """A call of the nest's function, which is written at its first use."""
         args = [self.name(n) for n in piece.reads]
-        if any(isinstance(a.type, ir.PointerType) and not is_apart(a) for a in args):
+        pointers = [a for a in args if isinstance(a.type, ir.PointerType)]
+        if any(not (is_apart(a) or a in self.alone) for a in pointers):
             self.block(piece.statements)
             return
         key = (piece.shape, *(str(a.type) for a in args))
@@ -132,7 +150,10 @@ class Compiler:
             f"{self.function.name}.nest{len(self.shared)}",
         )
         inner = Compiler(fn, piece.reads, piece.statements, self.cutter, self.shared)
-        inner.block(piece.statements)
+        if piece.round:
+            inner.pieces(piece.statements, nests.LEAST)
+        else:
+            inner.block(piece.statements)
         if not piece.leaves:
             inner.b.ret_void()
         else:
@@ -209,7 +230,9 @@ class Compiler:
         index.add_incoming(low, before)
         self.values[s.target.id] = index
         self.depth += 1
-        if nests.over_blocks(s):
+        if nests.heads(s.body):
+            self.round(s.body)
+        elif nests.over_blocks(s):
             self.pieces(s.body)
         elif nests.length(s) > nests.LONG:
             self.pieces(s.body, nests.LEAST)
@@ -232,7 +255,7 @@ class Compiler:
         self.b.branch(body)
         self.b.position_at_end(body)
         self.exits.append(after)
-        self.block(s.body)
+        self.round(s.body)
         self.exits.pop()
         self.b.branch(body)
         self.b.position_at_end(after)
@@ -432,6 +455,9 @@ class Compiler:
             return self.tape(name.removeprefix("tape_"), args)
         if name in ("apart", "few"):
             return args[0]
+        if name == "alone":
+            self.alone.add(args[0])
+            return args[0]
         if name == "stopped":
             return interrupts.stopped(self.b)
         if name == "missing":
@@ -514,15 +540,3 @@ def is_apart(pointer: ir.Value) -> bool:
     if isinstance(pointer, ir.CastInstr):  # a tape
         return True
     return isinstance(pointer, ir.Argument)
-
-
-def _targets(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """The names that are assigned, as often as they are."""
-    for s in body:
-        if isinstance(s, ast.Assign | ast.AugAssign):
-            target = s.targets[0] if isinstance(s, ast.Assign) else s.target
-            if isinstance(target, ast.Name):
-                yield target.id
-        elif isinstance(s, ast.For | ast.While | ast.If):
-            yield from _targets(s.body)
-            yield from _targets(s.orelse)

@@ -156,6 +156,12 @@ def apart(typingctx: Any, stop: Any) -> Any:
 
 
 @intrinsic
+def alone(typingctx: Any, pointer: Any) -> Any:
+    """A pointer to what nothing else in a round of a loop points to."""
+    return pointer(pointer), _itself
+
+
+@intrinsic
 def stopped(typingctx: Any) -> Any:
     """Whether Python's signals say that the kernel is to end."""
 

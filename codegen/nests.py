@@ -34,15 +34,27 @@ class Nest:
     reads: tuple[str, ...]
     leaves: tuple[str, ...]
     shape: str
+    round: bool = False  # whether it is what a round of a loop does
 
 
 @dataclass(frozen=True)
 class Cutter:
-    """A long kernel's lines, how often each name is read, and whether there are effects."""
+    """A kernel's lines, how often each name is read, and whether there are effects."""
 
     lines: Sequence[str]
     loads: Counter[str]
     effects: bool = True
+
+    @property
+    def long(self) -> bool:
+        """Whether all of it is cut into pieces, not what has to be alone."""
+        return len(self.lines) > LONG
+
+    def whole(self, statements: Sequence[ast.stmt], known: Container[str]) -> Nest | None:
+        """What a round does as one nest, if it can be one."""
+        if not statements or any(isinstance(x, ast.Break) for s in statements for x in ast.walk(s)):
+            return None
+        return self._nest(statements, known, again=True)
 
     def pieces(
         self, statements: Iterable[ast.stmt], known: Container[str], least: int = 0
@@ -94,11 +106,16 @@ class Cutter:
                 inside += reads
         return own
 
-    def _nest(self, statements: Sequence[ast.stmt], known: Container[str]) -> Nest | None:
-        """The nest of these; None where they return, or leave what was not there before."""
+    def _nest(
+        self, statements: Sequence[ast.stmt], known: Container[str], again: bool = False
+    ) -> Nest | None:
+        """The nest of these; None where they return, or leave what was not there before.
+
+        Of statements that run `again`, the next time reads what they leave.
+        """
         text = self._text(statements)
         inside, stored = _names(text)
-        leaves = tuple(n for n in stored if self.loads[n] > inside[n])
+        leaves = tuple(n for n in stored if self.loads[n] > inside[n] or (again and n in known))
         if re.search(r"^\s*return\b", text, re.M) or any(n not in known for n in leaves):
             return None
         own = frozenset(stored)
@@ -115,16 +132,26 @@ class Cutter:
         shape = _WORD.sub(numbered, text)
         reads = tuple(n for n in number if n in known)
         ends = [[number[n] for n in names] for names in (reads, leaves)]
-        return Nest(tuple(statements), reads, leaves, f"{ends}\n{shape}")
+        return Nest(tuple(statements), reads, leaves, f"{ends}\n{shape}", again)
 
 
-def cutter(text: str) -> Cutter | None:
-    """What cuts a kernel into pieces, if it is long."""
+def cutter(text: str) -> Cutter:
+    """What cuts a kernel into pieces."""
     lines = text.splitlines()
-    if len(lines) <= LONG:
-        return None
     body = "\n".join(line.split("#")[0] for line in lines[1:])
     return Cutter(lines, _names(body)[0], _EFFECT.search(body) is not None)
+
+
+def heads(statements: Sequence[ast.stmt]) -> int:
+    """How many statements come before what a round does: they name the pointers of the round."""
+    named = [
+        k for k, s in enumerate(statements) if isinstance(s, ast.Assign) and _names_one(s.value)
+    ]
+    return named[-1] + 1 if named else 0
+
+
+def _names_one(e: ast.expr) -> bool:
+    return isinstance(e, ast.Call) and isinstance(e.func, ast.Attribute) and e.func.attr == "alone"
 
 
 def length(s: ast.stmt) -> int:
@@ -135,6 +162,18 @@ def length(s: ast.stmt) -> int:
 def over_blocks(s: ast.For) -> bool:
     """Whether a loop goes over blocks of rows, in which long loops follow each other."""
     return isinstance(s.iter, ast.Call) and len(s.iter.args) == 3
+
+
+def targets(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """The names that are assigned, as often as they are."""
+    for s in body:
+        if isinstance(s, ast.Assign | ast.AugAssign):
+            target = s.targets[0] if isinstance(s, ast.Assign) else s.target
+            if isinstance(target, ast.Name):
+                yield target.id
+        elif isinstance(s, ast.For | ast.While | ast.If):
+            yield from targets(s.body)
+            yield from targets(s.orelse)
 
 
 def _names(text: str) -> tuple[Counter[str], tuple[str, ...]]:

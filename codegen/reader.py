@@ -58,6 +58,7 @@ class Reader:
         self.local: dict[Value, str] = {}
         self.bound: dict[Value, Bound] = {}
         self.updates: set[Value] = set()  # what lies where something older may still be read
+        self.turned: dict[Value, str] = {}  # the pointers of this round (see rounds.py)
         self.floor = 0  # the depth of the region's body that is being written
         self.rows: dict[Loop, str] = {}  # the row within a block
         self.strips: list[Loop] = []
@@ -252,6 +253,8 @@ class Reader:
         prefix: tuple[At, ...] = ()
         extents: list[int] = []
         while True:
+            if v in self.turned:
+                return v, prefix, extents
             if v in self.plan.aliases:
                 v = self.plan.aliases[v]
             elif v in self.bound:
@@ -521,7 +524,11 @@ class Reader:
         """The array argument that holds a stored value, or the name of a tape."""
         if v in self.tapes:
             return self.tapes[v]
+        if v in self.turned:
+            return self.turned[v]
         v = self.plan.slots.get(v, v)
+        if v in self.turned:
+            return self.turned[v]
         if v in self.param_names:
             name = self.param_names[v]
         else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..ir.core import Op, Value
 from ..ir.plan import Body, Root, Stmts, members
+from . import rounds
 from .emit import At, Scope
 from .reader import Bound
 
@@ -53,17 +54,21 @@ def _loop(w: Writer, r: Root, op: Op) -> None:
     consts, moving, inputs = op.args[1 : 1 + a], op.args[1 + a : 1 + a + k], op.args[1 + a + k :]
     n = w.pull(op.args[0], ())
     if n.isdigit():
-        rounds = int(n)
-        n = w.names.size(rounds) if _short(body) else w.names.argument(rounds)
+        known = int(n)
+        n = w.names.size(known) if _short(body) else w.names.argument(known)
     _tapes(w, n, op.outs[k:])
-    carries = _start(w, op.outs[:k], moving)
+    turns, back = rounds.in_turn(w, body, op), op.attrs.get("reverse", False)
+    early = {j: t for j, t in turns.items() if t.rows is not None and not t.after}
+    for j, t in early.items():
+        rounds.start(w, t, moving[j], n, back)
+    carries = _start(w, op.outs[:k], moving, early)
     _outside(w, body.params[1 : 1 + a], consts)
     length, floor = op.attrs.get("length", -1), w.floor
     var = w.names.fresh("i")
     with _counted(w, r, var, n, length) as scope, _inside(w):
-        w.of_var[var] = scope.depth
-        if op.attrs.get("reverse", False):
-            up, var = var, w.names.fresh("i")
+        w.of_var[var], up = scope.depth, var
+        if back:
+            var = w.names.fresh("i")
             w.line(f"{var} = {n} - 1 - {up}")
             w.of_var[var] = scope.depth
         if length > 0:
@@ -74,8 +79,13 @@ def _loop(w: Writer, r: Root, op: Op) -> None:
         for p, x in zip(body.params[1 + a + k :], inputs, strict=True):
             w.bound[p] = Bound(x, (at,), floor)
         _settle(w, body, {j: Bound(y, () if j < k else (at,)) for j, y in enumerate(op.outs)})
-        w.items(body.items)
-        _move(w, body.outs[:k], op.outs[:k], carries)
+        with rounds.turned(w, turns.values(), up, at, n):
+            for j, (stacked, after) in body.rows.items():
+                w.bound[body.outs[stacked]] = Bound(body.outs[j] if after else op.outs[j])
+            w.items(body.items)
+            _move(w, body.outs[:k], op.outs[:k], carries, turns)
+    for t in turns.values():
+        rounds.finish(w, t, n, back)
 
 
 @contextmanager
@@ -108,17 +118,22 @@ def _tapes(w: Writer, n: str, outs: Sequence[Value]) -> None:
         w.line(f"    return {NO_MEMORY}")
 
 
-def _start(w: Writer, outs: Sequence[Value], args: Sequence[Value]) -> list[str]:
-    """Set what the rounds carry to its first value: names of scalars, "" for arrays."""
+def _start(
+    w: Writer, outs: Sequence[Value], args: Sequence[Value], early: Container[int] = ()
+) -> list[str]:
+    """Set what the rounds carry to its first value: names of scalars, "" for arrays.
+
+    Those of `early` have it.
+    """
     names = []
-    for y, x in zip(outs, args, strict=True):
+    for k, (y, x) in enumerate(zip(outs, args, strict=True)):
         if y.ndim == 0:
             name = w.names.fresh(y.hint or "c")
             w.line(f"{name} = {w.pull(x, ())}")
             names.append(name)
             continue
         names.append("")
-        if w.same_place(x, y):
+        if k in early or w.same_place(x, y):
             continue
         with w.nest(y.shape) as index:
             w.line(f"{w.cell(y, index)} = {w.pull(x, tuple(index))}")
@@ -153,10 +168,16 @@ def _settle(w: Writer, body: Body, places: dict[int, Bound]) -> None:
     w.updates |= body.updates
 
 
-def _move(w: Writer, new: Sequence[Value], outs: Sequence[Value], carries: Sequence[str]) -> None:
+def _move(
+    w: Writer,
+    new: Sequence[Value],
+    outs: Sequence[Value],
+    carries: Sequence[str],
+    turns: Container[int],
+) -> None:
     """The end of a round: its results become what the next one is given."""
-    for v, y, name in zip(new, outs, carries, strict=True):
-        if not name and w.plan.storage[v].place != "given":
+    for k, (v, y, name) in enumerate(zip(new, outs, carries, strict=True)):
+        if not name and k not in turns and w.plan.storage[v].place != "given":
             with w.nest(y.shape) as index:
                 w.line(f"{w.cell(y, index)} = {w.pull(v, tuple(index))}")
     _assign(w, [n for n in carries if n], [v for v, n in zip(new, carries, strict=True) if n])
@@ -181,24 +202,28 @@ def _while(w: Writer, r: Root, op: Op) -> None:
     test, body = r.bodies["test"], r.bodies["body"]
     a = op.attrs.get("consts", 0)
     outs = op.outs[:-1]
+    turns = rounds.in_turn(w, body, op)
     carries = _start(w, outs, op.args[a:])
     w.endless = True
-    rounds = w.names.fresh("rounds")
-    w.line(f"{rounds} = 0")
+    count = w.names.fresh("rounds")
+    w.line(f"{count} = 0")
     for block in (test, body):
         _outside(w, block.params[:a], op.args[:a])
     with w.body("while True:"), _inside(w):
         for block in (test, body):
             _bind(w, block.params[a:], outs, carries)
         _settle(w, body, {j: Bound(y) for j, y in enumerate(outs)})
-        w.items(test.items)
-        w.line(f"if not {w.pull(test.outs[0], ())}:")
-        w.line("    break")
-        w.items(body.items)
-        _move(w, body.outs, outs, carries)
-        w.line(f"{rounds} = {rounds} + 1")
-        _poll(w, f"{rounds} & {_unseen(r) - 1} == 0")
-    w.local[op.outs[-1]] = rounds
+        with rounds.turned(w, turns.values(), count, (None, 0, 0), count):
+            w.items(test.items)
+            w.line(f"if not {w.pull(test.outs[0], ())}:")
+            w.line("    break")
+            w.items(body.items)
+            _move(w, body.outs, outs, carries, turns)
+        w.line(f"{count} = {count} + 1")
+        _poll(w, f"{count} & {_unseen(r) - 1} == 0")
+    for t in turns.values():
+        rounds.finish(w, t, count, reverse=False)
+    w.local[op.outs[-1]] = count
 
 
 def _unseen(r: Root) -> int:
@@ -213,8 +238,8 @@ def _work(r: Root) -> int:
         return max(elements >> 4 if r.kind == "gemm" else elements, SCALAR)
     each = 0
     for m in (m for b in r.bodies.values() for i in b.items for m in members(i)):
-        rounds = m.op.attrs.get("length", 1) if m.bodies and m.op is not None else 1
-        each += _work(m) * (rounds if rounds >= 0 else UNKNOWN)
+        times = m.op.attrs.get("length", 1) if m.bodies and m.op is not None else 1
+        each += _work(m) * (times if times >= 0 else UNKNOWN)
     return max(each, SCALAR)
 
 

@@ -93,6 +93,9 @@ class Body:
 
     `homes` are values that lie in the memory of one of the region's results, by its number;
     `updates` those of them that lie where something older does, which may still be read.
+    `rows` are the results that a loop carries in the rows of another one, which it stacks: the
+    number of that, and whether a row is what its round makes, or what it was given.
+    `turns` are those whose new value lies in an array of its own, which the two take in turn.
     """
 
     params: tuple[Value, ...]
@@ -100,6 +103,8 @@ class Body:
     items: list[Item]
     homes: dict[Value, int] = field(default_factory=dict)
     updates: set[Value] = field(default_factory=set)
+    rows: dict[int, tuple[int, bool]] = field(default_factory=dict)
+    turns: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from ..ir.prim import Expr
 from ..ir.records import dataclass
 from .buffers import share
 from .promotions import promotions
-from .regions import settle
+from .regions import settle, take_turns
 from .roots import Roots, batches
 from .rounding import EVERY_STEP, Rounding
 from .storage import assign
@@ -54,6 +54,7 @@ def fuse(function: Function, rounding: Rounding = EVERY_STEP) -> Plan:
     """The plan of a function: its roots in loops, and where each root's value lives."""
     plan = _planned(function.block, rounding)
     share(plan)
+    take_turns(plan)
     return plan
 
 
