@@ -105,10 +105,10 @@ def _same(op: Op) -> Iterator[tuple[Dim, Dim]]:
         yield (x, cx), (y, cy)
         yield (x, 2 * nb + 1 - cx), (out, nb)
         yield (y, 2 * nb + 1 - cy), (out, nb + 1)
-    elif isinstance(emit, Call) and op.args:
-        for b in op.args[1:] if emit.name in STACKED else ():
+    elif op.args and (isinstance(emit, Call) or "axis" in op.attrs):
+        for b in op.args[1:] if isinstance(emit, Call) and emit.name in STACKED else ():
             yield from (((b, d), (out, d)) for d in range(out.ndim))
-        # Scans, scatters and reshapes: a dim that stays in its place from either end is the same.
+        # Scans, sorts, reshapes: a dim that stays in its place from either end is the same.
         a = op.args[0]
         for d, (m, n) in enumerate(zip(a.shape, out.shape, strict=False)):
             if m != n:

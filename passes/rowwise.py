@@ -243,12 +243,7 @@ class _Maker:
             stacks = all(v.ndim > 2 and 0 in self._dims(v) for v in values)
             return _Form((0,) * len(op.args), 0) if stacks else None
         if op.prim.name in _ALONG:
-            d = self._prefers(
-                op.args[0], [d for d in self._dims(op.args[0]) if d != op.attrs["axis"]]
-            )
-            fit = d is not None and all(self._carried.get(a, d) == d for a in op.args)
-            fit = fit and all(d in self._dims(v) for v in op.outs)  # what the host does has none
-            return _Form((d,) * len(op.args), d) if fit else None
+            return self._of_lines(op)
         return None
 
     def _prefers(self, v: Value, dims: Sequence[int]) -> int | None:
@@ -336,6 +331,15 @@ class _Maker:
         if v in self._carried:
             return 0.0 if self._carried[v] == dim else float(v.aval.size)
         return 0.5 * v.aval.size if dim else 0.0
+
+    def _of_lines(self, op: Op) -> _Form | None:
+        """One that looks along an axis, line by line: the lines are rows."""
+        x, (out,), axis = op.args[0], op.outs, op.attrs["axis"]
+        d = self._prefers(x, [d for d in self._dims(x) if d != axis])
+        if d is None or any(self._carried.get(a, d) != d for a in op.args):
+            return None
+        to = d - (out.ndim < x.ndim and axis < d)
+        return _Form((d,) * len(op.args), to) if to in self._dims(out) else None
 
     def _of_sums(self, op: Op) -> _Form | None:
         """Additions to elements that the data names: the parts give partial results."""

@@ -170,6 +170,11 @@ CASES = {
         (long(9, 3), long(7, 3), RNG.integers(0, 9, N), RNG.integers(0, 7, N), long(N)),
         (0, 1),
     ),
+    "nearest": (
+        lambda x, y: np.sum(np.exp(x @ y.T)[np.argmin(np.tanh(x @ y.T), axis=0), np.arange(N)]),
+        (long(N, 3), long(N, 3)),
+        (0, 1),
+    ),
     "trimmed": (trimmed, (long(80), long(N, 80), long(N)), 0),
     "network": (network, (long(N, 8), long(N, 3), long(8, 16), long(16), long(16, 3)), (2, 3, 4)),
 }
@@ -221,6 +226,17 @@ def test_stages_give_what_the_whole_gives(name):
     for bounds in ([(0, n)], [(0, 96), (96, n)], [(0, 64), (64, 65), (65, 131), (131, n)]):
         for a, b in zip(staged(p, inputs, bounds), want, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_lines_that_are_sorted_are_rows():
+    def f(x, y):
+        return np.sum(np.sort(np.sin(x), axis=1) * y[:, None]) + np.sum(np.cos(y) ** 2)
+
+    args = long(N, 5), long(N)
+    p, function, _ = cut_of(grad(f, argnums=(0, 1)), args)
+    for a, b in zip(staged(p, args, [(0, 96), (96, N)]), evaluate(function, *args), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert {op.prim.name for s in p.stages if s.rows for op in s.ops} >= {"argsort", "sin"}
 
 
 def test_rows_with_little_of_the_work_are_not_tried(monkeypatch):
