@@ -50,7 +50,8 @@ def _native() -> tuple[str, str, int]:
 
     found = engine.native()
     if known:
-        cache.store(key, {}, dict(zip(("cpu", "features", "version"), found, strict=True)))
+        facts = dict(zip(("cpu", "features", "version"), found, strict=True))
+        cache.store(key, {}, {"name": "(what LLVM says of this CPU)", **facts})
     return found
 
 

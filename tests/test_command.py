@@ -9,7 +9,7 @@ import pytest
 
 import adjit
 from adjit.__main__ import main
-from adjit.codegen import cache
+from adjit.codegen import cache, host
 
 
 @pytest.fixture
@@ -57,3 +57,8 @@ def test_it_runs_as_a_module():
     )
     name, version = done.stdout.split("\n")[0].split()  # the column is as wide as its names
     assert (name, version) == ("adjit", adjit.__version__) and np.__version__ in done.stdout
+
+
+def test_what_is_known_of_the_cpu_has_a_name(store):
+    host._native()
+    assert "?" not in {e.name for e in cache.list_entries()}
