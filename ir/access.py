@@ -84,6 +84,8 @@ def compose(view: ViewMap, index: Sequence[Index]) -> tuple[Index, ...]:
 
 def aligned(arg: Aval, index: Sequence[Index], shape: tuple[int, ...]) -> tuple[Index, ...]:
     """The index of an operand that broadcasts to `shape`, which is read at `index`."""
+    if arg.shape == shape:
+        return tuple(index)
     skip = len(shape) - arg.ndim
     return tuple(
         (None, 0, 0) if n == 1 and shape[k + skip] != 1 else index[k + skip]

@@ -8,6 +8,7 @@ root is placed at or after its producers, so cycles cannot arise.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import product
 
 from ..ir.access import DYNAMIC, has_many_pieces, is_inline
@@ -37,7 +38,28 @@ SOME_ROUNDS = 64  # where their number is not known
 MAX_DEPTH = 16  # of an inlined expression; scalars are local variables in any case
 MAX_SCALAR_DEPTH = 4
 
-Cand = dict[Root, tuple[int, int]]
+
+class Cand(dict[Root, tuple[int, int]]):
+    """A way to share a loop: for each root the dim that runs along it, and its shift.
+
+    ranges   the shifts and extents there are, which are few
+    """
+
+    ranges: frozenset[tuple[int, int]]
+
+    def __init__(self, dims: Mapping[Root, tuple[int, int]]) -> None:
+        super().__init__(dims)
+        self.ranges = frozenset((off, int(r.dims[d])) for r, (d, off) in dims.items())
+
+    def beside(self, r: Root, d: int, off: int) -> Cand:
+        """The same with one more root."""
+        more = Cand.__new__(Cand)
+        more.update(self)
+        more[r] = d, off
+        more.ranges = self.ranges | {(off, int(r.dims[d]))}
+        return more
+
+
 Tied = dict[tuple[Value, int, int], list[int]]  # where reads by a step start in a dim of an array
 
 
@@ -63,10 +85,10 @@ def _planned(block: Block, rounding: Rounding, rounds: int = 0) -> Plan:
     products = rounding.products(block)
     promoted = _deep_values(block, products)
     promoted |= _crowded(block, promoted)
-    for _ in range(MAX_ROUNDS if len(block.ops) < MANY_OPS else FEW_ROUNDS):
+    for left in reversed(range(MAX_ROUNDS if len(block.ops) < MANY_OPS else FEW_ROUNDS)):
         roots = Roots(block, promoted, rounds)
         items = Scheduler(roots).run()
-        more = promotions(roots, items) - promoted
+        more = promotions(roots, items) - promoted if left else None
         if not more:
             break
         promoted |= more
@@ -198,8 +220,9 @@ class Scheduler:
                         early.members.append(r)
                         early.cands, place[r] = cands, g
                         group.members.remove(r)
-                        for c in group.cands:
-                            c.pop(r)
+                        group.cands = [
+                            Cand({m: at for m, at in c.items() if m is not r}) for c in group.cands
+                        ]
                         break
 
     def _merge(
@@ -283,7 +306,7 @@ class Scheduler:
             groups[g].members.append(r)
             groups[g].cands = cands
             return g
-        groups.append(Group("loop", [r], [{r: (d, 0)} for d in self._row_dims(r, fixed[r])]))
+        groups.append(Group("loop", [r], [Cand({r: (d, 0)}) for d in self._row_dims(r, fixed[r])]))
         return len(groups) - 1
 
     def _place_scalar(
@@ -412,7 +435,7 @@ class Scheduler:
             for d in rows:
                 off = self._edge_offset(cand, d, edges) if edges else self._sibling(cand, r, d)
                 if off is not None and _same_range(cand, r, d, off) and _short(cand, r, d, off):
-                    out.append({**cand, r: (d, off)})
+                    out.append(cand.beside(r, d, off))
         return out
 
     def _edge_offset(self, cand: Cand, d: int, edges: list[tuple[Root, Access]]) -> int | None:
@@ -477,13 +500,13 @@ def _stack(r: Root) -> list[int]:
 
 def _same_range(cand: Cand, r: Root, d: int, off: int) -> bool:
     low, high = -off, int(r.dims[d]) - off
-    ranges = {(o, int(m.dims[dm])) for m, (dm, o) in cand.items()}
-    return all(abs(low + o) <= MAX_SHIFT and abs(high - (n - o)) <= MAX_SHIFT for o, n in ranges)
+    near = [abs(low + o) <= MAX_SHIFT and abs(high - (n - o)) <= MAX_SHIFT for o, n in cand.ranges]
+    return all(near)
 
 
 def _short(cand: Cand, r: Root, d: int, off: int) -> bool:
     """Whether a loop with one more root is not cut into many pieces of long text."""
-    ranges = {(-o, m.dims[dm] - o) for m, (dm, o) in cand.items()} | {(-off, r.dims[d] - off)}
+    ranges = cand.ranges | {(off, int(r.dims[d]))}
     return len(ranges) == 1 or len(ranges) * (len(cand) + 1) <= MAX_TEXT
 
 
