@@ -5,7 +5,8 @@ on the bandwidth of the memory, on how soon a thread wakes.  So the first call r
 that takes long.  A few later calls do so again, since the first one may have met a busy machine:
 what counts is the time that a quarter of each program's runs kept below; the least one would count
 for threads even if the second core is free in few of them.  Then the same program answers, with the
-same digits.
+same digits, until threads have been slower than one thread for some calls: another process may keep
+a core busy from then on.  They are compared again then, and now and then later.
 
 The whole may be compiled late: until then, the parts one after the other stand for it.  Where that
 takes more than the whole does, because arrays pass from stage to stage, it says little.
@@ -25,7 +26,9 @@ ROUNDS = 5
 MUCH = 0.7  # of the time without threads: no other form of the whole is as fast
 PATIENCE = 0.1  # seconds after which no more runs are made
 LONG = 0.3  # seconds of a run from which on threads are believed to be worth it
-AGAIN = frozenset((8, 64, 512))  # the calls that compare again
+AGAIN = 8  # the calls until both are compared again; so many times more until the next time
+RARELY = 4096  # the most
+SLOW = 24  # by how many calls with threads those that were slow exceed others to be in doubt
 LATER = 3  # the call from which on a better whole is asked for: many programs are called once
 
 
@@ -48,7 +51,8 @@ class Contest:
         self.seconds = {**shared.seconds, "trials": 0.0}
         self._both, self._better, self._much = (whole, shared), better, much
         self._lock = threading.Lock()
-        self._calls = 0
+        self._calls, self._again, self._pause = 0, AGAIN, AGAIN
+        self._slow, self._limit, self._asks = 0, 0.0, False
         self._times: list[list[float]] = []  # of both; none where nothing was compared
 
     def __getattr__(self, name: str) -> Any:
@@ -61,12 +65,41 @@ class Contest:
                 if self.chosen is None:
                     return self._first(inputs)
         self._calls += 1
-        if self._times:
-            waits = self._better is not None and self._calls >= LATER
-            if (waits and self._improve(inputs)) or self._calls in AGAIN:
-                self._compare(inputs, perf_counter())
+        if not self._times:
+            return self._answer(inputs)
+        if self._asks and self._calls >= LATER and self._improve(inputs):
+            self._compare(inputs, perf_counter(), self._times)
+        elif self._calls >= self._again:
+            self._once_more(inputs)
+        if self.chosen is not self._both[1]:
+            return self._answer(inputs)
+        start = perf_counter()
+        result = self._answer(inputs)
+        slow = perf_counter() - start > self._limit
+        self._slow = max(self._slow + (1 if slow else -1), 0)
+        if self._slow > SLOW:
+            self._doubt(inputs)
+        return result
+
+    def _answer(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         result: list[np.ndarray] = self.chosen.call(inputs)
         return result
+
+    def _once_more(self, inputs: Sequence[np.ndarray]) -> None:
+        """Compare again; once one thread was faster twice, by new runs alone, as it may be free."""
+        late = self._calls > AGAIN and self.chosen is not self._both[1]
+        self._compare(inputs, perf_counter(), [[], []] if late else self._times)
+        alone = self.chosen is not self._both[1]
+        self._pause = min(self._pause * (2 if late and alone else AGAIN), RARELY)
+        self._again = self._calls + self._pause
+
+    def _doubt(self, inputs: Sequence[np.ndarray]) -> None:
+        """Compare by new runs alone; if one thread is faster now, soon again."""
+        self._slow = 0
+        self._compare(inputs, perf_counter(), [[], []])
+        if self.chosen is not self._both[1]:
+            self._pause = AGAIN * AGAIN
+            self._again = self._calls + self._pause
 
     def _first(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results, and the choice."""
@@ -78,31 +111,34 @@ class Contest:
             return result
         del result  # or there would be twice the memory for results
         # The first runs meet memory that is not mapped yet.
-        self._times = [[_spent(program, inputs)] for program in self._both]
-        self._compare(inputs, start)
+        self._compare(inputs, start, [[_spent(program, inputs)] for program in self._both])
         self.seconds["trials"] = perf_counter() - start
         chosen: list[np.ndarray] = self.chosen.call(inputs)
         return chosen
 
     def _improve(self, inputs: Sequence[np.ndarray]) -> bool:
-        """Take the better whole, if it may win and is there by now."""
-        assert self._better is not None
-        whole, shared = map(_usual, self._times)
-        if shared < self._much * whole or (found := self._better()) is None:
+        """Take the better whole, if it is there by now."""
+        found = self._better() if self._better is not None else None
+        if found is None:
             return False
-        self._both, self._better = (found, self._both[1]), None
-        self._times[0] = [_spent(found, inputs)]
+        self._both, self._better, self._asks = (found, self._both[1]), None, False
+        self._times = [[_spent(found, inputs)], self._times[1]]
         return True
 
-    def _compare(self, inputs: Sequence[np.ndarray], start: float) -> None:
-        """Run both some more times, unless that took long since the start, and choose."""
-        for _ in range(ROUNDS):
-            if perf_counter() - start > PATIENCE:
-                break
-            for times, program in zip(self._times, self._both, strict=True):
+    def _compare(self, inputs: Sequence[np.ndarray], start: float, both: list[list[float]]) -> None:
+        """Run both some more times, unless that took long since the start, and choose.
+
+        One several times, then the other: threads that have had nothing to do wake up slowly.
+        """
+        for k, (times, program) in enumerate(zip(both, self._both, strict=True), 1):
+            for _ in range(ROUNDS):
+                if times and perf_counter() - start > PATIENCE * k / 2:
+                    break
                 times.append(_spent(program, inputs))
-        whole, shared = map(_usual, self._times)
+        whole, shared = map(_usual, both)
         self.chosen = self._both[1] if shared * GAIN < whole else self._both[0]
+        self._times, self._limit = both, whole * GAIN
+        self._asks = self._better is not None and shared >= self._much * whole
 
 
 def _usual(times: Sequence[float]) -> float:

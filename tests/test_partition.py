@@ -489,3 +489,22 @@ def test_a_busy_machine_is_no_verdict_for_ever(monkeypatch):
     assert ["shared"] in [pair.call([]) for _ in range(8)]
     took["shared"] = 9e-3  # the better runs count, not the last ones
     assert [pair.call([]) for _ in range(100)] == [["shared"]] * 100
+
+
+def test_threads_whose_core_is_taken_are_compared_again(monkeypatch):
+    took, now = {"whole": 1e-3, "shared": 5e-4}, [0.0]
+
+    class Timed(Fixed):
+        def call(self, inputs):
+            now[0] += took[self.name]
+            return super().call(inputs)
+
+    monkeypatch.setattr(contest, "perf_counter", lambda: now[0])
+    pair = contest.Contest(Timed("whole"), Timed("shared"))
+    assert [pair.call([]) for _ in range(1000)] == [["shared"]] * 1000
+    took["shared"] = 2e-3
+    found = [pair.call([]) for _ in range(100)]
+    assert ["shared"] in found[:20] and found[40:] == [["whole"]] * 60
+    took["shared"] = 5e-4
+    found = [pair.call([]) for _ in range(300)]
+    assert found[:20] == [["whole"]] * 20 and found[-1] == ["shared"]
