@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ir.types import NUMPY
 from . import tape
 from .arithmetic import method
 from .modes import no_grad, recording
 from .saved import Written, scalar_name, written
 from .storage import Storage
-from .tape import Node, OperandError, Operation, Ref, flows, record, run
+from .tape import Node, OperandError, Operation, Ref, flows, pending, record, run
 from .tensor_object import LEAF_WRITE, Tensor, _own, applied, held, shown
 
 Step = tuple[Operation, tuple[Any, ...], int]  # an operation that moves, its statics, which result
@@ -81,6 +82,8 @@ class Family:
         t = self.base()
         if t is None:
             if self.ref is not None:
+                if self.ref[0].freed and self.ref[0].values is None:
+                    self._restore()
                 t = shown(*self.ref)
                 t._storage = self.storage
             else:
@@ -89,6 +92,22 @@ class Family:
             t._view = self
             self.base = weakref.ref(t)
         return t
+
+    def _restore(self) -> None:
+        """Put a value that was let go of together from what its views show of it.
+
+        A backward pass keeps what Tensors show, and the one that the views were made of is gone.
+        """
+        assert self.ref is not None
+        node, index = self.ref
+        if not any(n.piece is None and n.values is None for n in pending([node])):
+            return
+        arrays = tuple(np.zeros(a.shape, NUMPY[a.dtype]) for a in node.avals)
+        for v in self.views():
+            np.copyto(along(arrays[index], v._view.chain), v._value())
+        whole = Node(node.piece, node.inputs, node.avals, arrays, node.tracked)
+        whole.freed, whole.hooks = True, node.hooks
+        self.ref = whole, index
 
     def memory(self) -> np.ndarray:
         """Memory that holds the values now, to be shared with Tensors outside the graph."""
@@ -119,6 +138,9 @@ class Family:
         if t is not None and t._node is not None:
             self._again(t, self.array, counted)
             self.ref = t._node, t._index
+        elif t is None and self.ref is not None:
+            node, index = self.ref
+            self.ref = same_history(node, index, self.array), index
         for v in self.views():
             if v._node is not None:
                 self._again(v, along(self.array, v._view.chain), counted)

@@ -96,21 +96,29 @@ def _without_rest(x: Tensor, key: Key) -> Key:
     return tuple(p for p in key if p[0] != "rest") if used == x.ndim else key
 
 
+def _truth(part: Any) -> Any:
+    """True or False of one that is a Tensor, or None."""
+    if isinstance(part, Tensor) and part._dtype.kind == "b" and not part.ndim:
+        return bool(part)
+    return part if part is True or part is False else None
+
+
 def _has_truth(index: Any) -> bool:
-    return type(index) is tuple and any(part is True or part is False for part in index)
+    parts = index if type(index) is tuple else (index,) if isinstance(index, Tensor) else ()
+    return any(_truth(part) is not None for part in parts)
 
 
-def _truth_first(index: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _truth_first(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """True and False as new axes, and as arrays that choose their one element, or none."""
     first: list[Any] = []
     rest: list[Any] = []
-    for part in index:
-        truth = part is True or part is False
-        rest.append(held(np.zeros(int(part), np.int64)) if truth else part)
+    for part in index if type(index) is tuple else (index,):
+        truth = _truth(part)
+        rest.append(part if truth is None else held(np.zeros(int(truth), np.int64)))
         mask = isinstance(part, Tensor) and part._dtype.kind == "b"
         if part is not None:
             whole = [slice(None)] * (part.ndim if mask else 1)
-            first += [None] if truth else [part] if part is Ellipsis else whole
+            first += [None] if truth is not None else [part] if part is Ellipsis else whole
     return tuple(first), tuple(rest)
 
 

@@ -64,7 +64,8 @@ def _pair(name: str, fn: Any, floats: bool = False) -> Any:
 
 
 copysign = _pair("copysign", np.copysign, floats=True)
-fmax, fmin = _pair("fmax", np.fmax), _pair("fmin", np.fmin)
+fmax = _pair("fmax", lambda a, b: np.where((a >= b) | (b != b), a, b))  # equals: of the first
+fmin = _pair("fmin", lambda a, b: np.where((a <= b) | (b != b), a, b))
 gcd, lcm = _pair("gcd", np.gcd), _pair("lcm", np.lcm)
 logaddexp2 = _pair("logaddexp2", np.logaddexp2)
 nextafter = _pair("nextafter", np.nextafter)
@@ -81,12 +82,15 @@ isposinf = unary("isposinf", np.isposinf, floats=False)
 isneginf = unary("isneginf", np.isneginf, floats=False)
 i0 = unary("i0", _scipy("i0"))
 sgn = unary("sgn", E._sign, keeps=False, floats=False)
-conj = unary(
-    "conj conj_physical resolve_conj",
-    lambda x: np.conjugate(x) if x.dtype.kind == "c" else x,
-    keeps=False,
-    floats=False,
-)
+_conj = unary("conj", np.conjugate, keeps=False, floats=False)
+
+
+@method("conj", "conj_physical", "resolve_conj")
+def conj(input: Tensor) -> Tensor:
+    """The complex conjugates; real Tensors are their own."""
+    return _conj(input) if input._dtype.kind == "c" else input
+
+
 conj_physical = resolve_conj = conj
 resolve_neg = unary("resolve_neg", lambda x: x, keeps=False, floats=False)
 angle = unary("angle", np.angle)

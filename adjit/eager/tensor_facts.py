@@ -251,6 +251,8 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     if lead < 0 or any(n not in (1, m) for n, m in zip(want, have[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(want)}}} is not expandable to size {{{list(have)}}}.")
     axes = [*range(lead), *(lead + i for i, n in enumerate(want) if n == 1 != have[lead + i])]
+    if not axes and not lead:
+        return self
     return (self.sum(axes) if axes else self).reshape(want)
 
 
