@@ -11,16 +11,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
+from .lines import ASSIGNED, MOVED, WORD, moved_by, renamed
+
 FEW = 3  # numbers at which a loop is cut
 _FAR = 1 << 32  # from an index: what is farther could be beyond all numbers
 _SPARED = 0.7  # of the lines at most are left in the shortest part, or the loop stays
-_ASSIGN = re.compile(r"(\w+) = (.*)")
 _STORE = re.compile(r"(\w+\[.*\]) = (.*)")
-_SAME = re.compile(r"(\w+)(?: ([+-]) (\d+))?")
 _BELOW = re.compile(r"(\w+) (<|<=|>|>=) (\w+)")
 _CHOICE = re.compile(r"ll\.select\((\w+), ([^,()]+), ([^,()]+)\)")
 _NOTHING = re.compile(r"ll\.radd\((\w+), 0\.0\)")
-_WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _PLAIN = re.compile(r"[\w.]+")
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
@@ -62,7 +61,7 @@ def halves(
         b = f"ll.few({b})" if few else b
         if part:
             out.append(f"for {here} in range({b if a == '0' else f'{a}, {b}'}):")
-        out += ["    " + _renamed(text, names) for text in part]
+        out += ["    " + renamed(text, names) for text in part]
     return out
 
 
@@ -84,16 +83,15 @@ def _read(var: str, lines: Sequence[str]) -> tuple[str, Tests] | None:
     for line in lines:
         if _STORE.fullmatch(line):
             continue
-        assigned = _ASSIGN.fullmatch(line)
+        assigned = ASSIGNED.fullmatch(line)
         if assigned is None or line.startswith(" ") or "#" in line or assigned[1] in offsets:
             return None
         name, text = assigned.groups()
-        same, below = _SAME.fullmatch(text), _BELOW.fullmatch(text)
+        same, below = MOVED.fullmatch(text), _BELOW.fullmatch(text)
         if same and same[1] in offsets:
-            by = int(same[3] or 0)
-            if by > _FAR:
+            offsets[name] = offsets[same[1]] + moved_by(same)
+            if abs(offsets[name]) > _FAR:
                 return None
-            offsets[name] = offsets[same[1]] + (by if same[2] != "-" else -by)
         elif below and (below[1] in offsets) != (below[3] in offsets):
             a, sign, b = below.groups()
             if b in offsets:
@@ -114,15 +112,15 @@ def _simpler(lines: Sequence[str], known: Mapping[str, bool]) -> list[str]:
     out = []
     for line in lines:
         stored = _STORE.fullmatch(line)
-        name, text = (stored or _ASSIGN.fullmatch(line)).groups()  # type: ignore[union-attr]
+        name, text = (stored or ASSIGNED.fullmatch(line)).groups()  # type: ignore[union-attr]
         if not stored and name in known:
             text = str(known[name])
-        text = _renamed(text, same)
+        text = renamed(text, same)
         choice = _CHOICE.fullmatch(text)
         if choice and choice[1] in known:
             text = choice[2] if known[choice[1]] else choice[3]
         if stored:
-            name = _renamed(name, same)
+            name = renamed(name, same)
         elif name in kept:
             added = _NOTHING.fullmatch(text)
             if added and added[1] == name:
@@ -140,10 +138,10 @@ def _carried(lines: Sequence[str]) -> set[str]:
     carried = set[str]()
     for line in lines:
         if _STORE.fullmatch(line):
-            read.update(_WORD.findall(line))
+            read.update(WORD.findall(line))
             continue
         name, _, text = line.partition(" = ")
-        read.update(w for w in _WORD.findall(text) if w not in seen)
+        read.update(w for w in WORD.findall(text) if w not in seen)
         if name in read or name in seen:
             carried.add(name)
         seen.add(name)
@@ -157,7 +155,7 @@ def _live(lines: Sequence[str], kept: set[str]) -> list[str]:
         name, _, text = line.partition(" = ")
         if _STORE.fullmatch(line) is None and name not in needed:
             continue
-        needed.update(_WORD.findall(line if "[" in name else text))
+        needed.update(WORD.findall(line if "[" in name else text))
         out.append(line)
     return out[::-1]
 
@@ -167,7 +165,3 @@ def _own(lines: Sequence[str]) -> list[str]:
     carried = _carried(lines)
     names = [line.partition(" = ")[0] for line in lines if not _STORE.fullmatch(line)]
     return [n for n in names if n not in carried]
-
-
-def _renamed(text: str, names: Mapping[str, str]) -> str:
-    return _WORD.sub(lambda found: names.get(found[0], found[0]), text)

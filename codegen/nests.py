@@ -13,12 +13,11 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 from ..ir.records import dataclass
+from .lines import BOUND, WORD
 
 LONG = 150  # lines of a kernel, or of a loop, that is still compiled in one piece
 LEAST = 100  # lines of a loop within a long one that are worth a call at each of its rounds
-_WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _EFFECT = re.compile(r"\bblas\.|\.tape_")
-_STORE = re.compile(r"^\s*(?:for )?(\w+) (?:\|?=|in) ", re.M)
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class Cutter:
                 return name
             return number.setdefault(name, f"_{len(number)}")
 
-        shape = _WORD.sub(numbered, text)
+        shape = WORD.sub(numbered, text)
         reads = tuple(n for n in number if n in known)
         ends = [[number[n] for n in names] for names in (reads, leaves)]
         return Nest(tuple(statements), reads, leaves, f"{ends}\n{shape}", again)
@@ -178,7 +177,7 @@ def targets(body: Iterable[ast.stmt]) -> Iterator[str]:
 
 def _names(text: str) -> tuple[Counter[str], tuple[str, ...]]:
     """How often words are read in a text, and the names it gives a value, each once."""
-    stores = [m.group(1) for m in _STORE.finditer(text)]
-    words = Counter(_WORD.findall(text))
+    stores = BOUND.findall(text)
+    words = Counter(WORD.findall(text))
     words.subtract(stores)
     return words, tuple(dict.fromkeys(stores))

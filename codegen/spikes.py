@@ -12,13 +12,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..ir.records import dataclass
+from .lines import ASSIGNED, MOVED, WORD, moved_by, renamed
 
 FEW = 6  # columns of their own
-_ASSIGN = re.compile(r"(\w+) = (.*)")
 _STORE = re.compile(r"(\w+)\[(?:(\w+) \+ )?(\w+)\] = (\w+)")
-_SAME = re.compile(r"(\w+)(?: ([+-]) (\d+))?")
 _EQUAL = re.compile(r"(\w+) == (\w+)")
-_WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -79,18 +77,17 @@ def _read(var: str, lines: Sequence[str]) -> Body | None:
                 return None
             stores.append((array, f"{start} + " if start else "", value))
             continue
-        assigned = _ASSIGN.fullmatch(text)
+        assigned = ASSIGNED.fullmatch(text)
         if assigned is None or assigned[1] in own | read:
             return None
         name, text = assigned.groups()
         own.add(name)
-        same, equal = _SAME.fullmatch(text), _EQUAL.fullmatch(text)
+        same, equal = MOVED.fullmatch(text), _EQUAL.fullmatch(text)
         if same and same[1] in offsets:
-            by = int(same[3] or 0)
-            offsets[name] = offsets[same[1]] + (by if same[2] != "-" else -by)
+            offsets[name] = offsets[same[1]] + moved_by(same)
         elif equal and (column := _column(equal[1], equal[2], offsets, own)):
             tests[name] = column
-        elif offsets.keys().isdisjoint(words := _WORD.findall(text)) and name not in words:
+        elif offsets.keys().isdisjoint(words := WORD.findall(text)) and name not in words:
             values.append((name, text))
             read.update(words)
         else:
@@ -113,7 +110,7 @@ def _computed(body: Body, names: dict[str, str], fresh: Callable[[str], str]) ->
     """The values of a body under fresh names."""
     out = []
     for name, text in body.values:
-        new = _WORD.sub(lambda found: names.get(found[0], found[0]), text)
+        new = renamed(text, names)
         names[name] = fresh("t")
         out.append(f"{names[name]} = {new}")
     return out

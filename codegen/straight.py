@@ -16,13 +16,12 @@ from llvmlite import ir
 
 from ..ir.records import dataclass
 from . import arithmetic
+from .lines import BOUND, WORD
 
 LONG = 600  # statements in a row that are still compiled in one piece
 PART = 1000
 NAME = "straight"  # what stands for such a line in the text that is left
 _PLAIN = re.compile(r"    (\w+)(?:\[\w+\])? = (?!.*(?: if |blas\.|\.tape_))")
-_STORE = re.compile(r"^\s*(?:for )?(\w+) (?:\|?=|in) ", re.M)
-_WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ def cut(text: str) -> tuple[str, list[Run]]:
     lines = text.split("\n")
     if len(lines) <= LONG:
         return text, []
-    stores = Counter(_STORE.findall(text))
-    loads = Counter(_WORD.findall(text))
+    stores = Counter(BOUND.findall(text))
+    loads = Counter(WORD.findall(text))
     loads.subtract(stores)
     runs: list[Run] = []
     plain = [(m := _PLAIN.match(line)) is not None and stores[m[1]] < 2 for line in lines]
@@ -71,8 +70,8 @@ def cut(text: str) -> tuple[str, list[Run]]:
 
 def _part(lines: Sequence[str], loads: Counter[str]) -> Part:
     text = "\n".join(line.split("#")[0] for line in lines)
-    stored = dict.fromkeys(_STORE.findall(text))
-    inside = Counter(_WORD.findall(text))
+    stored = dict.fromkeys(BOUND.findall(text))
+    inside = Counter(WORD.findall(text))
     inside.subtract(list(stored))
     reads = [name for name in inside if name not in stored]
     return Part(lines, reads, [name for name in stored if loads[name] > inside[name]])
