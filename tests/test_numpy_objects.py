@@ -289,3 +289,26 @@ def test_masks_of_numbers() -> None:
 
     assert_same(f, X)
     check_grads(lambda x: x[0][x[0] < 9] * x[1], (X,), order=1, modes="rev")
+
+
+def test_polyfit_with_its_covariance_and_all_it_finds() -> None:
+    def f(c, x):
+        w = np.arange(1.0, 6.0)
+        c, cov = np.polyfit(x, x**3 + c[0], 1, cov=True)
+        both, covs = np.polyfit(x, np.stack([x**2, c[1] * x**3], 1), 1, w=w, cov="unscaled")
+        return (c, cov, both, covs, *np.polyfit(x, x**3, 1, full=True)[:4])
+
+    assert_same(f, C, X)
+    check_grads(lambda x: np.polyfit(x, x**3, 1, cov=True)[1], (X,))
+    with pytest.raises(ValueError, match="must exceed order"):
+        jit(lambda x: np.polyfit(x, x, 1, cov=True))(X[:2])
+
+
+def test_nan_reductions_take_their_arguments_in_order() -> None:
+    def f(x):
+        y = np.where(x > 0.5, np.nan, x)[None]
+        out = np.empty((5,))
+        total = np.nansum(y, 0, None, out)
+        return total, out, np.nansum(y, 1, np.float32, None, True), np.nanstd(y, 1, None, None, 1)
+
+    assert_same(f, X)

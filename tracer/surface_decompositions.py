@@ -287,8 +287,6 @@ def polyfit(
     x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
 ) -> Any:
     """np.polyfit of one degree: least squares of scaled powers."""
-    if full or cov:
-        raise refuse("np.polyfit with full or cov", "Ask for the coefficients alone.")
     deg = int(plain(deg, "the degree of np.polyfit"))
     if deg < 0:
         raise ValueError("expected deg >= 0")
@@ -308,8 +306,27 @@ def polyfit(
         rhs = rhs * (weights[:, None] if rhs.ndim == 2 else weights)
     scale = np.sqrt(np.sum(powers * powers, axis=0))
     cut = len(t) * _eps(value(t)) if rcond is None else rcond
-    found = lstsq(powers / scale, rhs, cut)[0]
-    return found / (scale[:, None] if rhs.ndim == 2 else scale)
+    powers = powers / scale
+    found, residuals, rank, s = lstsq(powers, rhs, cut)
+    found = found / (scale[:, None] if rhs.ndim == 2 else scale)
+    if full:
+        return found, residuals, rank, s, cut
+    return (found, _covariance(powers, scale, residuals, rhs.ndim, cov)) if cov else found
+
+
+def _covariance(powers: Any, scale: Any, residuals: Any, ndim: int, cov: Any) -> Any:
+    """The covariance of the coefficients that np.polyfit finds."""
+    base = np.linalg.inv(powers.T @ powers) / np.outer(scale, scale)
+    if not (isinstance(cov, str) and cov == "unscaled"):
+        count, order = powers.shape
+        if count <= order:
+            raise ValueError(
+                "the number of data points must exceed order to scale the covariance matrix"
+            )
+        factor = residuals / (count - order)
+    else:
+        factor = 1
+    return base * factor if ndim == 1 else base[:, :, None] * factor
 
 
 @surface(np.linalg.matrix_rank)

@@ -237,9 +237,10 @@ def _nan_mask(a: Any) -> Any:
     return True if x.aval.kind not in "fc" else wrap(ops.not_(ops.isnan(x)))
 
 
-def _nan_free(f: Any) -> Any:
-    def reduce_(a: Any, axis: Any = None, **options: Any) -> Any:
-        options = {k: v for k, v in options.items() if v is not _NONE}
+def _nan_free(f: Any, *names: str) -> Any:
+    def reduce_(a: Any, axis: Any = None, dtype: Any = None, *rest: Any, **given: Any) -> Any:
+        given = {"dtype": dtype, **dict(zip(names, rest, strict=False)), **given}
+        options = {k: v for k, v in given.items() if v is not _NONE}
         mask = _nan_mask(a)
         if mask is not True and fold_axes(axis, value(a).ndim) == ():
             axis = None
@@ -254,11 +255,11 @@ def _nan_free(f: Any) -> Any:
     return reduce_
 
 
-surface(np.nansum)(_nan_free(sum_))
-surface(np.nanprod)(_nan_free(prod))
-nanmean = surface(np.nanmean)(_nan_free(mean))
-surface(np.nanvar)(_nan_free(var))
-surface(np.nanstd)(_nan_free(std))
+surface(np.nansum)(_nan_free(sum_, "out", "keepdims", "initial", "where"))
+surface(np.nanprod)(_nan_free(prod, "out", "keepdims", "initial", "where"))
+nanmean = surface(np.nanmean)(_nan_free(mean, "out", "keepdims"))
+surface(np.nanvar)(_nan_free(var, "out", "ddof", "keepdims"))
+surface(np.nanstd)(_nan_free(std, "out", "ddof", "keepdims"))
 nanmax = surface(np.nanmax)(_extremum(np.fmax))
 nanmin = surface(np.nanmin)(_extremum(np.fmin))
 
