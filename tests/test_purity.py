@@ -74,3 +74,22 @@ def test_what_is_the_same_at_every_call():
 
     assert jit(quiet)(2.0) == 2.0 and spent[0] < 60
     assert random.random() != random.random() and time.time() > 0  # outside of a trace
+
+
+def test_what_a_module_draws_and_reads_when_it_is_imported(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "imported_late.py").write_text(
+        "import datetime, time\n"
+        "import numpy as np\n"
+        "drawn = np.random.rand(3)\n"
+        "year = time.localtime().tm_year\n"
+        "start = time.time()\n"
+        "scale = 2.0 if start > 5 and datetime.datetime.now().year >= year else 3.0\n"
+    )
+
+    def f(x):
+        import imported_late
+
+        return x * imported_late.scale * imported_late.drawn
+
+    np.testing.assert_allclose(jit(f)(2.0), f(2.0), rtol=1e-12)

@@ -23,7 +23,7 @@ from .hidden import Hidden
 from .intercept import DECLINE
 from .place import USER, owner
 from .record import fail, recorder
-from .watch import CLOCKS, clock_error
+from .watch import CLOCKS, clock_error, importing
 
 _STATES = ("seed", "get_state", "set_state", "getstate", "setstate")
 _CLOCKS = ("time", "perf_counter", "monotonic", "process_time", "thread_time", "clock_gettime")
@@ -32,7 +32,7 @@ _LATER = {"uuid": ("uuid1", "uuid4"), "secrets": _SECRETS}
 
 
 def _random(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    if not user or recorder().seeded:
+    if not user or recorder().seeded or importing(sys._getframe(1)):
         return DECLINE
     raise fail(
         RandomInTrace,
@@ -93,7 +93,9 @@ def _calls(code: CodeType) -> dict[int, int]:
 
 
 def _clock(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-    return reading(original(*args, **kwargs), f"time.{original.__name__}") if user else DECLINE
+    if not user or importing(sys._getframe(1)):
+        return DECLINE
+    return reading(original(*args, **kwargs), f"time.{original.__name__}")
 
 
 def reading(x: Any, clock: str) -> Hidden:
@@ -103,7 +105,7 @@ def reading(x: Any, clock: str) -> Hidden:
 
 def _calendar(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     """A clock in parts: of the present moment, if no other is given."""
-    if user and not args:
+    if user and not args and not importing(sys._getframe(1)):
         raise clock_error(f"time.{original.__name__}")
     return DECLINE
 

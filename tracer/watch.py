@@ -50,8 +50,17 @@ def watching(on: bool) -> Iterator[None]:
 def _called(frame: FrameType, event: str, x: Any) -> None:
     if event == "c_call":
         name = clock_name(x)
-        if name and owner(frame.f_code.co_filename) == USER:
+        if name and owner(frame.f_code.co_filename) == USER and not importing(frame):
             raise clock_error(name)
+
+
+def importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported, which happens once, whoever traces."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def clock_error(name: str) -> ClockInTrace:
