@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..ir.types import NUMPY
-from .tape import Foreign, Node, flows
+from .tape import Foreign, Node, Piece, flows
 
 
 class Written(NamedTuple):
@@ -65,16 +65,20 @@ def check_one(node: Node) -> None:
             continue
         operand, i = node.inputs[k]
         found = written.get(operand)
-        # What an operation in place reads itself, it has a copy of.
-        if (
-            found is not None
-            and found.stale
-            and not (k == 0 and found.by is not None and found.by() is node)
-        ):
-            after = found.by() if found.by is not None else None
+        after = found.by() if found is not None and found.by is not None else None
+        # What an operation in place reads itself, it has a copy of, and so have its derivatives.
+        own = after is node or (
+            after is not None and after.piece is not None and _derived(piece, after.piece)
+        )
+        if found is not None and found.stale and not (k == 0 and own):
             last = after if after is not None else operand
             shown = last.piece.operation.name if last.piece is not None and last.tracked else ""
             raise _error(operand, i, found, shown)
+
+
+def _derived(piece: Piece, of: Piece) -> bool:
+    """Whether it is a pullback of this piece, or of one of its pullbacks."""
+    return any(p is piece or _derived(piece, p) for p in of.pulls.values())
 
 
 def refuse(node: Node, i: int) -> None:
