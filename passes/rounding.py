@@ -14,9 +14,12 @@ JUMPS = frozenset(
 )
 
 
+LEAST = 8  # sums of which each has a product: from here on time is gained outside of loops, too
+
+
 @dataclass(frozen=True)
 class Rounding:
-    """The ops of loops and branches that need not round after every step.
+    """The ops that need not round after every step.
 
     free    what serves derivatives alone: any product may be rounded with its sum, but for what is
             computed again to be found equal, as an element is that was the maximum of its row
@@ -53,22 +56,42 @@ EVERY_STEP = Rounding()
 
 
 def rounding(block: Block, strict: int | None) -> Rounding:
-    """What of a program may round less often than NumPy: parts of loops and branches.
+    """What of a program may round less often than NumPy.
 
-    A round waits for the one before it, so there a rounding less is time gained.  The first
-    `strict` results (all, if None) are the user's.
+    A round waits for the one before it, so there a rounding less is time gained; so it is where
+    many products and sums follow each other.  The first `strict` results (all, if None) are the
+    user's.
     """
+    decided = _decided(block)
+    even = _even(block, strict, decided)
     if not any(op.blocks for op in block.ops):
-        return EVERY_STEP
+        return Rounding(smooth=even) if even else EVERY_STEP
     kept = guarded(block, strict)
     free = [op for op in block.ops if op.blocks and op not in kept]
-    decided = _decided(block)
     smooth = [op for op in block.ops if op.prim.name == "loop" and op not in decided]
     inner = _inside(free)
     same: set[Op] = set().union(
         *(_compared(b) for op in inner | set(free) for b in op.blocks.values())
     )
-    return Rounding(inner - same, _inside(op for op in smooth if op in kept))
+    return Rounding(inner - same, _inside(op for op in smooth if op in kept) | even)
+
+
+def _even(block: Block, strict: int | None, decided: Collection[Op]) -> frozenset[Op]:
+    """Products and sums outside of loops, if many, of which no result shows the last digits.
+
+    The user's results show them unless they are sums over an axis: the terms of these are added
+    up in another order than NumPy's anyway.
+    """
+    shown = set(block.outs[:strict])
+    found = []
+    for op in reversed(block.ops):
+        if not shown.isdisjoint(op.outs):
+            if op.prim.name not in ("sum", "dot"):
+                shown.update(op.args)
+        elif op.prim.name in ("add", "sub", "mul") and op not in decided:
+            found.append(op)
+    even = frozenset(found)
+    return even if len(Rounding(smooth=even).products(block)) >= LEAST else frozenset()
 
 
 def _compared(block: Block) -> set[Op]:

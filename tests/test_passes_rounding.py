@@ -63,3 +63,26 @@ def test_equal_products_cancel() -> None:
     f = jit(crossed)
     for x in RNG.normal(size=20):
         assert f(C, x) == x
+
+
+def level(c: Any, x: Any) -> Any:
+    p = c[11]
+    for k in range(10, -1, -1):
+        p = p * x + c[k]
+    return p
+
+
+@pytest.mark.skipif(not HAS_FMA, reason="this processor has no fused multiply-add")
+def test_many_sums_round_once_where_the_user_sees_no_digits() -> None:
+    x = RNG.normal(size=300)
+    fit = adjit.value_and_grad(lambda c, x: np.mean(level(c, x) ** 2))
+    assert "ll.fma" in fit.source(C, x)
+    value, slope = fit(C, x)
+    powers = x ** np.arange(40)[:, None] * (np.arange(40) < 12)[:, None]
+    assert value == pytest.approx(np.mean(level(C, x) ** 2), rel=1e-13)
+    np.testing.assert_allclose(slope, powers @ level(C, x) * 2 / 300, rtol=1e-10, atol=1e-12)
+    shown = jit(level)
+    assert "ll.fma" not in shown.source(C, x)
+    assert np.array_equal(shown(C, x), level(C, x))
+    sides = jit(lambda c, x: np.sum(np.where(level(c, x) > 0.0, 1.0, -1.0)))
+    assert "ll.fma" not in sides.source(C, x)
