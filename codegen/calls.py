@@ -112,6 +112,7 @@ def add_at(w: Writer, r: Root, op: Op, index: tuple[At, ...]) -> None:
         w.line(f"{cell} = {value}")
 
 
+GROUP = 4  # elements of a running sum that wait together for those before
 SCAN_FLOAT = {
     "cumsum": ("0.0", "{acc} + {0}"),
     "cumprod": ("1.0", "{acc} * {0}"),
@@ -146,17 +147,45 @@ def scan(w: Writer, r: Root) -> None:
     if axis < x.ndim - 1:
         _rows(w, r, lambda at, acc: text.format(w.pull(x, at), acc=acc or first))
         return
-    outer = [n for k, n in enumerate(x.shape) if k != axis]
-    with w.nest(outer) as around:
+    n, back = x.shape[axis], r.op.attrs.get("reverse", False)
+    together = GROUP if r.op.prim.name == "cumsum" and KIND[r.value.dtype] == "f" else 1
+    with w.stack(r, x.shape[:axis]) as around:
         acc = w.names.fresh("acc")
         w.line(f"{acc} = {first}")
-        with w.nest([x.shape[axis]]) as (along,):
-            if r.op.attrs.get("reverse", False):
-                along = (along[0], x.shape[axis] - 1, -1)
-            index = (*around[:axis], along, *around[axis:])
+        done = "0"
+        if n >= 2 * together > 2:
+            done = w.names.fresh("m")
+            w.line(f"{done} = {w.names.size(n)} & {-together}")
+            _sums_of_four(w, r, around, acc, done)
+        along = w.names.fresh("i")
+        with w.body(f"for {along} in range({done}, {w.names.size(n)}):") as scope:
+            w.of_var[along], w.ranges[along] = scope.depth, (0, n - 1)
+            index = (*around, (along, n - 1, -1) if back else (along, 0, 1))
             value = w.pull(x, index)
             w.line(f"{acc} = {text.format(value, acc=acc)}")
             w.line(f"{w.target(r, index)} = {acc}")
+
+
+def _sums_of_four(w: Writer, r: Root, around: Sequence[At], acc: str, end: str) -> None:
+    """A running sum four elements at a time: one addition waits for the last four, not four."""
+    assert r.op is not None
+    x, axis = r.op.args[0], r.op.attrs["axis"]
+    last, back = x.shape[axis] - 1, r.op.attrs.get("reverse", False)
+    along = w.names.fresh("i")
+    with w.body(f"for {along} in range(0, {end}, {GROUP}):") as scope:
+        w.of_var[along], w.ranges[along] = scope.depth, (0, last - GROUP + 1)
+        places = [(along, last - k, -1) if back else (along, k, 1) for k in range(GROUP)]
+        a, b, c, d = (w.pull(x, (*around, at)) for at in places)
+        two, other, three, four = (w.names.fresh("t") for _ in range(GROUP))
+        for name, sum_ in (
+            (two, f"{a} + {b}"), (other, f"{c} + {d}"),
+            (three, f"{two} + {c}"), (four, f"{two} + {other}"),
+        ):  # fmt: skip
+            w.line(f"{name} = {sum_}")
+        for at, part in zip(places, (a, two, three), strict=False):
+            w.line(f"{w.target(r, (*around, at))} = {acc} + {part}")
+        w.line(f"{acc} = {acc} + {four}")
+        w.line(f"{w.target(r, (*around, places[-1]))} = {acc}")
 
 
 def _rows(w: Writer, r: Root, step: Callable[[tuple[At, ...], str], str]) -> None:
@@ -168,7 +197,7 @@ def _rows(w: Writer, r: Root, step: Callable[[tuple[At, ...], str], str]) -> Non
     axis, shape = r.op.attrs["axis"], r.value.shape
     n = shape[axis]
     back = r.op.attrs.get("reverse", False)
-    with w.nest(shape[:axis]) as before:
+    with w.stack(r, shape[:axis]) as before:
         with w.nest(shape[axis + 1 :]) as inner:
             at = (*before, (None, n - 1 if back else 0, 0), *inner)
             w.line(f"{w.target(r, at)} = {step(at, '')}")
@@ -194,13 +223,13 @@ def linear_recurrence(w: Writer, r: Root) -> None:
 
         _rows(w, r, step)
         return
-    with w.nest([n for k, n in enumerate(b.shape) if k != axis]) as around:
+    with w.stack(r, b.shape[:axis]) as around:
         acc = w.names.fresh("acc")
         w.line(f"{acc} = {fold_start('0.0', r.value.dtype)}")
         with w.nest([b.shape[axis]]) as (along,):
             if r.op.attrs.get("reverse", False):
                 along = (along[0], b.shape[axis] - 1, -1)
-            index = (*around[:axis], along, *around[axis:])
+            index = (*around, along)
             added, factor = w.pull(b, index), w.pull(a, index)
             w.line(f"{acc} = {added} if {along[0]} == 0 else {factor} * {acc} + {added}")
             w.line(f"{w.target(r, index)} = {acc}")

@@ -9,7 +9,7 @@ from math import prod
 
 from ..ir.access import MAX_INTERVALS
 from ..ir.core import Const, Op, Value
-from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts, is_straight
+from ..ir.plan import CallItem, Item, Loop, Plan, Root, Stmts
 from ..ir.prim import Call, Fold
 from ..ir.types import KIND, Extent
 from . import contiguous, indices, triangular
@@ -62,6 +62,10 @@ def _unrolls(loop: Loop) -> bool:
     """Whether LLVM may unroll a loop: no long loop is inside, which would be there many times."""
     inner = [i for i in loop.body if isinstance(i, Loop)]
     return all(i.high - i.low <= LITERAL_SIZE and _unrolls(i) for i in inner)
+
+
+def _varies(n: int) -> bool:
+    return isinstance(n, Extent) and n.varies
 
 
 def _fewer(bounds: Sequence[int], kept: Collection[int]) -> list[int]:
@@ -231,7 +235,8 @@ class Writer(Reader):
             bounds = self.bounds(loop, reads=False)
         if inner:
             size = max((ITEM.get(r.value.dtype, 8) for r in loop.members), default=8)
-            bounds = in_vectors(bounds, size, LITERAL_SIZE)
+            most = FEW if self.adds_columns(loop) and not _varies(loop.high) else LITERAL_SIZE
+            bounds = in_vectors(bounds, size, most)
         edge = self.edge
         for low, high in itertools.pairwise(bounds):
             # A few rows take little time, but each piece of them as much text as the whole.
@@ -283,10 +288,11 @@ class Writer(Reader):
             if r.kind == "scatter":
                 for i, extent in indices_of(self.plan, r):
                     validate(self, i, extent)
-                if r.value in self.plan.adds:
+                before = r.chain[0].args[0]
+                if r.value in self.plan.adds or self.same_place(before, r.value):
                     continue
                 with self.nest(r.value.shape) as index:
-                    start = self.pull(r.chain[0].args[0], tuple(index))
+                    start = self.pull(before, tuple(index))
                     self.line(f"{self.target(r, index)} = {start}")
                 continue
             if r.kind != "fold":
@@ -402,11 +408,21 @@ class Writer(Reader):
         self.leave(loop)
 
     def has_few(self, loop: Loop, low: int, high: int) -> bool:
-        """Whether an inner loop's last rounds are worth a mask; sums in memory wait for one."""
-        varies = isinstance(high, Extent) and high.varies
+        """Whether an inner loop's last rounds are worth a mask.
+
+        Sums in memory wait for one, so that there it is for the rest of whole vectors alone.  Four
+        vectors at once that leave no rest need none: softmaxes of 64 take 0.8 of the time so.
+        """
         inner = self.scope.depth > 0 and all(isinstance(i, Stmts) for i in loop.body)
-        columns = any(r.kind == "fold" and r not in self.accumulating for r in loop.members)
-        return inner and not varies and not columns and LITERAL_SIZE < high - low <= FEW
+        if not inner or _varies(high) or not LITERAL_SIZE < high <= FEW:
+            return False
+        if self.adds_columns(loop):
+            return 0 < low < high - 1
+        return high - low > LITERAL_SIZE and (high - low) % (4 * LANES) > 0
+
+    def adds_columns(self, loop: Loop) -> bool:
+        """Whether the rounds add to sums in memory."""
+        return any(r.kind == "fold" and r not in self.accumulating for r in loop.members)
 
     def enter(self, loop: Loop, var: str, depth: int, known: tuple[int, int]) -> None:
         self.of_var[var] = depth
@@ -438,7 +454,7 @@ class Writer(Reader):
         self, loop: Loop, item: Item, block: str, rows: str, known: tuple[int, int]
     ) -> None:
         """An item of a block: a call for all of its rows, or a loop over them."""
-        if isinstance(item, CallItem) and not is_straight(item.root):
+        if isinstance(item, CallItem) and item.root.kind != "call":
             self.enter(loop, block, self.scope.depth, known)
             self.call(item.root, rows)
             self.leave(loop)

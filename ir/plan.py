@@ -8,7 +8,7 @@ from math import prod
 
 from .access import Index
 from .core import Op, Value
-from .prim import Fold
+from .prim import Call, Fold
 from .records import dataclass
 from .types import NUMPY
 
@@ -225,9 +225,14 @@ def members(item: Item) -> Sequence[Root]:
     return [item.root] if isinstance(item, CallItem) else item.members
 
 
+def is_scan(r: Root) -> bool:
+    """Whether a nest is a running reduction along an axis."""
+    return r.op is not None and isinstance(r.op.prim.emit, Call) and r.op.prim.emit.name == "scan"
+
+
 def is_straight(r: Root) -> bool:
     """Whether a nest works on matrices so small that each element is a number of its own."""
-    if r.kind != "call" or r.op is None or r.value.ndim < 3:
+    if r.kind != "call" or r.op is None or r.value.ndim < 3 or is_scan(r):
         return False
     rows = STRAIGHT if r.op.prim.name != "lu_factors" else r.value.shape[-2]
     return r.value.shape[-1] <= STRAIGHT and r.value.shape[-2] <= rows

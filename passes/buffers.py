@@ -68,7 +68,7 @@ def _lent(plan: Plan) -> list[Slot]:
     for k, item in enumerate(plan.items):
         for r in members(item):
             v = r.value
-            lends = r.kind in ("store", "gemm") or (r.kind == "call" and adds_into(r))
+            lends = r.kind in ("store", "gemm", "scatter") or (r.kind == "call" and adds_into(r))
             if plan.storage[v].place == "output" and lends and v.ndim and v not in plan.adds:
                 found.append(Slot(v, _size(plan, v), -1, v, k))
     return found

@@ -49,6 +49,10 @@ class Overwrites:
             return writer is item.root and same and self._adds(writer, old)
         if not isinstance(item, Loop) or writer is None or writer not in item.dims:
             return False
+        if writer.kind == "scatter":
+            others = (a for r in item.members if r is not writer for a in r.accesses)
+            gone = all(self._base(a) is not old for a in others)
+            return gone and alike(new, old) and self._adds(writer, old)
         if writer.kind != "store" or not alike(new, old) or not self._same_layout(new, old):
             return False
         if not self._holds(item, new, old):
@@ -66,9 +70,10 @@ class Overwrites:
 
     def _adds(self, writer: Root, old: Value) -> bool:
         """Whether a root sets or adds to elements of `old`, and reads it in no other way."""
-        if not adds_into(writer) or writer.op is None or writer.op.args[0] is not old:
+        chain = writer.chain or ((writer.op,) if writer.op is not None else ())
+        if not (writer.chain or adds_into(writer)) or chain[0].args[0] is not old:
             return False
-        stack, seen = list(writer.op.args[1:]), set[Value]()
+        stack, seen = [a for op in chain for a in op.args[1:]], set[Value]()
         while stack:
             v = stack.pop()
             while v in self.plan.aliases:

@@ -20,7 +20,7 @@ from ..ir.access import (
 from ..ir.core import Block, Const, Op, Value, definitions, use_counts
 from ..ir.ops.guards import guard
 from ..ir.ops.interleave import interleave, residues
-from ..ir.plan import Access, Inside, Root
+from ..ir.plan import Access, Inside, Root, is_scan
 from ..ir.prim import Call, Fold
 from ..ir.types import Aval
 from .operands import stored_operands
@@ -33,16 +33,22 @@ READ_FIRST = (
 STACKED = frozenset(READ_FIRST) - {"gather"} | {"adjugate", "cholesky", "lu_factors"}
 
 
+SHORT = 16  # elements of a row that is better one of many in one loop over all elements
+
+
 def batches(r: Root) -> int:
-    """How many leading dims of a product or nest are those of a stack of matrices."""
+    """How many leading dims of a product or nest are those of a stack of matrices, or of rows."""
     if r.kind == "gemm":
         return len(r.dims) - 3
-    if r.kind != "call" or r.op is None:
+    if r.kind != "call" or r.op is None or not isinstance(r.op.prim.emit, Call):
         return 0
+    if is_scan(r):
+        axis = r.op.attrs["axis"]
+        alike = all(a.shape == r.value.shape for a in r.op.args)
+        return axis if alike and r.value.shape[axis] > SHORT else 0
     n = r.value.ndim - 2
-    emit = r.op.prim.emit
     alike = all(a.shape[:-2] == r.value.shape[:n] for a in r.op.args)
-    return n if isinstance(emit, Call) and emit.name in STACKED and alike else 0
+    return n if r.op.prim.emit.name in STACKED and alike else 0
 
 
 class Roots:

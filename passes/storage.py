@@ -13,6 +13,7 @@ from ..ir.plan import (
     Root,
     Stmts,
     Storage,
+    is_scan,
     is_straight,
     members,
 )
@@ -117,7 +118,7 @@ def _contract(r: Root, users: list[tuple[Root, object]], paths: dict[Root, Path]
             continue
         strip = loop.strip and (not same_item or r.kind == "gemm" or _feeds_gemm(users))
         k = r.par.index(d)
-        if loop.strip and any(m.kind == "call" for m in loop.members):  # of small matrices
+        if loop.strip and any(map(_is_matrices, loop.members)):
             strip = strip or "full" in kept[k + 1 :]
             kept[k + 1 :] = ["plane" if how == "full" else how for how in kept[k + 1 :]]
         kept[k] = "strip" if strip else "drop"
@@ -154,9 +155,11 @@ def _strip_rows(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> int:
         return 0  # what is unrolled becomes vectors with the loop around it
     if any(r.kind == "gemm" and loop.dims[r][0] >= len(r.dims) - 3 for r in loop.members):
         return STRIP_GEMM
-    if any(r.kind in ("gemm", "call") for r in loop.members):
+    if any(r.kind == "gemm" or _is_matrices(r) for r in loop.members):
         return _matrices(loop)  # the rows are a batch: each has products or nests of its own
-    if len(loop.body) < 2 or not _needs_strip(loop, roots):
+    # What a running sum writes one by one, vectors cannot read at once.
+    waits = any(map(is_scan, loop.members))
+    if len(loop.body) < 2 or not (waits or _needs_strip(loop, roots)):
         return 0
     if len(loop.members) > LONG and not any(isinstance(b, Loop) for b in loop.body):
         kept = 8 * _crossing(loop)
@@ -188,6 +191,11 @@ def _strip_rows(loop: Loop, roots: Roots, outer: tuple[Loop, ...]) -> int:
     if any(isinstance(n, Extent) and n.varies for n in lengths):  # few texts for many lengths
         return 1 << rows.bit_length() - 1
     return rows - rows % 4 if rows > 4 else rows
+
+
+def _is_matrices(r: Root) -> bool:
+    """Whether a nest works on one matrix of a stack after the other."""
+    return r.kind == "call" and not is_scan(r)
 
 
 def _matrices(loop: Loop) -> int:

@@ -385,3 +385,47 @@ def test_what_every_row_of_a_round_would_do_again_is_done_once_if_there_are_many
     for rounds, kept in ((50, 1), (2, 0)):
         plan = str(jit(partial(fori_loop, 0, rounds, step)).ir(s, stage="fused"))
         assert plan.count("store add") + plan.count("store div") == kept, plan
+
+
+def test_rows_of_running_sums_share_the_loop_over_rows():
+    def asian(s, v, z):
+        path = s * np.exp(np.cumsum(v * z - 0.5 * v * v, axis=1))
+        return np.mean(np.maximum(np.mean(path, axis=1) - 1.0, 0.0))
+
+    def ragged(s, v, z):  # running backwards, products, and rows too short to pay
+        w = np.cumsum(np.cumprod(1.0 + 0.1 * np.tanh(z * v), axis=1)[:, ::-1], axis=1)
+        return s * np.sum(w * w) + np.sum(np.cumsum(np.exp(z[:, :5]), axis=1) ** 2)
+
+    z = rng.normal(size=(150, 23))
+    for f in asian, ragged:
+        plan = agree(value_and_grad(f, (0, 1)), 1.0, 0.3, z)
+        assert plan.count("call cumsum") >= 2
+        assert "\nfull f64[150,23] <- call" not in plan
+    step = value_and_grad(asian, (0, 1))
+    step(1.0, 0.3, z)
+    assert step.variants()[0].memory.scratch < 8 * z.size / 4
+
+
+@pytest.mark.parametrize("n", [3, 8, 9, 30])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_running_sums_in_fours(n, dtype):
+    x = rng.integers(-9, 9, (5, n)).astype(dtype)
+    x[1, n // 2], x[2, 1], x[2, 2], x[3, 0] = np.nan, np.inf, -np.inf, np.inf
+    forth, back = jit(lambda x: (np.cumsum(x, axis=1), np.cumsum(x[:, ::-1], axis=1)[:, ::-1]))(x)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(forth, np.cumsum(x, axis=1))
+        np.testing.assert_array_equal(back, np.cumsum(x[:, ::-1], axis=1)[:, ::-1])
+    assert forth.dtype == dtype
+
+
+def test_columns_of_sums_are_whole_vectors_and_a_rest():
+    def forward(a, b, rounds):
+        for _ in range(rounds):
+            b = np.log(np.sum(np.exp(a + b[:, None]), axis=0)) - 1.0
+        return np.sum(b)
+
+    f = value_and_grad(forward, (0, 1))
+    a, b = rng.normal(size=(20, 20)), rng.normal(size=20)
+    agree(f, a, b, 30)
+    text = f.source(a, b, 30)
+    assert "in range(16, ll.few(n" in text

@@ -133,3 +133,21 @@ def test_a_result_in_another_shape_is_written_where_it_lies() -> None:
     a, w = x.reshape(20, 15), np.random.default_rng(1).normal(size=(15, 12))
     for got, right in zip(several(a, w), (a @ w, a @ w, np.cumsum(a, axis=0)), strict=True):
         np.testing.assert_allclose(got.ravel(), right.ravel())
+
+
+def test_what_is_added_to_places_is_added_where_it_lies():
+    def skip(e, o, at, near, far):
+        h = e[at]
+        near, far = np.sum(h * o[near], axis=1), np.sum(h[:, None] * o[far], axis=2)
+        return np.sum(np.logaddexp(0, -near)) + np.sum(np.logaddexp(0, far))
+
+    e, o = RNG.normal(size=(2, 600, 20))
+    places = RNG.integers(0, 600, 90), RNG.integers(-600, 600, 90), RNG.integers(0, 600, (90, 3))
+    step = value_and_grad(skip, (0, 1))
+    value, slopes = step(e, o, *places)
+    assert value == pytest.approx(skip(e, o, *places), rel=1e-12)
+    h = RNG.normal(size=(2, 600, 20))
+    ends = (skip(e + k * h[0], o + k * h[1], *places) for k in (1e-6, -1e-6))
+    numeric = np.subtract(*ends) / 2e-6
+    assert sum(np.sum(s * d) for s, d in zip(slopes, h, strict=True)) == pytest.approx(numeric)
+    assert step.variants()[0].memory.scratch < e.nbytes / 4
