@@ -29,8 +29,12 @@ class Job:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def done(self) -> bool:
-        """Whether it has ended, well or not."""
-        return self._ended.is_set()
+        """Whether it has ended, well or not; leaves it a moment if it has not.
+
+        Calls that follow one another keep Python's lock, for which the worker would have to wait
+        5 ms after each call of the compiler.
+        """
+        return self._ended.wait(SLICE)
 
     def result(self, timeout: float | None = None) -> None:
         """Wait for its end, and raise what it raised; a TimeoutError if that takes longer."""
@@ -48,6 +52,7 @@ class Job:
         self._ended.set()
 
 
+SLICE = 1e-4  # seconds
 _MODULES = ("footprint", "front", "direct", "convolve")
 _lock = threading.Lock()
 _jobs: deque[Job] = deque()  # those that have not ended; the worker is at the first of them

@@ -128,6 +128,7 @@ class _Later:
     def __call__(self) -> Any | None:
         if self._job is None:
             self._job = background.submit(self._work, self._forked)
+        self._job.done()  # which leaves the worker a moment
         return self._made
 
     def _work(self) -> None:

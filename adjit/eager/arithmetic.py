@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .promotion import ARRAY, NUMBER, ZERO_D, default, floating, number_dtype, promoted
+from .promotion import NUMBER, default, floating, number_dtype, promoted
 from .tape import Operation, Ref, record, source
 from .tensor_object import Tensor, applied, as_tensor, known, shown
 
@@ -72,12 +72,12 @@ def fitting(x: Any, dtype: np.dtype) -> Any:
     return x
 
 
-_PLAIN = (bool, int, float, complex, np.generic)
+_TAKEN = (Tensor, bool, int, float, complex, np.generic)
 
 
 def _standing(x: Any) -> tuple[np.dtype, int]:
     if isinstance(x, Tensor):
-        return x._dtype, ARRAY if x._aval_shape() else ZERO_D
+        return x._standing()
     return (x.dtype if isinstance(x, np.bool_) else number_dtype(_kind(x))), NUMBER
 
 
@@ -87,15 +87,12 @@ def _kind(x: Any) -> type:
 
 def operands(name: str, *xs: Any) -> tuple[np.dtype, list[Any]]:
     """The common dtype of operands, arrays among them as Tensors."""
-    found = [
-        x
-        if isinstance(x, (Tensor, *_PLAIN))
-        else as_tensor(x)
-        if _arraylike(x)
-        else _refuse(name, x)
-        for x in xs
-    ]
-    return promoted(tuple(map(_standing, found))), found
+    found = [x if isinstance(x, _TAKEN) else _taken(name, x) for x in xs]
+    return promoted(tuple([_standing(x) for x in found])), found
+
+
+def _taken(name: str, x: Any) -> Tensor:
+    return as_tensor(x) if _arraylike(x) else _refuse(name, x)
 
 
 def _arraylike(x: Any) -> bool:
@@ -362,7 +359,7 @@ def _of_anything(compare: Binary) -> Callable[[Any, Any], Any]:
     """The operator, which leaves what is no number to the other object, and to Python."""
 
     def call(a: Any, b: Any) -> Any:
-        if isinstance(b, (Tensor, *_PLAIN)) or _arraylike(b):
+        if isinstance(b, _TAKEN) or _arraylike(b):
             return compare(a, b)
         return NotImplemented
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -158,13 +157,16 @@ def _forget(order: Sequence[Node]) -> None:
 
     Else the memory of parameters would be copied before an optimiser writes it.
     """
-    inside = Counter(n for node in order for n, _ in node.inputs)
+    inside: dict[Node, int] = {}
+    for node in order:
+        for n, _ in node.inputs:
+            inside[n] = inside.get(n, 0) + 1
     asked: set[Node] = set()  # what may yet be computed, and all that it needs
     for node in reversed(order):
         if node.values is not None:
             continue
         shown = node.owner is not None and node.owner() is not None
-        if shown or inside[node] != node.readers or node in asked:
+        if shown or inside.get(node, 0) != node.readers or node in asked:
             asked.update([n for n, _ in node.inputs])
         else:
             node.inputs = tuple([(_without_values(n), i) for n, i in node.inputs])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import settings
+from ..background import SLICE
 from ..building import Build
 from ..ir.builder import Builder
 from ..ir.core import Function, Value, all_ops
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # Seconds of interpreting after which a program is compiled: about what compiling costs, so that
 # neither a wrong guess nor a long wait doubles the time.
 PATIENCE = 0.25
+LEAST, PER_NODE = 0.05, 0.01  # of few operations: so many seconds, and more for each operation
 LARGEST = 1000  # operations; compiling takes time that grows faster than their number
 PER_OP = 0.003  # seconds that compiling one op of the IR takes, about
 # Compiling that takes as long as this many runs goes on beside them: small arrays in many steps,
@@ -42,7 +44,7 @@ class Structure:
         self.runs = 0
         self.seconds = 0.0
         self.program: Any = None
-        self.patience = PATIENCE
+        self.patience = min(PATIENCE, LEAST + PER_NODE * size)
         self.job: Job | None = None
 
     def due(self) -> bool:
@@ -54,6 +56,7 @@ class Structure:
         job = self.job
         if job is None:
             return True
+        job.join(SLICE)
         if not job.is_alive():
             self.job = None
             self.program = job.found()

@@ -34,6 +34,8 @@ def set_default(dtype: np.dtype) -> None:
 
 def number_dtype(kind: type) -> np.dtype:
     """The dtype of a Python number that meets no Tensor."""
+    if kind in _OF_NUMBER:
+        return _OF_NUMBER[kind]
     for base in (bool, int, float, complex):
         if issubclass(kind, base):
             return _OF_NUMBER[base]

@@ -464,5 +464,5 @@ def report() -> str:
         if known.program is not None:
             how = f"compiled after {known.seconds:.3g} s interpreted"
         lines.append(f"  {known.size} operations, {known.runs} runs, {how}")
-    lines.append(f"a structure is compiled after {hot.PATIENCE} s of interpreting")
+    lines.append(f"a structure is compiled after at most {hot.PATIENCE} s of interpreting")
     return "\n".join(lines)

@@ -17,7 +17,8 @@ from . import tensor_text
 from .dtypes import CPU, DTYPES, device, dtype
 from .graph import GradFn, grad_fn_of
 from .modes import inference, recording
-from .promotion import default, number_dtype
+from .nested import holds_arrays, numbers_alone, ragged
+from .promotion import ARRAY, ZERO_D, default, number_dtype
 from .saved import scalar_name
 from .storage import RemovableHandle, Size, Storage
 from .tape import (
@@ -135,6 +136,16 @@ class Tensor:
     def _aval_shape(self) -> tuple[int, ...]:
         node = self._node
         return self._array.shape if node is None else node.avals[self._index].shape  # type: ignore[union-attr]
+
+    def _standing(self) -> tuple[np.dtype, int]:
+        """The dtype, and how much it counts beside those of other operands."""
+        node = self._node
+        if node is None:
+            array = self._array
+            assert array is not None
+            return array.dtype, ARRAY if array.shape else ZERO_D
+        aval = node.avals[self._index]
+        return NUMPY[aval.dtype], ARRAY if aval.shape else ZERO_D
 
     # -------------------------------------------------------------- what it is
 
@@ -541,45 +552,27 @@ def plain(data: Any, dtype: Any = None) -> np.ndarray:
     """A new array of anything array-like; Python's floats are single precision."""
     if isinstance(data, Tensor):
         return np.array(data._value(), dtype, order="C")
-    if isinstance(data, list | tuple):
+    listed = isinstance(data, list | tuple)
+    bare = listed and numbers_alone(data)
+    if listed and not bare:
         data = _without_tensors(data)
     try:
         found = np.array(data, order="C")
     except ValueError as error:
-        raise _ragged(data) or error from None
+        raise ragged(data) or error from None
     if found.dtype.kind == "U" and isinstance(data, list):
         raise ValueError("too many dimensions 'str'")
     if found.dtype.kind not in "biufc":
         raise TypeError(f"a Tensor cannot be made of {data!r}")
-    if dtype is None and found.dtype == np.float64 and not _holds_arrays(data):
-        dtype = default()
-    if dtype is None and found.dtype == np.complex128 and not _holds_arrays(data):
-        dtype = number_dtype(complex)
+    if dtype is None and found.dtype.char in "dD" and (bare or not holds_arrays(data)):
+        dtype = number_dtype(float if found.dtype.char == "d" else complex)
     return found if dtype is None else found.astype(dtype, copy=False)
-
-
-def _ragged(data: Any) -> ValueError | None:
-    """What PyTorch says of nested lists of different lengths."""
-    level, dim = [data], 0
-    while level and all(isinstance(x, list | tuple) for x in level):
-        sizes = [len(x) for x in level]
-        for n in sizes:
-            if n != sizes[0]:
-                return ValueError(f"expected sequence of length {sizes[0]} at dim {dim} (got {n})")
-        level, dim = [e for x in level for e in x], dim + 1
-    return None
 
 
 def _without_tensors(x: Any) -> Any:
     if isinstance(x, list | tuple):
         return [_without_tensors(e) for e in x]
     return x.tolist() if isinstance(x, Tensor) else x
-
-
-def _holds_arrays(x: Any) -> bool:
-    if isinstance(x, list | tuple):
-        return bool(x) and _holds_arrays(x[0])
-    return isinstance(x, np.ndarray | np.generic)
 
 
 def as_tensor(x: Any) -> Tensor:
