@@ -1,7 +1,7 @@
 """Plans become text, text becomes machine code, and calls enter it.
 
 the text of a kernel:
-    kernel, source, loops, emit, reader, indices, calls, regions, rounds, lines
+    kernel, source, loops, emit, reader, indices, intervals, calls, regions, rounds, lines
 loops and nests of a shape of their own:
     contiguous, halves, spikes, triangular, search, windows, small, slopes, lapack, copies,
     tapes

@@ -18,6 +18,7 @@ from ..ir.types import KIND
 from .emit import At, Names, Scope
 from .host import has_fma
 from .indices import is_sure
+from .intervals import interval
 
 Mask = tuple[str, ...]
 
@@ -452,7 +453,12 @@ class Reader:
             if last < 0 and first >= -extent:
                 return who, off + extent, step
         raw = self.pull(i, index, mask)
-        sure = (i, extent) in self.valid or (i.ndim == 1 and is_sure(self, i, extent, index[0]))
+        least, most = interval(self, i)
+        if least >= 0 and most < extent and raw.isidentifier():
+            self.of_var.setdefault(raw, self.depth(index, mask))
+            return raw, 0, 1
+        sure = (i, extent) in self.valid or (least >= -extent and most < extent)
+        sure = sure or (i.ndim == 1 and is_sure(self, i, extent, index[0]))
         if sure and op.attrs.get("mode", "raise") == "raise":
             n, depth = self.names.size(extent), self.depth(index, mask)
             text = f"ll.select({raw} < 0, {raw} + {n}, {raw})"

@@ -152,6 +152,8 @@ def _subtree_cost(roots: Roots, v: Value, stop: set[Value], near: bool = False) 
         w = stack.pop()
         if w in seen or w in stop or w not in roots.defs or (roots.is_base(w) and w is not v):
             continue
+        if not w.ndim and v.ndim:  # it stands before the loops
+            continue
         seen.add(w)
         op = roots.defs[w]
         total += PROMOTE_COST if near and op.prim.name in SLOW else op_cost(op)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..ir.core import Const, Value
 from ..ir.ops.index import gather
-from ..ir.ops.shape import broadcast, concatenate, pad, reshape, slice_, transpose
+from ..ir.ops.shape import broadcast, concatenate, pad, permuted, reshape, slice_, transpose
 from ..ir.ops.shape import zeros as zeros_of
 from .normal import Normal, Step, missing
 
@@ -269,6 +269,50 @@ def _gather_of_slice(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     return reshape(part, shape=tuple(x.shape[d] for d in missing(axes, x.ndim)))
 
 
+def _gather_of_transpose(b: Normal, args: Args, attrs: Attrs) -> Value | None:
+    """A part of a transposed array, read where that lies."""
+    x, *indices = args
+    op = b.made_by(x, "transpose")
+    if op is None:
+        return None
+    perm, n = op.attrs["perm"], indices[0].ndim
+    rest = [perm[d] for d in missing(attrs["axes"], x.ndim)]
+    at = dict(zip((perm[a] for a in attrs["axes"]), indices, strict=True))
+    where = tuple(sorted(at))
+    part = gather(op.args[0], *(at[d] for d in where), **{**attrs, "axes": where})
+    return permuted(part, [*range(n), *(n + sorted(rest).index(d) for d in rest)])
+
+
+def _gather_of_gather(b: Normal, args: Args, attrs: Attrs) -> Value | None:
+    """Parts of an array along two axes, one after the other, read where it lies."""
+    x, *indices = args
+    op = b.made_by(x, "gather")
+    if op is None or op.attrs != {**attrs, "axes": op.attrs["axes"]}:
+        return None
+    base, *before = op.args
+    if not all(_counts(b, i) for i in (*indices, *before)) or min(attrs["axes"]) < before[0].ndim:
+        return None
+    rest = missing(op.attrs["axes"], base.ndim)
+    along = (*op.attrs["axes"], *(rest[a - before[0].ndim] for a in attrs["axes"]))
+    n = indices[0].ndim
+    shape = (*indices[0].shape, *before[0].shape)
+    wide = [
+        *(broadcast(i, shape=shape, axes=tuple(range(n))) for i in before),
+        *(broadcast(i, shape=shape, axes=tuple(range(n, len(shape)))) for i in indices),
+    ]
+    at = dict(zip(along, wide, strict=True))
+    where = tuple(sorted(at))
+    return gather(base, *(at[d] for d in where), **{**attrs, "axes": where})
+
+
+def _counts(b: Normal, i: Value) -> bool:
+    """Whether an index counts from a place that is computed."""
+    while (op := b.made_by(i, "broadcast")) is not None and i.ndim:
+        i = op.args[0]
+    op = b.made_by(i, "add", "sub")
+    return op is not None and any(b.made_by(a, "iota") for a in op.args) and i.ndim == 1
+
+
 def _scatter(b: Normal, args: Args, attrs: Attrs) -> Value | None:
     """What is written again where it was just written."""
     before = b.made_by(args[0], "scatter")
@@ -289,7 +333,7 @@ VIEWS: dict[str, tuple[Step, ...]] = {
     "slice": (_slice,),
     "pad": (_pad,),
     "concatenate": (_concatenate,),
-    "gather": (_gather, _gather_of_slice),
+    "gather": (_gather, _gather_of_slice, _gather_of_transpose, _gather_of_gather),
     "scatter": (_scatter,),
     "parts": (_of_the_other,),
     "joined": (_of_the_other,),

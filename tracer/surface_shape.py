@@ -292,9 +292,9 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 
 def _rolled(x: Value, shift: int, axis: int) -> Value:
     n = x.shape[axis]
-    shift = shift % n if n else 0
-    if not shift:
+    if not n:
         return x
+    shift %= n  # one of 0 is recorded, too: in a loop, shifts are numbers like others
     tail = ops.shape.narrow(x, axis, n - shift, shift)
     return ops.concatenate(tail, ops.shape.narrow(x, axis, 0, n - shift), axis=axis)
 

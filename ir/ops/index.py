@@ -27,6 +27,7 @@ from .elementwise import (
     or_,
     remainder,
     select,
+    sub,
 )
 from .shape import (
     Mask,
@@ -37,6 +38,7 @@ from .shape import (
     drop,
     iota,
     moveaxis,
+    permuted,
     reshaped,
     stacked,
     sum_,
@@ -122,8 +124,52 @@ def _inside(i: Value, n: int, mode: str) -> Value:
 def _gather_transpose(
     ct: Value, x: Value, *indices: Value, axes: Shape, mode: str = "raise"
 ) -> tuple[Any, ...]:
+    turns = _turns(x.shape, indices, axes) if mode == "raise" else None
+    if turns is not None:
+        return _turned_back(ct, turns, axes), *(ZERO for _ in indices)
     at = [_inside(i, x.shape[a], mode) for i, a in zip(indices, axes, strict=True)]
     return scatter_add(zeros(x.aval), ct, *at, axes=axes), *(ZERO for _ in indices)
+
+
+def _turns(shape: Shape, indices: Sequence[Value], axes: Shape) -> list[tuple[int, Value]] | None:
+    """The dims of indices that turn whole axes, and by how far: `iota - shift` along each.
+
+    They reach each place once, negative ones from the end.
+    """
+    found = [_turn(i) for i in indices]
+    known = [t for t in found if t is not None]
+    every = sorted(d for d, _ in known) == [*range(len(indices))] == [*range(indices[0].ndim)]
+    whole = every and [indices[0].shape[d] for d, _ in known] == [shape[a] for a in axes]
+    return known if whole else None
+
+
+def _turn(i: Value) -> tuple[int, Value] | None:
+    """Along which of its dims an index counts from below, and what is taken off."""
+    defs, dim = current().defs, 0
+    op = defs.get(i)
+    if op is not None and op.prim is broadcast and op.args[0].ndim == 1:
+        (dim,) = drop(tuple(range(i.ndim)), op.attrs["axes"])
+        op = defs.get(op.args[0])
+    elif i.ndim != 1:
+        return None
+    counts = defs.get(op.args[0]) if op is not None and op.prim is sub else None
+    if op is None or counts is None or counts.prim is not iota or op.args[1].ndim:
+        return None
+    return dim, op.args[1]
+
+
+def _turned_back(ct: Value, turns: Sequence[tuple[int, Value]], axes: Shape) -> Value:
+    """What was turned along these axes, turned the other way, its dims in order."""
+    dims = [d for d, _ in turns]
+    ct = permuted(ct, [*dims, *range(len(dims), ct.ndim)])
+    shape = ct.shape[: len(dims)]
+    where = []
+    for k, (n, (_, shift)) in enumerate(zip(shape, turns, strict=True)):
+        back = sub(iota(shape=(n,), axis=0, dtype="i64"), sub(n, shift))
+        where.append(broadcast(back, shape=shape, axes=drop(tuple(range(len(shape))), (k,))))
+    found = gather(ct, *where, axes=tuple(range(len(dims))))
+    order = (*axes, *drop(tuple(range(ct.ndim)), axes))
+    return permuted(found, [order.index(d) for d in range(ct.ndim)])
 
 
 def _scatter_add_transpose(

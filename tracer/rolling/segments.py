@@ -482,7 +482,7 @@ def load_of(rounds: Sequence[Sequence[Step]]) -> Load:
     """How much there is to do, by the last round."""
     last = rounds[-1]
     largest = max((v.aval.size for s in last for v in s.outs), default=0)
-    stencil = _stencil(last)
+    stencil = _stencil(last) or _moving(rounds[-2:])
     fusible = not stencil and all(_fusible(s) for s in last)
     guarded = any(s.guards for s in last)
     ops = sum(s.weight for s in last)
@@ -514,6 +514,14 @@ def _stencil(steps: Sequence[Step]) -> bool:
                 return True
         regions[s.args[0]].append((size, start))
     return False
+
+
+def _moving(rounds: Sequence[Sequence[Step]]) -> bool:
+    """Whether a region moves from one round to the next, and not beyond where it was."""
+    return any(
+        s.moves is not None and t.moves is not None and _stencil((s, t))
+        for s, t in zip(rounds[0], rounds[-1], strict=False)
+    )
 
 
 def _overlap(dims: Sequence[tuple[int, int, int, int]]) -> bool:

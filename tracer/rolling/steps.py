@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...ir import ops as rows
-from ...ir.builder import Builder
+from ...ir.builder import Builder, current
 from ...ir.core import Const, Function, Op, Value
 from ...ir.ops import shape as shapes
 from ...ir.printer import canonical
@@ -17,6 +17,7 @@ from ...ir.types import Aval
 from ..ledger import Recipe
 from .activations import Activation
 from .columns import Columns
+from .turned import turn, turned, within
 
 Shape = tuple[int, ...]
 Emit = Callable[[Builder, Sequence[Value]], Sequence[Value]]
@@ -160,6 +161,10 @@ class Reader:
                 found.append(self._put(puts[k]))
                 k = puts[k].last
                 continue
+            if op.prim is rows.slice_ and (made := self._turn(k, last)) is not None:
+                found.append(made)
+                k = made.last
+                continue
             k += 1
             if token is None or op.prim in special:
                 found.append(self._op(op, token, k))
@@ -280,6 +285,22 @@ class Reader:
 
         return Step(token, args, (put.out,), emit, put.last, ops, len(ops))
 
+    def _turn(self, first: int, last: int) -> Step | None:
+        """An array turned along an axis; by how far is an operand."""
+        found = turn(self.ops, first, last)
+        if found is None:
+            return None
+        ops, axis, out = self.ops[first : found.end], found.axis, self.ops[found.end - 1].outs[0]
+        where = ops[-1].where
+
+        def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:
+            b.where = where
+            return (turned(args[0], args[1], axis),)
+
+        args = (found.x, integer(found.shift))
+        token = self.token(("turn", found.x.aval, axis))
+        return Step(token, args, (out,), emit, found.end, ops, len(ops))
+
 
 _SPECIAL = frozenset((rows.slice_, rows.reshape, rows.concatenate))
 
@@ -317,15 +338,33 @@ def region(x: Value, start: Sequence[Value], size: Shape, step: Shape) -> Value:
     if single:
         x = rows.gather(x, *(start[d] for d in single), axes=tuple(single), mode="raise")
         x = shapes.reshaped(x, tuple(1 if d in single else n for d, n in enumerate(part)))
-    for d in moving:
-        if size[d] != 1:
-            x = rows.gather(x, positions(start[d], size[d], step[d]), axes=(d,), mode="raise")
-            x = shapes.moveaxis(x, 0, d)
-    return x
+    wide = [d for d in moving if size[d] != 1]
+    if not wide:
+        return x
+    shape = tuple(size[d] for d in wide)
+    where = [
+        across(positions(start[d], size[d], step[d], x.shape[d]), k, shape)
+        for k, d in enumerate(wide)
+    ]
+    x = rows.gather(x, *where, axes=tuple(wide), mode="raise")
+    order = (*wide, *(d for d in range(x.ndim) if d not in wide))
+    return shapes.permuted(x, tuple(map(order.index, range(x.ndim))))
 
 
-def positions(start: Value, size: int, step: int) -> Value:
-    """`start + step * (0, 1, ..., size - 1)`."""
+def across(line: Value, axis: int, shape: Shape) -> Value:
+    """A vector along one axis of a shape, repeated along the others."""
+    alone = tuple(n if d == axis else 1 for d, n in enumerate(shape))
+    return shapes.broadcast_to(shapes.reshaped(line, alone), shape)
+
+
+def positions(start: Value, size: int, step: int, extent: int) -> Value:
+    """`start + step * (0, 1, ..., size - 1)`.
+
+    Where `start` is one of the numbers that were recorded, these lie within the extent: its bounds
+    say so to who reads the program.
+    """
+    if current().defs.get(start) is None:
+        start = within(start, extent - 1 - (size - 1) * step)
     steps = shapes.iota(shape=(size,), axis=0, dtype="i64")
     if step != 1:
         steps = rows.mul(steps, Const(step, "i64"))
@@ -346,9 +385,8 @@ def replaced(old: Value, new: Value, start: Sequence[Value], step: Shape) -> Val
     where = []
     for d in given:
         if d in wide:
-            along = positions(start[d], size[d], step[d])
-            alone = tuple(n if e == d else 1 for e, n in zip(wide, shape, strict=True))
-            where.append(shapes.broadcast_to(shapes.reshaped(along, alone), shape))
+            along = positions(start[d], size[d], step[d], old.shape[d])
+            where.append(across(along, wide.index(d), shape))
         else:
             where.append(shapes.broadcast_to(start[d], shape))
     order = (*wide, *(d for d in range(old.ndim) if d not in given))
