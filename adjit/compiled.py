@@ -158,7 +158,7 @@ class CompiledFunction:
             result = self._once(args, kwargs, (here, now), len(tried))
             if result is not MISS:
                 return result
-        variant = self._variant(args, kwargs)
+        variant = self._made(args, kwargs)
         leaves, _ = signature(*self._fixed(args, kwargs))
         if variant in tried and variant.decisions and not trips(variant.staged.trace):
             result = MISS
@@ -248,6 +248,14 @@ class CompiledFunction:
         which = self._fixes.get(flatten((primals, kwargs))[1], frozenset())
         fixed, kwargs = fix(primals, kwargs, which)
         return self._transform.with_primals(args, fixed), kwargs
+
+    def _made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
+        """The variant of a call, and its program unless that is made in the background."""
+        with uncollected():  # once around all, for at its end what was made is looked through
+            variant = self._variant(args, kwargs)
+            if variant.ready:
+                _ = variant.wrapper
+        return variant
 
     def _variant(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
         """The variant of a call, made if need be."""
