@@ -17,13 +17,18 @@ from .eager.creation import *
 from .eager.decompositions import *
 from .eager.draws import *
 from .eager.dtypes import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
     device,
     dtype,
     finfo,
     get_default_dtype,
     iinfo,
     layout,
+    memory_format,
     of,
+    preserve_format,
     set_default_dtype,
     strided,
 )
@@ -69,6 +74,7 @@ int8, int16, int32, int64 = map(of, ("i1", "i2", "i4", "i8"))
 uint8, uint16, uint32, uint64, bool = map(of, ("u1", "u2", "u4", "u8", "?"))
 short, int, long = int16, int32, int64
 pi, e, inf, nan = np.pi, np.e, np.inf, np.nan
+newaxis = None
 
 
 def is_tensor(x: object) -> builtins.bool:

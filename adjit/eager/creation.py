@@ -214,6 +214,12 @@ method("new_full")(_new(full))
 method("new_tensor")(_new(tensor))
 
 
+@method("new")
+def _renewed(self: Tensor, *data: Any) -> Tensor:
+    """Of the same dtype: as many zeros as the sizes say, or a copy of the data."""
+    return _typed(self._dtype)(*data)
+
+
 def empty_strided(size: Any, stride: Any, *, dtype: Any = None, **_: Any) -> Tensor:
     """Zeros, with these strides counted in elements."""
     length = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))

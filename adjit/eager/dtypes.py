@@ -202,3 +202,19 @@ class layout:
 
 
 strided = layout()
+
+
+class memory_format:
+    """An order of elements in memory: a word, the elements stay as they lie."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")

@@ -152,7 +152,15 @@ isinf = unary("isinf", np.isinf)
 isfinite = unary("isfinite", np.isfinite)
 logical_not = unary("logical_not", np.logical_not, floats=False)
 bitwise_not = unary("bitwise_not __invert__", np.invert, floats=False)
-clone = unary("clone", lambda x: x.copy(), keeps=False, floats=False)
+_clone = unary("clone", lambda x: x.copy(), keeps=False, floats=False)
+
+
+@method("clone")
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy."""
+    return _clone(input)
+
+
 softplus = unary("softplus", lambda x: np.logaddexp(x, 0.0))
 
 

@@ -49,7 +49,6 @@ _ADVICE = [
         r"lu|lu_solve|lu_unpack|ldl\w+|lobpcg|symeig|solve|svd_lowrank|pca_lowrank",
         "use torch.linalg.solve, eigh or svd",
     ),
-    (r"stft|istft", "use torch.fft.rfft of x.unfold(...) times a window"),
     (r"cond|while_loop", "write Python's if and while; a step is recorded each time it runs"),
     (r"from_dlpack|to_dlpack|from_file|frombuffer", "use torch.from_numpy of a NumPy array"),
     (r"distributions|hub|package|profiler|onnx|masked|nested|ao|futures", "not part of adjit"),

@@ -110,6 +110,8 @@ def scatter(
         v = _values("scatter", input, src if value is None else value)
         v = v if v.ndim else v.expand_as(index)
         return scatter_reduce(input, dim, index, v, kinds[reduce])
+    if isinstance(src, Tensor) and src.ndim != index.ndim:
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
     v = _values("scatter", input, src if value is None else value)
     axis = _check("scatter", input, dim, index, v)
     _in_range(index, input.shape[axis], axis)

@@ -223,7 +223,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 
 @method("contiguous")
-def contiguous(input: Tensor) -> Tensor:
+def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     """The Tensor, or a copy of what shows the memory of another in another order."""
     return input if input.is_contiguous() else titled(input.clone(), "CloneBackward0")
 

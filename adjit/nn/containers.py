@@ -338,5 +338,19 @@ class ParameterDict(_Named):
         """The parameter of a name, or the default."""
         return self._parameters.get(key, default)
 
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The parameter of a name, which is the default from now on if there was none."""
+        if key not in self._parameters:
+            self[key] = default
+        return self._parameters[key]
+
+    def popitem(self) -> tuple[str, Any]:
+        """The name and parameter entered last, no longer in here."""
+        return self._parameters.popitem()
+
+    def copy(self) -> ParameterDict:
+        """Another of the same parameters."""
+        return ParameterDict(dict(self._parameters))
+
     def extra_repr(self) -> str:
         return "\n".join(f"  ({k}): {_described(x)}" for k, x in self._parameters.items())

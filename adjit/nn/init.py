@@ -93,6 +93,9 @@ def fans(tensor: Any) -> tuple[int, int]:
     return shape[1] * size, shape[0] * size
 
 
+_calculate_fan_in_and_fan_out = fans  # as PyTorch's users write it in layers of their own
+
+
 def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
     """Even draws of variance 2 gain² / (fan in + fan out)."""
     bound = gain * math.sqrt(6.0 / sum(fans(tensor)))

@@ -16,6 +16,7 @@ __all__ = [
     "pack_sequence",
     "pad_packed_sequence",
     "pad_sequence",
+    "unpack_sequence",
     "unpad_sequence",
 ]
 
@@ -148,6 +149,12 @@ def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = Fals
     x = padded_sequences if batch_first else padded_sequences.swapaxes(0, 1)
     given = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
     return [x[i, : int(n)] for i, n in enumerate(given)]
+
+
+def unpack_sequence(packed_sequences: PackedSequence) -> list[Any]:
+    """The sequences of a packed batch."""
+    padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
+    return unpad_sequence(padded, lengths, batch_first=True)
 
 
 def pack_sequence(sequences: Any, enforce_sorted: bool = True) -> PackedSequence:

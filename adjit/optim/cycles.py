@@ -104,6 +104,7 @@ class OneCycleLR(LRScheduler):
         if last_epoch == -1:
             for group, points in zip(optimizer.param_groups, self.lrs, strict=True):
                 group["initial_lr"] = points[0]
+                group["max_lr"], group["min_lr"] = points[1], points[-1]
         super().__init__(optimizer, last_epoch)
 
     def _between(self, points: list[float]) -> float:
