@@ -8,7 +8,7 @@ gone.  Both do the very operations that the loop would.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from .lines import ASSIGNED, MOVED, WORD, moved_by, renamed
@@ -25,13 +25,22 @@ _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 # For each comparison the number, less that of the base, below which it is as the second one says.
 Tests = Mapping[str, tuple[int, bool]]
+# Names that are an index of a loop around and a number.
+Places = Mapping[str, tuple[str, int]]
 
 
 def halves(
-    var: str, reach: tuple[str, str], lines: Sequence[str], fresh: Callable[[str], str]
+    var: str,
+    reach: tuple[str, str],
+    lines: Sequence[str],
+    fresh: Callable[[str], str],
+    places: Callable[[], Places] = dict,
 ) -> list[str] | None:
-    """The lines of `for var in range(*reach)` with these in its body; None for any other loop."""
-    read = _read(var, lines)
+    """The lines of `for var in range(*reach)` with these in its body; None for any other loop.
+
+    `places` says which names are an index of a loop around and a number: which, and the number.
+    """
+    read = _read(var, lines, places)
     if read is None:
         return None
     base, tests = read
@@ -71,13 +80,28 @@ def _plus(text: str, by: int) -> str:
     return f"{text} + {by}" if by > 0 else f"{text} - {-by}"
 
 
-def _read(var: str, lines: Sequence[str]) -> tuple[str, Tests] | None:
+def places(lines: Iterable[str], indices: Container[str], moving: Container[str]) -> Places:
+    """What lines say of names by indices; those of `moving` ones hold for a while only."""
+    found: dict[str, tuple[str, int]] = {}
+    for line in lines:
+        assigned = ASSIGNED.fullmatch(line)
+        same = MOVED.fullmatch(assigned[2]) if assigned else None
+        if assigned is None or same is None or assigned[1] in moving:
+            continue
+        root, at = found.get(same[1], (same[1], 0))
+        at += moved_by(same)
+        if root in indices and abs(at) <= _FAR:
+            found[assigned[1]] = root, at
+    return found
+
+
+def _read(var: str, lines: Sequence[str], places: Callable[[], Places]) -> tuple[str, Tests] | None:
     """What the indices of a loop are compared with, and by which lines.
 
     None where a line is no plain one, or comparisons are with several numbers.
     """
     offsets = {var: 0}
-    bases: set[str] = set()
+    bases: dict[str, str] = {}  # by comparison
     tests: dict[str, tuple[int, bool]] = {}
     own: set[str] = {var}
     for line in lines:
@@ -97,12 +121,18 @@ def _read(var: str, lines: Sequence[str]) -> tuple[str, Tests] | None:
             if b in offsets:
                 a, sign, b = b, _FLIPPED[sign], a
             if b not in own and not b.isdigit():
-                bases.add(b)
+                bases[name] = b
                 tests[name] = (sign in ("<=", ">")) - offsets[a], sign[0] == "<"
         own.add(name)
-    if len(bases) != 1 or bases & own:
+    roots = set(bases.values())
+    if len(roots) > 1:
+        known = places()
+        found = {name: known.get(b, (b, 0)) for name, b in bases.items()}
+        tests = {name: (at + found[name][1], below) for name, (at, below) in tests.items()}
+        roots = {root for root, _ in found.values()}
+    if len(roots) != 1 or roots & own:
         return None
-    return bases.pop(), tests
+    return roots.pop(), tests
 
 
 def _simpler(lines: Sequence[str], known: Mapping[str, bool]) -> list[str]:

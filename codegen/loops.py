@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 
 from ..ir.access import MAX_INTERVALS
@@ -15,7 +16,7 @@ from ..ir.types import KIND, Extent
 from . import contiguous, indices, triangular
 from .calls import CALLS, add_at, gemm, strided_pad
 from .emit import ITEM, LITERAL_SIZE, At, Scope, fold_start
-from .halves import halves
+from .halves import halves, places
 from .indices import indices_of, validate
 from .reader import Reader
 from .regions import region
@@ -387,7 +388,9 @@ class Writer(Reader):
                 headers = (triangular.header(self, var, (a, b), ends),)
             elif high - low > LITERAL_SIZE:
                 found = spikes(var, (a, end), lines, self.names.fresh)
-                found = found or halves(var, (a, end), lines, self.names.fresh)
+                if found is None:
+                    known = partial(places, self.around(), self.ranges, self.moving)
+                    found = halves(var, (a, end), lines, self.names.fresh, known)
                 lines, headers = (lines, headers) if found is None else (found, ())
             self.under(headers, lines)
             indices.passed(self, scope, var, (low, high))

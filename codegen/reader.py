@@ -60,6 +60,7 @@ class Reader:
         self.bound: dict[Value, Bound] = {}
         self.updates: set[Value] = set()  # what lies where something older may still be read
         self.turned: dict[Value, str] = {}  # the pointers of this round (see rounds.py)
+        self.moving: set[str] = set()  # numbers that rounds set anew
         self.floor = 0  # the depth of the region's body that is being written
         self.rows: dict[Loop, str] = {}  # the row within a block
         self.strips: list[Loop] = []
@@ -84,6 +85,10 @@ class Reader:
     def line(self, text: str, depth: int | None = None) -> None:
         scope = self.scope if depth is None else self.scopes[depth]
         scope.lines.append(text)
+
+    def around(self) -> Iterator[str]:
+        """The lines of the bodies around what is being written, up to there."""
+        return (text for scope in self.scopes for text in scope.lines)
 
     @contextmanager
     def aside(self) -> Iterator[Scope]:

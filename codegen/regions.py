@@ -130,6 +130,7 @@ def _start(
         if y.ndim == 0:
             name = w.names.fresh(y.hint or "c")
             w.line(f"{name} = {w.pull(x, ())}")
+            w.moving.add(name)
             names.append(name)
             continue
         names.append("")
@@ -207,6 +208,7 @@ def _while(w: Writer, r: Root, op: Op) -> None:
     w.endless = True
     count = w.names.fresh("rounds")
     w.line(f"{count} = 0")
+    w.moving.add(count)
     for block in (test, body):
         _outside(w, block.params[:a], op.args[:a])
     with w.body("while True:"), _inside(w):

@@ -119,6 +119,7 @@ class Roots:
                 wanted.update(self._stored_operands(op, emit.name))
                 if self.rounds and emit.name.startswith("scatter"):
                     wanted.update(self._apart(op))
+                    wanted.update(self._pieced(op.args[0]))
         wanted |= _elements(self.block, self.defs)
         wanted -= {op.outs[0] for chain in self.chains.values() for op in chain[:-1]}
         return {v for v in wanted if v in self.defs and v not in self.aliases}
@@ -136,6 +137,20 @@ class Roots:
         if name == "reshape" and view_map(op) is None:
             self.aliases[op.outs[0]] = op.args[0]
             return [op.args[0]]
+        return []
+
+    def _pieced(self, x: Value) -> list[Value]:
+        """What is updated, if it is made of pieces: loops of its own are cut where these meet."""
+        stack, seen = [x], {x}
+        while stack:
+            op = self.defs.get(stack.pop())
+            if op is None or not is_inline(op):
+                continue
+            if op.prim.name in ("pad", "concatenate"):
+                return [x]
+            more = [a for a in op.args if a not in seen]
+            seen.update(more)
+            stack += more
         return []
 
     def _apart(self, op: Op) -> list[Value]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adjit import options, value_and_grad
-from adjit.codegen.halves import halves
+from adjit.codegen.halves import halves, places
 
 LINES = (
     "a = x[i]",
@@ -117,3 +117,36 @@ def test_masks_that_end_at_the_greatest_number():
         got, slope = made(x, k)
         np.testing.assert_allclose(got, f(x, k), rtol=1e-14)
         np.testing.assert_allclose(slope, np.where(np.arange(40) <= k, 0.5 / np.sqrt(x), 0.0))
+
+
+def test_numbers_that_are_one_index_and_some():
+    """Masks by several names of one index cut at each of them."""
+    around = ["n = k + 1", "p = n + 2", "s = n", "c = k + 1", "    t = k + 4", "w = v + 1"]
+    known = places(around, {"k"}, {"c"})
+    assert known == {"n": ("k", 1), "p": ("k", 3), "s": ("k", 1)}
+    lines = (*LINES, "u = b < p", "r = ll.select(u, a, 1.0)", "z[i] = r")
+    assert cut(*lines) is None
+    numbers = itertools.count()
+    found = halves("i", ("0", "m"), lines, lambda stem: f"{stem}{next(numbers)}", lambda: known)
+    assert found[:2] == ["m0 = min(max(k, -1), m - 1) + 1", "m1 = min(max(k, -3), m - 3) + 3"]
+    heads = [line.partition(" in ")[2] for line in found if line.startswith("for")]
+    assert heads == ["range(m0):", "range(m0, m1):", "range(m1, m):"]
+    assert [line.strip() for line in found[-2:]] == ["out[q + i4] = 0.0", "z[i4] = 1.0"]
+
+
+def test_rows_that_grow_at_both_ends():
+    """Pascal's triangle: one loop for a round, and one for its slope but for the last element."""
+
+    def f(x):
+        row = np.ones(1) * x
+        for _ in range(60):
+            row = np.concatenate([row[:1], (row[1:] + row[:-1]) * 0.5 * x, row[-1:]])
+        return np.sum(row * np.arange(row.size))
+
+    with options(unroll="never", threads=1):
+        g = value_and_grad(f)
+        value, slope = g(1.01)
+        text = g.source(1.01)
+    np.testing.assert_allclose(value, f(1.01), rtol=1e-12)
+    np.testing.assert_allclose(slope, (f(1.01 + 1e-6) - f(1.01 - 1e-6)) / 2e-6, rtol=1e-6)
+    assert "min(max(" in text

@@ -68,10 +68,10 @@ def emission(op: Op, piece: Piece) -> tuple[Emit, bool]:
 
     def emit(b: Builder, args: Sequence[Value]) -> Sequence[Value]:
         b.where = op.where
-        given = [
-            fitted(x, tuple(map(int, e.max(0))))
-            for x, e in zip(args[:count], piece.extents, strict=True)
-        ]
+        given = list(args[:count])
+        if op.prim.name != "slice":  # a region of what is cut is one of the whole
+            extents = (tuple(map(int, e.max(0))) for e in piece.extents)
+            given = [fitted(x, size) for x, size in zip(given, extents, strict=True)]
         return (rule(piece, attrs, given, args),)
 
     return emit, clean(piece, attrs)
@@ -222,21 +222,19 @@ def _lined(p: Piece, attrs: Mapping[str, Any]) -> None:
 def _joined(
     p: Piece, attrs: Mapping[str, Any], xs: Sequence[Value], args: Sequence[Value]
 ) -> Value:
-    """Arrays one after the other: each is chosen from where it begins."""
+    """Arrays one after the other: from where one begins at several places, it is chosen."""
     axis, size = attrs["axis"], p.size
     along = shapes.iota(shape=(size[axis],), axis=0, dtype="i64")
     alone = tuple(size[axis] if d == axis else 1 for d in range(len(size)))
-    out = fitted(xs[0], size)
-    begin: Value = Const(0, "i64")
-    for x, before in zip(xs[1:], p.slots, strict=False):
+    fixed = next((k for k, s in enumerate(p.slots) if _moves(s[axis])), len(xs) - 1) + 1
+    first, rest = xs[:fixed], xs[fixed:]
+    out = fitted(shapes.concatenate(*first, axis=axis) if fixed > 1 else first[0], size)
+    begin: Value = Const(sum(x.shape[axis] for x in first[:-1]), "i64")
+    for x, before in zip(rest, p.slots[fixed - 1 :], strict=False):
         n = before[axis]
         begin = _sum(begin, args[n.operand] if type(n) is At else Const(n, "i64"))
-        if type(begin) is Const:
-            start = tuple(int(begin.data) if d == axis else 0 for d in range(x.ndim))
-            x = rows.pad(x, shape=size, start=start, step=(1,) * x.ndim)
-        else:
-            x = shapes.broadcast_to(x, size)
         here = shapes.reshaped(rows.greater_equal(along, begin), alone)
+        x = shapes.broadcast_to(x, size)
         out = rows.select(shapes.broadcast_to(here, size), x, out)
     return out
 
