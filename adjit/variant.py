@@ -23,7 +23,7 @@ from .ir.types import NUMPY
 from .lying import filled, moved, strangers, strides, turned
 from .passes import pipeline
 from .passes.lean import lean, savings
-from .passes.partition import threads_for, worth_cutting
+from .passes.partition import MANY, threads_for, worth_cutting
 from .settings import Options
 from .signature import Signature, Spec
 from .staging import Staged, shapes_only
@@ -173,7 +173,7 @@ class Variant:
         small = options.memory_budget is not None or build.large
         if not small and (options.threads == 1 or not worth_cutting(build.function)):
             return None
-        if build.rows is not None:
+        if build.rows is not None and build.rows.extent >= MANY:
             return None
         self.lies = tuple(kept)
         function = self._through_passes(self.staged.function)

@@ -111,7 +111,8 @@ class Contest:
             return result
         del result  # or there would be twice the memory for results
         # The first runs meet memory that is not mapped yet.
-        self._compare(inputs, start, [[_spent(program, inputs)] for program in self._both])
+        shared.release()
+        self._compare(inputs, start, [[], []])
         self.seconds["trials"] = perf_counter() - start
         chosen: list[np.ndarray] = self.chosen.call(inputs)
         return chosen
@@ -128,15 +129,20 @@ class Contest:
     def _compare(self, inputs: Sequence[np.ndarray], start: float, both: list[list[float]]) -> None:
         """Run both some more times, unless that took long since the start, and choose.
 
-        One several times, then the other: threads that have had nothing to do wake up slowly.
+        One several times, then the other: threads that have had nothing to do wake up slowly.  And
+        never does each hold memory to work in.
         """
         for k, (times, program) in enumerate(zip(both, self._both, strict=True), 1):
             for _ in range(ROUNDS):
                 if times and perf_counter() - start > PATIENCE * k / 2:
                     break
                 times.append(_spent(program, inputs))
+            if k == 1:
+                program.release()
         whole, shared = map(_usual, both)
         self.chosen = self._both[1] if shared * GAIN < whole else self._both[0]
+        if self.chosen is not self._both[1]:
+            self._both[1].release()
         self._times, self._limit = both, whole * GAIN
         self._asks = self._better is not None and shared >= self._much * whole
 

@@ -22,7 +22,8 @@ from .threads import limited
 from .turns import Turn, Turns, turn_of
 
 _MOST_FORMS = 16  # kernels of a stage: parts that read all of a value at their own place differ
-_ROWS = 32  # parts are multiples of a block of rows
+_ROWS = 32  # parts are multiples of a block of rows, unless there are few
+_FEW = 64
 
 
 @dataclass(eq=False)
@@ -114,6 +115,13 @@ class ParallelProgram:
         ]
         return replace(self, threads=1, steps=tuple(steps))
 
+    def release(self) -> None:
+        """Let go of the memory that the parts work in, until the next call."""
+        for step in self.steps:
+            for holder in (step.once, step.shares):
+                if holder is not None:
+                    holder.release()
+
     @property
     def runs(self) -> list[Any]:
         """What runs, in order: the parts of a stage are one."""
@@ -201,6 +209,11 @@ class _Shares:
         turn, status = turn_of(status)
         raise self.parts[self._firsts[share] + turn].run.failure(status)
 
+    def release(self) -> None:
+        """Let go of the memory that the parts work in."""
+        self._room.release()
+        self._others.release()
+
     @property
     def scratch(self) -> int:
         """Bytes of what the parts that run at the same time work in."""
@@ -265,7 +278,7 @@ def build_parallel(
     threads = min(threads, MOST)
     seconds: dict[str, float] = {}
     steps: list[_Step] = []
-    bounds = _bounds(partition.extent, min(parts or threads, -(-partition.extent // _ROWS)))
+    bounds = _bounds(partition.extent, parts or threads)
     for stage in partition.stages:
         if not stage.rows:
             plan = planned(part(partition, stage), False)
@@ -324,11 +337,12 @@ def _part(run: KernelRun, plan: Schedule) -> _Part:
     return _Part(run, tuple(places[run.step.reads[i]] for i in run.kernel.inputs))
 
 
-def _bounds(extent: int, threads: int) -> list[tuple[int, int]]:
-    """Equal parts of the rows, in whole blocks."""
-    blocks = -(-extent // _ROWS)
-    cuts = [min(extent, _ROWS * round(blocks * k / threads)) for k in range(threads + 1)]
-    cuts[-1] = extent
+def _bounds(extent: int, count: int) -> list[tuple[int, int]]:
+    """So many equal parts of the rows, or less, in whole blocks."""
+    block = _ROWS if extent > _FEW else 1
+    blocks = -(-extent // block)
+    count = min(count, blocks)
+    cuts = [min(extent, block * round(blocks * k / count)) for k in range(count + 1)]
     return [(a, b) for a, b in pairwise(cuts) if b > a]
 
 

@@ -97,6 +97,12 @@ class Workspace:
         elif len(self.free) < self.keep:
             self.free.append(arrays)
 
+    def release(self) -> None:
+        """Let go of what waits for the next call."""
+        self.free.clear()
+        if self.room is not None:
+            self.room.free.clear()
+
     def _places(self) -> tuple[list[int], int]:
         """Where each array begins, and the bytes of all."""
         offsets, total = [], 0
@@ -286,6 +292,11 @@ class Program:
         """The same in one thread."""
         runs = [HostRun(r.op) if isinstance(r, HostRun) else r for r in self.runs]
         return replace(self, runs=runs)
+
+    def release(self) -> None:
+        """Let go of the memory that kernels work in, until the next call."""
+        for run in self.kernels:
+            run.workspace.release()
 
     @functools.cached_property
     def _passed_on(self) -> set[Value]:

@@ -15,7 +15,7 @@ from ..ir.builder import Builder
 from ..ir.core import Const, Function, Op, Value
 from ..ir.records import dataclass
 from .partition import SHAPED, Partition
-from .rowwise import row_dims
+from .rowwise import elements, row_dims
 from .stages import Stage
 
 Span = tuple[int, int]  # the rows [low, high) of a value
@@ -34,7 +34,15 @@ class Part:
     def own(self, v: Value) -> Span:
         """The rows of a value that belong to this part alone; to the last one what is left."""
         (d,) = self.dims(v)
-        return self.low, int(v.shape[d]) if self.high == self.partition.extent else self.high
+        many = elements(v, d, self.partition.rows)
+        end = self.high == self.partition.extent
+        return self.low * many, int(v.shape[d]) if end else self.high * many
+
+    def like(self, x: Value, v: Value, span: Span) -> Span:
+        """The rows of a value that are these of another one."""
+        (d,), (e,) = self.dims(x), self.dims(v)
+        many, of = elements(x, d, self.partition.rows), elements(v, e, self.partition.rows)
+        return span[0] * many // of, span[1] * many // of
 
     def dims(self, v: Value) -> list[int]:
         """The dims of a value that are rows."""
@@ -53,7 +61,7 @@ class Part:
     @property
     def form(self) -> Hashable:
         """Parts with equal forms are the same function."""
-        spans = tuple((v, a - self.low, b - a) for v, (a, b) in self.spans.items())
+        spans = tuple((v, a - self.own(v)[0], b - a) for v, (a, b) in self.spans.items())
         own = tuple(high - low for low, high in map(self.own, self._whole()))
         return spans, own, tuple(self._windows())
 
@@ -119,7 +127,8 @@ def _wanted(part: Part, op: Op) -> Iterator[tuple[Value, Span]]:
     """The rows of its operands that an op reads for those of its result."""
     low, high = part.spans[op.outs[0]]
     if not is_inline(op):
-        yield from ((x, (low, high)) for x in op.args if part.dims(x))
+        rows = low, high
+        yield from ((x, part.like(x, op.outs[0], rows)) for x in op.args if part.dims(x))
         return
     for x, index in reads(op, identity(op.outs[0].ndim), part.partition.numbers):
         for d in part.dims(x):
@@ -154,7 +163,9 @@ def function_of(part: Part) -> Function:
                 env[op.outs[0]] = _moved(part, op, env)
                 continue
             args = [
-                rows(x, spans[op.outs[0]] if on_rows else part.own(x))
+                rows(
+                    x, part.like(x, out, spans[out]) if out is not None and on_rows else part.own(x)
+                )
                 if part.dims(x)
                 else env.get(x, x)
                 for x in op.args

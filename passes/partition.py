@@ -14,17 +14,20 @@ from math import prod
 
 from ..ir.access import identity, is_inline, reads, view_map
 from ..ir.core import Block, Const, Function, Op, Value
+from ..ir.ops.shape import reshape
 from ..ir.prim import Call, Expr
 from ..ir.records import dataclass
 from ..ir.types import Extent
 from .roots import STACKED
-from .rowwise import HALO, counted, fills, is_row, row_dims, rowwise
+from .rowwise import HALO, Rows, counted, elements, fills, is_row, row_dims, rowwise
 from .stages import Along, Stage, stages
 
 SHAPED = {
     "broadcast": "shape", "reshape": "shape", "slice": "size", "pad": "shape", "iota": "shape",
 }  # fmt: skip
-FEWEST_ROWS = 64
+_FEWEST = 4
+MANY = 128  # rows that can be cut into more parts than there are threads
+_NEAR = 64  # rows from which on a dim that is a few rows shorter may be of the same family
 _MOST_STAGES = 16
 _SMALL = 8192  # elements of a matrix that BLAS packs again for every part
 _SHARE = 0.5  # of the work that must be on rows
@@ -50,7 +53,7 @@ class Partition:
     params: tuple[Value, ...]
     outs: tuple[Value, ...]
     stages: tuple[Stage, ...]
-    rows: frozenset[Hashable]
+    rows: Rows
     extent: int
     work: float
     shifted: bool
@@ -112,18 +115,20 @@ def partition(name: str, block: Block) -> Partition | None:
     works = {op: _work(op) for op in block.ops}
     total = sum(works.values())
     for rows in families:
-        touched = sum(works[op] for op in block.ops if not rows.isdisjoint(labels[op]))
+        touched = sum(works[op] for op in block.ops if not rows.keys().isdisjoint(labels[op]))
         try:
             if touched >= _SHARE * total:
                 found.append(_cut(name, block, rows, total))
         except Unfit:
             continue
-    return max(found, key=_saved, default=None)
+    return max(found, key=lambda p: (p.extent >= MANY, _saved(p)), default=None)
 
 
 def _saved(p: Partition) -> float:
-    """How much less time two threads take, about."""
-    return p.work / 2 - _JOIN * sum(s.rows for s in p.stages)
+    """How much less time two threads take, about: less what it takes to join partial results."""
+    writes = (w for s in p.stages for w in zip(s.writes, s.combine, strict=True))
+    joined = sum(v.aval.size for v, how in writes if how)
+    return p.work / 2 - _JOIN * sum(s.rows for s in p.stages) - joined
 
 
 def _labels(op: Op) -> set[Hashable]:
@@ -135,7 +140,7 @@ def _labels(op: Op) -> set[Hashable]:
 # ------------------------------------------------------------------ cutting
 
 
-def _families(block: Block) -> Iterator[frozenset[Hashable]]:
+def _families(block: Block) -> Iterator[Rows]:
     """The first dims of the params, each with what differs from it by a few rows at the ends."""
     near: dict[Hashable, set[Hashable]] = {}
     for op in block.ops:
@@ -147,24 +152,40 @@ def _families(block: Block) -> Iterator[frozenset[Hashable]]:
                 if d is None or off is None or step != 1:
                     continue
                 m = out.shape[d]
-                long = abs(n - m) <= HALO and min(m, n) >= FEWEST_ROWS
+                long = abs(n - m) <= HALO and min(m, n) >= _NEAR
                 if long and isinstance(n, Extent) and isinstance(m, Extent):
                     near.setdefault(n.label, set()).add(m.label)
                     near.setdefault(m.label, set()).add(n.label)
     seen: set[Hashable] = set()
     for p in block.params:
         first = p.shape[0] if p.shape else 0
-        if isinstance(first, Extent) and first >= 2 * FEWEST_ROWS and first.label not in seen:
+        if isinstance(first, Extent) and first >= _FEWEST and first.label not in seen:
             family, new = {first.label}, [first.label]
             while new:
                 more = near.get(new.pop(), set()) - family
                 family |= more
                 new += more
             seen |= family
-            yield frozenset(family)
+            yield _merged(block, dict.fromkeys(family, 1))
 
 
-def _cut(name: str, block: Block, rows: frozenset[Hashable], total: float) -> Partition:
+def _merged(block: Block, rows: dict[Hashable, int]) -> Rows:
+    """The family with dims that its own are merged into with those behind them, and taken apart."""
+    for op in block.ops:
+        if op.prim is not reshape or is_inline(op):
+            continue
+        (x,), (out,) = op.args, op.outs
+        for d, n in enumerate(x.shape):
+            if not is_row(n, rows):
+                continue
+            before, of = prod(x.shape[:d]), n // elements(x, d, rows)
+            for e, m in enumerate(out.shape):
+                if isinstance(m, Extent) and prod(out.shape[:e]) == before and m % of == 0:
+                    rows.setdefault(m.label, m // of)
+    return rows
+
+
+def _cut(name: str, block: Block, rows: Rows, total: float) -> Partition:
     """The stages of a block cut along one family."""
 
     def along(v: Value) -> list[int]:
@@ -184,7 +205,12 @@ def _cut(name: str, block: Block, rows: frozenset[Hashable], total: float) -> Pa
     else:
         raise Unfit
     carried = [op for op in made.carries if not op.blocks]
-    extents = {int(v.shape[d]) for op in carried for v in (*op.args, *op.outs) for d in along(v)}
+    extents = {
+        v.shape[d] // elements(v, d, rows)
+        for op in carried
+        for v in (*op.args, *op.outs)
+        for d in along(v)
+    }
     shifted = len(extents) > 1 or any(_shifts(op, along, made.numbers) for op in carried)
     if len(found) > _MOST_STAGES or not any(s.rows for s in found):
         raise Unfit

@@ -9,7 +9,7 @@ second name there, and a stage that reads it so waits for all of it.  What canno
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -29,7 +29,7 @@ COMBINED_BY = {
 HALO = 32  # by how many rows the dims of a family differ, and how far from its own a row reads
 _ALONG = ("argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "sort", "argsort")
 _SPARSE = 4  # how many places there may be for each number that is added to one of them
-Rows = Collection[Hashable]
+Rows = Mapping[Hashable, int]  # the classes of dims that are rows; how many elements of it are one
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,13 @@ def is_row(n: int, rows: Rows) -> bool:
 def row_dims(v: Value, rows: Rows) -> list[int]:
     """The dims of a value that are rows."""
     return [] if type(v) is Const else [d for d, n in enumerate(v.shape) if is_row(n, rows)]
+
+
+def elements(v: Value, dim: int, rows: Rows) -> int:
+    """How many elements along a dim of rows are one row."""
+    n = v.shape[dim]
+    assert isinstance(n, Extent)
+    return rows[n.label]
 
 
 def fills(op: Op) -> bool:
@@ -295,11 +302,11 @@ class _Maker:
         """One that takes apart or merges dims on either side of the rows."""
         (x,), (out,) = op.args, op.outs
         for d in self._dims(out):
-            before = prod(out.shape[:d])
-            same = [e for e in self._dims(x) if prod(x.shape[:e]) == before]
-            e = next((e for e in same if x.shape[e] == out.shape[d]), None)
-            if e is not None and self._carried.get(x, e) == e:
-                return _Form((e,), d)
+            before, n = prod(out.shape[:d]), out.shape[d] // elements(out, d, self._rows)
+            for e in self._dims(x):
+                same = prod(x.shape[:e]) == before
+                if same and n * elements(x, e, self._rows) == x.shape[e]:
+                    return _Form((e,), d) if self._carried.get(x, e) == e else None
         return None
 
     def _of_fold(self, op: Op) -> _Form | None:

@@ -215,6 +215,16 @@ def staged(p: Partition, inputs, bounds):
     return [env[v] for v in p.outs]
 
 
+@pytest.fixture
+def always(monkeypatch):
+    monkeypatch.setattr(cuts, "LEAST_WORK", 0.0)
+    monkeypatch.setattr(contest, "GAIN", 0.0)
+    before = options.get().threads
+    options.set(threads=2)
+    yield
+    options.set(threads=before)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_stages_give_what_the_whole_gives(name):
     fn, args, argnums = CASES[name]
@@ -237,6 +247,28 @@ def test_lines_that_are_sorted_are_rows():
     for a, b in zip(staged(p, args, [(0, 96), (96, N)]), evaluate(function, *args), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
     assert {op.prim.name for s in p.stages if s.rows for op in s.ops} >= {"argsort", "sin"}
+
+
+def heads(x, a, b):
+    """Few rows, of which products make one dim with the one behind."""
+    q, k = x @ a, np.tanh(x @ b)
+    p = np.exp(q @ np.swapaxes(k, 1, 2) / 8.0)
+    return np.sum((p / np.sum(p, axis=2, keepdims=True) @ k).reshape(len(x), -1) ** 2)
+
+
+def test_few_rows_that_products_merge_with_others(always):
+    args = long(6, 10, 8), long(8, 8), long(8, 8)
+    p, function, _ = cut_of(value_and_grad(heads, argnums=(0, 1)), args)
+    assert p is not None and p.extent == 6 and 10 in p.rows.values()
+    want = evaluate(function, *args)
+    for bounds in ([(0, 3), (3, 6)], [(0, 1), (1, 2), (2, 6)]):
+        for a, b in zip(staged(p, args, bounds), want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    f = value_and_grad(heads, argnums=(0, 1))
+    value, slopes = f(*args)
+    assert len(f.variants()[0].program.chosen.steps[0].shares.parts) == 2
+    for a, b in zip((value, *slopes), want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
 def test_rows_with_little_of_the_work_are_not_tried(monkeypatch):
@@ -298,16 +330,6 @@ def test_what_may_fail_waits_for_guards_and_what_is_printed_for_what_was_before(
     p = interpreted(telling, x, 2.0)
     assert [op.prim.name for op in p.stages[-1].ops][-2:] == ["show", "show"]
     assert not p.stages[-1].rows and capsys.readouterr().out.count("\n") == 2
-
-
-@pytest.fixture
-def always(monkeypatch):
-    monkeypatch.setattr(cuts, "LEAST_WORK", 0.0)
-    monkeypatch.setattr(contest, "GAIN", 0.0)
-    before = options.get().threads
-    options.set(threads=2)
-    yield
-    options.set(threads=before)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -443,6 +465,9 @@ class Fixed:
 
     def call(self, inputs):
         return [self.name]
+
+    def release(self):
+        pass
 
 
 def test_the_whole_is_compiled_when_threads_gain_little(monkeypatch):
