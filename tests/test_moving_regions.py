@@ -90,6 +90,22 @@ def test_overlapping_windows_become_a_loop_by_themselves() -> None:
     assert loops(f)
 
 
+def test_many_equal_rounds_of_turns_are_a_loop() -> None:
+    def spread(x: Any, width: Any) -> Any:
+        for _ in range(40):
+            beside = np.roll(x, 1, 0) + np.roll(x, (-1, 1), (0, 1)) - np.roll(x, 0, 1)
+            x = x + 0.1 * beside - width * x**3
+        return np.sum(x * x)
+
+    f = value_and_grad(spread)
+    value, slope = f(IMAGE, 0.01)
+    with options(unroll="always", interpret=True):
+        expected = value_and_grad(spread)(IMAGE, 0.01)
+    assert loops(f)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-13)
+    np.testing.assert_allclose(slope, expected[1], rtol=1e-11)
+
+
 def test_arrays_that_are_not_turned_stay_as_they_are() -> None:
     def joined(x: Any, width: Any) -> Any:
         kept = []

@@ -131,6 +131,8 @@ def many_of(reader: Reader, columns: Columns, model: Sequence[Step], after: int)
         return None
     if any(a.last != b.last - len(b.ops) for a, b in pairwise(model)) or model[-1].last != after:
         return None
+    if any(len(s.ops) > 1 and s.last - len(s.ops) not in reader.puts for s in model):
+        return None  # arrays turned along an axis: by how far is no operand of a recorded op
     return Many(reader, columns, model, after)
 
 
