@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adjit import check_grads, jit, options
+from adjit import check_grads, errors, jit, options
 
 A = np.random.default_rng(0).normal(size=(3, 4))
 
@@ -140,3 +140,33 @@ def test_operators_take_sequences_that_numpy_takes() -> None:
     f = lambda x: (range(4) * x, numbers * x, x - memory)  # noqa: E731
     for got, want in zip(jit(f)(A[0]), f(A[0]), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_complex_numbers_are_viewed_as_their_parts() -> None:
+    def f(a):
+        z = a.copy()
+        pairs = z.view(complex)
+        pairs[0] = 2j
+        pairs.imag[1] *= 3
+        part = z[1:, :2].view("c16")
+        part += 1 - 1j
+        numbers = pairs.view(float)
+        numbers[2, ::2] = 5.0
+        return z, pairs, numbers, part, a.view(float), np.abs(a.view(dtype=complex) ** 2)
+
+    for got, want in zip(jit(f)(A), f(A), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12)
+        assert got.dtype == want.dtype
+    check_grads(lambda a: np.abs(a.view(complex)) ** 2, (A,), order=2)
+    for wrong in (lambda a: a.T.view(complex), lambda a: a[:, :3].view(complex)):
+        with pytest.raises(ValueError, match="last axis"):
+            jit(wrong)(A)
+
+
+def test_scalars_of_other_dtypes() -> None:
+    with pytest.raises(errors.UnsupportedArgument, match="argument a has dtype"):
+        jit(lambda a: a * 2)(np.longdouble(2))
+    second = np.timedelta64(1, "s")
+    f = jit(lambda x, t: x * (t / second))
+    assert [f(2.0, np.timedelta64(t, "s")) for t in (5, 3)] == [10.0, 6.0]

@@ -26,5 +26,5 @@ what it may change, and what must not enter the program:
 loops that are said: `adjit.range`, and bodies given as functions (`rolling` finds the others):
     ranges, range_errors, python_rounds, closing, wired, control
 what cannot be traced, and why:
-    errors, refusals, library
+    errors, refusals, library, raised
 """

@@ -82,6 +82,13 @@ def _seen(rec: Recorder, op: Op, k: int) -> Any:
         return np.array(f"<{v.aval}>", dtype=object)
 
 
+def key_of(error: BaseException) -> str:
+    """What a key that is not found is made of, if it is a text of traced values."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else None
+    found = _MARK.search(text) if isinstance(text, str) else None
+    return str(recorder().texts[int(found[1])][0]._noun()) if found else ""
+
+
 def show_values(error: BaseException) -> None:
     """Let the text of an error of the user's have the values of this call, as far as known."""
     rec = recorder()

@@ -446,17 +446,10 @@ def put(self: Tracer, indices: Any, values: Any, mode: str = "raise") -> None:
 
 
 @method
-def view(self: Tracer, *args: Any) -> Any:
-    """ndarray.view of the same dtype."""
-    wanted = args[0] if args else None
-    if (
-        wanted is None
-        or wanted is np.ndarray
-        or (
-            (not isinstance(wanted, type) or issubclass(wanted, np.generic))
-            and np.dtype(wanted) == self.dtype
-        )
-    ):
+def view(self: Tracer, *args: Any, dtype: Any = None) -> Any:
+    """ndarray.view of the same dtype, or of complex numbers as their parts, and back."""
+    wanted = args[0] if args else dtype
+    if wanted is None or wanted is np.ndarray:
         return ENTRY["getitem"](self, ...)
     if isinstance(wanted, type) and issubclass(wanted, np.ndarray):
         raise refuse(
@@ -464,7 +457,40 @@ def view(self: Tracer, *args: Any) -> Any:
             "Use plain arrays: np.where(mask, x, 0) and np.nanmean for masked ones, x @ y for "
             "matrices.",
         )
-    raise refuse("x.view(dtype)", "Use x.astype(dtype).")
+    have, want = self._value.aval.dtype, dtype_name(wanted)
+    if have == want:
+        return ENTRY["getitem"](self, ...)
+    if {have, want} not in ({"c128", "f64"}, {"c64", "f32"}) or self._kind != "array":
+        raise refuse(
+            "x.view(dtype), which reads the bits of numbers as others,", "x.astype(dtype) converts."
+        )
+    return _parts(self, want)
+
+
+def _parts(h: Tracer, want: str) -> Any:
+    """Complex numbers as real and imaginary parts in turn, or such pairs as complex numbers."""
+    strides = mutation.strides_of(h)
+    size, new = h.itemsize, NUMPY[want].itemsize
+    if not h.ndim or (strides[-1] != size and h.shape[-1] != 1) or h.shape[-1] * size % new:
+        raise ValueError(
+            "To change to a dtype of a different size, the last axis must be contiguous, and hold "
+            "pairs where they become complex numbers"
+        )
+    shape = (*h.shape[:-1], h.shape[-1] * size // new)
+    forth, back = (_interleaved, _paired) if new < size else (_paired, _interleaved)
+    how = mutation.View(forth, lambda base, parts: back(parts))
+    return mutation.view(h, how, mutation.normal(shape, (*strides[:-1], new), want))
+
+
+def _interleaved(z: Value) -> Value:
+    pairs = ops.shape.stack([ops.real(z), ops.imag(z)], z.ndim)
+    return ops.shape.reshaped(pairs, (*z.shape[:-1], 2 * z.shape[-1]))
+
+
+def _paired(x: Value) -> Value:
+    pairs = ops.shape.reshaped(x, (*x.shape[:-1], x.shape[-1] // 2, 2))
+    re, im = (ops.shape.narrow(pairs, x.ndim, k, 1) for k in (0, 1))
+    return ops.shape.squeeze(ops.complex_(re, im), (x.ndim,))
 
 
 @method
@@ -476,7 +502,9 @@ def setflags(self: Tracer, **_: Any) -> None:
 def _round(self: Tracer, digits: Any = None) -> Any:
     """Python's round: to an int without digits, which is a branch on the value."""
     out = FUNCTIONS[np.round](self, digits or 0)
-    return int(out) if digits is None else out
+    if digits is None:
+        return int(out)
+    return Tracer(out._rec, value(out), "python") if self._kind == "python" else out
 
 
 Tracer.__round__ = _round  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ import numpy as np
 from ..ir import ops
 from ..ir.core import Value
 from ..ir.types import NUMPY, Aval
-from . import environment, impure, intercept
+from . import environment, impure, intercept, raised
 from .intercept import DECLINE
 from .lent import made
 from .promote import common_dtype, dtype_name
@@ -403,6 +403,7 @@ def _math(f: Any) -> intercept.Act:
         if not any(map(is_tracer, args)):
             return DECLINE
         given = [_number(a) for a in args]
+        raised.check_domain(original.__name__, given)
         if isinstance(f, np.ufunc):
             return _python(call(f, given))
         if isinstance(f, str):
@@ -418,15 +419,15 @@ def _log(x: Any, base: Any = None) -> Any:
 
 
 def _hypot(*xs: Any) -> Any:
-    total = 0.0
-    for x in xs:
-        total = total + x * x
-    return _python(call(np.sqrt, (total,)))
+    total = abs(xs[0])
+    for x in xs[1:]:
+        total = _python(call(np.hypot, (total, x)))
+    return total
 
 
 def _isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
     near = np.maximum(rel_tol * np.maximum(abs(a), abs(b)), abs_tol)
-    return (a == b) | (np.isfinite(a) & np.isfinite(b) & (abs(a - b) <= near))
+    return _python(value((a == b) | (np.isfinite(a) & np.isfinite(b) & (abs(a - b) <= near))))
 
 
 def _listed(f: Any) -> intercept.Act:
@@ -439,10 +440,14 @@ def _listed(f: Any) -> intercept.Act:
 
 
 def _fsum(xs: Any) -> Any:
-    total = 0.0
-    for x in xs:
-        total = total + _number(x)
-    return total
+    """A sum with what its rounding dropped (Neumaier's)."""
+    total: Any = 0.0
+    dropped: Any = 0.0
+    for x in map(_number, xs):
+        new = total + x
+        rest = np.where(abs(total) >= abs(x), (total - new) + x, (x - new) + total)
+        total, dropped = new, dropped + np.where(np.isfinite(new), rest, 0.0)
+    return _python(value(total + dropped))
 
 
 def _dist(p: Any, q: Any) -> Any:
@@ -505,6 +510,7 @@ def fill_table() -> None:
     intercept.enter(math, "dist", _listed(_dist))
     impure.enter()
     environment.enter()
+    raised.enter()
     for module in (np, np.linalg):
         for name, f in list(vars(module).items()):  # `dir` would load NumPy's lazy modules
             if name not in entries and not isinstance(f, type) and _entered(f):

@@ -19,6 +19,7 @@ from .beyond import beyond
 from .hidden import check_not_hidden
 from .ledger import Recipe
 from .promote import WEAK, Key, loop_dtypes
+from .raised import check_divisor
 from .recipes import recipe
 from .record import Recorder, recorder
 from .surface import cast, refuse, value
@@ -117,7 +118,7 @@ def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single | 
         else:
             sides.append((_NUMPYS[type(x)], None, False))
     (ka, va, python), (kb, vb, too) = sides
-    if python and too and ka == kb == "bool" and ufunc in _COUNTS:
+    if python and too and (ufunc in _DIVISIONS or (ka == kb == "bool" and ufunc in _COUNTS)):
         return None, held
     lower, da, db, want = _pair(ufunc, ka, kb)
     avals = [x or SCALARS[d] for x, d in ((va, da), (vb, db))]
@@ -143,9 +144,12 @@ def combine(rec: Recorder, ufunc: np.ufunc, a: Any, b: Any, operator: bool) -> A
     vb, kb, also, too = _side(rec, b)
     if va is NotImplemented or vb is NotImplemented:
         return _with_object(ufunc, a, b)
-    if operator and python and too and ka == kb == "bool" and ufunc in _COUNTS:
-        va, vb = _counted(va), _counted(vb)
-        ka = kb = int
+    if operator and python and too:
+        if ufunc in _DIVISIONS:
+            check_divisor(b)
+        if ka == kb == "bool" and ufunc in _COUNTS:
+            va, vb = _counted(va), _counted(vb)
+            ka = kb = int
     memo = (ufunc, ka, kb)
     known = _pairs.get(memo)
     if known is None:
@@ -200,6 +204,9 @@ _COUNTS = {
     np.add, np.subtract, np.multiply, np.true_divide, np.floor_divide, np.remainder, np.power,
     np.left_shift, np.right_shift,
 }  # fmt: skip
+
+
+_DIVISIONS = {np.true_divide, np.floor_divide, np.remainder}
 
 
 def _counted(x: Any) -> Any:
@@ -303,13 +310,36 @@ def _product(a: Any, b: Any) -> Any:
 
 def _power_operator(a: Any, b: Any) -> Any:
     """Python's int ** negative int is a float, NumPy raises for integers; masks are squared."""
-    if type(a) is Tracer and a._kind == "python" and type(b) is int and b < 0:
-        b = float(b)
+    if _is_count(a) and _is_count(b) and (type(b) is not Tracer or int(b) < 0) and b < 0:
+        b = float(b) if type(b) is int else b * 1.0
     elif type(b) in (int, np.int64) and b < 0 and type(a) is Tracer and a._value.aval.kind in "iu":
         raise ValueError("Integers to negative integer powers are not allowed.")
     elif type(b) is int and b == 2 and type(a) is Tracer and _is_mask(a):
         return unary(np.square, a)  # in int8
     return _power(a, b, sys._getframe(2))
+
+
+def _reflected_power(rpower: Any, a: Any, b: Any) -> Any:
+    """`b ** a` of a plain number and a Tracer."""
+    if type(b) is int and _is_count(a) and int(a) < 0:
+        a = a * 1.0
+    return rpower(a, b, sys._getframe(2))
+
+
+def _is_count(a: Any) -> bool:
+    """Whether it is an int of Python's."""
+    return type(a) is int or (
+        type(a) is Tracer and a._kind == "python" and a._value.aval.kind in "iu"
+    )
+
+
+def _power_of(a: Any, b: Any, mod: Any) -> Any:
+    """`pow(a, b, mod)`, of Python's ints alone."""
+    if mod is None:
+        return _power_operator(a, b)
+    if not (_is_count(a) and _is_count(b) and _is_count(mod)):
+        raise TypeError("pow() 3rd argument not allowed unless all arguments are integers")
+    return pow(int(a), int(b), int(mod))
 
 
 def _is_mask(a: Tracer) -> bool:
@@ -324,7 +354,7 @@ def _absent(answer: bool) -> Callable[[Any, Any], Any]:
 
     def compare(a: Any, b: Any) -> Any:
         out = np.full(a.shape, answer)
-        return out if a.shape else out[()]
+        return out if a.shape else answer if a._kind == "python" else out[()]
 
     return compare
 
@@ -371,8 +401,8 @@ def _install() -> None:
         setattr(Tracer, f"__{name}__", either)
     rpower = _operator(np.power, reflected=True)
     methods: dict[str, Any] = {
-        "pow": lambda a, b, mod=None: _power_operator(a, b),
-        "rpow": lambda a, b, mod=None: rpower(a, b, sys._getframe(1)),
+        "pow": lambda a, b, mod=None: _power_of(a, b, mod),
+        "rpow": lambda a, b, mod=None: _reflected_power(rpower, a, b),
         "ipow": lambda a, b: _inplace(a, _power_operator(a, b)),
         "neg": lambda a: unary(np.negative, a),
         "pos": lambda a: unary(np.positive, a),

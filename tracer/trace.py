@@ -16,13 +16,14 @@ import numpy as np
 
 from ..ir.core import Block, Function, Value
 from ..ir.records import dataclass
-from ..ir.types import Aval, default_dtype, name_of
+from ..ir.types import Aval, default_dtype
 from . import mutation, surface_all
 from .closing import finish
 from .content import content_read
 from .errors import (
     AdjitError,
     EndlessRecursion,
+    TracedBranch,
     UnsupportedArgument,
     UnsupportedFunction,
     UnsupportedOp,
@@ -40,7 +41,7 @@ from .library import advice, compiled_call, is_compiled
 from .listed import stand
 from .patterns import said_by_indices
 from .place import OURS, USER, Place, owner, sentence
-from .printing import flush, show_values
+from .printing import flush, key_of, show_values
 from .python_rounds import Again, Site, until_settled
 from .record import Recorder, array_aval, is_tracing, recorder, stack
 from .rolling.activations import Walk
@@ -87,7 +88,7 @@ def leaf_spec(x: Any, path: str = "") -> LeafSpec:
     if kind in (int, float, complex):
         return LeafSpec(Aval(default_dtype(kind)), "python", None, path)
     if isinstance(x, np.generic):
-        return LeafSpec(Aval(name_of(x.dtype)), "scalar", None, path)
+        return LeafSpec(array_aval(np.asarray(x), f"argument {path}"), "scalar", None, path)
     if isinstance(x, np.ndarray):
         return LeafSpec(array_aval(x, f"argument {path}"), "array", x.strides, path)
     if isinstance(x, (int, float, complex)):  # a subclass of Python's numbers
@@ -364,6 +365,12 @@ def _run(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
                 what = f"{name} cannot be traced: its compiled code wants real arrays ({error})"
                 place = _passed(error)[0]
                 raise UnsupportedOp(f"{what}{sentence(place)}\n  {advice(name)}") from None
+            if made_of := key_of(error):
+                what = f"a key is a text made of {made_of}, and would be another in every call"
+                raise TracedBranch(
+                    f"{what}{sentence(_passed(error)[0])}\n  Make it of int(n), which is decided: "
+                    "each value is a program of its own."
+                ) from None
             show_values(error)
             _note_place(error)
         raise

@@ -138,10 +138,11 @@ def flatten(obj: Any) -> tuple[list[Any], Tree]:
 
 
 def is_leaf(obj: Any) -> bool:
-    """Whether the object is an array or a number (bool is static)."""
+    """Whether the object is an array or a number (bool is static, and so is a length of time)."""
     t = type(obj)
     return t in _leaf_types or (
         t is not bool
+        and t is not np.timedelta64
         and isinstance(obj, (np.ndarray, *_NUMERIC, int, float, complex))
         and not _is_enum(t)
     )
