@@ -63,6 +63,11 @@ def test_transforms_nest():
             RuntimeError,
             "draw before vmap",
         ),
+        (
+            lambda: func.vmap(func.grad(_Twice.apply))(torch.ones(2, requires_grad=True)),
+            RuntimeError,
+            "_Twice is an autograd.Function",
+        ),
     ],
 )
 def test_refusals_say_what_to_use(do, kind, words):

@@ -17,7 +17,7 @@ from .elementwise import to
 from .modes import no_grad, recording
 from .reductions import sum as total
 from .saved import refuse
-from .tape import Foreign, Node, Operation, Ref, aval_of
+from .tape import Foreign, Node, Operation, Ref, aval_of, of_row, rows
 from .tensor_object import Tensor, as_tensor, held, shown
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -128,6 +128,11 @@ def _recorded(
     cls: type[Function], ctx: FunctionCtx, args: Any, refs: dict[int, Ref], outs: Sequence[Any]
 ) -> list[Any]:
     """The results as those of one tracked node; what is no float stays outside."""
+    if rows.open and any(isinstance(x, Tensor) and of_row(x._ref()[0]) for x in args):
+        raise RuntimeError(
+            f"vmap: {cls.__name__} is an autograd.Function, whose derivative is not batched: write "
+            "it with operations of Tensors, or loop over the rows"
+        )
     plain = {id(t) for t in ctx._plain}
     mine = [
         t for t in outs if isinstance(t, Tensor) and t.dtype.kind in "fc" and id(t) not in plain

@@ -76,8 +76,14 @@ __all__ = [
 
 
 def _row(emit: Any) -> Callable[[Any], Any]:
-    """A function on Tracers that is one row of the IR."""
-    return lambda x: array(emit(value(x)))
+    """A function on Tracers that is one row of the IR; of half precision it is one of single."""
+
+    def call(x: Any) -> Any:
+        half = x.dtype == np.float16
+        found = array(emit(value(x.astype(np.float32) if half else x)))
+        return found.astype(np.float16) if half else found
+
+    return call
 
 
 def _relu(x: Any) -> Any:

@@ -11,7 +11,7 @@ from ..ir.ops import special
 from ..tracer.surface import array, value
 from . import dtypes
 from .arithmetic import _whole, method, operand, operands, pairwise, unary
-from .elementwise import isnan, where
+from .elementwise import _row, isnan, where
 from .indexing import gather
 from .orders import sort
 from .promotion import floating
@@ -41,10 +41,6 @@ __all__ = [
     "result_type", "searchsorted", "sinc", "std_mean", "unique", "var_mean", "xlogy",
 ]
 # fmt: on
-
-
-def _row(prim: Any) -> Any:
-    return lambda x: array(prim(value(x)))
 
 
 def _two(fn: Any) -> Any:
