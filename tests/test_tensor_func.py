@@ -44,6 +44,16 @@ def test_transforms_nest():
     assert torch.equal(func.hessian(f)(x), torch.diag(12 * x**2))
 
 
+class _Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 2
+
+
 @pytest.mark.parametrize(
     ("do", "kind", "words"),
     [
