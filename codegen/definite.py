@@ -1,7 +1,8 @@
 """Symmetric matrices among general ones: tried as positive definite, which takes half of the work.
 
 Whether a matrix is symmetric shows when the kernel runs, in much less time than it takes to
-decompose it.  Its Cholesky factor is kept in the form of an LU decomposition, A = (L D) (D⁻¹ Lᵀ)
+decompose it; up to rounding, which may differ between two elements that were computed alike, in a
+vector and in a row's rest.  Its Cholesky factor is kept in the form of an LU decomposition, A = (L D) (D⁻¹ Lᵀ)
 with D the diagonal of L, no row swapped and a mark behind, so that who reads it need not know.
 """
 
@@ -11,15 +12,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..ir.core import Value
+import numpy as np
+
+from ..ir.core import Const, Value
 from ..ir.ops.factored import SPARE
 from ..ir.plan import Root
+from ..ir.types import NUMPY
 from . import small
 from .emit import At
 
 if TYPE_CHECKING:
     from .loops import Writer
 
+NEAR = 4  # of the rounding of the least diagonal element: Cholesky's own error is no less
 TILE = 16  # rows and columns that are at hand together
 
 
@@ -53,8 +58,14 @@ def decompose(w: Writer, r: Root, batch: Sequence[At], a: Value, kind: str) -> s
     w.line(f"{start} = {small.pointer(w, r.value, batch)}")
     cell = small.elements(start, size)
     w.line(f"{done} = 1")
+    least = w.names.fresh("least")
+    w.line(f"{least} = {w.names.literal(Const(np.inf, dtype))}")
+    with w.nest([n]) as (i,):
+        w.line(f"{least} = ll.fminimum({least}, {cell(i[0], i[0])})")
+    near = w.names.literal(Const(NEAR * float(np.finfo(NUMPY[dtype]).eps), dtype))
+    w.line(f"{least} = {least} * {near}")
     with _below(w, size) as (row, column):
-        here = f"{cell(row, column)} == {cell(column, row)}"
+        here = f"ll.fabs({cell(row, column)} - {cell(column, row)}) <= {least}"
         w.line(f"{done} = {done} & ll.select({here}, 1, 0)")
     with w.body(f"if {done} == 1:"):
         w.line(f"{info} = blas.{kind}potrf({size}, {start})")

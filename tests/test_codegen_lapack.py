@@ -278,3 +278,20 @@ def test_general_systems_of_symmetric_matrices(dtype):
         a[0] = 1
         with pytest.raises(np.linalg.LinAlgError):
             turned(a)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_matrices_that_are_symmetric_up_to_rounding_are_symmetric(dtype):
+    r = np.random.default_rng(8)
+    points, b = r.normal(size=(45, 5)), r.normal(size=45).astype(dtype)
+    k = np.exp(-0.5 * np.sum((points[:, None] - points) ** 2, axis=-1)) + np.eye(45)
+    eps = np.finfo(dtype).eps
+    fit = jit(lambda k, b: (np.linalg.solve(k, b), np.linalg.slogdet(k)[1], np.linalg.inv(k)))
+    for off in (0.0, eps, 1e4 * eps):  # the last one is not, and its upper triangle is not ignored
+        a = k.astype(dtype)
+        a[3, 7] += off
+        exact = a.astype("f8")
+        x, log, inverse = fit(a, b)
+        np.testing.assert_allclose(exact @ x, b, atol=300 * eps)
+        np.testing.assert_allclose(log, np.linalg.slogdet(exact)[1], rtol=300 * eps)
+        np.testing.assert_allclose(inverse, np.linalg.inv(exact), atol=300 * eps)
