@@ -2,8 +2,9 @@
 
 Whether a matrix is symmetric shows when the kernel runs, in much less time than it takes to
 decompose it; up to rounding, which may differ between two elements that were computed alike, in a
-vector and in a row's rest.  Its Cholesky factor is kept in the form of an LU decomposition, A = (L D) (D⁻¹ Lᵀ)
-with D the diagonal of L, no row swapped and a mark behind, so that who reads it need not know.
+vector and in a row's rest.  Its Cholesky factor is kept in the form of an LU decomposition,
+A = (L D) (D⁻¹ Lᵀ) with D the diagonal of L, no row swapped and a mark behind, so that who reads it
+need not know.
 """
 
 from __future__ import annotations
