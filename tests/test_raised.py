@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import statistics
+from statistics import stdev
 from typing import Any
 
 import numpy as np
 import pytest
 
-from adjit import errors, jit, value_and_grad
+from adjit import check_grads, errors, jit, value_and_grad
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
@@ -110,6 +112,24 @@ def test_sums_and_lengths_of_math_keep_what_numpy_loses() -> None:
         assert got[0] == math.fsum(x)
         np.testing.assert_allclose(got[1:3], (math.hypot(*x), math.dist(x, -x)), rtol=1e-14)
         assert got[3] is False
+    h = jit(lambda x: (math.fsum(v * v for v in x), math.fsum(map(abs, x)), math.fsum([1.0, 2.0])))
+    assert h(np.array([1.5, -2.0])) == (6.25, 3.5, 3.0)
     value, slope = value_and_grad(lambda x: math.fsum(x) * 2 + math.hypot(*x))(np.array([3.0, 4.0]))
     assert value == 19.0
     np.testing.assert_allclose(slope, [2.6, 2.8], rtol=1e-14)
+
+
+def test_moments_of_pythons_statistics() -> None:
+    def f(x):
+        numbers = x.tolist()
+        spread = stdev(numbers) * statistics.pstdev(x), statistics.variance(v for v in x)
+        try:
+            empty = statistics.mean(x[:0].tolist())
+        except statistics.StatisticsError:
+            empty = 2.0
+        plain = statistics.mean([1, 2, 4])
+        return (*spread, statistics.mean(numbers), statistics.fmean(x), empty, plain)
+
+    x = np.array([1.5, -2.0, 0.3, 4.0])
+    np.testing.assert_allclose(jit(f)(x), f(x), rtol=1e-13)
+    check_grads(lambda x: statistics.pvariance(x.tolist(), x[0]) * statistics.mean(x), (x,))

@@ -18,7 +18,7 @@ SciPy's functions:
     distributions, surface_filters, surface_recursive, surface_splines, surface_sparse,
     surface_distance
 what escapes NumPy's protocols:
-    intercept, surface_make, caller, typed, listed, patterns, printing, impure, watch
+    intercept, surface_make, caller, typed, listed, patterns, printing, impure, watch, moments
 what a function reads outside: found, read again, guarded:
     state, scan, bytecode, find, paths, guards, content, watched, lent, alike, environment
 what it may change, and what must not enter the program:

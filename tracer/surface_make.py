@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from ..ir import ops
 from ..ir.core import Value
 from ..ir.types import NUMPY, Aval
-from . import environment, impure, intercept, raised
+from . import environment, impure, intercept, moments, raised
 from .intercept import DECLINE
 from .lent import made
 from .promote import common_dtype, dtype_name
@@ -432,22 +433,12 @@ def _isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> 
 
 def _listed(f: Any) -> intercept.Act:
     def act(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
-        if not any(holds_tracer(a if isinstance(a, (list, tuple)) else (a,)) for a in args):
-            return DECLINE
-        return f(*args)
+        given = [a if is_tracer(a) or not isinstance(a, Iterable) else list(a) for a in args]
+        if not any(map(holds_tracer, given)):
+            return original(*given, **kwargs)  # a generator has been run
+        return f(*given, **kwargs)
 
     return act
-
-
-def _fsum(xs: Any) -> Any:
-    """A sum with what its rounding dropped (Neumaier's)."""
-    total: Any = 0.0
-    dropped: Any = 0.0
-    for x in map(_number, xs):
-        new = total + x
-        rest = np.where(abs(total) >= abs(x), (total - new) + x, (x - new) + total)
-        total, dropped = new, dropped + np.where(np.isfinite(new), rest, 0.0)
-    return _python(value(total + dropped))
 
 
 def _dist(p: Any, q: Any) -> Any:
@@ -506,11 +497,12 @@ def fill_table() -> None:
     intercept.enter_object(np, "ogrid", _Grid(np.ogrid))
     for name, f in _MATH.items():
         intercept.enter(math, name, _math(f))
-    intercept.enter(math, "fsum", _listed(_fsum))
+    intercept.enter(math, "fsum", _listed(moments.fsum))
     intercept.enter(math, "dist", _listed(_dist))
     impure.enter()
     environment.enter()
     raised.enter()
+    moments.enter()
     for module in (np, np.linalg):
         for name, f in list(vars(module).items()):  # `dir` would load NumPy's lazy modules
             if name not in entries and not isinstance(f, type) and _entered(f):
