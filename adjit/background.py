@@ -6,6 +6,7 @@ LLVM runs without Python's lock, so a second core compiles while the first one c
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -53,19 +54,28 @@ class Job:
 
 
 SLICE = 1e-4  # seconds
-_MODULES = ("footprint", "front", "direct", "convolve")
+_MODULES = ("footprint", "front", "convolve")
+_COMPILER = "direct"
 _lock = threading.Lock()
 _jobs: deque[Job] = deque()  # those that have not ended; the worker is at the first of them
 
 
-def submit(run: Callable[[], None], forked: Callable[[], None]) -> Job:
+def has_compiler() -> bool:
+    """Whether a compiler is imported, which takes 40 MB and most of a tenth of a second."""
+    return f"{__package__}.codegen.{_COMPILER}" in sys.modules
+
+
+def submit(run: Callable[[], None], forked: Callable[[], None], compiles: bool = True) -> Job:
     """Let the worker do a job, after those that were given before.
 
     The worker is a thread that ends when there is nothing to do.  When the process is to end, it
     ends the job it is at, whose kernels are stored, and leaves the others.
     """
     with suppress(ImportError):  # the job will say so
-        for name in _MODULES:  # not by the worker: a child forked meanwhile would have halves
+        for name in (
+            *_MODULES,
+            *((_COMPILER,) if compiles else ()),
+        ):  # not by the worker: a child forked meanwhile would have halves
             import_module(f".codegen.{name}", __package__)
     job = Job(run, forked)
     with _lock:

@@ -119,20 +119,37 @@ class Build:
 
 
 class _Later:
-    """A program that is compiled beside the calls, from when it is asked for; None until then."""
+    """A program that is compiled beside the calls, from when it is asked for; None until then.
+
+    In a process that has no compiler yet the store is asked first.
+    """
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make, self._made = make, None
         self._job: background.Job | None = None
+        self._missing = False  # whether the store has not all of its kernels
 
     def __call__(self) -> Any | None:
         if self._job is None:
+            compiles = self._missing or background.has_compiler()
+            work = self._work if compiles else self._load
+            self._job = background.submit(work, self._forked, compiles)
+        elif self._job.done() and self._missing and self._made is None:
             self._job = background.submit(self._work, self._forked)
-        self._job.done()  # which leaves the worker a moment
+            self._missing = False
         return self._made
 
     def _work(self) -> None:
         self._made = self._make()
+
+    def _load(self) -> None:
+        from .codegen.compile import NotStored, stored
+
+        try:
+            with stored():
+                self._made = self._make()
+        except NotStored:
+            self._missing = True
 
     def _forked(self) -> None:
         self._job = None

@@ -15,7 +15,7 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import field, replace
 from pathlib import Path
 from time import perf_counter
@@ -67,8 +67,30 @@ def compile_source(source: Source, rung: str | None = None) -> Executable:
     with lock:
         if (found := _memory.get(key)) is not None:
             return replace(found, seconds={}, known=True)
-        found = _memory[key] = _load(key) or _compile(source, key, rung)
+        found = _load(key)
+        if found is None:
+            if getattr(_here, "stored", False):
+                raise NotStored(source.name)
+            found = _compile(source, key, rung)
+        _memory[key] = found
         return found
+
+
+class NotStored(LookupError):
+    """A kernel is not there yet, where none may be compiled."""
+
+
+_here = threading.local()
+
+
+@contextlib.contextmanager
+def stored() -> Iterator[None]:
+    """In this thread a kernel that is not in the store raises `NotStored`."""
+    _here.stored = True
+    try:
+        yield
+    finally:
+        _here.stored = False
 
 
 def identity(source: Source, rung: str) -> str:

@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 import numpy as np
 import pytest
 
 from adjit import jit, options, value_and_grad
+from adjit.building import Build, _Later
 from adjit.errors import CompilationFailed
 from adjit.variant import Variant
 
@@ -166,3 +168,27 @@ os.write(gate[1], b"x")
 print(f.wait(60).cache_info().kernels)
 """
     assert output_of(START + code) == ["[1. 1. 1.] 1", "1"]
+
+
+def test_what_is_compiled_late_asks_the_store_first(monkeypatch, tmp_path):
+    monkeypatch.setenv("ADJIT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("adjit.background.has_compiler", lambda: False)
+    f, tried = jit(lambda x: np.sum(x * 1.03125)), []
+    with options(interpret=True):
+        f(X)
+    build = Build(f.variants()[-1].simplified, options.get())
+
+    def make():
+        tried.append(1)
+        return build.whole()
+
+    def made():
+        later = _Later(make)
+        while (found := later()) is None:
+            time.sleep(0.001)
+        return found
+
+    np.testing.assert_allclose(made().call([X])[0], np.sum(X * 1.03125))
+    assert len(tried) == 2  # without a compiler it was not to be had
+    made()
+    assert len(tried) == 3
