@@ -22,15 +22,21 @@ from .record import fail
 _LARGEST = float(np.log(np.finfo(float).max))
 
 
-def handled(*names: str) -> bool:
+_OF_VALUES = frozenset(("ValueError",))
+_OF_RANGES = frozenset(("OverflowError", "ArithmeticError"))
+_OF_DIVISIONS = frozenset(("ZeroDivisionError", "ArithmeticError"))
+_OF_FLOATS = frozenset(("FloatingPointError", "ArithmeticError"))
+
+
+def handled(names: frozenset[str]) -> bool:
     """Whether a function of the user's that is being called names one of these errors."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        who = owner(frame.f_code.co_filename)
-        if who == USER and not set(names).isdisjoint(frame.f_code.co_names):
+        code = frame.f_code
+        if not names.isdisjoint(code.co_names) and owner(code.co_filename) == USER:
             return True
-        if who == OURS and frame.f_code.co_name == "_run":  # what is traced begins here
-            return False
+        if code.co_name == "_run" and owner(code.co_filename) == OURS:
+            return False  # what is traced begins here
         frame = frame.f_back
     return False
 
@@ -61,22 +67,22 @@ _BEYOND: dict[str, Any] = {
 def check_domain(name: str, args: Any) -> None:
     """Raise what a function of `math` raises, where the user's code handles that."""
     outside, beyond = _OUTSIDE.get(name), _BEYOND.get(name)
-    if outside is not None and handled("ValueError") and bool(outside(*args)):
+    if outside is not None and handled(_OF_VALUES) and bool(outside(*args)):
         raise ValueError("math domain error")
-    if beyond is not None and handled("OverflowError", "ArithmeticError") and bool(beyond(*args)):
+    if beyond is not None and handled(_OF_RANGES) and bool(beyond(*args)):
         raise OverflowError("math range error")
 
 
 def check_divisor(b: Any) -> None:
     """Raise what a division of Python's numbers by zero raises, where that is handled."""
-    if handled("ZeroDivisionError", "ArithmeticError") and bool(b == 0):
+    if handled(_OF_DIVISIONS) and bool(b == 0):
         raise ZeroDivisionError("division by zero")
 
 
 def _errstate(original: Any, user: bool, args: Any, kwargs: Any) -> Any:
     if not (user and "raise" in (*args, *kwargs.values())):
         return DECLINE
-    if not handled("FloatingPointError", "ArithmeticError"):
+    if not handled(_OF_FLOATS):
         return DECLINE
     raise fail(
         UnsupportedOp,

@@ -67,7 +67,9 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:
         single = known[0]
         if single is None:
             return combine(rec, ufunc, *((b, a) if reflected else (a, b)), True)
-        recipe, aval, kind, dtype = single
+        recipe, aval, kind, dtype, divides = single
+        if divides:
+            check_divisor(a if reflected else b)
         if vb is None:
             if other in _NUMPYS and id(b) not in rec.guarded:
                 rec.derived = True
@@ -96,12 +98,16 @@ def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:
 
 
 class Single(NamedTuple):
-    """An operator that is one op: its recipe, what it gives, and the dtype of a number in it."""
+    """An operator that is one op: its recipe, what it gives, and the dtype of a number in it.
+
+    divides  whether it divides Python's numbers
+    """
 
     recipe: Recipe
     aval: Aval
     kind: str
     dtype: str
+    divides: bool
 
 
 def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single | None, Any]:
@@ -118,7 +124,7 @@ def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single | 
         else:
             sides.append((_NUMPYS[type(x)], None, False))
     (ka, va, python), (kb, vb, too) = sides
-    if python and too and (ufunc in _DIVISIONS or (ka == kb == "bool" and ufunc in _COUNTS)):
+    if python and too and ka == kb == "bool" and ufunc in _COUNTS:
         return None, held
     lower, da, db, want = _pair(ufunc, ka, kb)
     avals = [x or SCALARS[d] for x, d in ((va, da), (vb, db))]
@@ -132,7 +138,8 @@ def _single(ufunc: np.ufunc, a: Any, b: Any, reflected: bool) -> tuple[Single | 
     if len(found.gives) != 1 or aval.dtype != want:
         return None, held
     kind = "python" if python and too else "array" if aval.shape else "scalar"
-    return Single(found, aval, kind, da if va is None else db), held
+    divides = kind == "python" and ufunc in _DIVISIONS
+    return Single(found, aval, kind, da if va is None else db, divides), held
 
 
 def combine(rec: Recorder, ufunc: np.ufunc, a: Any, b: Any, operator: bool) -> Any:
