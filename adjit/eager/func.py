@@ -12,9 +12,8 @@ from .backward import run_refs, seed_of
 from .modes import enable_grad, recording
 from .shapes import stack
 from .sweep import Sweep
-from .tape import Node
 from .tensor_object import Tensor, shown
-from .tensor_rows import leaves_of, like, mapped, vmap
+from .tensor_rows import asked, leaves_of, like, mapped, vmap
 
 __all__ = [
     "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
@@ -102,7 +101,7 @@ class Call:
         if not x.requires_grad:
             return x
         own = {id(t) for t in self.leaves}
-        return x if recording.on and _depends(x._ref()[0], own) else x.detach()
+        return x if recording.on and asked(x._ref()[0], own) else x.detach()
 
     def like_args(self, leaves: list[Tensor]) -> Any:
         """The derivatives in the containers of the arguments."""
@@ -116,21 +115,6 @@ class Call:
     def extra(self) -> Any:
         """What came along with the result."""
         return mapped(lambda x: self.free(x) if isinstance(x, Tensor) else x, self.aux)
-
-
-def _depends(root: Node, own: set[int]) -> bool:
-    """Whether a derivative by something other than these leaves is left."""
-    seen, todo = {root}, [root]
-    while todo:
-        node = todo.pop()
-        asks = node.piece is tape.ROW or (node.piece is None and node.leaf is not None)
-        if asks and id(node.leaf) not in own:
-            return True
-        for n, _ in node.inputs:
-            if n.tracked and n not in seen:
-                seen.add(n)
-                todo.append(n)
-    return False
 
 
 def grad_and_value(func: Fn, argnums: Any = 0, has_aux: bool = False) -> Fn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ..ir.core import Block, Function
@@ -134,14 +134,13 @@ def _batched(
     return known, inputs[len(rows) :]
 
 
-def _asked(ref: Ref) -> bool:
-    """Whether what a value depends on asks for a derivative, other than in a call that ended."""
-    if not flows(ref):
-        return False
-    seen, todo = {ref[0]}, [ref[0]]
+def asked(root: Node, own: Collection[int] = ()) -> bool:
+    """Whether a derivative by something other than these leaves is left to ask for."""
+    seen, todo = {root}, [root]
     while todo:
         node = todo.pop()
-        if node.piece is ROW or (node.piece is None and node.leaf is not None):
+        asks = node.piece is ROW or (node.piece is None and node.leaf is not None)
+        if asks and id(node.leaf) not in own:
             return True
         for n, _ in node.inputs:
             if n.tracked and n not in seen:
@@ -253,8 +252,9 @@ def _run(
     made: dict[Ref, Ref] = dict(zip([(n, 0) for n in stand], whole, strict=True))
     if piece is not None:
         operands = (*whole, *shared)
-        asked = any(map(flows, whole)) or any(_asked(ref) for ref in shared)
-        tracked = recording.on and piece.differentiable and asked
+        # What a call asked for that ended (torch.func.grad inside) does not count.
+        left = any(map(flows, whole)) or any(flows(ref) and asked(ref[0]) for ref in shared)
+        tracked = recording.on and piece.differentiable and left
         node = node_of(piece, operands, tracked)
         own = [r for r in refs if r[0] in set(order)]
         made.update((r, (node, k)) for k, r in enumerate(own))
