@@ -234,7 +234,7 @@ class Writer(Reader):
         bounds = _fewer(cuts, self.bounds(loop, reads=False)) if whole else cuts
         if len(bounds) - 1 > MAX_INTERVALS and not inner:
             bounds = self.bounds(loop, reads=False)
-        if inner:
+        if inner and any(r.kind == "fold" for r in loop.members):
             size = max((ITEM.get(r.value.dtype, 8) for r in loop.members), default=8)
             most = FEW if self.adds_columns(loop) and not _varies(loop.high) else LITERAL_SIZE
             bounds = in_vectors(bounds, size, most)
