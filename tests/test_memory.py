@@ -206,7 +206,8 @@ def faults(f, *args):
         f(*args)
     while background._jobs:  # the whole, to be compared with threads
         time.sleep(0.01)
-    f(*args)
+    return min(few(f, *args) for _ in range(4))  # calls may compare programs in between
+def few(f, *args):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(5):
         f(*args)
