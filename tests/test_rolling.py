@@ -532,3 +532,31 @@ def test_rounds_that_read_neighbours_are_no_pass_over_memory():
         assert [op.prim.name for op in loops].count("loop") == count
     ops = adjit.grad(scaled).ir(np.ones(3000), 0.1, 40).program.ops
     assert "loop" not in [op.prim.name for op in ops]
+
+
+def test_what_the_last_round_alone_tells_has_no_slope_in_the_others():
+    """Where that is infinite, zero times it would be NaN."""
+
+    def last(x):
+        w = 0.0
+        for k in range(len(x)):
+            w = np.sqrt(x[k]) * 2 + np.sin(x[k])
+        return w
+
+    def both(x, p):
+        a, w = np.zeros(3), 0.0
+        for k in range(len(x)):
+            a = a * 0.5 + np.sin(x[k]) * p
+            w = np.log(x[k]) * np.sum(a)
+        return w + np.sum(a)
+
+    x, p = np.linspace(0.0, 1.0, 60), np.arange(3.0)
+    expected = np.zeros(60)
+    expected[-1] = 1.0 + np.cos(1.0)
+    np.testing.assert_allclose(grad(last)(x), expected, rtol=1e-14)
+    with np.errstate(divide="ignore"), options(unroll="always"):
+        unrolled = grad(both, argnums=(0, 1))(x, p)
+    f = grad(both, argnums=(0, 1))
+    for a, b in zip(f(x, p), unrolled, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert "loop" in str(f.ir(x, p))

@@ -5,7 +5,7 @@ what the code says: its loops, and what a condition decides:
 rounds, their wiring, and whether they are the same:
     segments, columns, steps, turned, many, match, roll
 a loop of them: how many rounds, and what Python could know of that:
-    fold, whiles, limits, evidence, names, offers
+    fold, late, whiles, limits, evidence, names, offers
 rounds whose arrays grow or shrink:
     ragged, padded
 rounds that differ by traced conditions:

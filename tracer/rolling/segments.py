@@ -22,6 +22,7 @@ from .activations import Activation, Walk, places
 from .flow import flow_of
 from .fold import Refused, by_indices, fold
 from .forks import Fork, cut_down, differ, grown, pattern
+from .late import last_alone
 from .many import Equal, key_of, many_of, unrolled
 from .match import LEAST, Listed, Matched, Mismatch, match
 from .names import Seen
@@ -390,6 +391,8 @@ class Segments:
             count = found.stop - found.start
             if not self.worth(replace(load, rounds=count, copied=copied(found, self.reader))):
                 return unrolled(rounds)
+            if count > LEAST and last_alone(self.reader, rounds, found):
+                return [*self._roll(rounds[:-1], cuts), *unrolled(rounds[-1:])]
             nest = self._nest(rounds, found)
             if nest is not None:
                 return nest
