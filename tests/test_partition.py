@@ -533,3 +533,16 @@ def test_threads_whose_core_is_taken_are_compared_again(monkeypatch):
     took["shared"] = 5e-4
     found = [pair.call([]) for _ in range(300)]
     assert found[:20] == [["whole"]] * 20 and found[-1] == ["shared"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="places are the system's affair")
+def test_workers_are_not_where_the_caller_is():
+    """Else Linux may let both share one processor for a while, where another one is idle."""
+    workers = team._workers
+    workers.at_least(1)
+    here = workers.avoided
+    assert here in os.sched_getaffinity(0) and workers.threads
+    for number, processors in workers.threads:
+        assert os.sched_getaffinity(number) == (processors - {here} or processors)
+    workers._avoid(-1)
+    assert all(os.sched_getaffinity(n) == processors for n, processors in workers.threads)
