@@ -32,6 +32,7 @@ IMPORTS = {
 }
 EAGER = {"torch", "autograd"}  # the first gradient takes no longer than the next
 SHORTEST = 1e-3  # seconds that a sample lasts at least: short steps are timed in batches
+STEPS = 100  # of a training step, after which programs of Tensors are compiled
 LONG = 1.0  # seconds of a step that is not asked again
 
 
@@ -130,7 +131,7 @@ def main() -> None:
     if name in EAGER and facts["first"] > LONG:
         count, one = 1, facts["first"]
     else:
-        count, one = calibrated(timer, 8 if problem.kind == "step" else 2)
+        count, one = calibrated(timer, STEPS if problem.kind == "step" else 2)
     talk.write(json.dumps(facts) + "\n")
     for asked, line in enumerate(sys.stdin):
         samples = measure(timer, float(line), count) if one < LONG or not asked else []
