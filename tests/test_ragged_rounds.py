@@ -179,11 +179,13 @@ def as_unrolled(f, interpret):
     assert np.isfinite(value) and np.all(np.isfinite(slope))
     np.testing.assert_allclose(value, wanted, rtol=1e-13)
     np.testing.assert_allclose(slope, slopes, rtol=1e-10, atol=1e-12)
+    return value
 
 
 @pytest.mark.parametrize("name", ["exercised", "prefixes"])
 def test_kernels_agree(name):
-    as_unrolled(PROGRAMS[name], interpret=False)
+    value = as_unrolled(PROGRAMS[name], interpret=False)
+    np.testing.assert_allclose(value, PROGRAMS[name](X), rtol=1e-12)
 
 
 def test_second_derivatives():
@@ -204,7 +206,7 @@ def test_what_lies_beyond_is_no_reason_for_a_nan():
             v = np.abs(v) + 0.5
         return np.sum(v)
 
-    as_unrolled(f, interpret=True)
+    np.testing.assert_allclose(as_unrolled(f, interpret=True), f(X), rtol=1e-12)
 
 
 def moving(x):
